@@ -1,0 +1,130 @@
+"""Local days and hours: where the wall clock of a time zone cuts the line of UTC seconds.
+
+An hour is the set of instants that share local date, local hour and UTC offset, so a day has 23 or
+25 of them when the clocks change by an hour, and a 30-minute change makes a short hour.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rollups.slots import SLOT_SECONDS
+
+_HOUR = 3600
+_EPOCH_DAY = date(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Hour(NamedTuple):
+    """An hour of the wall clock: the half-open stretch of seconds [begin, end)."""
+
+    begin: int
+    end: int
+    offset: int  #: the UTC offset in seconds
+
+
+class UnknownZone(ValueError):
+    """A name that is no IANA time zone."""
+
+
+class UnalignedZone(ValueError):
+    """A stretch of history in which a zone's hours do not begin on quarters of a UTC hour."""
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone *name*. Raises UnknownZone with a sentence."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnknownZone(f"there is no time zone {name!r}; a name is like Europe/Paris") from None
+
+
+def offset_at(second: int, tz: ZoneInfo) -> int:
+    """Return the UTC offset of *tz* at *second*, in seconds."""
+    offset = (_EPOCH + timedelta(seconds=second)).astimezone(tz).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
+
+
+def local_date(second: int, tz: ZoneInfo) -> date:
+    """Return the local date at *second*."""
+    return local_datetime(second, offset_at(second, tz)).date()
+
+
+def local_datetime(second: int, offset: int) -> datetime:
+    """Return *second* as the wall clock shows it *offset* seconds ahead of UTC."""
+    return (_EPOCH + timedelta(seconds=second)).astimezone(_fixed(offset))
+
+
+@lru_cache(256)
+def _fixed(offset: int):  # type: ignore[no-untyped-def]
+    from datetime import timezone
+
+    return timezone(timedelta(seconds=offset))
+
+
+def midnight(day: date, tz: ZoneInfo) -> int:
+    """Return the second in which the local *day* begins.
+
+    Where the clocks jump over midnight, the day begins when they have jumped; where *day* is left
+    out altogether, so does the next one.
+    """
+    wall = (day - _EPOCH_DAY).days * 86_400
+    guess = wall - _utc_offset_of_wall(day, tz)
+    if guess + offset_at(guess, tz) == wall:
+        return guess
+    # A gap: find the jump, before which the local time is earlier than `wall`.
+    return _first_second(guess - 86_400, guess + 86_400, lambda s: s + offset_at(s, tz) >= wall)
+
+
+def _utc_offset_of_wall(day: date, tz: ZoneInfo) -> int:
+    offset = datetime(day.year, day.month, day.day, tzinfo=tz).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
+
+
+def _first_second(low: int, high: int, holds) -> int:  # type: ignore[no-untyped-def]
+    """Return the first second in (low, high] for which *holds*, which stays true once it is."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def hours(begin: int, end: int, tz: ZoneInfo) -> list[Hour]:
+    """Return the hours of the wall clock in the seconds [begin, end), in order.
+
+    *begin* must begin an hour, as a local midnight does. Raises UnalignedZone where an hour does
+    not consist of whole slots.
+    """
+    found: list[Hour] = []
+    offset = offset_at(begin, tz) if begin < end else 0
+    while begin < end:
+        until = min(begin + _HOUR - (begin + offset) % _HOUR, end)
+        next_offset = offset_at(until, tz)
+        if next_offset != offset:
+            was = offset
+            until = _first_second(begin, until, lambda s, was=was: offset_at(s, tz) != was)
+            next_offset = offset_at(until, tz)
+        if until % SLOT_SECONDS or begin % SLOT_SECONDS:
+            raise UnalignedZone(
+                f"{tz.key} was offset by {_shown(offset)} in {_year(begin)}, which is no multiple "
+                "of 15 minutes; reports are kept in quarters of an hour"
+            )
+        found.append(Hour(begin, until, offset))
+        begin, offset = until, next_offset
+    return found
+
+
+def _shown(offset: int) -> str:
+    sign = "-" if offset < 0 else "+"
+    minutes, seconds = divmod(abs(offset), 60)
+    return f"{sign}{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+
+
+def _year(second: int) -> int:
+    return (_EPOCH + timedelta(seconds=second)).year

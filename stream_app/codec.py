@@ -1,0 +1,363 @@
+"""A Kafka record in, a valid usage event out, or the reason why not.
+
+Both modes of the CloudEvents Kafka protocol binding are read: *structured* (the value is the whole
+event in the JSON format) and *binary* (the attributes are `ce_` headers, the value is `data`). A
+record without any CloudEvents header is taken as structured, so that plain tools are producers too.
+
+The common case is one pass of a typed JSON decoder over the value. Only when that fails is the
+record looked at again, slowly, to say in a sentence what is wrong with it.
+
+Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal, NoReturn
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from rollups.events import (
+    AssistClicked,
+    CallMinutes,
+    Event,
+    FlowRun,
+    NumberPurchased,
+    NumberReleased,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+    Text,
+)
+from rollups.instants import parse_rfc3339
+from stream_app.refusals import Reason, Refused
+from stream_app.topics import TOPIC_OF
+
+MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_AHEAD_MICROS: Final = 5 * 60 * 1_000_000
+MAX_MINUTES: Final = 100_000_000  #: of one call; more cannot be told from a mistake
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class _Minutes(Struct, gc=False):
+    """The data of a `usage.call.minutes` event as sent: the number's own digits, unparsed."""
+
+    minutes: Raw = Raw(b"1")
+    call: Text | UnsetType = UNSET
+
+
+class _Envelope(Struct, tag_field="type", gc=False):
+    """The attributes that every event has, as the JSON event format spells them."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    subject: str
+    time: str
+    datacontenttype: str | None = None
+
+
+class _Started(_Envelope, tag="usage.session.started", kw_only=True, gc=False):
+    data: SessionStarted
+
+
+class _Stopped(_Envelope, tag="usage.session.stopped", kw_only=True, gc=False):
+    data: SessionStopped
+
+
+class _Flow(_Envelope, tag="usage.flow.run", kw_only=True, gc=False):
+    data: FlowRun
+
+
+class _Click(_Envelope, tag="usage.assist.clicked", kw_only=True, gc=False):
+    data: AssistClicked
+
+
+class _Call(_Envelope, tag="usage.call.minutes", kw_only=True, gc=False):
+    data: _Minutes
+
+
+class _Sms(_Envelope, tag="usage.sms.sent", kw_only=True, gc=False):
+    data: SmsSent
+
+
+class _Purchased(_Envelope, tag="usage.number.purchased", kw_only=True, gc=False):
+    data: NumberPurchased
+
+
+class _Released(_Envelope, tag="usage.number.released", kw_only=True, gc=False):
+    data: NumberReleased
+
+
+_AnyEnvelope = _Started | _Stopped | _Flow | _Click | _Call | _Sms | _Purchased | _Released
+_ENVELOPES: Final[tuple[type[_Envelope], ...]] = (
+    _Started, _Stopped, _Flow, _Click, _Call, _Sms, _Purchased, _Released,
+)  # fmt: skip
+_TYPE_OF: Final = {kind: str(kind.__struct_config__.tag) for kind in _ENVELOPES}
+_TOPIC_OF_KIND: Final = {kind: TOPIC_OF[name] for kind, name in _TYPE_OF.items()}
+_KIND_OF: Final = {name: kind for kind, name in _TYPE_OF.items()}
+_REQUIRED: Final = ("specversion", "id", "source", "type", "subject", "time")
+_DATA_DECODERS: Final = {
+    kind: msgspec.json.Decoder(kind.__annotations__["data"]).decode for kind in _ENVELOPES
+}
+_decode: Final = msgspec.json.Decoder(_AnyEnvelope).decode
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+# CloudEvents' String type: no control characters, no surrogates, no Unicode noncharacters.
+_BAD_CHARACTER = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane * 0x10000 + 0xFFFE) + chr(plane * 0x10000 + 0xFFFF) for plane in range(17))
+    + "]"
+)
+_NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?")
+_JSON_MEDIA = re.compile(r"\s*[\w.+-]+/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
+_SPEC_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+
+_accounts_seen: set[str] = set()
+_ACCOUNTS_KEPT = 100_000
+
+
+def decode(
+    topic: str, value: bytes | None, headers: Headers = (), timestamp_ms: int | None = None
+) -> Event:
+    """Return the event that a record of *topic* carries.
+
+    *timestamp_ms* is the record's own timestamp in milliseconds since the epoch; an event may lie
+    at most 5 minutes after it. None or a negative one (no timestamp) sets no such bound.
+    Raises Refused for every record that is not a valid event.
+    """
+    value = value or b""
+    if len(value) > MAX_EVENT_BYTES:
+        _refuse_size(len(value))
+    try:
+        envelope: Any = _read_binary(value, headers) if _is_binary(headers) else _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        envelope = _read_slowly(value, error)
+    return _event(topic, envelope, timestamp_ms)
+
+
+def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
+    """Return the event in *envelope*, whose shape is right, once its values are, too."""
+    account: str = envelope.subject
+    if account not in _accounts_seen:
+        _check_account(account)
+    event_id, source = envelope.id, envelope.source
+    if not (event_id and event_id.isprintable()):
+        _check_string("id", event_id)
+    if not (source and source.isprintable()):
+        _check_string("source", source)
+    if envelope.datacontenttype is not None and not _JSON_MEDIA.fullmatch(envelope.datacontenttype):
+        _refuse_attribute(f"datacontenttype is {envelope.datacontenttype!r}; data must be JSON")
+    try:
+        time = parse_rfc3339(envelope.time)
+    except ValueError as error:
+        raise Refused(Reason.INVALID_ATTRIBUTE, f"time: {error}") from None
+    data = envelope.data
+    if type(data) is _Minutes:
+        data = CallMinutes(_thousandths(bytes(data.minutes)), data.call)
+    if _TOPIC_OF_KIND[type(envelope)] != topic:
+        _refuse_topic(topic, type(envelope))
+    if timestamp_ms is not None and 0 <= timestamp_ms < (time - MAX_AHEAD_MICROS) / 1000:
+        _refuse_future(time, timestamp_ms)
+    return Event(source, event_id, account, time, data)
+
+
+def _check_account(account: str) -> None:
+    if not _ACCOUNT.fullmatch(account):
+        _refuse_attribute(
+            "subject: an account id has 1 to 128 of the characters A-Z a-z 0-9 . _ : -, "
+            f"not {_shown(account)}"
+        )
+    if len(_accounts_seen) >= _ACCOUNTS_KEPT:
+        _accounts_seen.clear()
+    _accounts_seen.add(account)
+
+
+def _check_string(attribute: str, text: str) -> None:
+    if not text:
+        _refuse_attribute(f"{attribute} is empty")
+    if bad := _BAD_CHARACTER.search(text):
+        _refuse_attribute(f"{attribute} contains the character U+{ord(bad[0]):04X}")
+
+
+def _thousandths(number: bytes) -> int:
+    """Return the minutes written in the JSON *number* in thousandths, exactly."""
+    if not _NUMBER.fullmatch(number):
+        raise Refused(
+            Reason.INVALID_DATA, f"data.minutes must be a number, not {_shown(number.decode())}"
+        )
+    # The bound comes first, so that an exponent never makes an integer of thousands of digits.
+    minutes = Decimal(number.decode())
+    if not 0 < minutes <= MAX_MINUTES:
+        raise Refused(
+            Reason.INVALID_DATA,
+            f"data.minutes must be above 0 and at most {MAX_MINUTES}, not {_shown(str(minutes))}",
+        )
+    if minutes != round(minutes, 3):
+        raise Refused(
+            Reason.INVALID_DATA,
+            f"data.minutes has at most 3 decimals, not {_shown(number.decode())}",
+        )
+    return int(minutes.scaleb(3))
+
+
+# ---------------------------------------------------------------------- binary mode
+
+
+def _is_binary(headers: Headers) -> bool:
+    """Tell whether *headers* say binary mode: `ce_` attributes, and no CloudEvents media type."""
+    binary = False
+    for name, content in headers:
+        if name == "content-type" and content and content.startswith(b"application/cloudevents"):
+            if content.startswith(b"application/cloudevents-batch"):
+                raise Refused(
+                    Reason.MALFORMED, "a record holds one event; batches are not read from Kafka"
+                )
+            return False
+        binary = binary or name.startswith("ce_")
+    return binary
+
+
+def _read_binary(value: bytes, headers: Headers) -> _Envelope:
+    """Return the envelope whose attributes are *headers* and whose data is the JSON *value*."""
+    size = len(value) + sum(len(name) + len(content or b"") for name, content in headers)
+    if size > MAX_EVENT_BYTES:
+        _refuse_size(size)
+    attributes: dict[str, str] = {}
+    for name, content in headers:
+        if name.startswith("ce_"):
+            attributes[name[3:]] = _header_text(name, content)
+        elif name == "content-type":
+            attributes["datacontenttype"] = _header_text(name, content)
+    for name in _REQUIRED:
+        if name not in attributes:
+            _refuse_attribute(f"{name} is missing")
+    if attributes["specversion"] != "1.0":
+        _refuse_attribute(f"specversion is {_shown(attributes['specversion'])}, not “1.0”")
+    kind = _KIND_OF.get(attributes["type"])
+    if kind is None:
+        _refuse_type(attributes["type"])
+    known = {name: attributes[name] for name in kind.__struct_fields__ if name in attributes}
+    return kind(**known, data=_read_data(kind, value))  # type: ignore[call-arg]
+
+
+def _read_data(kind: type[_Envelope], value: bytes) -> Any:
+    """Return the data of an event of *kind* in the JSON *value*."""
+    try:
+        return _DATA_DECODERS[kind](value)
+    except msgspec.ValidationError as error:
+        _explain(error, within="data")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(Reason.INVALID_DATA, f"data is not valid JSON: {_cause(error)}") from None
+
+
+def _header_text(name: str, content: bytes | None) -> str:
+    try:
+        return (content or b"").decode()
+    except UnicodeDecodeError:
+        raise Refused(Reason.INVALID_ATTRIBUTE, f"the header {name} is not UTF-8") from None
+
+
+# ------------------------------------------------------- the slow second look at a record
+
+
+def _read_slowly(value: bytes, error: Exception) -> _Envelope:
+    """Return the envelope of a structured event with `data_base64`, or say what is wrong."""
+    try:
+        members = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        sentence = f"the value is not a JSON event: {_cause(broken)}"
+        raise Refused(Reason.MALFORMED, sentence) from None
+    if not isinstance(members, dict):
+        raise Refused(Reason.MALFORMED, "the value is JSON, but no object")
+    if "data_base64" in members:
+        return _read_base64(members)
+    kind = members.get("type")
+    if kind is not None and kind not in TOPIC_OF:
+        _refuse_type(kind)
+    _explain(error)
+
+
+def _read_base64(members: dict[str, Any]) -> _Envelope:
+    """Return the envelope whose data is JSON in `data_base64`, as some SDKs send bytes."""
+    if "data" in members:
+        raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
+    try:
+        data = base64.b64decode(members["data_base64"], validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise Refused(Reason.INVALID_DATA, "data_base64 is not Base64") from None
+    headers = [
+        ("content-type" if name == "datacontenttype" else f"ce_{name}", text.encode())
+        for name, text in members.items()
+        if name != "data_base64" and isinstance(text, str)
+    ]
+    return _read_binary(data, headers)
+
+
+def _explain(error: Exception, within: str = "") -> NoReturn:
+    """Raise Refused in an event's own terms for *error*, which a typed decoder raised."""
+    match = _SPEC_ERROR.fullmatch(str(error))
+    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+    path = ".".join(filter(None, (within, path)))
+    if missing := _MISSING.match(what):
+        path, what = ".".join(filter(None, (path, missing[1]))), "is missing"
+    else:
+        what = f"is not valid: {what[:1].lower()}{what[1:]}"
+    reason = Reason.INVALID_DATA if path.startswith("data") else Reason.INVALID_ATTRIBUTE
+    if path.startswith("datacontenttype"):
+        reason = Reason.INVALID_ATTRIBUTE
+    raise Refused(reason, _plain(f"{path or 'the event'} {what}")[:500])
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = str(error).removeprefix("JSON is malformed: ")
+    return text[:200] if text else type(error).__name__
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = _plain(text)
+    return f"“{text}”" if len(text) <= 60 else f"“{text[:57]}…”"
+
+
+def _plain(text: str) -> str:
+    """Return *text* without characters that a header or a terminal cannot hold."""
+    return _BAD_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _refuse_size(size: int) -> NoReturn:
+    raise Refused(
+        Reason.TOO_LARGE, f"the event has {size} bytes; {MAX_EVENT_BYTES} are the most it may have"
+    )
+
+
+def _refuse_type(name: object) -> NoReturn:
+    raise Refused(Reason.UNKNOWN_TYPE, f"type is {_shown(name)}, which is no type of usage event")
+
+
+def _refuse_attribute(sentence: str) -> NoReturn:
+    raise Refused(Reason.INVALID_ATTRIBUTE, sentence)
+
+
+def _refuse_topic(topic: str, kind: type[_Envelope]) -> NoReturn:
+    name = _TYPE_OF[kind]
+    raise Refused(
+        Reason.WRONG_TOPIC, f"{name} belongs on the topic {TOPIC_OF[name]}, not on {topic}"
+    )
+
+
+def _refuse_future(time: int, timestamp_ms: int) -> NoReturn:
+    ahead = time / 1e6 - timestamp_ms / 1e3
+    raise Refused(
+        Reason.FUTURE,
+        f"time lies {ahead:.0f} seconds after the record's own timestamp; 300 are allowed",
+    )
+
+

@@ -1,0 +1,24 @@
+"""Why a record is refused: the closed list of reasons, and the error that carries one."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The reason codes of `usage.dead-letters`."""
+
+    TOO_LARGE = "too-large"  #: larger than 64 KiB
+    MALFORMED = "malformed"  #: not a CloudEvents 1.0 event in JSON at all
+    UNKNOWN_TYPE = "unknown-type"  #: the attribute `type` names no usage event
+    WRONG_TOPIC = "wrong-topic"  #: a usage event on the topic of another type
+    INVALID_ATTRIBUTE = "invalid-attribute"  #: an attribute is missing or breaks its rule
+    INVALID_DATA = "invalid-data"  #: `data` is missing or a member breaks its rule
+    FUTURE = "future"  #: `time` lies more than 5 minutes after the record's timestamp
+
+
+class Refused(Exception):
+    """A record that is not counted, with the code and the sentence its dead letter carries."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(f"{reason}: {sentence}")
+        self.reason = reason
+        self.sentence = sentence
