@@ -188,5 +188,3 @@ def _flows(sums: Mapping[str, int]) -> tuple[FlowRuns, ...]:
         for flow, ends in runs.items()
     ]
     return tuple(sorted(flows, key=lambda item: (-item.total, item.flow)))
-
-

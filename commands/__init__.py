@@ -1,0 +1,1 @@
+"""The console command `usage`, one module per subcommand."""

@@ -1,0 +1,144 @@
+"""`usage account`: what is known of accounts besides their events."""
+
+import sys
+
+import click
+import orjson
+
+import settings
+from commands.connection import redis_connection
+from commands.errors import Failure
+
+
+@click.group("account")
+def account() -> None:
+    """Set and show accounts: name, time zone, which sections of the report apply.
+
+    \b
+    Example:
+      usage account set acme --name "Acme Ltd" --timezone Europe/Paris --no-dnis
+    """
+
+
+def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    from rollups.accounts import is_valid_id
+
+    if not is_valid_id(value):
+        raise click.BadParameter(
+            f"{value!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        )
+    return value
+
+
+@account.command("set")
+@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.option("--name", help="The name on the report; the id if never set.")
+@click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
+@click.option("--dnis/--no-dnis", default=None, help="Whether the DNIS section applies; it does if never set.")
+@click.option("--sms/--no-sms", default=None, help="Whether the Outgoing SMS section applies; it does if never set.")
+def set_(
+    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
+) -> None:
+    """Set what is given of ACCOUNT and keep the rest; the account exists from then on.
+
+    \b
+    Example:
+      usage account set acme --name "Acme Ltd" --timezone Europe/Paris
+    """
+    from rollups import accounts
+    from rollups.local_time import UnknownZone
+
+    with redis_connection(settings.read()) as redis:
+        try:
+            accounts.put(redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
+        except UnknownZone as error:
+            raise click.BadParameter(
+                f"{error}{_nearest_zone(timezone)}", param_hint="--timezone"
+            ) from None
+        except accounts.InvalidAccount as error:
+            raise click.BadParameter(str(error), param_hint="--name") from None
+        _show(redis, account_id)
+
+
+@account.command("show")
+@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+def show(account_id: str, as_json: bool) -> None:
+    """Show the settings of ACCOUNT.
+
+    \b
+    Example:
+      usage account show acme
+    """
+    from rollups import store
+
+    with redis_connection(settings.read()) as redis:
+        if not store.exists(redis, account_id):
+            raise Failure(
+                f"There is no account {account_id!r}: no event was counted for it and it was "
+                "never set."
+            )
+        _show(redis, account_id, as_json=as_json)
+
+
+@account.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
+def list_(as_json: bool) -> None:
+    """List every account that was set or that an event was counted for.
+
+    \b
+    Example:
+      usage account list
+    """
+    from rollups import accounts, store
+
+    with redis_connection(settings.read()) as redis:
+        names = store.accounts(redis)
+        known = accounts.get_many(redis, names)
+    if as_json:
+        rows = [{"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not names:
+        click.echo("There is no account yet: none was set, and no event was counted.", err=True)
+        return
+    if not sys.stdout.isatty():
+        for name, kept in zip(names, known, strict=True):
+            click.echo("\t".join([name, kept.name, kept.timezone, _applies(kept)]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Account", "Name", "Time zone", "Sections", box=None, header_style="bold")
+    for name, kept in zip(names, known, strict=True):
+        table.add_row(name, kept.name, kept.timezone, _applies(kept))
+    Console().print(table)
+
+
+def _show(redis, account_id, *, as_json=False):  # type: ignore[no-untyped-def]
+    from rollups import accounts
+
+    kept = accounts.get(redis, account_id)
+    if as_json:
+        click.echo(orjson.dumps({"account": account_id, **kept._asdict()}))
+        return
+    click.echo(f"Account    {account_id}")
+    click.echo(f"Name       {kept.name}")
+    click.echo(f"Time zone  {kept.timezone}")
+    click.echo(f"Sections   {_applies(kept)}")
+
+
+def _applies(kept):  # type: ignore[no-untyped-def]
+    names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
+    return ", ".join(names) or "neither DNIS nor SMS"
+
+
+def _nearest_zone(given: str | None) -> str:
+    from difflib import get_close_matches
+    from zoneinfo import available_timezones
+
+    zones = available_timezones()
+    near = get_close_matches(given or "", zones, 1)
+    tail = [zone for zone in sorted(zones) if zone.lower().endswith("/" + (given or "").lower())]
+    found = tail or near
+    return f". Did you mean {found[0]}?" if found else ""

@@ -1,0 +1,31 @@
+"""The way from a command to Redis: connected once, and a sentence when it does not answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import settings
+from commands.errors import Failure
+
+
+@contextmanager
+def redis_connection(config: settings.Settings) -> Iterator[Any]:
+    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure."""
+    from redis.client import Redis
+    from redis.exceptions import RedisError
+
+    client = Redis.from_url(config.redis, socket_timeout=30, socket_connect_timeout=3)
+    try:
+        yield client
+    except (RedisError, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, RedisError) and error.filename:
+            raise
+        raise Failure(f"Redis at {_place(config.redis)} does not answer: {error}") from None
+    finally:
+        client.close()
+
+
+def _place(url: str) -> str:
+    """Return *url* without a password."""
+    head, at, tail = url.rpartition("@")
+    return tail if at else url.partition("://")[2]

@@ -1,0 +1,156 @@
+"""`usage export`: the rollups of some days as a file."""
+
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+
+import settings
+from commands.connection import redis_connection
+from commands.errors import Failure
+from export.formats import FORMATS
+
+
+class Day(click.ParamType):
+    """A calendar day, `2026-10-01`."""
+
+    name = "day"
+
+    def convert(
+        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        """Return the day that *value* names."""
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        except ValueError:
+            self.fail(f"{value!r} is no day of the calendar; write it like 2026-10-01", param, ctx)
+
+
+class Instant(click.ParamType):
+    """An instant, `2026-11-01T09:00:00Z`."""
+
+    name = "instant"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the instant that *value* names, in UTC."""
+        if isinstance(value, datetime):
+            return value
+        from rollups.instants import parse_rfc3339
+
+        try:
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=parse_rfc3339(value))
+        except (ValueError, OverflowError) as error:
+            self.fail(f"{error}; write it like 2026-11-01T09:00:00Z", param, ctx)
+
+
+@click.command("export")
+@click.argument("account")
+@click.option("--from", "first", type=Day(), required=True, help="First day, inclusive.")
+@click.option("--to", "last", type=Day(), required=True, help="Last day, inclusive.")
+@click.option("--tz", "timezone", metavar="ZONE", help="IANA time zone; the account's own if left out.")
+@click.option("--as-of", type=Instant(), help="Leave out hours that begin at or after this instant; now if left out.")
+@click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="xls if left out, or what the file's name ends with.")
+@click.option("-o", "--output", metavar="FILE", help="The file, or - for standard output; usage.xls (or .xlsx, …) if left out.")
+def export(
+    account: str,
+    first: date,
+    last: date,
+    timezone: str | None,
+    as_of: datetime | None,
+    file_format: str | None,
+    output: str | None,
+) -> None:
+    """Write the Usage Report of ACCOUNT for some days, first and last included.
+
+    \b
+    Examples:
+      usage export acme --from 2026-10-01 --to 2026-10-31
+      usage export acme --from 2026-10-01 --to 2026-10-31 --tz Europe/Paris --format json -o -
+    """
+    file_format = file_format or _format_of(output)
+    target = output or f"usage.{file_format}"
+    _check_folder(target)
+    with redis_connection(settings.read()) as redis:
+        report = _report(redis, account, first, last, timezone, as_of, file_format)
+    content = FORMATS[file_format](report)
+    _write(target, content)
+    for notice in _notices(report, file_format):
+        click.echo(notice, err=True)
+    if target != "-":
+        click.echo(f"{target}: {report.name}, {first} to {last}, {report.timezone}", err=True)
+
+
+def _report(redis, account, first, last, timezone, as_of, file_format):  # type: ignore[no-untyped-def]
+    """Read and compute the report; what cannot be asked for is wrong usage."""
+    from export.report import Account, ImpossiblePeriod, build, period
+    from rollups import accounts, store
+    from rollups.local_time import UnalignedZone, UnknownZone
+
+    as_of = as_of or datetime.now(UTC)
+    known = accounts.get(redis, account)
+    try:
+        within = period(first, last, timezone or known.timezone, as_of)
+    except UnknownZone as error:
+        raise click.BadParameter(str(error), param_hint="--tz") from None
+    except (ImpossiblePeriod, UnalignedZone) as error:
+        raise click.UsageError(str(error)) from None
+    if not store.exists(redis, account):
+        raise Failure(
+            f"There is no account {account!r}: no event was counted for it and it was never set"
+            f"{_nearest(redis, account)}"
+        )
+    deep = file_format in ("xls", "xlsx")
+    reading = store.read(redis, account, *within.slots, by_slot=deep, flows=deep)
+    return build(Account(account, known.name, known.dnis, known.sms), within, reading, as_of)
+
+
+def _nearest(redis, account):  # type: ignore[no-untyped-def]
+    from difflib import get_close_matches
+
+    from rollups.store import accounts
+
+    near = get_close_matches(account, accounts(redis)[:20_000], 1)
+    return f". Did you mean {near[0]!r}?" if near else "."
+
+
+def _format_of(output: str | None) -> str:
+    """Return the format that the file's name asks for, xls if it asks for none."""
+    suffix = Path(output).suffix[1:].lower() if output and output != "-" else ""
+    return suffix if suffix in FORMATS else "xls"
+
+
+def _check_folder(target: str) -> None:
+    folder = Path(target).parent
+    if target != "-" and not folder.is_dir():
+        raise Failure(f"There is no folder {str(folder)!r} to write {Path(target).name!r} to.")
+    if target != "-" and Path(target).is_dir():
+        raise Failure(f"{target!r} is a folder; name a file in it, like {target}/usage.xls.")
+
+
+def _write(target: str, content: bytes) -> None:
+    """Write *content* whole or not at all: beside the file first, then in its place."""
+    if target == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    beside = Path(f"{target}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
+
+
+def _notices(report, file_format):  # type: ignore[no-untyped-def]
+    if file_format not in ("xls", "xlsx"):
+        return []
+    from export.breakdowns import notices
+
+    return notices(report, file_format)

@@ -1,0 +1,76 @@
+"""`usage` itself: finds the subcommand and imports nothing else."""
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: Subcommands in the order of `usage --help`: name, module, what it does.
+COMMANDS = {
+    "demo": ("commands.demo", "The whole system on this machine, with live events."),
+    "dev": ("commands.dev", "A broker and Redis for development."),
+    "worker": ("commands.worker", "Run a worker: events from Kafka into the rollups."),
+    "send": ("commands.send", "Publish events from NDJSON files."),
+    "lag": ("commands.lag", "Events published but not yet in the rollups."),
+    "export": ("commands.export", "Write an account's Usage Report."),
+    "account": ("commands.account", "Set and show accounts."),
+    "dead-letters": ("commands.dead_letters", "See what was refused, and why."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a subcommand's module when it is used, and shows failures in a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the subcommands in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the subcommand, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; a mistyped one is answered with the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean `usage {near[0]}`?" if near else " See `usage --help`."
+            raise click.UsageError(f"There is no command `{args[0]}`.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; an unusable setting is said in a line."""
+        from commands.errors import Failure
+        from settings import InvalidSetting
+
+        try:
+            return super().invoke(ctx)
+        except InvalidSetting as error:
+            raise Failure(str(error)) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="interaction-usage", prog_name="usage")
+def main() -> None:
+    """Usage metering for interaction platforms: Kafka events in, exact Usage Reports out.
+
+    \b
+    Example:
+      usage export acme --from 2026-10-01 --to 2026-10-31
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

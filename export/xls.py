@@ -1,0 +1,161 @@
+"""The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
+
+xlwt writes every record but one: it has no way to repeat heading rows on each printed page. That
+takes a built-in defined name, which `_Book` adds to the workbook's link table.
+"""
+
+from functools import cache
+from io import BytesIO
+from struct import pack
+from typing import Any, Final
+
+import xlwt
+
+from export.breakdowns import SHEET_ROWS
+from export.look import FONT, PALETTE, Look
+from export.model import Report
+from export.sheets import Line, Sheet, sheets
+
+_A4: Final = 9
+_FOOTER: Final = b"&L&8&A&R&8Page &P"
+_FIRST_FREE_COLOUR: Final = 0x20  # the palette's last rows, which charts use and we do not
+_COLOURS: Final = {rgb: _FIRST_FREE_COLOUR + i for i, rgb in enumerate(PALETTE)}
+_ALIGNMENTS: Final = {
+    "left": xlwt.Alignment.HORZ_LEFT,
+    "right": xlwt.Alignment.HORZ_RIGHT,
+    "center": xlwt.Alignment.HORZ_CENTER,
+}
+
+
+def render(report: Report) -> bytes:
+    """Return *report* as the bytes of an .xls file."""
+    book = _Book()
+    for rgb, index in _COLOURS.items():
+        book.set_colour_RGB(index, *bytes.fromhex(rgb))
+    for index, sheet in enumerate(sheets(report, SHEET_ROWS["xls"])):
+        _draw(book, index, sheet)
+    stream = BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
+    """A workbook whose sheets may repeat rows on every printed page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owner = "usage"
+        self.repeated_rows: dict[int, tuple[int, int]] = {}  #: first and last row, by sheet index
+
+    def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
+        """Return the link table: this workbook, its sheets, and `Print_Titles` of each."""
+        if not self.repeated_rows:
+            return b""
+        count = len(self.repeated_rows)
+        table = pack("<HHHH", 0x01AE, 4, max(self.repeated_rows) + 1, 0x0401)  # SUPBOOK
+        table += pack("<HHH", 0x0017, 2 + 6 * count, count)  # EXTERNSHEET
+        for sheet in self.repeated_rows:
+            table += pack("<HHH", 0, sheet, sheet)
+        for reference, (sheet, (first, last)) in enumerate(self.repeated_rows.items()):
+            area = pack("<BHHHHH", 0x3B, reference, first, last, 0, 0xFF)  # ptgArea3d, all columns
+            name = pack("<HBBHHHLBB", 0x20, 0, 1, len(area), 0, sheet + 1, 0, 0, 7)  # 7: titles
+            table += pack("<HH", 0x0018, len(name) + len(area)) + name + area  # NAME
+        return table
+
+
+def _draw(book: _Book, index: int, sheet: Sheet) -> None:
+    page = book.add_sheet(sheet.name)
+    page.show_grid = False
+    for column, width in enumerate(sheet.widths):
+        page.col(column).width = round(width * 256)
+    _set_up_print(page, sheet)
+    if sheet.heading_rows:
+        book.repeated_rows[index] = sheet.heading_rows
+        page.panes_frozen = True
+        page.horz_split_pos = sheet.heading_rows[1] + 1
+        page.vert_split_pos = sheet.frozen_columns
+    for row, line in enumerate(sheet.lines):
+        _draw_line(page, row, line)
+
+
+def _set_up_print(page: Any, sheet: Sheet) -> None:
+    page.paper_size_code = _A4
+    page.portrait = not sheet.landscape
+    page.fit_num_pages = 1
+    page.fit_width_to_pages = 1
+    page.fit_height_to_pages = 1 if sheet.one_page else 0  # 0: as many as it takes
+    page.print_centered_horz = True
+    page.left_margin = page.right_margin = 0.6
+    page.top_margin = page.bottom_margin = 0.8
+    page.header_str = b""
+    page.footer_str = _FOOTER
+
+
+def _draw_line(page: Any, index: int, line: Line) -> None:
+    row = page.row(index)
+    row.height = round(line.height * 20)
+    row.height_mismatch = True
+    inside = {column for first, last in line.joined for column in range(first + 1, last + 1)}
+    for column, (content, look) in enumerate(zip(line.cells, line.looks, strict=True)):
+        if column in inside:
+            continue
+        if content == "":
+            row.set_cell_blank(column, _style(look))
+        elif isinstance(content, str):
+            row.set_cell_text(column, content, _style(look))
+        else:
+            row.set_cell_number(column, content, _style(look))
+    for first, last in line.joined:
+        page.merge(index, index, first, last, _style(line.looks[first]))
+
+
+@cache
+def _style(look: Look) -> Any:
+    """Return xlwt's style for *look*, the same object each time: xlwt compares by identity."""
+    style = xlwt.XFStyle()
+    style.num_format_str = look.number_format
+    style.font = _font(look.size, look.bold, look.italic, look.ink)
+    style.alignment = _alignment(look)
+    style.borders = _borders(look.above, look.below, look.heavy)
+    style.pattern = _pattern(look.fill)
+    return style
+
+
+@cache
+def _font(size: int, bold: bool, italic: bool, ink: str) -> Any:
+    font = xlwt.Font()
+    font.name = FONT
+    font.height = size * 20
+    font.bold = bold
+    font.italic = italic
+    font.colour_index = _COLOURS[ink]
+    return font
+
+
+@cache
+def _borders(above: str, below: str, heavy: bool) -> Any:
+    borders = xlwt.Borders()
+    if above:
+        borders.top, borders.top_colour = xlwt.Borders.THIN, _COLOURS[above]
+    if below:
+        borders.bottom = xlwt.Borders.MEDIUM if heavy else xlwt.Borders.THIN
+        borders.bottom_colour = _COLOURS[below]
+    return borders
+
+
+@cache
+def _pattern(fill: str) -> Any:
+    pattern = xlwt.Pattern()
+    if fill:
+        pattern.pattern = xlwt.Pattern.SOLID_PATTERN
+        pattern.pattern_fore_colour = _COLOURS[fill]
+    return pattern
+
+
+def _alignment(look: Look) -> Any:
+    alignment = xlwt.Alignment()
+    alignment.horz = _ALIGNMENTS[look.align]
+    alignment.vert = xlwt.Alignment.VERT_CENTER if look.middle else xlwt.Alignment.VERT_BOTTOM
+    alignment.wrap = look.wrap
+    alignment.inde = look.indent
+    return alignment

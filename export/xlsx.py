@@ -1,0 +1,114 @@
+"""The Usage Report as `usage.xlsx`: the same sheets as the .xls, in Excel's newer format."""
+
+from datetime import UTC
+from io import BytesIO
+from typing import Any, Final
+
+from xlsxwriter import Workbook
+
+from export.breakdowns import SHEET_ROWS
+from export.look import FONT, Look
+from export.model import Report
+from export.sheets import Line, Sheet, sheets
+
+_A4: Final = 9
+_FOOTER: Final = "&L&8&A&R&8Page &P"
+_OPTIONS: Final = {
+    "in_memory": True,
+    "strings_to_formulas": False,
+    "strings_to_numbers": False,
+    "strings_to_urls": False,
+    "default_format_properties": {"font_name": FONT, "font_size": 10},
+}
+_THIN: Final = 1
+_MEDIUM: Final = 2
+
+
+def render(report: Report) -> bytes:
+    """Return *report* as the bytes of an .xlsx file; the same report gives the same bytes."""
+    stream = BytesIO()
+    book = Workbook(stream, _OPTIONS)
+    # Left alone, XlsxWriter would ask the clock.
+    created = report.as_of.astimezone(UTC).replace(tzinfo=None)
+    book.set_properties({"title": "Usage Report", "author": "usage", "created": created})
+    formats: dict[Look, Any] = {}
+    for sheet in sheets(report, SHEET_ROWS["xlsx"]):
+        _draw(book, formats, sheet)
+    book.close()
+    return stream.getvalue()
+
+
+def _draw(book: Any, formats: dict[Look, Any], sheet: Sheet) -> None:
+    page = book.add_worksheet(sheet.name)
+    page.hide_gridlines(2)
+    for index, width in enumerate(sheet.widths):
+        page.set_column(index, index, width)
+    _set_up_print(page, sheet)
+    if sheet.heading_rows:
+        page.repeat_rows(*sheet.heading_rows)
+        page.freeze_panes(sheet.heading_rows[1] + 1, sheet.frozen_columns)
+    for line in sheet.lines:
+        for look in line.looks:
+            if look not in formats:
+                formats[look] = book.add_format(_properties(look))
+    for index, line in enumerate(sheet.lines):
+        _draw_line(page, index, line, [formats[look] for look in line.looks])
+
+
+def _set_up_print(page: Any, sheet: Sheet) -> None:
+    page.set_paper(_A4)
+    if sheet.landscape:
+        page.set_landscape()
+    page.fit_to_pages(1, 1 if sheet.one_page else 0)  # 0: as many as it takes
+    page.center_horizontally()
+    page.set_margins(left=0.6, right=0.6, top=0.8, bottom=0.8)
+    page.set_footer(_FOOTER)
+    page.set_start_page(1)
+
+
+def _draw_line(page: Any, index: int, line: Line, formats: list[Any]) -> None:
+    page.set_row(index, line.height)
+    for first, last in line.joined:
+        page.merge_range(index, first, index, last, "", formats[first])
+    for column, (content, style) in enumerate(zip(line.cells, formats, strict=True)):
+        if content == "":
+            page.write_blank(index, column, None, style)
+        elif isinstance(content, str):
+            _write_text(page, index, column, content, style)
+        else:
+            page.write_number(index, column, content, style)
+
+
+def _write_text(page: Any, row: int, column: int, text: str, style: Any) -> None:
+    """Write *text* as a string cell, whatever it looks like.
+
+    XlsxWriter takes a string from `<r>` to `</r>` for finished XML and copies it into the file;
+    in two runs of one style the same text is escaped like any other.
+    """
+    if text.startswith("<r>") and text.endswith("</r>"):
+        page.write_rich_string(row, column, style, text[0], style, text[1:], style)
+    else:
+        page.write_string(row, column, text, style)
+
+
+def _properties(look: Look) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "font_name": FONT,
+        "font_size": look.size,
+        "font_color": f"#{look.ink}",
+        "bold": look.bold,
+        "italic": look.italic,
+        "align": look.align,
+        "valign": "vcenter" if look.middle else "bottom",
+        "text_wrap": look.wrap,
+        "indent": look.indent,
+        "num_format": look.number_format,
+    }
+    if look.fill:
+        properties["bg_color"] = f"#{look.fill}"
+    if look.above:
+        properties |= {"top": _THIN, "top_color": f"#{look.above}"}
+    if look.below:
+        heavy = _MEDIUM if look.heavy else _THIN
+        properties |= {"bottom": heavy, "bottom_color": f"#{look.below}"}
+    return properties

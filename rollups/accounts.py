@@ -1,0 +1,80 @@
+"""What an operator says of an account: its name, its time zone, which report sections apply."""
+
+from typing import Any, NamedTuple, cast
+
+from redis.client import Redis
+
+from rollups import keys
+from rollups.local_time import zone
+
+
+class AccountSettings(NamedTuple):
+    """An account's settings; the defaults are those of an account nobody set."""
+
+    name: str
+    timezone: str = "UTC"  #: IANA name
+    dnis: bool = True  #: whether the DNIS section of the report applies
+    sms: bool = True  #: whether the Outgoing SMS section applies
+
+
+class InvalidAccount(ValueError):
+    """A setting that an account cannot have."""
+
+
+def get(redis: Redis, account: str) -> AccountSettings:
+    """Return the settings of *account*, whether it exists or not."""
+    return _read(account, cast(dict[bytes, bytes], redis.hgetall(keys.settings(account))))
+
+
+def put(
+    redis: Redis,
+    account: str,
+    *,
+    name: str | None = None,
+    timezone: str | None = None,
+    dnis: bool | None = None,
+    sms: bool | None = None,
+) -> AccountSettings:
+    """Set what is not None, keep the rest; the account exists from then on. Return its settings.
+
+    Raises InvalidAccount, or UnknownZone.
+    """
+    given: dict[str, Any] = {}
+    if name is not None:
+        if not 1 <= len(name.strip()) <= 200 or not name.isprintable():
+            raise InvalidAccount("a name has 1 to 200 printable characters")
+        given["name"] = name.strip()
+    if timezone is not None:
+        given["timezone"] = zone(timezone).key
+    given |= {key: int(value) for key, value in (("dnis", dnis), ("sms", sms)) if value is not None}
+    if given:
+        redis.hset(keys.settings(account), mapping=given)
+    redis.sadd(keys.SETTINGS_ACCOUNTS, account)
+    return get(redis, account)
+
+
+def is_valid_id(account: str) -> bool:
+    """Tell whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`."""
+    return (
+        1 <= len(account) <= 128
+        and account.isascii()
+        and all(character.isalnum() or character in "._:-" for character in account)
+    )
+
+
+def get_many(redis: Redis, accounts: list[str]) -> list[AccountSettings]:
+    """Return the settings of each of *accounts*, in one round trip."""
+    pipe = redis.pipeline(transaction=False)
+    for account in accounts:
+        pipe.hgetall(keys.settings(account))
+    return [_read(account, raw) for account, raw in zip(accounts, pipe.execute(), strict=True)]
+
+
+def _read(account: str, raw: dict[bytes, bytes]) -> AccountSettings:
+    kept = {name.decode(): value.decode() for name, value in raw.items()}
+    return AccountSettings(
+        kept.get("name", account),
+        kept.get("timezone", "UTC"),
+        kept.get("dnis", "1") == "1",
+        kept.get("sms", "1") == "1",
+    )

@@ -1,0 +1,139 @@
+"""Settings: every `USAGE_…` variable, its meaning, its bounds, its default. Read once at start."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
+
+
+class InvalidSetting(Exception):
+    """A variable of the environment that cannot be used; the message names it."""
+
+    def __init__(self, variable: str, value: str, need: str) -> None:
+        super().__init__(f"{variable} is {value!r}; it must be {need}")
+        self.variable = variable
+
+
+class Setting(NamedTuple):
+    """One variable of the environment."""
+
+    default: str
+    meaning: str
+    parse: Any  #: text -> value; raises ValueError with what it must be
+
+
+def _servers(text: str) -> str:
+    servers = [server.strip() for server in text.split(",") if server.strip()]
+    if not servers or not all(re.fullmatch(r"(\[[^\]]+\]|[^\s:/]+):\d{1,5}", s) for s in servers):
+        raise ValueError("host:port, several of them separated by commas")
+    return ",".join(servers)
+
+
+def _redis_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        valid = valid and re.fullmatch(r"/?\d*", parts.path) is not None
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("a URL like redis://127.0.0.1:6379/0")
+    return text
+
+
+def _group(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
+        raise ValueError("a name of 1 to 200 letters, digits, dots, dashes or underscores")
+    return text
+
+
+def _whole(least: int, most: int, unit: str) -> Any:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text.strip()) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number of {unit} from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _limit_variable(application: str) -> str:
+    return f"USAGE_SESSION_LIMIT_{application.upper().replace('-', '_')}"
+
+
+VARIABLES: Mapping[str, Setting] = {
+    "USAGE_KAFKA": Setting(
+        "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas", _servers
+    ),
+    "USAGE_REDIS": Setting(
+        "redis://127.0.0.1:6379/0", "Redis, as a `redis://` or `rediss://` URL", _redis_url
+    ),
+    "USAGE_GROUP": Setting("usage", "the consumer group that all workers share", _group),
+    "USAGE_PARTITIONS": Setting(
+        "12", "partitions of a topic that is created because it is missing",
+        _whole(1, 10_000, "partitions"),
+    ),
+    "USAGE_REPLICATION": Setting(
+        "1", "replicas of a topic that is created because it is missing",
+        _whole(1, 20, "replicas"),
+    ),
+    **{
+        _limit_variable(application): Setting(
+            str(DEFAULT_SESSION_LIMIT),
+            f"seconds after which a `{application}` session without a stop ends",
+            _whole(1, 35 * 86_400, "seconds"),
+        )
+        for application in APPLICATIONS
+    },
+}  # fmt: skip
+
+
+class Settings(NamedTuple):
+    """The settings in force."""
+
+    kafka: str
+    redis: str
+    group: str
+    partitions: int
+    replication: int
+    session_limits: Mapping[str, int]  #: application to seconds
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in *environment*. Raises InvalidSetting, which names the variable."""
+    unknown = sorted(
+        name for name in environment
+        if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN
+    )  # fmt: skip
+    if unknown:
+        raise InvalidSetting(unknown[0], environment[unknown[0]], _nearest(unknown[0]))
+    values: dict[str, Any] = {}
+    for name, setting in VARIABLES.items():
+        text = environment.get(name) or setting.default
+        try:
+            values[name] = setting.parse(text)
+        except ValueError as error:
+            raise InvalidSetting(name, text, str(error)) from None
+    return Settings(
+        kafka=values["USAGE_KAFKA"],
+        redis=values["USAGE_REDIS"],
+        group=values["USAGE_GROUP"],
+        partitions=values["USAGE_PARTITIONS"],
+        replication=values["USAGE_REPLICATION"],
+        session_limits={
+            application: values[_limit_variable(application)] for application in APPLICATIONS
+        },
+    )
+
+
+#: Variables of the tests and of the development servers, which are no settings of the product.
+_FOREIGN = frozenset({"USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"})
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, VARIABLES, 1)
+    return f"removed, or spelled like {near[0]}" if near else "removed: there is no such setting"

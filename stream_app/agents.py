@@ -1,0 +1,96 @@
+"""The agents: one per topic, each taking whole batches from Kafka into the rollups.
+
+What happens to a batch, in this order, and what a crash after each step means:
+
+1. Its records are decoded; those that are no valid events become dead letters, and Kafka has
+   acknowledged these. (Crash: they are refused again; a reader of dead letters knows them by their
+   origin.)
+2. Its events are in the rollups, in one script per account. (Crash: the fences skip them.)
+3. The position in Redis moves behind the batch, which is what `usage lag` looks at. (Crash: the
+   batch is read again and skipped.)
+4. Faust commits the offset to Kafka, some time later. It is only a hint about where to begin.
+
+An agent never raises: Faust would ack or strand the batch. What can be retried is retried in place;
+what cannot ends the worker.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from rollups import keys
+from rollups.fold import Placed
+from rollups.store import Writer
+from stream_app.codec import decode
+from stream_app.dead_letters import DeadLetter, dead_letter
+from stream_app.refusals import Refused
+from stream_app.telemetry import Telemetry
+from stream_app.topics import DEAD_LETTERS
+from stream_app.transport import Batch
+
+log = logging.getLogger(__name__)
+
+#: Seconds between tries while Redis or Kafka does not answer: the first, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+
+def sort_out(batch: Batch) -> tuple[list[Placed], list[tuple[DeadLetter, Refused]]]:
+    """Return the events of *batch* at their offsets, and the dead letters of the rest."""
+    placed: list[Placed] = []
+    letters: list[tuple[DeadLetter, Refused]] = []
+    topic = batch.tp.topic
+    for record in batch.records:
+        try:
+            event = decode(topic, record.value, record.headers, record.timestamp)
+        except Refused as refused:
+            letters.append((dead_letter(record, refused), refused))
+        else:
+            placed.append(Placed(record.offset, event))
+    return placed, letters
+
+
+async def process(batch: Batch, producer: Any, writer: Writer, telemetry: Telemetry) -> None:
+    """Take *batch* into the rollups and the dead letters, however long Redis or Kafka is away."""
+    placed, letters = sort_out(batch)
+    fence = keys.fence(batch.tp.topic, batch.tp.partition)
+    if letters:
+        await _insist(lambda: _publish(producer, [letter for letter, _ in letters]), telemetry)
+    applied = await _insist(lambda: writer.apply(fence, placed), telemetry) if placed else None
+    await _insist(lambda: writer.advance({fence: batch.ends}), telemetry)
+    telemetry.batches += 1
+    telemetry.counted += len(placed)
+    telemetry.duplicates += applied.duplicates if applied else 0
+    telemetry.refused.update(str(refused.reason) for _, refused in letters)
+
+
+async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
+    """Publish *letters* and return when Kafka has acknowledged each."""
+    sent = [
+        await producer.send(DEAD_LETTERS, letter.key, letter.value, None, None, letter.headers)
+        for letter in letters
+    ]
+    await asyncio.gather(*sent)
+
+
+async def _insist(act: Callable[[], Awaitable[Any]], telemetry: Telemetry) -> Any:
+    """Do *act*, which is safe to repeat, until Redis and Kafka let it succeed; return its result."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            result = await act()
+        except (RedisError, KafkaError, OSError) as error:
+            who = "Redis" if isinstance(error, RedisError) else "Kafka"
+            if not telemetry.waiting_for:
+                log.warning("%s does not answer (%s); waiting for it, nothing is lost", who, error)
+            telemetry.waiting_for = f"{who}: {error}"
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            if telemetry.waiting_for:
+                log.warning("%s answers again", telemetry.waiting_for.partition(":")[0])
+                telemetry.waiting_for = ""
+            return result

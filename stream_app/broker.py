@@ -1,0 +1,104 @@
+"""Questions to the broker outside the stream: are the topics there, where do they begin and end."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+_UNSUPPORTED = (KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION)
+
+
+class BrokerAway(Exception):
+    """No broker answered in time."""
+
+
+class Span(NamedTuple):
+    """The offsets [begin, end) that a partition holds now."""
+
+    begin: int
+    end: int
+
+
+def admin_client(servers: str) -> Any:
+    """Return a client for questions to the broker; it keeps quiet about lost connections."""
+    return AdminClient({"bootstrap.servers": servers, "log_level": 0})
+
+
+def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int]:
+    """Return how many partitions each of *topics* has; those that do not exist are left out.
+
+    Raises BrokerAway.
+    """
+    try:
+        found = admin.list_topics(timeout=timeout).topics
+    except KafkaException as error:
+        raise BrokerAway(_sentence(error)) from None
+    return {name: len(found[name].partitions) for name in topics if name in found}
+
+
+def ensure_topics(
+    servers: str, topics: Sequence[str], partitions: int, replication: int, timeout: float = 5.0
+) -> None:
+    """Create those of *topics* that are missing. Raises BrokerAway.
+
+    A broker that answers no request to create topics makes them when they are first asked for.
+    """
+    admin = admin_client(servers)
+    there = topic_partitions(admin, topics, timeout)
+    missing = [topic for topic in topics if topic not in there]
+    if not missing:
+        return
+    wanted = [NewTopic(topic, partitions, replication) for topic in missing]
+    for topic, created in admin.create_topics(wanted, operation_timeout=timeout).items():
+        try:
+            created.result(timeout * 2)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in _UNSUPPORTED:
+                admin.list_topics(topic, timeout=timeout)  # asking for it brings it into being
+            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerAway(f"{topic} could not be created: {_sentence(error)}") from None
+
+
+def spans(
+    servers: str, topics: Sequence[str], timeout: float = 10.0
+) -> dict[tuple[str, int], Span]:
+    """Return where each partition of *topics* begins and ends, committed transactions counted.
+
+    Topics that do not exist are left out. Raises BrokerAway.
+    """
+    admin = admin_client(servers)
+    partitions = [
+        TopicPartition(topic, number)
+        for topic, count in topic_partitions(admin, topics, timeout).items()
+        for number in range(count)
+    ]
+    if not partitions:
+        return {}
+    begins = _offsets(admin, partitions, OffsetSpec.earliest(), timeout)
+    ends = _offsets(admin, partitions, OffsetSpec.latest(), timeout)
+    return {place: Span(begins[place], ends[place]) for place in ends}
+
+
+def _offsets(
+    admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float
+) -> dict[tuple[str, int], int]:
+    try:
+        asked = admin.list_offsets(
+            dict.fromkeys(partitions, spec),
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=timeout,
+        )
+        return {
+            (tp.topic, tp.partition): answer.result(timeout + 1).offset
+            for tp, answer in asked.items()
+        }
+    except KafkaException as error:
+        raise BrokerAway(_sentence(error)) from None
+
+
+def _sentence(error: KafkaException) -> str:
+    told = error.args[0]
+    text = told.str() if isinstance(told, KafkaError) else str(told)
+    return f"no broker answered ({text})"

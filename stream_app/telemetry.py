@@ -1,0 +1,39 @@
+"""What a worker says of itself while it lives: counts since its start, for people to look at."""
+
+import os
+import socket
+from collections import Counter
+from dataclasses import dataclass, field
+
+import orjson
+
+#: Seconds that a worker's word lives without being said again.
+LIFETIME = 10
+
+
+def worker_name() -> str:
+    """Return a name for this process that no other on any host has."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass
+class Telemetry:
+    """Counts of records since the worker's start."""
+
+    counted: int = 0  #: events in the rollups, duplicates included
+    duplicates: int = 0  #: of these, told before and so without effect
+    batches: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  #: by reason
+    waiting_for: str = ""  #: what it waits for; empty while it works
+
+    def encoded(self) -> bytes:
+        """Return the counts as JSON."""
+        return orjson.dumps(
+            {
+                "counted": self.counted,
+                "duplicates": self.duplicates,
+                "batches": self.batches,
+                "refused": dict(self.refused),
+                "waiting_for": self.waiting_for,
+            }
+        )

@@ -1,0 +1,110 @@
+"""Reports to render in tests: one realistic account, and the same with anything changed."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from export.model import Concurrency, Counts, Day, FlowRuns, HourPeaks, Report
+from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
+
+PARIS = ZoneInfo("Europe/Paris")
+
+#: Texts that a spreadsheet would run as formulas if it were let.
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x.invalid")')
+
+#: Texts that have broken files of one format or another.
+AWKWARD = (
+    "a\x00b",
+    "a\x0bb",
+    "half \ud83d of a pair",
+    "\udfff",
+    "\ufffe\uffff",
+    "two\r\nlines",
+    "Rückruf 🛟 回電 ",
+    " spaces around ",
+    "<r>not XML</r>",
+    "<&>\"'",
+    "x" * 200,
+    "🛟" * 200,
+    "\ufeffmark",
+)
+
+
+def counts(scale: int = 1) -> Counts:
+    """Return counters that all differ, *scale* times what they are at 1."""
+    runs = dict(zip(APPLICATIONS, (18_420, 7_311, 52_094, 4_876), strict=True))
+    clicks = dict(zip(SERVICES, (1_204, 388, 2_951, 97), strict=True))
+    return Counts(
+        flow_runs={name: number * scale for name, number in runs.items()},
+        completed=71_688 * scale,
+        abandoned=11_013 * scale,
+        clicks={name: number * scale for name, number in clicks.items()},
+        call_thousandths=6_482_125 * scale,
+        sms_with_link=3_270 * scale,
+        numbers_purchased=12 * scale,
+    )
+
+
+def curve(maximum: int = 41, peak_sum: int = 7_003, hours: int = 310) -> Concurrency:
+    """Return a curve that was busiest in the second of two hours called 02:00."""
+    return Concurrency(maximum, peak_sum, hours, datetime(2026, 10, 25, 2, tzinfo=PARIS, fold=1))
+
+
+def nothing_reported() -> Concurrency:
+    """Return the curve of a period without a session."""
+    return Concurrency(0, 0, 0, None)
+
+
+def report(**changes: Any) -> Report:
+    """Return October 2026 of one account in Paris, without breakdowns, with *changes*."""
+    curves = (
+        Concurrency(186, 21_994, 403, datetime(2026, 10, 13, 10, tzinfo=PARIS)),
+        Concurrency(141, 16_340, 398, datetime(2026, 10, 13, 10, tzinfo=PARIS)),
+        Concurrency(58, 5_911, 371, datetime(2026, 10, 20, 15, tzinfo=PARIS)),
+        curve(1_204, 88_211, 702),
+        nothing_reported(),
+    )
+    sample = Report(
+        account="acme",
+        name="Acme Assurances",
+        first=date(2026, 10, 1),
+        last=date(2026, 10, 31),
+        timezone="Europe/Paris",
+        as_of=datetime(2026, 11, 1, 9, tzinfo=UTC),
+        counts=counts(),
+        concurrency=dict(zip(SERIES, curves, strict=True)),
+        dnis=True,
+        sms=True,
+    )
+    return replace(sample, **changes)
+
+
+def with_breakdowns(**changes: Any) -> Report:
+    """Return the same month with its 31 days, 745 hours and 50 flows, with *changes*."""
+    return report(days=days(31), hours=hours(745), flows=flows(50), **changes)
+
+
+def days(number: int) -> tuple[Day, ...]:
+    """Return *number* days from 1 October 2026."""
+    first = date(2026, 10, 1)
+    return tuple(Day(first + timedelta(n), counts(n % 7), _peaks(n)) for n in range(number))
+
+
+def hours(number: int) -> tuple[HourPeaks, ...]:
+    """Return *number* hours from midnight of 1 October 2026 in Paris."""
+    begin = datetime(2026, 9, 30, 22, tzinfo=UTC)
+    begins = ((begin + timedelta(hours=n)).astimezone(PARIS) for n in range(number))
+    return tuple(HourPeaks(local, 3600, _peaks(n)) for n, local in enumerate(begins))
+
+
+def flows(number: int) -> tuple[FlowRuns, ...]:
+    """Return *number* flows, most used first."""
+    names = ("Claim a repair", "Change of address", "Rückruf vereinbaren", "Reset a password")
+    return tuple(
+        FlowRuns(f"{names[n % 4]} {n:05}", 3 * (number - n), number - n) for n in range(number)
+    )
+
+
+def _peaks(n: int) -> dict[str, int]:
+    return {name: (n * (index + 3)) % 190 for index, name in enumerate(SERIES)}

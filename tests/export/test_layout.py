@@ -1,0 +1,160 @@
+"""The first sheet's rows, and where breakdowns are cut: pure data, before any file format."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+import samples
+
+from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, notices, tables
+from export.formats import FORMATS
+from export.layout import moment, sections
+from export.sheets import lines_needed, serial, sheets
+
+
+def test_labels_are_the_contract() -> None:
+    """Sections and labels are exactly those of the design, in its order."""
+    parts = sections(samples.report())
+
+    laid_out = {part.title: [row.label for row in part.rows] for part in parts}
+
+    expected = {
+        "Usage Report": ["Account", "Period", "Time zone", "Generated"],
+        "Interaction Flows Run": [
+            "Total",
+            "Agent Application",
+            "Ticket Guidance",
+            "Mobile Web",
+            "Web Self Service",
+        ],
+        "Concurrent Agent Sessions": [
+            "Agent Application and Ticket Guidance",
+            "Agent Application",
+            "Ticket Guidance",
+        ],
+        "Concurrent Interaction Flows": ["Mobile Web", "Web Self Service"],
+        "Assistance Services": [
+            "Call Now clicks",
+            "Callback clicks",
+            "Chat clicks",
+            "Email clicks",
+        ],
+        "DNIS Service": ["Phone numbers purchased", "Call Now minutes"],
+        "Outgoing SMS": ["SMS messages sent with a campaign link"],
+    }
+    assert list(laid_out.items()) == list(expected.items())
+    assert [part.headings for part in parts][2:4] == [("Maximum", "Average", "Busiest hour")] * 2
+
+
+@pytest.mark.parametrize(
+    ("dnis", "sms", "last"),
+    [
+        (True, True, ["DNIS Service", "Outgoing SMS"]),
+        (True, False, ["DNIS Service"]),
+        (False, True, ["Outgoing SMS"]),
+        (False, False, []),
+    ],
+)
+def test_sections_that_do_not_apply_are_absent(dnis: bool, sms: bool, last: list[str]) -> None:
+    """An account without DNIS or SMS has no such section, rather than one of zeros."""
+    titles = [part.title for part in sections(samples.report(dnis=dnis, sms=sms))]
+
+    assert titles[5:] == last
+
+
+@pytest.mark.parametrize(("name", "shown"), [("acme", "acme"), ("Acme Ltd", "Acme Ltd (acme)")])
+def test_account_is_shown_with_its_id_where_they_differ(name: str, shown: str) -> None:
+    """The id appears once: alone, or in brackets behind another name."""
+    account = sections(samples.report(name=name))[0].rows[0]
+
+    assert account.cells[0].value == shown
+
+
+def test_generated_is_the_as_of_instant_in_local_time() -> None:
+    """`Generated` is 09:00 UTC as Paris reads it in winter."""
+    assert sections(samples.report())[0].rows[3].cells[0].value == "2026-11-01 10:00 +01:00"
+
+
+def test_the_two_hours_of_one_name_are_told_apart() -> None:
+    """On the night when clocks go back the offset distinguishes both hours called 02:00."""
+    first = datetime(2026, 10, 25, 0, tzinfo=UTC).astimezone(samples.PARIS)
+    second = datetime(2026, 10, 25, 1, tzinfo=UTC).astimezone(samples.PARIS)
+
+    assert moment(first) == "2026-10-25 02:00 +02:00"
+    assert moment(second) == "2026-10-25 02:00 +01:00"
+
+
+@pytest.mark.parametrize(
+    ("day", "counted"),
+    [
+        (date(2026, 10, 1), 46_296),
+        (datetime(2026, 10, 1, 12, tzinfo=samples.PARIS), 46_296.5),
+        (date(1900, 3, 1), 61),
+        (date(1900, 2, 28), "1900-02-28"),  # Excel's 1900 has a 29 February; this is text
+        (datetime(1899, 5, 4, 7, tzinfo=UTC), "1899-05-04 07:00"),
+    ],
+)
+def test_dates_become_serial_numbers(day: date, counted: float | str) -> None:
+    """Local dates and hours are counted as spreadsheets do, from where they do it right."""
+    assert serial(day) == counted
+
+
+def test_wide_characters_need_twice_the_room() -> None:
+    """A long name in Japanese gets more lines than one as long in English."""
+    assert lines_needed("a" * 50, 53) == 1
+    assert lines_needed("東" * 50, 53) == 3
+
+
+def test_a_breakdown_that_fits_exactly_is_whole() -> None:
+    """A table is cut from the first row that has no room, not before."""
+    fitting = samples.report(hours=samples.hours(20))
+
+    assert len(tables(fitting, 20 + RESERVED_ROWS)[0].rows) == 20
+    assert tables(fitting, 20 + RESERVED_ROWS)[0].notice == ""
+    assert tables(fitting, 19 + RESERVED_ROWS)[0].notice == (
+        "The last 1 hour is left out here: a sheet holds 25 rows."
+    )
+
+
+@pytest.mark.parametrize("limit", [20, 30, 60])
+def test_no_sheet_has_more_rows_than_the_format_allows(limit: int) -> None:
+    """Headings, the notice and the total count too; the first sheet is not touched."""
+    report = samples.with_breakdowns()
+
+    first, *others = sheets(report, limit)
+
+    assert len(others) == 3
+    assert all(len(sheet.lines) <= limit for sheet in others)
+    assert first == sheets(samples.report(), 65_536)[0]
+
+
+def test_the_row_other_makes_a_cut_table_of_flows_add_up() -> None:
+    """The flows left out are summed exactly: the rows add up to all runs, shares to one."""
+    report = samples.report(flows=samples.flows(100))
+
+    table = tables(report, 10 + RESERVED_ROWS)[0]
+
+    assert [row[0] for row in table.rows[-2:]] == ["Claim a repair 00008", "other"]
+    for column in (1, 2, 3):
+        assert sum(row[column] for row in table.rows) == table.total[column]  # type: ignore[misc]
+    assert sum(row[4] for row in table.rows) == pytest.approx(1)  # type: ignore[misc]
+    assert table.notice.startswith("The 91 least used flows are in the row “other”")
+
+
+def test_notices_are_the_sentences_of_the_sheets() -> None:
+    """What the sheets say is left out is what the command can say, by file format."""
+    rows = SHEET_ROWS["xls"]
+    report = samples.report(hours=samples.hours(8) * (rows // 8))
+
+    assert notices(report) == [
+        "Per hour: The last 6 hours are left out here: a sheet holds 65,536 rows."
+    ]
+    assert [notices(report, name) for name in ("xlsx", "csv", "json")] == [[], [], []]
+
+
+def test_every_format_renders_bytes() -> None:
+    """The four formats of the design, each a function from a report to a file's bytes."""
+    rendered = {name: render(samples.report()) for name, render in FORMATS.items()}
+
+    assert list(rendered) == ["xls", "xlsx", "csv", "json"]
+    assert rendered["xls"][:8] == bytes.fromhex("d0cf11e0a1b11ae1")
+    assert rendered["xlsx"][:4] == b"PK\x03\x04"

@@ -1,0 +1,145 @@
+"""A real Apache Kafka: comes up, keeps its data through a kill, and says what it lacks."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from servers.apache_kafka import JARS_VARIABLE, ApacheKafka, kafka_jars, kafka_version, missing
+from servers.child import ServerDiedError, ServerMissingError
+
+TOPIC = "usage.sessions"
+
+
+@pytest.fixture(scope="module")
+def kafka(need_kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One broker for this module: a start takes seconds."""
+    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
+        admin.create_topics([NewTopic(TOPIC, replication_factor=1)])[TOPIC].result(10)
+        yield broker
+
+
+def _publish(broker: ApacheKafka, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "acks": "all", "log_level": 0})
+    producer.produce(TOPIC, value, partition=0)
+    assert producer.flush(20) == 0
+
+
+def _read(broker: ApacheKafka, count: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "test", "log_level": 0})
+    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    records = consumer.consume(count, timeout=20)
+    consumer.close()
+    return [record.value() for record in records]
+
+
+def _commit(broker: ApacheKafka, offset: int | None = None) -> int:
+    """Commits `offset` for the group, if given, and returns what the broker has committed."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "test", "log_level": 0})
+    if offset is not None:
+        consumer.commit(offsets=[TopicPartition(TOPIC, 0, offset)], asynchronous=False)
+    (committed,) = consumer.committed([TopicPartition(TOPIC, 0)], timeout=20)
+    consumer.close()
+    return int(committed.offset)
+
+
+def test_it_answers_as_soon_as_it_is_started(kafka: ApacheKafka):
+    """Its metadata shows one broker, at its own address, and topics of 4 partitions."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    metadata = admin.list_topics(timeout=5)
+    assert [(b.host, b.port) for b in metadata.brokers.values()] == [("127.0.0.1", kafka.port)]
+    assert len(metadata.topics[TOPIC].partitions) == 4
+
+
+def test_no_topic_comes_into_being_by_itself(kafka: ApacheKafka):
+    """Asking for a topic that nobody created does not create it."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin.list_topics("usage.mistyped", timeout=5)
+    assert "usage.mistyped" not in admin.list_topics(timeout=5).topics
+
+
+def test_acknowledged_records_and_offsets_survive_a_kill(kafka: ApacheKafka):
+    """After kill -9 and a start the records and the committed offset are there."""
+    _publish(kafka, b"before the kill")
+    assert _commit(kafka, 1) == 1
+    kafka.kill()
+    kafka.start()
+    assert _read(kafka, 1) == [b"before the kill"]
+    assert _commit(kafka) == 1
+
+
+def test_the_data_is_found_on_other_ports(kafka: ApacheKafka):
+    """A second instance on the folder, on ports of its own, has the topic of the first."""
+    kafka.stop()
+    with ApacheKafka(kafka.folder) as moved:
+        admin = AdminClient({"bootstrap.servers": moved.bootstrap, "log_level": 0})
+        assert moved.port != kafka.port
+        assert TOPIC in admin.list_topics(timeout=5).topics
+    kafka.start()
+
+
+def test_a_broker_that_does_not_come_up_says_why(kafka: ApacheKafka, tmp_path: Path):
+    """A port that is taken is named as the reason, and nothing is left running."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        second = ApacheKafka(tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(ServerDiedError, match="Address already in use"):
+            second.start()
+    assert not second.alive
+
+
+def test_a_broker_that_was_killed_is_noticed(kafka: ApacheKafka):
+    """`check` says that it was killed, and by which signal."""
+    kafka.check()
+    kafka.kill()
+    with pytest.raises(ServerDiedError, match="Apache Kafka was killed by SIGKILL"):
+        kafka.check()
+    kafka.start()
+
+
+def test_without_java_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """An empty PATH is reported in one sentence, before anything is written."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    broker = ApacheKafka(tmp_path / "kafka")
+    with pytest.raises(ServerMissingError, match="Java 17 or newer is not on the PATH"):
+        broker.start()
+    assert not broker.folder.exists()
+
+
+def test_without_maven_and_jars_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Java alone is not enough: the sentence names Maven and the jars."""
+    _only_java(monkeypatch, tmp_path, "17.0.15")
+    monkeypatch.delenv(JARS_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert missing() == "Maven is not on the PATH and no Kafka jars are cached."
+
+
+def test_an_old_java_is_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Java 11 is on the PATH, and 17 is asked for."""
+    _only_java(monkeypatch, tmp_path, "11.0.2")
+    assert missing() == "Java 17 or newer is not on the PATH."
+
+
+def test_a_folder_of_jars_is_taken_instead_of_maven(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """USAGE_KAFKA_JARS is used as it is once it holds Kafka, and refused before."""
+    _only_java(monkeypatch, tmp_path, "21")
+    monkeypatch.setenv(JARS_VARIABLE, str(tmp_path))
+    assert missing() == f"USAGE_KAFKA_JARS is {tmp_path}, a folder without Kafka's jars."
+    (tmp_path / f"kafka_2.13-{kafka_version()}.jar").touch()
+    assert missing() is None
+    assert kafka_jars() == tmp_path
+
+
+def _only_java(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) -> None:
+    """Makes a `java` of that version the only program on the PATH."""
+    java = folder / "java"
+    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
