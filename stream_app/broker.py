@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-_UNSUPPORTED = (KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION)
+_MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 
 
 class BrokerAway(Exception):
@@ -30,11 +30,15 @@ def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) ->
 
     Raises BrokerAway.
     """
+    found = _metadata(admin, timeout).topics
+    return {name: len(found[name].partitions) for name in topics if name in found}
+
+
+def _metadata(admin: Any, timeout: float, *topic: str) -> Any:
     try:
-        found = admin.list_topics(timeout=timeout).topics
+        return admin.list_topics(*topic, timeout=timeout)
     except KafkaException as error:
         raise BrokerAway(_sentence(error)) from None
-    return {name: len(found[name].partitions) for name in topics if name in found}
 
 
 def ensure_topics(
@@ -42,22 +46,24 @@ def ensure_topics(
 ) -> None:
     """Create those of *topics* that are missing. Raises BrokerAway.
 
-    A broker that answers no request to create topics makes them when they are first asked for.
+    librdkafka's mock cluster answers no such request; it makes topics when they are asked for.
     """
     admin = admin_client(servers)
     there = topic_partitions(admin, topics, timeout)
     missing = [topic for topic in topics if topic not in there]
     if not missing:
         return
+    if _metadata(admin, timeout).cluster_id.startswith(_MOCK):
+        for topic in missing:
+            _metadata(admin, timeout, topic)
+        return
     wanted = [NewTopic(topic, partitions, replication) for topic in missing]
-    for topic, created in admin.create_topics(wanted, operation_timeout=timeout).items():
+    asked = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
+    for topic, created in asked.items():
         try:
-            created.result(timeout * 2)
+            created.result()
         except KafkaException as error:
-            code = error.args[0].code()
-            if code in _UNSUPPORTED:
-                admin.list_topics(topic, timeout=timeout)  # asking for it brings it into being
-            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerAway(f"{topic} could not be created: {_sentence(error)}") from None
 
 

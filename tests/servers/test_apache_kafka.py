@@ -1,7 +1,9 @@
 """A real Apache Kafka: comes up, keeps its data through a kill, and says what it lacks."""
 
+import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from servers.apache_kafka import JARS_VARIABLE, ApacheKafka, kafka_jars, kafka_version, missing
-from servers.child import ServerDiedError, ServerMissingError
+from servers.child import ServerDiedError, ServerError, ServerMissingError
 
 TOPIC = "usage.sessions"
 
@@ -135,6 +137,38 @@ def test_a_folder_of_jars_is_taken_instead_of_maven(
     (tmp_path / f"kafka_2.13-{kafka_version()}.jar").touch()
     assert missing() is None
     assert kafka_jars() == tmp_path
+
+
+def test_two_that_ask_at_once_fetch_the_jars_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """One of them has Maven copy the jars into the cache, the other waits and takes them."""
+    calls = tmp_path / "calls"
+    _maven(monkeypatch, tmp_path, f'echo called >>{calls}; sleep 0.2; mkdir -p "$folder"')
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as both:
+        folders = set(both.map(lambda _: kafka_jars(said.append), range(2)))
+    assert folders == {tmp_path / "cache" / "usage" / f"kafka-{kafka_version()}"}
+    assert calls.read_text() == "called\n"
+    assert len(said) == 1
+
+
+def test_a_download_that_fails_leaves_nothing_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Maven's reason is in the error, and the next attempt begins anew."""
+    _maven(monkeypatch, tmp_path, 'mkdir -p "$folder"; echo "[ERROR] Unknown host"; exit 1')
+    with pytest.raises(ServerError, match=r"Maven could not fetch Apache Kafka: .*Unknown host"):
+        kafka_jars()
+    assert [path.suffix for path in (tmp_path / "cache" / "usage").iterdir()] == [".lock"]
+
+
+def _maven(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Makes `script` the `mvn` on the PATH, with $folder the one asked for, and the cache empty."""
+    maven = folder / "mvn"
+    maven.write_text(f'#!/bin/sh\nfor last; do :; done\nfolder="${{last#*=}}"\n{script}\n')
+    maven.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.delenv(JARS_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
 
 def _only_java(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) -> None:

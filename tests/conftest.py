@@ -1,0 +1,117 @@
+"""What all tests share: real servers, started once, and an honest account of what did not run."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers.apache_kafka import ApacheKafka, missing
+from servers.redis_server import RedisServer, binary, redis_server
+
+#: Set where a missing Apache Kafka must fail the run.
+REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
+
+#: What could not run, and why; printed as the last lines of the run.
+_not_run: dict[str, list[str]] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> None:
+    """Keep the caller's own settings away from the tests."""
+    for name in [name for name in os.environ if name.startswith("USAGE_")]:
+        if name not in (REQUIRE_KAFKA, "USAGE_KAFKA_JARS"):
+            del os.environ[name]
+
+
+@pytest.fixture
+def need() -> Callable[[str, str], str]:
+    """Return the path of a program, or skip the test and have the summary say so."""
+
+    def find(program: str, what: str) -> str:
+        path = shutil.which(program)
+        if path is None:
+            _leave_out(f"{what} ({program} is not on the PATH)")
+        return path or ""
+
+    return find
+
+
+def _leave_out(reason: str) -> None:
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
+    _not_run.setdefault(reason, []).append(test)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def need_kafka() -> None:
+    """Skip the test, told in the summary, where no Apache Kafka can run; fail if one must."""
+    if reason := missing():
+        if os.environ.get(REQUIRE_KAFKA) == "1":
+            pytest.fail(f"{REQUIRE_KAFKA}=1, but no Apache Kafka can run here: {reason}")
+        _leave_out(f"Apache Kafka: {reason}")
+
+
+@pytest.fixture(scope="session")
+def _kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka(need_kafka: None, request: pytest.FixtureRequest) -> ApacheKafka:
+    """Return a running Apache Kafka that the whole session shares."""
+    broker: ApacheKafka = request.getfixturevalue("_kafka")
+    return broker
+
+
+@pytest.fixture(scope="session", params=["redis", "valkey"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Yield a running Redis, then a running Valkey: the store's contract holds on both."""
+    from servers.child import ServerMissingError
+
+    try:
+        binary(request.param)
+    except ServerMissingError as error:
+        _leave_out(f"the store's contract on {request.param}: {error}")
+    with redis_server(flavour=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Any]:
+    """Yield a client of an empty server."""
+    from redis.client import Redis
+
+    with Redis.from_url(server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """Return the folder of event files with the exact reports they must give."""
+    return Path(__file__).parent / "vectors"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick tests first, those with a Kafka broker last."""
+    order = ["rollups", "stream_app", "export", "commands", "servers", "kafka"]
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return order.index(folder) if folder in order else -1
+
+    items.sort(key=place)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say last what could not run here, and why."""
+    if not _not_run:
+        terminalreporter.write_line("Every suite ran.")
+        return
+    terminalreporter.section("not run here", sep="-")
+    for reason, tests in _not_run.items():
+        terminalreporter.write_line(f"{len(tests)} tests without {reason}")
