@@ -1,6 +1,7 @@
 """`usage account`: what is known of accounts besides their events."""
 
 import sys
+from typing import Any
 
 import click
 import orjson
@@ -115,7 +116,7 @@ def list_(as_json: bool) -> None:
     Console().print(table)
 
 
-def _show(redis, account_id, *, as_json=False):  # type: ignore[no-untyped-def]
+def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
     from rollups import accounts
 
     kept = accounts.get(redis, account_id)
@@ -128,7 +129,7 @@ def _show(redis, account_id, *, as_json=False):  # type: ignore[no-untyped-def]
     click.echo(f"Sections   {_applies(kept)}")
 
 
-def _applies(kept):  # type: ignore[no-untyped-def]
+def _applies(kept: Any) -> str:
     names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
     return ", ".join(names) or "neither DNIS nor SMS"
 

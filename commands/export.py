@@ -4,6 +4,7 @@ import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,10 @@ import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
 from export.formats import FORMATS
+from export.model import Report
+
+#: Formats that hold more than the report's first sheet.
+_WITH_BREAKDOWNS = ("xls", "xlsx")
 
 
 class Day(click.ParamType):
@@ -76,18 +81,31 @@ def export(
     file_format = file_format or _format_of(output)
     target = output or f"usage.{file_format}"
     _check_folder(target)
+    deep = file_format in _WITH_BREAKDOWNS
     with redis_connection(settings.read()) as redis:
-        report = _report(redis, account, first, last, timezone, as_of, file_format)
+        report = make_report(redis, account, first, last, timezone, as_of, deep=deep)
     content = FORMATS[file_format](report)
-    _write(target, content)
+    write_file(target, content)
     for notice in _notices(report, file_format):
         click.echo(notice, err=True)
     if target != "-":
         click.echo(f"{target}: {report.name}, {first} to {last}, {report.timezone}", err=True)
 
 
-def _report(redis, account, first, last, timezone, as_of, file_format):  # type: ignore[no-untyped-def]
-    """Read and compute the report; what cannot be asked for is wrong usage."""
+def make_report(
+    redis: Any,
+    account: str,
+    first: date,
+    last: date,
+    timezone: str | None = None,
+    as_of: datetime | None = None,
+    *,
+    deep: bool = True,
+) -> Report:
+    """Read and compute a report, with its breakdowns if *deep*.
+
+    What cannot be asked for is wrong usage; an account that does not exist is a Failure.
+    """
     from export.report import Account, ImpossiblePeriod, build, period
     from rollups import accounts, store
     from rollups.local_time import UnalignedZone, UnknownZone
@@ -105,12 +123,11 @@ def _report(redis, account, first, last, timezone, as_of, file_format):  # type:
             f"There is no account {account!r}: no event was counted for it and it was never set"
             f"{_nearest(redis, account)}"
         )
-    deep = file_format in ("xls", "xlsx")
     reading = store.read(redis, account, *within.slots, by_slot=deep, flows=deep)
     return build(Account(account, known.name, known.dnis, known.sms), within, reading, as_of)
 
 
-def _nearest(redis, account):  # type: ignore[no-untyped-def]
+def _nearest(redis: Any, account: str) -> str:
     from difflib import get_close_matches
 
     from rollups.store import accounts
@@ -133,7 +150,7 @@ def _check_folder(target: str) -> None:
         raise Failure(f"{target!r} is a folder; name a file in it, like {target}/usage.xls.")
 
 
-def _write(target: str, content: bytes) -> None:
+def write_file(target: str, content: bytes) -> None:
     """Write *content* whole or not at all: beside the file first, then in its place."""
     if target == "-":
         sys.stdout.buffer.write(content)
@@ -148,8 +165,8 @@ def _write(target: str, content: bytes) -> None:
         raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
 
 
-def _notices(report, file_format):  # type: ignore[no-untyped-def]
-    if file_format not in ("xls", "xlsx"):
+def _notices(report: Report, file_format: str) -> list[str]:
+    if file_format not in _WITH_BREAKDOWNS:
         return []
     from export.breakdowns import notices
 

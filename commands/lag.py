@@ -1,6 +1,7 @@
 """`usage lag`: how far the rollups are behind what was published."""
 
 import time
+from typing import Any
 
 import click
 import orjson
@@ -29,17 +30,17 @@ def lag(seconds: float | None, as_json: bool) -> None:
     deadline = time.monotonic() + (seconds or 0)
     with redis_connection(config) as redis:
         while True:
-            behind = _behind(config, redis)
-            total = sum(behind.values())
+            topics = behind(config, redis)
+            total = sum(topics.values())
             if seconds is None or total == 0 or time.monotonic() >= deadline:
                 break
             time.sleep(_PAUSE)
-    _print(behind, as_json)
+    _print(topics, as_json)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
 
 
-def _behind(config: settings.Settings, redis) -> dict[str, int]:  # type: ignore[no-untyped-def]
+def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
     """Return per topic how many offsets lie between the rollups and the end of the topic."""
     from rollups import keys
     from rollups.store import positions
@@ -51,17 +52,17 @@ def _behind(config: settings.Settings, redis) -> dict[str, int]:  # type: ignore
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
     done = positions(redis)  # read after the ends: what was published before the call is seen
-    behind = dict.fromkeys(EVENT_TOPICS, 0)
+    found = dict.fromkeys(EVENT_TOPICS, 0)
     for (topic, partition), span in ends.items():
         reached = max(done.get(keys.fence(topic, partition), 0), span.begin)
-        behind[topic] += max(0, span.end - reached)
-    return behind
+        found[topic] += max(0, span.end - reached)
+    return found
 
 
-def _print(behind: dict[str, int], as_json: bool) -> None:
+def _print(topics: dict[str, int], as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps(behind))
+        click.echo(orjson.dumps(topics))
         return
-    for topic, events in behind.items():
+    for topic, events in topics.items():
         click.echo(f"{topic:<16}{events:>12,}")
-    click.echo(f"{'total':<16}{sum(behind.values()):>12,}")
+    click.echo(f"{'total':<16}{sum(topics.values()):>12,}")

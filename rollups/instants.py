@@ -32,7 +32,8 @@ def parse_rfc3339(text: str) -> int:
             return second * SECOND
     shape = _SHAPE.fullmatch(text)
     if shape is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 time with an offset")
+        shown = repr(text) if len(text) <= 40 else f"{text[:39]!r}…"
+        raise ValueError(f"{shown} is not an RFC 3339 time with an offset")
     whole, fraction, zulu, sign, hours, minutes = shape.groups()
     second = _second_of(whole)
     if zulu is None:

@@ -48,6 +48,11 @@ def peaks(account: str, day: int) -> str:
     return f"{head(account)}:p:{day}"
 
 
+def slot_deltas(account: str, day: int) -> str:
+    """Return the key of a UTC day's deltas per second, by series and slot."""
+    return f"{head(account)}:x:{day}"
+
+
 def block_nets(account: str) -> str:
     """Return the key of the net change per series and block of days."""
     return f"{head(account)}:n"

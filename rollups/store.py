@@ -13,7 +13,15 @@ from rollups import keys
 from rollups.concurrency import Summary
 from rollups.fold import Placed, accounts_of, fold
 from rollups.reading import Reading
-from rollups.slots import block_of, day_of, days_touched, first_slot_of, whole_days
+from rollups.slots import (
+    SLOT_SECONDS,
+    block_of,
+    day_of,
+    days_touched,
+    first_slot_of,
+    slot_of,
+    whole_days,
+)
 from rollups.vocabulary import APPLICATIONS, SERIES
 
 APPLY: Final = files("rollups.lua").joinpath("apply.lua").read_text("utf-8")
@@ -67,6 +75,7 @@ class Writer:
 
     async def prepare(self) -> None:
         """Register the scripts; again after Redis has forgotten them."""
+        self._registered.clear()
         self._apply_sha = await self._redis.script_load(APPLY)
         self._advance_sha = await self._redis.script_load(ADVANCE)
 
@@ -272,6 +281,25 @@ def _sums(
 
 def _within(slots: Mapping[int, Any], first: int, end: int) -> dict[int, Any]:
     return {slot: value for slot, value in slots.items() if first <= slot < end}
+
+
+def levels(redis: Redis, account: str, second: int) -> dict[str, int]:
+    """Return how many sessions of each series are present at *second*.
+
+    Only for seconds of the last 35 days: older ones have no deltas per second any more.
+    """
+    slot = slot_of(second)
+    day, offset = day_of(slot), second - slot * SLOT_SECONDS
+    fields = [f"{index}.{slot - first_slot_of(day)}" for index in range(len(SERIES))]
+    carry = read(redis, account, slot, slot).carry
+    packed = cast(list[bytes | None], redis.hmget(keys.slot_deltas(account, day), fields))
+    found = dict(carry)
+    for series, deltas in zip(SERIES, packed, strict=True):
+        numbers = iter(_unpack(deltas) if deltas else ())
+        found[series] += sum(
+            change for when, change in zip(numbers, numbers, strict=True) if when <= offset
+        )
+    return found
 
 
 def positions(redis: Redis) -> dict[str, int]:

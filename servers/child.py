@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,9 +63,14 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(
-        self, command: Sequence[str], ready: Callable[[], bool], *, seconds: float = 60.0
+        self,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        *,
+        seconds: float = 60.0,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Runs `command` and returns once `ready()`, asked every 2 ms, answers true.
+        """Runs `command` (in this process's environment if none is given) and returns once `ready()`, asked every 2 ms, answers true.
 
         Raises ServerDiedError, with nothing left running, when the process ends before that or is
         not ready after `seconds`.
@@ -80,6 +85,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=environment,
             )
         try:
             self._wait_until(ready, seconds)

@@ -59,6 +59,7 @@ class _Envelope(Struct, tag_field="type", gc=False):
     subject: str
     time: str
     datacontenttype: str | None = None
+    data_base64: str | None = None
 
 
 class _Started(_Envelope, tag="usage.session.started", kw_only=True, gc=False):
@@ -113,8 +114,11 @@ _BAD_CHARACTER = re.compile(
     + "".join(chr(plane * 0x10000 + 0xFFFE) + chr(plane * 0x10000 + 0xFFFF) for plane in range(17))
     + "]"
 )
-_NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?")
-_JSON_MEDIA = re.compile(r"\s*[\w.+-]+/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
+# A longer exponent is more than Decimal takes; no number of minutes has one.
+_NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?0*\d{1,17})?")
+_JSON_MEDIA = re.compile(
+    r"[ \t]*[\w.+-]+/(?:[\w.+-]+\+)?json[ \t]*(?:;[^\x00-\x1f\x7f]*)?", re.ASCII | re.IGNORECASE
+)
 _SPEC_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -135,7 +139,9 @@ def decode(
     if len(value) > MAX_EVENT_BYTES:
         _refuse_size(len(value))
     try:
-        envelope: Any = _read_binary(value, headers) if _is_binary(headers) else _decode(value)
+        envelope: Any = (
+            _read_binary(value, headers) if _is_binary(headers) else _decode(_text(value))
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         envelope = _read_slowly(value, error)
     return _event(topic, envelope, timestamp_ms)
@@ -152,7 +158,9 @@ def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
     if not (source and source.isprintable()):
         _check_string("source", source)
     if envelope.datacontenttype is not None and not _JSON_MEDIA.fullmatch(envelope.datacontenttype):
-        _refuse_attribute(f"datacontenttype is {envelope.datacontenttype!r}; data must be JSON")
+        _refuse_attribute(f"datacontenttype is {_shown(envelope.datacontenttype)}, not JSON")
+    if envelope.data_base64 is not None:
+        raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
     try:
         time = parse_rfc3339(envelope.time)
     except ValueError as error:
@@ -162,9 +170,16 @@ def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
         data = CallMinutes(_thousandths(bytes(data.minutes)), data.call)
     if _TOPIC_OF_KIND[type(envelope)] != topic:
         _refuse_topic(topic, type(envelope))
-    if timestamp_ms is not None and 0 <= timestamp_ms < (time - MAX_AHEAD_MICROS) / 1000:
+    if timestamp_ms is not None and 0 <= timestamp_ms * 1000 < time - MAX_AHEAD_MICROS:
         _refuse_future(time, timestamp_ms)
     return Event(source, event_id, account, time, data)
+
+
+def _text(value: bytes) -> bytes:
+    """Return *value*, the bytes of JSON; the typed decoder does not look at text that it skips."""
+    if not value.isascii():
+        value.decode()
+    return value
 
 
 def _check_account(account: str) -> None:
@@ -213,27 +228,33 @@ def _is_binary(headers: Headers) -> bool:
     """Tell whether *headers* say binary mode: `ce_` attributes, and no CloudEvents media type."""
     binary = False
     for name, content in headers:
-        if name == "content-type" and content and content.startswith(b"application/cloudevents"):
-            if content.startswith(b"application/cloudevents-batch"):
+        if name == "content-type" and content:
+            media = content.lower()
+            if media.startswith(b"application/cloudevents-batch"):
                 raise Refused(
                     Reason.MALFORMED, "a record holds one event; batches are not read from Kafka"
                 )
-            return False
+            if media.startswith(b"application/cloudevents"):
+                return False
         binary = binary or name.startswith("ce_")
     return binary
 
 
 def _read_binary(value: bytes, headers: Headers) -> _Envelope:
     """Return the envelope whose attributes are *headers* and whose data is the JSON *value*."""
-    size = len(value) + sum(len(name) + len(content or b"") for name, content in headers)
+    attributes: dict[str, str] = {}
+    media_type = None
+    size = len(value)
+    for name, content in headers:
+        if name == "content-type" and content is not None:
+            media_type = _header_text(name, content)
+        elif name.startswith("ce_"):
+            attributes[name[3:]] = _header_text(name, content or b"")
+        else:  # a header that is not the event's
+            continue
+        size += len(name) + len(content or b"")
     if size > MAX_EVENT_BYTES:
         _refuse_size(size)
-    attributes: dict[str, str] = {}
-    for name, content in headers:
-        if name.startswith("ce_"):
-            attributes[name[3:]] = _header_text(name, content)
-        elif name == "content-type":
-            attributes["datacontenttype"] = _header_text(name, content)
     for name in _REQUIRED:
         if name not in attributes:
             _refuse_attribute(f"{name} is missing")
@@ -242,25 +263,28 @@ def _read_binary(value: bytes, headers: Headers) -> _Envelope:
     kind = _KIND_OF.get(attributes["type"])
     if kind is None:
         _refuse_type(attributes["type"])
-    known = {name: attributes[name] for name in kind.__struct_fields__ if name in attributes}
-    return kind(**known, data=_read_data(kind, value))  # type: ignore[call-arg]
+    given = {name: attributes[name] for name in _REQUIRED if name != "type"}
+    data = _read_data(kind, value)
+    return kind(**given, datacontenttype=media_type, data=data)  # type: ignore[call-arg, arg-type]
 
 
 def _read_data(kind: type[_Envelope], value: bytes) -> Any:
     """Return the data of an event of *kind* in the JSON *value*."""
+    if not value:
+        raise Refused(Reason.INVALID_DATA, "data is missing")
     try:
-        return _DATA_DECODERS[kind](value)
+        return _DATA_DECODERS[kind](_text(value))
     except msgspec.ValidationError as error:
         _explain(error, within="data")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Reason.INVALID_DATA, f"data is not valid JSON: {_cause(error)}") from None
 
 
-def _header_text(name: str, content: bytes | None) -> str:
+def _header_text(name: str, content: bytes) -> str:
     try:
-        return (content or b"").decode()
+        return content.decode()
     except UnicodeDecodeError:
-        raise Refused(Reason.INVALID_ATTRIBUTE, f"the header {name} is not UTF-8") from None
+        _refuse_attribute(f"the header {_shown(name)} is not UTF-8")
 
 
 # ------------------------------------------------------- the slow second look at a record
@@ -268,6 +292,8 @@ def _header_text(name: str, content: bytes | None) -> str:
 
 def _read_slowly(value: bytes, error: Exception) -> _Envelope:
     """Return the envelope of a structured event with `data_base64`, or say what is wrong."""
+    if not value:
+        raise Refused(Reason.MALFORMED, "the record has no value")
     try:
         members = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
@@ -275,22 +301,27 @@ def _read_slowly(value: bytes, error: Exception) -> _Envelope:
         raise Refused(Reason.MALFORMED, sentence) from None
     if not isinstance(members, dict):
         raise Refused(Reason.MALFORMED, "the value is JSON, but no object")
-    if "data_base64" in members:
-        return _read_base64(members)
-    kind = members.get("type")
-    if kind is not None and kind not in TOPIC_OF:
-        _refuse_type(kind)
-    _explain(error)
+    if members.get("data_base64") is None:
+        kind = members.get("type")
+        if not isinstance(kind, str | None):
+            raise Refused(Reason.UNKNOWN_TYPE, "type is not a string")
+        if kind is not None and kind not in TOPIC_OF:
+            _refuse_type(kind)
+        _explain(error)
+    return _read_base64(members)
 
 
 def _read_base64(members: dict[str, Any]) -> _Envelope:
     """Return the envelope whose data is JSON in `data_base64`, as some SDKs send bytes."""
-    if "data" in members:
+    if members.get("data") is not None:
         raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
     try:
         data = base64.b64decode(members["data_base64"], validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise Refused(Reason.INVALID_DATA, "data_base64 is not Base64") from None
+    for name in (*_REQUIRED, "datacontenttype"):
+        if not isinstance(members.get(name, ""), str | None):
+            _refuse_attribute(f"{name} is not valid: expected a string")
     headers = [
         ("content-type" if name == "datacontenttype" else f"ce_{name}", text.encode())
         for name, text in members.items()
@@ -317,12 +348,13 @@ def _explain(error: Exception, within: str = "") -> NoReturn:
 def _cause(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
     text = str(error).removeprefix("JSON is malformed: ")
     return text[:200] if text else type(error).__name__
 
 
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _shown(text: str) -> str:
     text = _plain(text)
     return f"“{text}”" if len(text) <= 60 else f"“{text[:57]}…”"
 
@@ -338,7 +370,7 @@ def _refuse_size(size: int) -> NoReturn:
     )
 
 
-def _refuse_type(name: object) -> NoReturn:
+def _refuse_type(name: str) -> NoReturn:
     raise Refused(Reason.UNKNOWN_TYPE, f"type is {_shown(name)}, which is no type of usage event")
 
 
@@ -354,10 +386,8 @@ def _refuse_topic(topic: str, kind: type[_Envelope]) -> NoReturn:
 
 
 def _refuse_future(time: int, timestamp_ms: int) -> NoReturn:
-    ahead = time / 1e6 - timestamp_ms / 1e3
+    ahead = -(-(time - timestamp_ms * 1000) // 1_000_000)
     raise Refused(
         Reason.FUTURE,
-        f"time lies {ahead:.0f} seconds after the record's own timestamp; 300 are allowed",
+        f"time lies {ahead} seconds after the record's own timestamp; 300 are allowed",
     )
-
-

@@ -13,14 +13,12 @@ from rollups import keys
 from rollups.store import LimitsDiffer, Writer
 from stream_app.agents import process
 from stream_app.broker import BrokerAway, ensure_topics
-from stream_app.telemetry import LIFETIME, Telemetry, worker_name
+from stream_app.telemetry import HEARTBEAT, LIFETIME, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two words of a worker about itself.
-_HEARTBEAT = 1.0
 #: Seconds that Redis may take to answer before a call is tried again.
 _REDIS_TIMEOUT = 10.0
 
@@ -116,7 +114,7 @@ def create_app(config: settings.Settings) -> UsageApp:
     for topic in EVENT_TOPICS:
         _add_agent(app, topic)
 
-    @app.timer(interval=_HEARTBEAT, name="say_alive")  # type: ignore[untyped-decorator]
+    @app.timer(interval=HEARTBEAT, name="say_alive")  # type: ignore[untyped-decorator]
     async def say_alive() -> None:
         await app.say_alive()
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+#: Seconds between two words of a worker about itself.
+HEARTBEAT = 0.5
+
 #: Seconds that a worker's word lives without being said again.
 LIFETIME = 10
 

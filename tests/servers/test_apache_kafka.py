@@ -17,12 +17,21 @@ TOPIC = "usage.sessions"
 
 
 @pytest.fixture(scope="module")
-def kafka(need_kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One broker for this module: a start takes seconds."""
+def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Run one broker for this module, apart from the session's: these tests kill it."""
     with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         admin.create_topics([NewTopic(TOPIC, replication_factor=1)])[TOPIC].result(10)
         yield broker
+
+
+@pytest.fixture
+def broker(need_kafka: None, request: pytest.FixtureRequest) -> ApacheKafka:
+    """Return the module's broker, running also when the test before left it dead."""
+    running: ApacheKafka = request.getfixturevalue("_broker")
+    if not running.alive:
+        running.start()
+    return running
 
 
 def _publish(broker: ApacheKafka, value: bytes) -> None:
@@ -49,42 +58,41 @@ def _commit(broker: ApacheKafka, offset: int | None = None) -> int:
     return int(committed.offset)
 
 
-def test_it_answers_as_soon_as_it_is_started(kafka: ApacheKafka):
+def test_it_answers_as_soon_as_it_is_started(broker: ApacheKafka):
     """Its metadata shows one broker, at its own address, and topics of 4 partitions."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
     metadata = admin.list_topics(timeout=5)
-    assert [(b.host, b.port) for b in metadata.brokers.values()] == [("127.0.0.1", kafka.port)]
+    assert [(b.host, b.port) for b in metadata.brokers.values()] == [("127.0.0.1", broker.port)]
     assert len(metadata.topics[TOPIC].partitions) == 4
 
 
-def test_no_topic_comes_into_being_by_itself(kafka: ApacheKafka):
+def test_no_topic_comes_into_being_by_itself(broker: ApacheKafka):
     """Asking for a topic that nobody created does not create it."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
     admin.list_topics("usage.mistyped", timeout=5)
     assert "usage.mistyped" not in admin.list_topics(timeout=5).topics
 
 
-def test_acknowledged_records_and_offsets_survive_a_kill(kafka: ApacheKafka):
+def test_acknowledged_records_and_offsets_survive_a_kill(broker: ApacheKafka):
     """After kill -9 and a start the records and the committed offset are there."""
-    _publish(kafka, b"before the kill")
-    assert _commit(kafka, 1) == 1
-    kafka.kill()
-    kafka.start()
-    assert _read(kafka, 1) == [b"before the kill"]
-    assert _commit(kafka) == 1
+    _publish(broker, b"before the kill")
+    assert _commit(broker, 1) == 1
+    broker.kill()
+    broker.start()
+    assert _read(broker, 1) == [b"before the kill"]
+    assert _commit(broker) == 1
 
 
-def test_the_data_is_found_on_other_ports(kafka: ApacheKafka):
+def test_the_data_is_found_on_other_ports(broker: ApacheKafka):
     """A second instance on the folder, on ports of its own, has the topic of the first."""
-    kafka.stop()
-    with ApacheKafka(kafka.folder) as moved:
+    broker.stop()
+    with ApacheKafka(broker.folder) as moved:
         admin = AdminClient({"bootstrap.servers": moved.bootstrap, "log_level": 0})
-        assert moved.port != kafka.port
+        assert moved.port != broker.port
         assert TOPIC in admin.list_topics(timeout=5).topics
-    kafka.start()
 
 
-def test_a_broker_that_does_not_come_up_says_why(kafka: ApacheKafka, tmp_path: Path):
+def test_a_broker_that_does_not_come_up_says_why(broker: ApacheKafka, tmp_path: Path):
     """A port that is taken is named as the reason, and nothing is left running."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -95,13 +103,12 @@ def test_a_broker_that_does_not_come_up_says_why(kafka: ApacheKafka, tmp_path: P
     assert not second.alive
 
 
-def test_a_broker_that_was_killed_is_noticed(kafka: ApacheKafka):
+def test_a_broker_that_was_killed_is_noticed(broker: ApacheKafka):
     """`check` says that it was killed, and by which signal."""
-    kafka.check()
-    kafka.kill()
+    broker.check()
+    broker.kill()
     with pytest.raises(ServerDiedError, match="Apache Kafka was killed by SIGKILL"):
-        kafka.check()
-    kafka.start()
+        broker.check()
 
 
 def test_without_java_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -81,8 +81,9 @@ def test_both_are_ready_when_the_lines_come_and_gone_after_a_signal(by: signal.S
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-def test_nothing_runs_on_when_it_is_killed():
+def test_nothing_runs_on_when_it_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Its servers end by themselves when `usage dev` gets no chance to end them."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its temporary folder stays; here it is cleared
     with _dev() as dev:
         assert dev.servers
         dev.end(signal.SIGKILL)

@@ -1,0 +1,97 @@
+"""Workers as processes: killed, stopped, more of them, refused, and beside transactions."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Producer
+from event_lines import flow, traffic
+from reference import report_of, rollups_of
+
+AS_OF = "2026-11-01T00:00:00Z"
+
+
+def check_reports(system: Any, lines: list[bytes]) -> None:
+    """Hold every account's report against the one of the pure code."""
+    expected = rollups_of(lines)
+    for account, rollups in expected.items():
+        days = ("2026-09-30", "2026-10-03")
+        report = system.report(account, *days, tz="Asia/Kathmandu", as_of=AS_OF)
+        assert report == report_of(rollups, account, *days, "Asia/Kathmandu", AS_OF)
+
+
+def test_workers_killed_in_the_middle_of_batches_lose_nothing_and_count_nothing_twice(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """Every kill leaves a batch half applied; the next worker's reports are exact all the same."""
+    lines = list(traffic(20_000, seed=1, accounts=5))
+    system.usage("send", "-", stdin=b"\n".join(lines + lines[:4000]))
+    client = system.client()
+    for kills in range(1, 4):
+        worker = system.start_worker()
+
+        def some_done(bound: int = kills * 4000) -> bool:
+            return sum(int(v) for v in client.hvals("u:position")) >= bound
+
+        eventually(some_done, f"{kills * 4000} records done")
+        worker.kill()
+    client.close()
+    system.start_worker()
+    system.catch_up()
+    check_reports(system, lines)
+
+
+def test_two_workers_share_the_partitions_and_one_takes_over(system: Any) -> None:
+    """A second worker joins under load, the first ends in order; nothing is lost or doubled."""
+    lines = list(traffic(12_000, seed=2, accounts=4))
+    first = system.start_worker()
+    system.usage("send", "-", stdin=b"\n".join(lines[:6000]))
+    system.start_worker()
+    system.usage("send", "-", stdin=b"\n".join(lines[6000:9000]))
+    began = time.monotonic()
+    first.stop()
+    assert time.monotonic() - began < 5
+    assert first.process.returncode == 0
+    system.usage("send", "-", stdin=b"\n".join(lines[9000:]))
+    system.catch_up()
+    check_reports(system, lines)
+
+
+def test_the_faust_command_runs_the_same_worker(system: Any) -> None:
+    """`faust -A stream_app worker` is a worker like any other."""
+    system.start_worker((sys.executable, "-m", "faust", "-A", "stream_app", "worker", "-l", "warn"))
+    system.usage("send", "-", stdin=flow("1"))
+    system.catch_up()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 1
+
+
+def test_a_worker_with_another_session_limit_refuses_and_points_to_a_rebuild(system: Any) -> None:
+    """The rollups hold ends made with the recorded limit; mixing two would corrupt them."""
+    system.start_worker()
+    system.usage("send", "-", stdin=flow("1"))
+    system.catch_up()
+    system.variables["USAGE_SESSION_LIMIT_AGENT"] = "3600"
+    done = system.usage("worker", code=1)
+    assert b"agent 86400 s (set: 3600 s)" in done.stderr
+    assert b"rebuild" in done.stderr
+
+
+def test_only_committed_transactions_count_and_lag_still_reaches_zero(system: Any) -> None:
+    """Aborted records and transaction markers take offsets, but are no events."""
+    system.usage("send", "-", stdin=flow("plain"))
+    system.start_worker()
+    producer = Producer(
+        {"bootstrap.servers": system.kafka.bootstrap, "transactional.id": "tests"}
+    )
+    producer.init_transactions(30)
+    for number, commit in enumerate((True, False, True, False)):
+        producer.begin_transaction()
+        for each in range(50):
+            producer.produce("usage.flows", flow(f"{number}-{each}"), b"acme")
+        if commit:
+            producer.commit_transaction(30)
+        else:
+            producer.abort_transaction(30)
+    system.catch_up()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 101
