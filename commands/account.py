@@ -35,8 +35,14 @@ def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 @click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
 @click.option("--name", help="The name on the report; the id if never set.")
 @click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
-@click.option("--dnis/--no-dnis", default=None, help="Whether the DNIS section applies; it does if never set.")
-@click.option("--sms/--no-sms", default=None, help="Whether the Outgoing SMS section applies; it does if never set.")
+@click.option(
+    "--dnis/--no-dnis", default=None, help="Whether the DNIS section applies; it does if never set."
+)
+@click.option(
+    "--sms/--no-sms",
+    default=None,
+    help="Whether the Outgoing SMS section applies; it does if never set.",
+)
 def set_(
     account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
 ) -> None:
@@ -97,7 +103,9 @@ def list_(as_json: bool) -> None:
         names = store.accounts(redis)
         known = accounts.get_many(redis, names)
     if as_json:
-        rows = [{"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)]
+        rows = [
+            {"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)
+        ]
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
     if not names:

@@ -27,5 +27,5 @@ def redis_connection(config: settings.Settings) -> Iterator[Any]:
 
 def _place(url: str) -> str:
     """Return *url* without a password."""
-    head, at, tail = url.rpartition("@")
+    _, at, tail = url.rpartition("@")
     return tail if at else url.partition("://")[2]

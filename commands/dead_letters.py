@@ -24,7 +24,13 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.option("--reason", help="Only these, as `invalid-data`.")
 @click.option("--topic", help="Only those that were published on this topic.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many to show, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many to show, newest first.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def list_(reason: str | None, topic: str | None, limit: int, as_json: bool) -> None:
     """Count the refused records by reason, and show the newest.
@@ -41,13 +47,16 @@ def list_(reason: str | None, topic: str | None, limit: int, as_json: bool) -> N
     chosen = [
         refusal
         for refusal in _refusals()
-        if (reason is None or refusal.reason == reason) and (topic is None or refusal.topic == topic)
+        if (reason is None or refusal.reason == reason)
+        and (topic is None or refusal.topic == topic)
     ]
     counts = Counter(refusal.reason for refusal in chosen)
     newest = chosen[::-1][:limit]
     if as_json:
         shown = [_summary(refusal) for refusal in newest]
-        click.echo(orjson.dumps({"counts": dict(counts), "newest": shown}, option=orjson.OPT_INDENT_2))
+        click.echo(
+            orjson.dumps({"counts": dict(counts), "newest": shown}, option=orjson.OPT_INDENT_2)
+        )
         return
     if not chosen:
         click.echo("Nothing was refused.", err=True)
@@ -77,7 +86,9 @@ def show(origin: str) -> None:
     refusal = found[0]
     click.echo(f"Reason     {refusal.reason}")
     click.echo(f"Sentence   {refusal.sentence}")
-    click.echo(f"Origin     {refusal.topic}, partition {refusal.partition}, offset {refusal.offset}")
+    click.echo(
+        f"Origin     {refusal.topic}, partition {refusal.partition}, offset {refusal.offset}"
+    )
     click.echo(f"Refused    {refusal.refused_at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"Key        {_text(refusal.key)}")
     for name, value in refusal.headers:

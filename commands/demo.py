@@ -35,8 +35,19 @@ class _Stopped(BaseException):
 
 
 @click.command("demo")
-@click.option("-d", "--directory", type=click.Path(file_okay=False, path_type=Path), default=Path("usage-demo"), show_default=True, help="Where the reports go, one folder an account.")
-@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after this time; otherwise Ctrl-C ends it.")
+@click.option(
+    "-d",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("usage-demo"),
+    show_default=True,
+    help="Where the reports go, one folder an account.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help="End by itself after this time; otherwise Ctrl-C ends it.",
+)
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another day.")
 def demo(directory: Path, seconds: float | None, seed: int) -> None:
     """Run the whole system on this machine and watch it, until Ctrl-C.

@@ -115,7 +115,15 @@ def _session(
         _push(ahead, rng, ids, company, when, "assist.clicked", service=service)
         if service == "call-now":
             minutes = round(rng.uniform(0.4, 14), 3)
-            _push(ahead, rng, ids, company, when + minutes * 60 / hurry, "call.minutes", minutes=minutes)
+            _push(
+                ahead,
+                rng,
+                ids,
+                company,
+                when + minutes * 60 / hurry,
+                "call.minutes",
+                minutes=minutes,
+            )
     if application == "agent" and rng.random() < 0.3:
         link = rng.random() < 0.8
         _push(ahead, rng, ids, company, start + length / 2, "sms.sent", link=link)

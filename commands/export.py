@@ -58,10 +58,26 @@ class Instant(click.ParamType):
 @click.argument("account")
 @click.option("--from", "first", type=Day(), required=True, help="First day, inclusive.")
 @click.option("--to", "last", type=Day(), required=True, help="Last day, inclusive.")
-@click.option("--tz", "timezone", metavar="ZONE", help="IANA time zone; the account's own if left out.")
-@click.option("--as-of", type=Instant(), help="Leave out hours that begin at or after this instant; now if left out.")
-@click.option("--format", "file_format", type=click.Choice(list(FORMATS)), help="xls if left out, or what the file's name ends with.")
-@click.option("-o", "--output", metavar="FILE", help="The file, or - for standard output; usage.xls (or .xlsx, …) if left out.")
+@click.option(
+    "--tz", "timezone", metavar="ZONE", help="IANA time zone; the account's own if left out."
+)
+@click.option(
+    "--as-of",
+    type=Instant(),
+    help="Leave out hours that begin at or after this instant; now if left out.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(list(FORMATS)),
+    help="xls if left out, or what the file's name ends with.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="The file, or - for standard output; usage.xls (or .xlsx, …) if left out.",
+)
 def export(
     account: str,
     first: date,

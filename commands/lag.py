@@ -15,7 +15,13 @@ _PAUSE = 0.1
 
 
 @click.command("lag")
-@click.option("--until-zero", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait until there is none; exit 1 when the time runs out.")
+@click.option(
+    "--until-zero",
+    "seconds",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait until there is none; exit 1 when the time runs out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object, topic to events.")
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.

@@ -29,8 +29,19 @@ class Outcome:
 
 @click.command("send")
 @click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
-@click.option("--unchecked", is_flag=True, help="Publish also events that break the contract; the worker refuses them into the dead letters.")
-@click.option("--patience", type=click.FloatRange(min=0.1), default=_PATIENCE, show_default=True, metavar="SECONDS", help="How long Kafka may take to acknowledge.")
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Publish also what breaks the contract; the worker refuses it into the dead letters.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0.1),
+    default=_PATIENCE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long Kafka may take to acknowledge.",
+)
 def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None:
     """Publish the CloudEvents in FILE..., one JSON object a line (-: standard input).
 
@@ -110,9 +121,7 @@ def _publish(
     tick()
 
 
-def _lines(
-    files: tuple[IO[bytes], ...], outcome: Outcome
-) -> Iterator[tuple[str, int, bytes]]:
+def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:
     """Yield every line that is not blank, with its file's name and its number from 1."""
     for file in files:
         for number, line in enumerate(file, 1):

@@ -7,7 +7,14 @@ from commands.errors import Failure
 
 
 @click.command("worker")
-@click.option("-l", "--loglevel", type=click.Choice(["debug", "info", "warn", "error"]), default="warn", show_default=True, help="The least severe log line to show.")
+@click.option(
+    "-l",
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warn", "error"]),
+    default="warn",
+    show_default=True,
+    help="The least severe log line to show.",
+)
 def worker(loglevel: str) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
 

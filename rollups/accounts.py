@@ -39,7 +39,7 @@ def put(
 
     Raises InvalidAccount, or UnknownZone.
     """
-    given: dict[str, Any] = {}
+    given: dict[Any, Any] = {}
     if name is not None:
         if not 1 <= len(name.strip()) <= 200 or not name.isprintable():
             raise InvalidAccount("a name has 1 to 200 printable characters")

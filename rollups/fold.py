@@ -125,12 +125,11 @@ def fold(fence: str, placed: Sequence[Placed], known: frozenset[str] = frozenset
         seen.add(name)
         identities.setdefault(event.time // _DAY_MICROS, []).append(name)
         data = event.data
-        kind = type(data)
-        if kind is SessionStarted or kind is SessionStopped:
+        if isinstance(data, SessionStarted | SessionStopped):
             _tell(sessions, event.time, data)
             continue
         slot = slot_of(event.time // SECOND)
-        if kind is FlowRun:
+        if isinstance(data, FlowRun):
             _add(counters, (_RUNS[data.application], slot), 1)
             _add(counters, (_ENDINGS[data.outcome], slot), 1)
             _add(flows, (flow_metric(data.outcome, data.flow), slot), 1)
@@ -148,12 +147,13 @@ def fold(fence: str, placed: Sequence[Placed], known: frozenset[str] = frozenset
     )
 
 
-def _tell(sessions: dict[tuple[bytes, int], Presence], time: int, data: object) -> None:
+def _tell(
+    sessions: dict[tuple[bytes, int], Presence], time: int, data: SessionStarted | SessionStopped
+) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
-    if type(data) is SessionStarted:
+    if isinstance(data, SessionStarted):
         told = Presence(start=time // SECOND)
     else:
-        assert type(data) is SessionStopped
         told = Presence(stop=-(-time // SECOND))
     key = (session_key(data.application, data.session), _APPLICATION_INDEX[data.application])
     known = sessions.get(key)

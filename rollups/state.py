@@ -14,7 +14,6 @@ from rollups.reading import Reading
 from rollups.slots import SLOT_SECONDS, first_slot_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
-
 T = TypeVar("T")
 
 

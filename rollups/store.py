@@ -120,7 +120,9 @@ class Writer:
                 pipe.evalsha(self._apply_sha, 1, keys.head(account), *part, self._limits)
             answers = await pipe.execute(raise_on_error=False)
             if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self.prepare()  # Redis restarted; what did get through is skipped by its fence
+                await (
+                    self.prepare()
+                )  # Redis restarted; what did get through is skipped by its fence
                 continue
             for answer in answers:
                 if isinstance(answer, Exception):
@@ -140,11 +142,9 @@ class Writer:
             await self._redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
 
     async def check_limits(self, limits: Mapping[str, int]) -> None:
-        """Record the session limits with the rollups. Raises LimitsDiffer if others are recorded."""
+        """Record the session limits with the rollups. Raises LimitsDiffer if others are there."""
         for application, limit in limits.items():
-            await cast(
-                Awaitable[bool], self._redis.hsetnx(keys.LIMITS, application, str(limit))
-            )
+            await cast(Awaitable[bool], self._redis.hsetnx(keys.LIMITS, application, str(limit)))
         raw = await cast(Awaitable[dict[bytes, bytes]], self._redis.hgetall(keys.LIMITS))
         recorded = {name.decode(): int(value) for name, value in raw.items()}
         if recorded != dict(limits):
@@ -203,7 +203,11 @@ def read(
         _sums(daily, whole, {day: slotwise[day] for day in edges}, first, end),
         {name: _within(slots, first, end) for name, slots in per_slot.items()} if by_slot else {},
         _sums(
-            [next(answers) for _ in blocks], whole, {day: next(answers) for day in edges}, first, end
+            [next(answers) for _ in blocks],
+            whole,
+            {day: next(answers) for day in edges},
+            first,
+            end,
         )
         if flows
         else {},
@@ -264,7 +268,7 @@ def _sums(
     first: int,
     end: int,
 ) -> dict[str, int]:
-    """Return metric to its sum: *daily* counters of *whole* days, slots in [first, end) of *edges*."""
+    """Return metric to its sum: *daily* counters of *whole* days, slots of *edges* in the range."""
     sums: dict[str, int] = {}
     for fields in daily:
         for place, amount in fields.items():
@@ -313,5 +317,3 @@ def accounts(redis: Redis) -> list[str]:
     names = set(redis.sscan_iter(keys.ACCOUNTS, count=1000))
     names.update(redis.sscan_iter(keys.SETTINGS_ACCOUNTS, count=1000))
     return sorted(name.decode() for name in names)
-
-

@@ -70,7 +70,9 @@ class Child:
         seconds: float = 60.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Runs `command` (in this process's environment if none is given) and returns once `ready()`, asked every 2 ms, answers true.
+        """Runs `command` and returns once `ready()`, asked every 2 ms, answers true.
+
+        The child gets this process's environment unless it is given another.
 
         Raises ServerDiedError, with nothing left running, when the process ends before that or is
         not ready after `seconds`.

@@ -77,7 +77,7 @@ async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
 
 
 async def _insist(act: Callable[[], Awaitable[Any]], telemetry: Telemetry) -> Any:
-    """Do *act*, which is safe to repeat, until Redis and Kafka let it succeed; return its result."""
+    """Do *act*, which is safe to repeat, until it succeeds; return its result."""
     pause = FIRST_PAUSE
     while True:
         try:

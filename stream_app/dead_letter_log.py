@@ -1,5 +1,6 @@
 """Reading `usage.dead-letters`: every refused record there is, once each, newest last."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from stream_app.topics import DEAD_LETTERS
 
 #: Seconds without a record after which reading is given up.
 _PATIENCE = 10.0
+#: Seconds that one look for more records may take.
+_PAUSE = 0.05
 
 
 class Refusal(NamedTuple):
@@ -62,12 +65,18 @@ def _records(servers: str, ends: dict[tuple[str, int], Any]) -> list[Any]:
     )
     try:
         consumer.assign(
-            [TopicPartition(topic, number, ends[topic, number].begin) for topic, number in open_ends]
+            [
+                TopicPartition(topic, number, ends[topic, number].begin)
+                for topic, number in open_ends
+            ]
         )
         messages: list[Any] = []
+        last = time.monotonic()
         while open_ends:
-            batch = consumer.consume(1000, timeout=_PATIENCE)
-            if not batch:
+            batch = consumer.consume(1000, timeout=_PAUSE)
+            if batch:
+                last = time.monotonic()
+            elif time.monotonic() - last > _PATIENCE:
                 raise BrokerAway("the broker stopped answering")
             for message in batch:
                 place = (message.topic(), message.partition())

@@ -32,8 +32,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
             broker=[f"kafka://{server}" for server in config.kafka.split(",")],
             consumer_auto_offset_reset="earliest",
             broker_commit_interval=1.0,
-            broker_session_timeout=10.0,
-            broker_heartbeat_interval=3.0,
+            broker_session_timeout=6.0,
+            broker_heartbeat_interval=1.5,
             producer_acks=-1,
             producer_linger=0.005,
             producer_max_request_size=4 * 1024 * 1024,
@@ -83,7 +83,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
         waited = 0
         while not self.should_stop:
             try:
-                return await prepare()
+                await prepare()
+                return
             except (RedisError, OSError, BrokerAway) as error:
                 if waited % 5 == 0:
                     log.warning("Waiting for %s: %s", name, error)
@@ -101,9 +102,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         }
         try:
             await self.writer.advance(positions)
-            await self.redis.set(
-                keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME
-            )
+            await self.redis.set(keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME)
         except RedisError:
             log.debug("Redis does not answer; the agents say so")
 

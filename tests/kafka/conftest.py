@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer
 from redis.client import Redis
 
+from commands.main import main
 from servers.apache_kafka import ApacheKafka
 from servers.child import Child
 from servers.redis_server import RedisServer, redis_server
@@ -70,6 +72,17 @@ class System:
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 
+    def report_here(
+        self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str
+    ) -> dict[str, Any]:
+        """Return the same report, from the command run in this process."""
+        arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
+        arguments += ["--as-of", as_of, "--format", "json", "-o", "-"]
+        done = CliRunner().invoke(main, arguments, env=self.environment)
+        assert done.exit_code == 0, done.output
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
     def publish(self, records: Sequence[tuple[str, bytes | None, bytes | None, Any]]) -> None:
         """Publish (topic, key, value, headers) with a plain producer; every one acknowledged."""
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "linger.ms": 5})
@@ -99,8 +112,6 @@ class System:
         return Redis.from_url(self.redis.url)
 
 
-
-
 @pytest.fixture
 def system(need_kafka: None, tmp_path: Path) -> Iterator[System]:
     """Yield a system that no other test has used."""
@@ -124,5 +135,3 @@ def eventually() -> Callable[..., None]:
             time.sleep(0.05)
 
     return wait
-
-

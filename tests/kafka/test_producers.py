@@ -44,9 +44,7 @@ def test_the_cloudevents_sdk_is_a_producer_in_both_modes(system: Any) -> None:
     assert not system.dead_letters()["counts"]
 
 
-def test_kcat_is_a_producer_in_both_modes(
-    system: Any, need: Callable[[str, str], str]
-) -> None:
+def test_kcat_is_a_producer_in_both_modes(system: Any, need: Callable[[str, str], str]) -> None:
     """A line piped into kcat is an event; so is one whose attributes are headers."""
     kcat = need("kcat", "kcat")
     system.start_worker()
@@ -102,9 +100,7 @@ def test_refused_records_are_dead_letters_and_the_next_good_one_counts(system: A
 
 def read_all(system: Any, topic: str, count: int) -> list[Any]:
     """Return *count* messages of *topic*, from the beginning, by their origin's offset."""
-    consumer = Consumer(
-        {"bootstrap.servers": system.kafka.bootstrap, "group.id": "reader"}
-    )
+    consumer = Consumer({"bootstrap.servers": system.kafka.bootstrap, "group.id": "reader"})
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
     found: list[Any] = []

@@ -17,7 +17,7 @@ def check_reports(system: Any, lines: list[bytes]) -> None:
     expected = rollups_of(lines)
     for account, rollups in expected.items():
         days = ("2026-09-30", "2026-10-03")
-        report = system.report(account, *days, tz="Asia/Kathmandu", as_of=AS_OF)
+        report = system.report_here(account, *days, tz="Asia/Kathmandu", as_of=AS_OF)
         assert report == report_of(rollups, account, *days, "Asia/Kathmandu", AS_OF)
 
 
@@ -81,9 +81,7 @@ def test_only_committed_transactions_count_and_lag_still_reaches_zero(system: An
     """Aborted records and transaction markers take offsets, but are no events."""
     system.usage("send", "-", stdin=flow("plain"))
     system.start_worker()
-    producer = Producer(
-        {"bootstrap.servers": system.kafka.bootstrap, "transactional.id": "tests"}
-    )
+    producer = Producer({"bootstrap.servers": system.kafka.bootstrap, "transactional.id": "tests"})
     producer.init_transactions(30)
     for number, commit in enumerate((True, False, True, False)):
         producer.begin_transaction()
