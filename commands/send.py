@@ -124,10 +124,11 @@ def _publish(
 def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:
     """Yield every line that is not blank, with its file's name and its number from 1."""
     for file in files:
+        name = getattr(file, "name", "<stdin>")
         for number, line in enumerate(file, 1):
             if stripped := line.strip():
                 outcome.read += 1
-                yield file.name, number, stripped
+                yield name, number, stripped
 
 
 def _place(

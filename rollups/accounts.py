@@ -39,7 +39,7 @@ def put(
 
     Raises InvalidAccount, or UnknownZone.
     """
-    given: dict[Any, Any] = {}
+    given: dict[Any, Any] = {"set": 1}  # so that it exists, whatever else was given
     if name is not None:
         if not 1 <= len(name.strip()) <= 200 or not name.isprintable():
             raise InvalidAccount("a name has 1 to 200 printable characters")
@@ -47,8 +47,7 @@ def put(
     if timezone is not None:
         given["timezone"] = zone(timezone).key
     given |= {key: int(value) for key, value in (("dnis", dnis), ("sms", sms)) if value is not None}
-    if given:
-        redis.hset(keys.settings(account), mapping=given)
+    redis.hset(keys.settings(account), mapping=given)
     redis.sadd(keys.SETTINGS_ACCOUNTS, account)
     return get(redis, account)
 

@@ -11,7 +11,6 @@ Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -106,6 +105,7 @@ _DATA_DECODERS: Final = {
     kind: msgspec.json.Decoder(kind.__annotations__["data"]).decode for kind in _ENVELOPES
 }
 _decode: Final = msgspec.json.Decoder(_AnyEnvelope).decode
+_decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 # CloudEvents' String type: no control characters, no surrogates, no Unicode noncharacters.
@@ -160,7 +160,7 @@ def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
     if envelope.datacontenttype is not None and not _JSON_MEDIA.fullmatch(envelope.datacontenttype):
         _refuse_attribute(f"datacontenttype is {_shown(envelope.datacontenttype)}, not JSON")
     if envelope.data_base64 is not None:
-        raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
+        _refuse_two_data()
     try:
         time = parse_rfc3339(envelope.time)
     except ValueError as error:
@@ -295,39 +295,48 @@ def _read_slowly(value: bytes, error: Exception) -> _Envelope:
     if not value:
         raise Refused(Reason.MALFORMED, "the record has no value")
     try:
-        members = msgspec.json.decode(value)
+        members = _decode_members(_text(value))
+    except msgspec.ValidationError:
+        raise Refused(Reason.MALFORMED, "the value is JSON, but no object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         sentence = f"the value is not a JSON event: {_cause(broken)}"
         raise Refused(Reason.MALFORMED, sentence) from None
-    if not isinstance(members, dict):
-        raise Refused(Reason.MALFORMED, "the value is JSON, but no object")
-    if members.get("data_base64") is None:
-        kind = members.get("type")
-        if not isinstance(kind, str | None):
-            raise Refused(Reason.UNKNOWN_TYPE, "type is not a string")
+    if not _has(members, "data_base64"):
+        kind = _string(members, "type")
         if kind is not None and kind not in TOPIC_OF:
             _refuse_type(kind)
         _explain(error)
     return _read_base64(members)
 
 
-def _read_base64(members: dict[str, Any]) -> _Envelope:
+def _read_base64(members: dict[str, Raw]) -> _Envelope:
     """Return the envelope whose data is JSON in `data_base64`, as some SDKs send bytes."""
-    if members.get("data") is not None:
-        raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
+    if _has(members, "data"):
+        _refuse_two_data()
     try:
-        data = base64.b64decode(members["data_base64"], validate=True)
-    except (binascii.Error, TypeError, ValueError):
+        data = base64.b64decode(
+            msgspec.json.decode(members["data_base64"], type=str), validate=True
+        )
+    except (msgspec.MsgspecError, ValueError):
         raise Refused(Reason.INVALID_DATA, "data_base64 is not Base64") from None
-    for name in (*_REQUIRED, "datacontenttype"):
-        if not isinstance(members.get(name, ""), str | None):
-            _refuse_attribute(f"{name} is not valid: expected a string")
-    headers = [
-        ("content-type" if name == "datacontenttype" else f"ce_{name}", text.encode())
-        for name, text in members.items()
-        if name != "data_base64" and isinstance(text, str)
-    ]
-    return _read_binary(data, headers)
+    texts = {f"ce_{name}": _string(members, name) for name in _REQUIRED}
+    texts["content-type"] = _string(members, "datacontenttype")
+    return _read_binary(
+        data, [(name, text.encode()) for name, text in texts.items() if text is not None]
+    )
+
+
+def _has(members: dict[str, Raw], name: str) -> bool:
+    """Tell whether the member *name* is there; null is JSON's way to leave it out."""
+    return name in members and bytes(members[name]) != b"null"
+
+
+def _string(members: dict[str, Raw], name: str) -> str | None:
+    """Return the text of the attribute *name*, None if it is not there."""
+    try:
+        return msgspec.json.decode(members[name], type=str) if _has(members, name) else None
+    except msgspec.MsgspecError:
+        _refuse_attribute(f"{name} is not valid: expected a string")
 
 
 def _explain(error: Exception, within: str = "") -> NoReturn:
@@ -376,6 +385,10 @@ def _refuse_type(name: str) -> NoReturn:
 
 def _refuse_attribute(sentence: str) -> NoReturn:
     raise Refused(Reason.INVALID_ATTRIBUTE, sentence)
+
+
+def _refuse_two_data() -> NoReturn:
+    raise Refused(Reason.INVALID_DATA, "data and data_base64 must not both be present")
 
 
 def _refuse_topic(topic: str, kind: type[_Envelope]) -> NoReturn:

@@ -213,10 +213,12 @@ REFUSED = {
         "type is “Usage.Flow.Run”",
     ),
     "a list for a type": (
-        structured(example(FLOW, type=[FLOW])), (), Reason.UNKNOWN_TYPE, "type is not a string"
+        structured(example(FLOW, type=[FLOW])), (), Reason.INVALID_ATTRIBUTE,
+        "type is not valid: expected a string",
     ),
     "an object for a type": (
-        structured(example(FLOW, type={})), (), Reason.UNKNOWN_TYPE, "type is not a string"
+        structured(example(FLOW, type={})), (), Reason.INVALID_ATTRIBUTE,
+        "type is not valid: expected a string",
     ),
     # ----- invalid-attribute
     "no type": (b"{}", (), Reason.INVALID_ATTRIBUTE, "type is missing"),

@@ -1,0 +1,149 @@
+"""`usage export`: what it writes, and what it says when it cannot."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import vector_files
+import xlrd
+from click.testing import Result
+from redis.asyncio import Redis
+from reference import LIMITS
+
+from rollups.store import Writer
+
+MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
+Usage = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _basics(redis_url: str) -> None:
+    """Put the vector `basics` into the rollups."""
+
+    async def fill() -> None:
+        async with Redis.from_url(redis_url) as redis:
+            writer = Writer(redis, LIMITS)
+            await writer.prepare()
+            for topic, placed in vector_files.placed("basics").items():
+                await writer.apply(f"{topic}/0", placed)
+
+    asyncio.run(fill())
+
+
+def test_the_file_is_usage_xls_in_the_current_folder(
+    usage: Usage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without -o and --format it is usage.xls, and xlrd reads the report's numbers in it."""
+    monkeypatch.chdir(tmp_path)
+    done = usage("export", "acme", *MONTH)
+    assert done.exit_code == 0, done.output
+    with xlrd.open_workbook("usage.xls") as book:
+        sheet = book.sheet_by_name("Usage Report")
+        values = {sheet.cell_value(row, 0): sheet.cell_value(row, 1) for row in range(sheet.nrows)}
+    assert values["Call Now minutes"] == 3.725
+    assert values["Agent Application and Ticket Guidance"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["usage.xls"]
+
+
+@pytest.mark.parametrize(
+    ("output", "begins"),
+    [("a.xls", b"\xd0\xcf"), ("a.xlsx", b"PK"), ("a.csv", b"\xef\xbb\xbf"), ("a.json", b"{")],
+)
+def test_the_name_of_the_file_tells_the_format(
+    usage: Usage, tmp_path: Path, output: str, begins: bytes
+) -> None:
+    """`-o a.csv` needs no --format."""
+    done = usage("export", "acme", *MONTH, "-o", str(tmp_path / output))
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / output).read_bytes().startswith(begins)
+
+
+def test_standard_output_carries_the_report_and_nothing_else(usage: Usage) -> None:
+    """`-o -` can be piped."""
+    done = usage("export", "acme", *MONTH, "--format", "csv", "-o", "-")
+    rows = list(csv.reader(io.StringIO(done.stdout_bytes.decode("utf-8-sig"))))
+    assert rows[0][0] == "Usage Report"
+    assert done.stderr == ""
+
+
+def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
+    """Hours that begin at or after the instant are not part of the report."""
+    at = ("--as-of", "2026-10-01T10:00:00Z", "--format", "json", "-o", "-")
+    report = orjson.loads(usage("export", "acme", *MONTH, *at).stdout_bytes)
+    assert report["concurrency"]["agent"]["reported_hours"] == 1
+    assert report["as_of"] == "2026-10-01T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("acmee", *MONTH), 1, "no account 'acmee'"),
+        (("acmee", *MONTH), 1, "Did you mean 'acme'?"),
+        (("acme", "--from", "2026-10-31", "--to", "2026-10-01"), 2, "reversed"),
+        (("acme", "--from", "2999-10-01", "--to", "2999-10-31"), 2, "lies in the future"),
+        (("acme", *MONTH, "--tz", "Europe/Pariss"), 2, "no time zone 'Europe/Pariss'"),
+        (("acme", *MONTH, "--tz", "../../etc/passwd"), 2, "no time zone"),
+        (("acme", *MONTH, "-o", "nowhere/usage.xls"), 1, "no folder 'nowhere'"),
+        (("acme", *MONTH, "-o", "/"), 1, "is a folder"),
+        (("acme", "--from", "2026-02-30", "--to", "2026-10-01"), 2, "no day of the calendar"),
+        (("acme", "--from", "yesterday", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
+        (("acme", *MONTH, "--as-of", "noon"), 2, "write it like 2026-11-01T09:00:00Z"),
+        (("acme", *MONTH, "--format", "pdf"), 2, "'pdf' is not one of"),
+        (("acme", "--to", "2026-10-01"), 2, "Missing option '--from'"),
+        (
+            ("acme", "--from", "1930-01-01", "--to", "1930-01-02", "--tz", "Europe/Amsterdam"),
+            2,
+            "no multiple of 15 minutes",
+        ),
+        (("acme", "--from", "0001-01-01", "--to", "0001-01-02"), 2, "years 0002 to 9998"),
+    ],
+)
+def test_what_cannot_be_written_is_said_in_a_sentence(
+    usage: Usage, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    """Wrong usage is exit code 2, a failure exit code 1, and never a traceback."""
+    done = usage("export", *arguments)
+    assert done.exit_code == code, done.output
+    assert says in " ".join(done.stderr.split())
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_redis_that_does_not_answer_is_named_without_its_password(usage: Usage) -> None:
+    """The sentence can be pasted into a ticket."""
+    done = usage("export", "acme", *MONTH, redis="redis://:secret@127.0.0.1:1/0")
+    assert done.exit_code == 1
+    assert "Redis at 127.0.0.1:1/0 does not answer" in done.stderr
+    assert "secret" not in done.output
+
+
+def test_a_setting_that_cannot_be_used_is_named(usage: Usage) -> None:
+    """So is its value, and what it must be."""
+    done = usage("export", "acme", *MONTH, redis="localhost:6379")
+    assert done.exit_code == 1
+    assert "USAGE_REDIS is 'localhost:6379'; it must be a URL like redis://" in done.stderr
+
+
+def test_an_account_that_was_only_set_has_a_report_of_zeros(usage: Usage) -> None:
+    """It exists, so it is no error; DNIS and SMS are as it was set."""
+    assert usage("account", "set", "quiet", "--name", "=2+2", "--no-dnis").exit_code == 0
+    done = usage("export", "quiet", *MONTH, "--format", "json", "-o", "-")
+    report: dict[str, Any] = orjson.loads(done.stdout_bytes)
+    assert report["flow_runs"]["total"] == 0
+    assert report["name"] == "=2+2"
+    assert report["dnis"] is None
+    assert report["sms"] == {"messages_with_link": 0}
+
+
+def test_the_accounts_own_time_zone_is_the_default(usage: Usage) -> None:
+    """A click at 22:30 UTC belongs to the next day in Paris."""
+    usage("account", "set", "other", "--timezone", "Asia/Tokyo")
+    arguments = ("--from", "2026-10-01", "--to", "2026-10-01", "--format", "json", "-o", "-")
+    report = orjson.loads(usage("export", "other", *arguments).stdout_bytes)
+    assert report["timezone"] == "Asia/Tokyo"
+    busiest = report["concurrency"]["web-self-service"]["busiest_hour"]
+    assert busiest == "2026-10-01T19:00:00+09:00"

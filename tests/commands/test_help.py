@@ -1,0 +1,49 @@
+"""The command line itself: help, typos, and how little is imported."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+from click.testing import Result
+
+from commands.main import COMMANDS, main
+
+Usage = Callable[..., Result]
+
+
+def every_command() -> Iterator[list[str]]:
+    """Yield the words of each command and subcommand."""
+    context = click.Context(main)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        yield [name]
+        if isinstance(command, click.Group):
+            yield from ([name, sub] for sub in command.commands)
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_every_command_has_help_with_an_example(usage: Usage, words: list[str]) -> None:
+    """`--help` shows a line to copy."""
+    done = usage(*words, "--help")
+    assert done.exit_code == 0
+    assert "Example" in done.stdout
+    assert "\n    usage " in done.stdout or "\n    USAGE_KAFKA" in done.stdout
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(usage: Usage) -> None:
+    """Exit code 2, as for all wrong usage."""
+    done = usage("exprot")
+    assert done.exit_code == 2
+    assert "Did you mean `usage export`?" in done.stderr
+
+
+@pytest.mark.parametrize("needless", ["faust", "confluent_kafka", "xlsxwriter", "rich"])
+def test_export_imports_nothing_it_does_not_need(needless: str) -> None:
+    """Its start is what an operator waits for."""
+    code = (
+        "import sys; from commands.main import main; main.get_command(None, 'export');"
+        f"import rollups.store, export.report; sys.exit('{needless}' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

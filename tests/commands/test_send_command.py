@@ -1,0 +1,94 @@
+"""`usage send` and `usage lag`, against the embedded broker and against none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from confluent_kafka import Consumer, TopicPartition
+from event_lines import event, flow
+
+Usage = Callable[..., Result]
+
+
+def test_events_go_to_the_topics_of_their_types_with_the_account_as_key(
+    usage: Usage, broker: str
+) -> None:
+    """Bytes as they were in the line."""
+    line = event("send-1", "sms.sent", {"link": True})
+    done = usage("send", "-", input=line + b"\n\n  \n", kafka=broker)
+    assert done.exit_code == 0, done.output
+    assert "1 events sent" in done.stderr
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t"})
+    consumer.assign([TopicPartition("usage.sms", number, 0) for number in range(4)])
+    message = consumer.poll(10)
+    consumer.close()
+    assert message is not None
+    assert (message.key(), message.value()) == (b"acme", line)
+
+
+def test_refused_lines_are_counted_and_told_with_their_numbers(
+    usage: Usage, broker: str, tmp_path: Path
+) -> None:
+    """The good ones are sent all the same; the exit code is 1."""
+    lines = [flow("1"), b"not json", b"", b"[1]", flow("2", type="usage.x"), flow("3", subject="?")]
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(b"\n".join([*lines, flow("4")]))
+    done = usage("send", str(path), kafka=broker)
+    assert done.exit_code == 1
+    assert f"{path}, line 2: refused: not JSON" in done.stderr
+    assert f"{path}, line 4: refused: the value is JSON, but no object" in done.stderr
+    assert f"{path}, line 5: refused: type is “usage.x”" in done.stderr
+    assert f"{path}, line 6: refused: subject" in done.stderr
+    assert "2 events sent" in done.stderr
+    assert done.stderr.splitlines()[-1] == "Error: Of 6 lines, 4 lines were refused."
+
+
+def test_many_refused_lines_are_told_as_ranges(usage: Usage, broker: str) -> None:
+    """A thousand bad lines do not fill the screen, and none is left out."""
+    done = usage("send", "-", input=b"bad\n" * 1000, kafka=broker)
+    assert "… and 980 more lines refused: 21-1000" in done.stderr
+    assert len(done.stderr.splitlines()) < 25
+
+
+def test_unchecked_publishes_what_the_worker_will_refuse(usage: Usage, broker: str) -> None:
+    """Only a line without a topic cannot be published."""
+    lines = flow("5", subject="?") + b"\n" + flow("6", type="usage.x")
+    done = usage("send", "--unchecked", "-", input=lines, kafka=broker)
+    assert "1 events sent" in done.stderr
+    assert "line 2: refused" in done.stderr
+
+
+def test_a_broker_that_is_away_is_said_before_anything_is_read(usage: Usage) -> None:
+    """Nothing was sent, and that is what it says."""
+    done = usage("send", "-", input=flow("1"))
+    assert done.exit_code == 1
+    assert "Kafka at 127.0.0.1:1: no broker answered" in done.stderr
+    assert "nothing was sent" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(usage: Usage) -> None:
+    """Before the broker is asked for anything."""
+    done = usage("send", "nowhere.ndjson")
+    assert done.exit_code == 2
+    assert "nowhere.ndjson" in done.stderr
+
+
+def test_lag_counts_what_no_worker_has_taken(usage: Usage, broker: str) -> None:
+    """Per topic; --until-zero fails when the time runs out."""
+    usage("send", "-", input=event("n", "number.purchased", {"number": "+15550100"}), kafka=broker)
+    told = json.loads(usage("lag", "--json", kafka=broker).stdout)
+    assert told["usage.numbers"] == 1
+    assert told["usage.calls"] == 0
+    done = usage("lag", "--until-zero", "0.3", kafka=broker)
+    assert done.exit_code == 1
+    assert "After 0.3 s," in done.stderr
+
+
+@pytest.mark.parametrize("command", ["lag", "dead-letters"])
+def test_other_commands_name_the_broker_that_is_away(usage: Usage, command: str) -> None:
+    """One line, exit code 1."""
+    done = usage(command, *(["list"] if command == "dead-letters" else []))
+    assert done.exit_code == 1
+    assert "Kafka at 127.0.0.1:1" in done.stderr

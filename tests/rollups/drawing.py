@@ -1,0 +1,121 @@
+"""What hypothesis draws: events, zones and ranges on a coarse grid, so that things coincide."""
+
+import zoneinfo
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from rollups.events import (
+    AssistClicked,
+    CallMinutes,
+    Event,
+    FlowRun,
+    NumberPurchased,
+    NumberReleased,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+)
+
+ACCOUNTS = ("acme", "b", "c:1")
+APPLICATIONS = ("agent", "ticket-guidance", "mobile-web", "web-self-service")
+ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
+NOON = 1_791_201_600  # 2026-10-05T12:00:00Z
+
+#: Local days at which something happens to the clock, or in which hours do not begin on UTC's.
+ODD_DAYS = (
+    ("UTC", date(1970, 1, 1)),
+    ("UTC", date(2026, 12, 31)),
+    ("America/New_York", date(2026, 3, 8)),
+    ("America/New_York", date(2026, 11, 1)),
+    ("Europe/Paris", date(2026, 10, 25)),
+    ("Australia/Lord_Howe", date(2026, 4, 5)),
+    ("Australia/Lord_Howe", date(2026, 10, 4)),
+    ("Asia/Kathmandu", date(2026, 1, 1)),
+    ("Asia/Kathmandu", date(1986, 1, 1)),
+    ("Pacific/Chatham", date(2026, 4, 5)),
+    ("America/St_Johns", date(2026, 3, 8)),
+    ("Pacific/Apia", date(2011, 12, 30)),
+    ("America/Sao_Paulo", date(2018, 11, 4)),
+    ("America/Havana", date(2026, 11, 1)),
+    ("Africa/Cairo", date(2026, 4, 24)),
+)
+
+_data = st.one_of(
+    st.builds(SessionStarted, st.sampled_from(["s", "t"]), st.sampled_from(APPLICATIONS)),
+    st.builds(SessionStopped, st.sampled_from(["s", "t"]), st.sampled_from(APPLICATIONS)),
+    st.builds(SessionStarted, st.sampled_from("12345"), st.sampled_from(APPLICATIONS[:2])),
+    st.builds(SessionStopped, st.sampled_from("12345"), st.sampled_from(APPLICATIONS[:2])),
+    st.builds(
+        FlowRun,
+        st.sampled_from(["f", "1.c:f", "Rückruf 🛟"]),
+        st.sampled_from(APPLICATIONS),
+        st.sampled_from(["completed", "abandoned"]),
+    ),
+    st.builds(AssistClicked, st.sampled_from(["call-now", "callback", "chat", "email"])),
+    st.builds(CallMinutes, st.one_of(st.integers(1, 5000), st.just(100_000_000_000))),
+    st.builds(SmsSent, st.booleans()),
+    st.just(NumberPurchased("+4930123")),
+    st.just(NumberReleased("+4930123")),
+)
+
+
+def instants(around: int, days: int = 2) -> Any:
+    """Draw microseconds within *days* of the second *around*, most of them at a slot's edge."""
+    return st.builds(
+        lambda slot, second, micro: (around + slot * 900 + second) * 1_000_000 + micro,
+        st.one_of(st.integers(-days * 96, days * 96), st.integers(-4, 4)),
+        st.sampled_from([0, 0, 1, 450, 898, 899]),
+        st.sampled_from([0, 0, 1, 500_000, 999_999]),
+    )
+
+
+def events(around: int = NOON, days: int = 2) -> Any:
+    """Draw one event of any type; its identity is one of many."""
+    return st.builds(
+        Event,
+        st.sampled_from(["web", "ivr"]),
+        st.integers(0, 10_000).map(str),
+        st.sampled_from(ACCOUNTS),
+        instants(around, days),
+        _data,
+    )
+
+
+def sets_of_events(around: int = NOON, days: int = 2, size: int = 40) -> Any:
+    """Draw events with an identity each; some share their id, from another source."""
+    return st.lists(
+        events(around, days), max_size=size, unique_by=lambda event: (event.source, event.id)
+    )
+
+
+def limits() -> Any:
+    """Draw a session limit in seconds for each application."""
+    of_one = st.sampled_from([86_400, 3_600, 900, 1, 61])
+    return st.fixed_dictionaries(dict.fromkeys(APPLICATIONS, of_one))
+
+
+class Range(NamedTuple):
+    """The local days of a report, in a zone."""
+
+    zone: str
+    first: date
+    last: date
+
+    @property
+    def around(self) -> int:
+        """A second near its middle."""
+        return round(datetime(*self.first.timetuple()[:3], 12, tzinfo=UTC).timestamp())
+
+
+@st.composite
+def ranges(draw: Any) -> Range:
+    """Draw one to three local days in any zone, odd days more often than others."""
+    if draw(st.booleans()):
+        zone, first = draw(st.sampled_from(ODD_DAYS))
+        first -= timedelta(draw(st.integers(0, 1)))
+    else:
+        zone = draw(st.sampled_from(ZONES))
+        first = draw(st.dates(date(1996, 1, 1), date(2035, 12, 31)))
+    return Range(zone, first, first + timedelta(draw(st.integers(0, 2))))
