@@ -52,9 +52,7 @@ def report(
     return {
         **_counters([event for event in events if begin * MICRO <= event.time < end * MICRO]),
         "concurrency": {
-            curve: _concurrency(
-                [stretch for name in parts for stretch in present[name]], wall, tz
-            )
+            curve: _concurrency([stretch for name in parts for stretch in present[name]], wall, tz)
             for curve, parts in CURVES.items()
         },
     }

@@ -144,7 +144,8 @@ def test_a_change_at_one_past_midnight_is_refused_with_the_truth(day: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Europe", "Europe/Atlantis", "../etc/passwd", "a\x00b", "/etc/localtime", "x" * 999]
+    "name",
+    ["", "Europe", "Europe/Atlantis", "../etc/passwd", "a\x00b", "/etc/localtime", "x" * 999],
 )
 def test_a_name_that_is_no_zone_is_refused(name: str) -> None:
     """The sentence shows what a name is like."""

@@ -36,7 +36,13 @@ def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, state.A
 def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
     """Return all but the fences, which say how the events came, not what they were."""
     return {
-        name: (account.identities, account.sessions, account.deltas, account.counters, account.flows)
+        name: (
+            account.identities,
+            account.sessions,
+            account.deltas,
+            account.counters,
+            account.flows,
+        )
         for name, account in accounts.items()
     }
 
@@ -52,7 +58,10 @@ def as_oracle(report: Report) -> dict[str, Any]:
     """Return *report* in the oracle's words."""
     flows = {}
     for flow in report.flows:
-        flows |= {(flow.flow, "completed"): flow.completed, (flow.flow, "abandoned"): flow.abandoned}
+        flows |= {
+            (flow.flow, "completed"): flow.completed,
+            (flow.flow, "abandoned"): flow.abandoned,
+        }
     return {
         "flow_runs": report.counts.flow_runs,
         "flows": {name: runs for name, runs in flows.items() if runs},
@@ -120,7 +129,9 @@ def test_two_applications_make_one_curve() -> None:
     told = zip(("09:00:00", "09:10:00", "09:10:00", "09:20:00"), (S, T, *guidance), strict=True)
     rollups = applied(in_order(event(number, *what) for number, what in enumerate(told)))
     curves = report(rollups["acme"], FIFTH).concurrency
-    assert [curves[name].maximum for name in ("agent-sessions", "agent", "ticket-guidance")] == [1] * 3
+    assert [curves[name].maximum for name in ("agent-sessions", "agent", "ticket-guidance")] == [
+        1
+    ] * 3
 
 
 def test_a_late_stop_moves_an_end_out_or_in() -> None:
@@ -188,9 +199,7 @@ def test_the_report_is_what_the_contract_says(
             shown = report(account, within, as_of)
         except UnalignedZone:
             assume(False)
-        expected = oracle.report(
-            mine, limits, within.zone, within.first, within.last, as_of
-        )
+        expected = oracle.report(mine, limits, within.zone, within.first, within.last, as_of)
         assert as_oracle(shown) == expected
 
 

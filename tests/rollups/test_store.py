@@ -1,0 +1,494 @@
+"""The store's contract, on a real Redis and a real Valkey: the Lua rule is the Python rule."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from delivery import Batches, in_order, tangled
+from drawing import ACCOUNTS, NOON, limits, sets_of_events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis as AsyncRedis
+from redis.client import Redis
+from redis.exceptions import RedisError
+from redis_side import DAY, laid_open, told, write
+
+from export.report import Account, build, period
+from rollups import keys, state, store
+from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
+from rollups.fold import Placed
+from rollups.instants import SECOND
+from rollups.store import Applied, LimitsDiffer, Writer
+
+NOON_SLOT = NOON // 900  # slot 48 of its UTC day
+
+
+@pytest.fixture(scope="module")
+def client(server: Any) -> Iterator[Redis]:
+    """Yield a client for tests that empty the server once an example, not once a test."""
+    with Redis.from_url(server.url) as connected:
+        yield connected
+
+
+def sms(number: int, second: int = NOON, account: str = "acme") -> Event:
+    """Return an SMS of *account* with an identity of its own."""
+    return Event("test", str(number), account, second * SECOND, SmsSent())
+
+
+def log(events: list[Event], first: int = 0) -> list[Placed]:
+    """Place *events* at offsets from *first* on."""
+    return [Placed(first + i, event) for i, event in enumerate(events)]
+
+
+def messages(redis: Redis, account: str = "acme") -> int:
+    """Return how many SMS were counted around noon."""
+    return store.read(redis, account, NOON_SLOT - 96, NOON_SLOT + 96).totals.get("sms.link", 0)
+
+
+# ------------------------------------------------------------- the Lua rule and the Python rule
+
+
+@given(st.data(), st.sampled_from([NOON, NOON + 12 * 3600, 0, 1_798_761_600]), limits())
+@settings(deadline=None, max_examples=100)
+def test_the_script_does_what_the_python_rule_does(
+    server: Any, client: Redis, data: st.DataObject, around: int, limits: dict[str, int]
+) -> None:
+    """After every batch of any delivery, every reading of every account is the same."""
+    client.flushall()
+    events = data.draw(sets_of_events(around, size=30))
+    batches = tangled(events, data.draw(st.integers(0, 2**32)))
+    middle = around // 900
+    spans = data.draw(
+        st.lists(st.tuples(st.integers(-300, 300), st.integers(0, 300)), min_size=1, max_size=3)
+    )
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as redis:
+            writer = Writer(redis, limits)
+            await writer.prepare()
+            rule: dict[str, state.Account] = {}
+            for fence, placed in batches:
+                await writer.apply(fence, placed)
+                state.apply_events(rule, fence, placed, limits)
+                for first, length in spans:
+                    compare(client, rule, middle + first, middle + first + length)
+            assert store.accounts(client) == sorted(rule)
+
+    asyncio.run(run())
+
+
+def compare(redis: Redis, rule: dict[str, state.Account], first: int, end: int) -> None:
+    """Assert that the store reads as the rule does, and its daily counters as its slots."""
+    for name in ACCOUNTS:
+        deep = store.read(redis, name, first, end, by_slot=True, flows=True)
+        expected = state.read(rule.get(name, state.Account()), first, end)
+        assert told(deep) == told(expected)
+        assert deep.totals == {
+            metric: sum(slots.values()) for metric, slots in told(deep)["by_slot"].items()
+        }
+        shallow = store.read(redis, name, first, end)
+        assert shallow == deep._replace(by_slot={}, flows={})
+
+
+@given(sets_of_events(size=40), st.integers(0, 2**32), limits())
+@settings(deadline=None, max_examples=60)
+def test_what_is_kept_is_canonical(
+    server: Any, client: Redis, events: list[Event], seed: int, limits: dict[str, int]
+) -> None:
+    """Byte for byte the same keys, fields and lists, whatever order the events came in."""
+    dumps = []
+    for batches in (in_order(events), tangled(events, seed), tangled(events[::-1], seed, batch=1)):
+        client.flushall()
+        write(server.url, batches, limits)
+        dumps.append([laid_open(client, name) for name in ACCOUNTS])
+    assert dumps[0] == dumps[1] == dumps[2]
+
+
+@given(sets_of_events(size=25), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=40)
+def test_from_the_beginning_into_empty_rollups(
+    server: Any, client: Redis, events: list[Event], seed: int
+) -> None:
+    """The same topics read again change nothing, and rebuild the same after everything is lost."""
+    batches = tangled(events, seed)
+    client.flushall()
+    for lose in (False, False, True):
+        if lose:
+            client.flushall()
+        write(server.url, batches)
+        dump = [laid_open(client, name) for name in ACCOUNTS]
+        assert lose is False or dump == before
+        before = dump
+
+
+# ------------------------------------------------------------------------------------- fences
+
+
+def test_a_part_below_the_fence_changes_nothing(server: Any, redis: Redis) -> None:
+    """The whole batch again, and parts of it."""
+    ten = log([sms(n) for n in range(10)])
+    write(server.url, [("t/0", ten)])
+    once = laid_open(redis, "acme")
+    write(server.url, [("t/0", ten), ("t/0", ten[:3]), ("t/0", ten[4:])])
+    assert laid_open(redis, "acme") == once
+    assert messages(redis) == 10
+
+
+def test_a_part_that_reaches_over_the_fence_is_folded_again(server: Any, redis: Redis) -> None:
+    """Only what lies above the fence is counted; other accounts in the batch are not held up."""
+    # applied [0 ---- 5)   again    [3 ---- 9)
+    events = [sms(n, account="ab"[n % 2]) for n in range(9)]
+    write(server.url, [("t/0", log(events)[:5]), ("t/0", log(events)[3:])])
+    assert (messages(redis, "a"), messages(redis, "b")) == (5, 4)
+
+
+def test_a_fence_alone_is_enough(server: Any, redis: Redis) -> None:
+    """At or below it nothing is counted, even what no identity would betray."""
+    write(server.url, [("t/0", log([sms(1)], first=5)), ("t/0", log([sms(2)], first=5))])
+    assert messages(redis) == 1
+    write(server.url, [("t/0", log([sms(2), sms(3)], first=5))])
+    assert messages(redis) == 2
+
+
+def test_each_partition_has_its_own_fence(server: Any, redis: Redis) -> None:
+    """The same offsets of another partition, or another topic, are other records."""
+    batches = [(fence, log([sms(n)])) for n, fence in enumerate(("t/0", "t/1", "s/0"))]
+    write(server.url, batches)
+    assert messages(redis) == 3
+
+
+def test_an_identity_counts_once_in_whatever_partition(server: Any, redis: Redis) -> None:
+    """A producer's second try may land anywhere; what is new in its batch counts."""
+    batches: Batches = [("t/0", log([sms(1), sms(2)])), ("t/1", log([sms(2), sms(3), sms(1)]))]
+    assert write(server.url, batches) == [Applied(2, 0), Applied(3, 2)]
+    assert messages(redis) == 3
+
+
+def test_an_identity_counts_once_whatever_its_second_time_says(server: Any, redis: Redis) -> None:
+    """The same pair is the same event, also when a retry stamps it with the next day's time."""
+    again = [sms(1), sms(1, second=NOON + 86_400)]
+    rule: dict[str, state.Account] = {}
+    batches: Batches = [("t/0", log(again)[:1]), ("t/0", log(again)[1:])]
+    for fence, placed in batches:
+        state.apply_events(rule, fence, placed, DAY)
+    write(server.url, batches)
+    reading = store.read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192)
+    assert reading.totals == state.read(rule["acme"], NOON_SLOT - 96, NOON_SLOT + 192).totals
+    assert reading.totals == {"sms.link": 1}
+
+
+def test_a_batch_without_news_moves_the_fence(server: Any, redis: Redis) -> None:
+    """All of its events are known, and yet it is done with."""
+    write(server.url, [("t/0", log([sms(1)])), ("t/1", log([sms(1)], first=41))])
+    assert redis.hget(keys.head("acme"), "f:t/1") == b"41"
+
+
+# ---------------------------------------------------------------------------- Redis in trouble
+
+
+def test_scripts_that_redis_has_forgotten_are_loaded_again(server: Any, redis: Redis) -> None:
+    """After SCRIPT FLUSH, as after a restart, the same writer goes on."""
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+            writer = Writer(connection, DAY)
+            await writer.prepare()
+            for number in range(3):
+                redis.script_flush()
+                await writer.apply("t/0", log([sms(number)], first=number))
+                redis.script_flush()
+                await writer.advance({"t/0": number + 1})
+
+    asyncio.run(run())
+    assert messages(redis) == 3
+    assert store.positions(redis) == {"t/0": 3}
+
+
+def test_a_writer_whose_redis_lost_everything_rebuilds_it(server: Any, redis: Redis) -> None:
+    """A failover took the last writes and the scripts: replay by the same writer repairs it all."""
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+            writer = Writer(connection, DAY)
+            await writer.prepare()
+            await writer.apply("t/0", log([sms(1)]))
+            redis.flushall()
+            redis.script_flush()
+            await writer.apply("t/0", log([sms(1)]))
+
+    asyncio.run(run())
+    assert messages(redis) == 1
+    assert store.exists(redis, "acme")
+    assert store.accounts(redis) == ["acme"]
+
+
+def test_an_error_of_redis_is_raised_and_a_repeat_repairs(server: Any, redis: Redis) -> None:
+    """One account cannot be written; the other is, and neither is counted twice afterwards."""
+    redis.set(keys.head("b"), "in the way")
+    batch: Batches = [("t/0", log([sms(1, account="a"), sms(2, account="b")]))]
+    with pytest.raises(RedisError):
+        write(server.url, batch)
+    redis.delete(keys.head("b"))
+    write(server.url, batch)
+    assert (messages(redis, "a"), messages(redis, "b")) == (1, 1)
+
+
+def test_two_writers_of_one_account(server: Any, redis: Redis) -> None:
+    """A worker that lost its partitions and goes on: whatever the two do, it counts once."""
+    batches = tangled([sms(n) for n in range(200)], seed=7, batch=10)
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+
+            async def work() -> None:
+                writer = Writer(connection, DAY)
+                await writer.prepare()
+                for fence, placed in batches:
+                    await writer.apply(fence, placed)
+
+            await asyncio.gather(*(work() for _ in range(3)))
+
+    asyncio.run(run())
+    assert messages(redis) == 200
+
+
+# ------------------------------------------------------------------------------------- growth
+
+
+def encodings(redis: Redis, pattern: str) -> set[bytes]:
+    """Return how Redis keeps the values of the keys like *pattern*."""
+    return {redis.object("encoding", key) for key in redis.scan_iter(pattern, count=1000)}
+
+
+@pytest.mark.parametrize("batch", [50, 700, 5000])
+def test_many_identities_stay_in_small_sets(server: Any, redis: Redis, batch: int) -> None:
+    """5,000 of one account-day: sets of integers, none above 512, and every one is found again."""
+    events = [sms(n, second=NOON + n % 3600) for n in range(5000)]
+    batches = [("t/0", log(events[at : at + batch], first=at)) for at in range(0, 5000, batch)]
+    write(server.url, batches)
+    buckets = list(redis.scan_iter("u:{acme}:i:*", count=1000))
+    sizes = [redis.scard(key) for key in buckets]
+    assert sum(sizes) == 5000
+    assert max(sizes) <= 512
+    assert encodings(redis, "u:{acme}:i:*") == {b"intset"}
+    once = laid_open(redis, "acme")
+    again = write(server.url, [("t/1", placed) for _, placed in batches])
+    assert sum(applied.duplicates for applied in again) == 5000
+    assert laid_open(redis, "acme") == once
+
+
+@pytest.mark.parametrize("batch", [50, 700, 5000])
+def test_many_sessions_stay_in_small_hashes(server: Any, redis: Redis, batch: int) -> None:
+    """5,000 sessions stay packed, and each is found again by its stop."""
+    starts = [
+        Event("test", f"a{n}", "acme", (NOON + n) * SECOND, SessionStarted(f"s{n}", "agent"))
+        for n in range(5000)
+    ]
+    stops = [
+        Event("test", f"o{n}", "acme", (NOON + 5000 + n) * SECOND, SessionStopped(f"s{n}", "agent"))
+        for n in range(5000)
+    ]
+    for fence, events in (("t/0", starts), ("t/1", stops)):
+        write(
+            server.url,
+            [(fence, log(events[at : at + batch], at)) for at in range(0, 5000, batch)],
+        )
+        assert encodings(redis, "u:{acme}:z:*") == {b"listpack"}
+        assert redis.hget(keys.head("acme"), "z#") == b"5000"
+    # each [n ---- n + 5000), so nobody is left, and nowhere is an inferred end
+    end = NOON + 10_000
+    reading = store.read(redis, "acme", NOON_SLOT, end // 900 + 1)
+    nets = [summary.net for summary in reading.summaries["agent"].values()]
+    assert sum(nets) == 0
+    assert store.read(redis, "acme", NOON_SLOT + 96, NOON_SLOT + 192).summaries["agent"] == {}
+    once = laid_open(redis, "acme")
+    write(server.url, [("t/2", log(starts + stops))])
+    assert laid_open(redis, "acme") == once
+
+
+def test_a_session_that_ends_leaves_no_empty_keys(server: Any, redis: Redis) -> None:
+    """The inferred end's day is as if it had never been there."""
+    # s [12:00 ---- ... ---- inferred, the next day)   then   s [12:00 -- 12:05)
+    start = Event("t", "1", "acme", NOON * SECOND, SessionStarted("s", "agent"))
+    stop = Event("t", "2", "acme", (NOON + 300) * SECOND, SessionStopped("s", "agent"))
+    write(server.url, [("t/0", log([start, stop]))])
+    at_once = laid_open(redis, "acme")
+    redis.flushall()
+    write(server.url, [("t/0", log([start])), ("t/0", log([stop], first=1))])
+    assert laid_open(redis, "acme") == at_once
+    assert not redis.exists(f"u:{{acme}}:x:{NOON // 86_400 + 1}")
+
+
+# ------------------------------------------------------------------------------ edges of time
+
+
+@pytest.mark.parametrize("second", [0, -1, -86_400 * 33, -62_135_596_800, 253_402_214_400])
+def test_any_age_is_counted(server: Any, redis: Redis, second: int) -> None:
+    """Before 1970, in the year 1, in the year 9999."""
+    start = Event("t", "1", "acme", second * SECOND, SessionStarted("s", "agent"))
+    stop = Event("t", "2", "acme", (second + 5) * SECOND, SessionStopped("s", "agent"))
+    write(server.url, [("t/0", log([stop, start, sms(3, second=second)]))])
+    slot = second // 900
+    reading = store.read(redis, "acme", slot, slot + 2)
+    assert reading.totals == {"sms.link": 1}
+    assert max(summary.rise for summary in reading.summaries["agent"].values()) == 1
+    assert reading.carry["agent"] == 0
+    assert store.read(redis, "acme", slot + 2, slot + 300).carry["agent"] == 0
+
+
+def test_what_was_carried_in_long_ago(server: Any, redis: Redis) -> None:
+    """A session that began blocks, days and slots before is in every carry in between."""
+    # s [noon ------------------------------------------ 100 days later)
+    start = Event("t", "1", "acme", NOON * SECOND, SessionStarted("s", "mobile-web"))
+    stop_second = NOON + 100 * 86_400
+    stop = Event("t", "2", "acme", stop_second * SECOND, SessionStopped("s", "mobile-web"))
+    write(server.url, [("t/0", log([start, stop]))])
+    for later in (1, 95, 96, 31 * 96, 32 * 96, 64 * 96 + 5, 100 * 96):
+        slot = NOON_SLOT + later
+        assert store.read(redis, "acme", slot, slot).carry["mobile-web"] == 1
+    for elsewhere in (NOON_SLOT, NOON_SLOT + 100 * 96 + 1, NOON_SLOT + 200 * 96):
+        assert store.read(redis, "acme", elsewhere, elsewhere + 1).carry["mobile-web"] == 0
+
+
+def test_sums_stay_exact_when_large(server: Any, redis: Redis) -> None:
+    """The longest call there may be, as often as a day could hold."""
+    call = CallMinutes(100_000_000_000)
+    events = [Event("t", str(n), "acme", NOON * SECOND, call) for n in range(2000)]
+    odd = Event("t", "odd", "acme", NOON * SECOND, CallMinutes(1))
+    write(server.url, [("t/0", log([*events, odd])), ("t/1", log([odd]))])
+    for first, end in ((NOON_SLOT, NOON_SLOT + 1), (NOON_SLOT - 48, NOON_SLOT + 48)):
+        reading = store.read(redis, "acme", first, end, by_slot=True)
+        assert reading.totals == {"call.minutes": 200_000_000_000_001}
+        assert reading.by_slot == {"call.minutes": {NOON_SLOT: 200_000_000_000_001}}
+
+
+@pytest.mark.parametrize("flow", ["f", "1.c:f", "Rückruf 🛟", "\x7f\n", "x" * 200, "{}:*"])
+def test_any_flow_name_is_kept(server: Any, redis: Redis, flow: str) -> None:
+    """By outcome, over whole days and their edges."""
+    runs = [
+        Event("t", str(n), "acme", (NOON + n * 43_200) * SECOND, FlowRun(flow, "agent", outcome))
+        for n, outcome in enumerate(["completed", "abandoned", "completed"])
+    ]
+    write(server.url, [("t/0", log(runs))])
+    reading = store.read(redis, "acme", NOON_SLOT, NOON_SLOT + 200, flows=True)
+    assert reading.flows == {f"c:{flow}": 2, f"a:{flow}": 1}
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
+def commands(redis: Redis, first: int, end: int) -> int:
+    """Return how many commands one reading sends."""
+    before = redis.info("commandstats")
+    store.read(redis, "acme", first, end, by_slot=True, flows=True)
+    after = redis.info("commandstats")
+    told = {name: stat["calls"] for name, stat in after.items() if not name.endswith("info")}
+    return sum(told.values()) - sum(before[name]["calls"] for name in told if name in before)
+
+
+def test_a_reading_costs_what_its_days_cost(server: Any, redis: Redis) -> None:
+    """As many commands with thousands of events as with none."""
+    spans = [(NOON_SLOT, NOON_SLOT), (NOON_SLOT, NOON_SLOT + 1), (NOON_SLOT - 60, NOON_SLOT + 999)]
+    empty = [commands(redis, *span) for span in spans]
+    write(server.url, [("t/0", log([sms(n, second=NOON + 40 * n) for n in range(4000)]))])
+    assert [commands(redis, *span) for span in spans] == empty
+    month, year = (commands(redis, 0, days * 96) for days in (31, 365))
+    assert year < 13 * month
+
+
+def test_a_reading_of_nothing(redis: Redis) -> None:
+    """An account without events, and a range without slots, read as zeros."""
+    for end in (NOON_SLOT, NOON_SLOT + 500):
+        reading = store.read(redis, "nobody", NOON_SLOT, end, by_slot=True, flows=True)
+        assert told(reading) == told(state.read(state.Account(), NOON_SLOT, end))
+
+
+def test_a_report_from_the_store_is_the_rules_report(server: Any, redis: Redis) -> None:
+    """A day left out of the calendar, and the days around it."""
+    events = [sms(n, second=1_325_239_200 + n * 600) for n in range(-100, 100)]
+    write(server.url, tangled(events, seed=3))
+    rule: dict[str, state.Account] = {}
+    state.apply_events(rule, "t/0", log(events), DAY)
+    as_of = datetime(2026, 1, 1, tzinfo=UTC)
+    for first, last, count in ((29, 31, 200), (30, 30, 0), (29, 30, 100), (31, 31, 100)):
+        days = period(date(2011, 12, first), date(2011, 12, last), "Pacific/Apia", as_of)
+        reports = [
+            build(Account("acme", "acme", dnis=True, sms=True), days, reading, as_of)
+            for reading in (
+                store.read(redis, "acme", *days.slots, by_slot=True, flows=True),
+                state.read(rule["acme"], *days.slots),
+            )
+        ]
+        assert reports[0] == reports[1]
+        assert reports[0].counts.sms_with_link == count
+
+
+# -------------------------------------------------------------------- accounts and positions
+
+
+def test_an_account_exists_once_an_event_was_counted(server: Any, redis: Redis) -> None:
+    """Not before, and no account that merely resembles it."""
+    assert not store.exists(redis, "acme")
+    assert store.accounts(redis) == []
+    write(server.url, [("t/0", log([sms(1), sms(2, account="b"), sms(3, account="a.b:c_-")]))])
+    assert store.exists(redis, "acme")
+    assert not store.exists(redis, "acm")
+    assert store.accounts(redis) == ["a.b:c_-", "acme", "b"]
+
+
+def test_accounts_named_alike_do_not_mix(server: Any, redis: Redis) -> None:
+    """Not even where one account's name looks like a part of another's keys."""
+    names = ["a", "a:i", "a:n", "a:n:0", "limits", "accounts", "position", "A"]
+    write(server.url, [("t/0", log([sms(n, account=name) for n, name in enumerate(names)]))])
+    assert [messages(redis, name) for name in names] == [1] * len(names)
+    assert store.accounts(redis) == sorted(names)
+
+
+def test_every_key_of_an_account_has_its_hash_tag(server: Any, redis: Redis) -> None:
+    """So that one account lives on one node of a cluster."""
+    start = Event("t", "1", "acme", NOON * SECOND, SessionStarted("s", "agent"))
+    run = Event("t", "2", "acme", NOON * SECOND, FlowRun("f", "agent"))
+    write(server.url, [("t/0", log([start, run]))])
+    found = {key.decode() for key in redis.scan_iter(count=1000)}
+    assert {key for key in found if "{acme}" not in key} == {keys.ACCOUNTS}
+    assert {key.partition("}")[2].split(":")[1] for key in found if "}:" in key} == set("izxpnsctg")
+
+
+def test_a_position_never_goes_back(server: Any, redis: Redis) -> None:
+    """A worker that lost its partitions may still be speaking."""
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+            writer = Writer(connection, DAY)
+            await writer.prepare()
+            for told in ({"t/0": 9, "t/1": 100}, {"t/0": 10, "t/1": 99}, {"t/0": 2}, {}):
+                await writer.advance(told)
+
+    asyncio.run(run())
+    assert store.positions(redis) == {"t/0": 10, "t/1": 100}
+
+
+def check(server: Any, limits: dict[str, int]) -> None:
+    """Check *limits* as a worker does when it starts."""
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+            await Writer(connection, limits).check_limits(limits)
+
+    asyncio.run(run())
+
+
+def test_other_session_limits_are_refused(server: Any, redis: Redis) -> None:
+    """The sentence names the application, both limits and the way out; nothing is overwritten."""
+    check(server, DAY)
+    check(server, DAY)
+    with pytest.raises(LimitsDiffer, match="mobile-web 86400 s .*3600 s.*rebuild") as refused:
+        check(server, DAY | {"mobile-web": 3600})
+    assert "agent" not in str(refused.value).partition("other session limits: ")[2]
+    assert (refused.value.recorded["mobile-web"], refused.value.wanted["mobile-web"]) == (
+        86400,
+        3600,
+    )
+    check(server, DAY)

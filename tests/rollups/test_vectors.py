@@ -1,0 +1,68 @@
+"""The vectors: event files that must give these reports, by pure code alone and through Redis."""
+
+from random import Random
+from typing import Any
+
+import pytest
+import vector_files
+from delivery import Batches, in_order, tangled
+from redis_side import DAY, write
+
+from rollups import state, store
+
+SEEDS = (1, 2, 3)
+
+
+def deliver(name: str, seed: int) -> Batches:
+    """Return a vector's batches: as written for seed 0, else shuffled, doubled, cut, re-read."""
+    topics = vector_files.placed(name)
+    batches: Batches = []
+    for topic, log in topics.items():
+        events = [item.event for item in log]
+        if seed:
+            one = tangled(events, seed, batch=Random(seed).choice([20, 100, 400]))
+            batches += [(fence.replace("t/", f"{topic}/"), placed) for fence, placed in one]
+        else:
+            batches += in_order(events, f"{topic}/0")
+    if seed:
+        _interleave(batches, Random(seed))
+    return batches
+
+
+def _interleave(batches: Batches, rng: Random) -> None:
+    """Mix the batches of all partitions; those of one partition keep their order."""
+    queues: dict[str, Batches] = {}
+    for batch in batches:
+        queues.setdefault(batch[0], []).append(batch)
+    fences = [fence for fence, _ in batches]
+    rng.shuffle(fences)
+    batches[:] = [queues[fence].pop(0) for fence in fences]
+
+
+@pytest.mark.parametrize("seed", [0, *SEEDS])
+@pytest.mark.parametrize("name", vector_files.NAMES)
+def test_by_pure_code_alone(name: str, seed: int) -> None:
+    """Events in, report out, without a server."""
+    accounts: dict[str, state.Account] = {}
+    for fence, placed in deliver(name, seed):
+        state.apply_events(accounts, fence, placed, DAY)
+    for case in vector_files.expected(name):
+        reading = state.read(accounts[case.account], *case.period.slots)
+        assert vector_files.told(case, reading) == case.report
+
+
+@pytest.mark.parametrize("seed", [0, *SEEDS])
+@pytest.mark.parametrize("name", vector_files.NAMES)
+def test_through_redis(server: Any, redis: Any, name: str, seed: int) -> None:
+    """The same reports from the store, from daily counters and from slots."""
+    write(server.url, deliver(name, seed))
+    for case in vector_files.expected(name):
+        for deep in (False, True):
+            reading = store.read(redis, case.account, *case.period.slots, by_slot=deep, flows=deep)
+            assert vector_files.told(case, reading) == case.report
+
+
+def test_there_are_vectors() -> None:
+    """An empty folder would pass every test above."""
+    assert len(vector_files.NAMES) >= 5
+    assert all(list(vector_files.expected(name)) for name in vector_files.NAMES)

@@ -1,0 +1,101 @@
+"""What the batch transport relies on in Faust and aiokafka, and its own bookkeeping."""
+
+import inspect
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+import settings
+from stream_app.faust_app import create_app
+from stream_app.transport import Batch, BatchConsumer, BatchTransport, BrokenChain
+
+FLOWS = TP("usage.flows", 0)
+
+
+@pytest.fixture
+def consumer() -> Any:
+    """Return a consumer with its bookkeeping and without its thread."""
+    made = BatchConsumer.__new__(BatchConsumer)
+    made._delivered, made._processed, made._unacked_messages = {}, {}, set()
+    made.app = SimpleNamespace(consumer_generation_id=3)
+    return made
+
+
+def batch(begins: int | None, ends: int, generation: int = 3) -> Batch:
+    """Return a batch without records, whose place is all that matters."""
+    return Batch(FLOWS, [], begins, ends, generation)
+
+
+def test_the_versions_are_the_ones_this_was_written_for() -> None:
+    """These are internals; a pin moves only after this file was read again."""
+    assert version("faust-streaming") == "0.15.3"
+    assert version("aiokafka") == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "getmany", "perform_seek", "ack", "_wait_next_records", "_filter_tps_with_pending_acks",
+        "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions",
+    ],
+)  # fmt: skip
+def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
+    """An override of a method that is gone would silently do nothing."""
+    assert callable(getattr(FaustConsumer, name))
+
+
+def test_the_settings_that_faust_ties_to_transactions_are_read_at_start() -> None:
+    """Isolation level and fetch wait are set on the consumer after it was made."""
+    source = inspect.getsource(AIOKafkaConsumer.start)
+    assert "isolation_level=self._isolation_level" in source
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
+    assert "timeout" in inspect.signature(Fetcher.fetched_records).parameters
+
+
+def test_the_app_uses_the_batch_transport() -> None:
+    """So that one message is one fetched batch, and agents get them from few-place buffers."""
+    app = create_app(settings.read({}))
+    assert isinstance(app.transport, BatchTransport)
+    assert app.transport.Consumer is BatchConsumer
+    assert issubclass(BatchConsumer, driver.Consumer)
+    assert app.conf.stream_buffer_maxsize <= 32
+    assert not app.conf.stream_wait_empty
+
+
+def test_a_chain_of_batches_moves_the_offset_to_commit(consumer: Any) -> None:
+    """[0--10)[10--25): each batch continues the one before it."""
+    assert consumer.finished(batch(None, 10))
+    assert consumer._new_offset(FLOWS) == 10
+    assert consumer.finished(batch(10, 25))
+    assert consumer._new_offset(FLOWS) == 25
+
+
+def test_a_batch_that_does_not_continue_what_was_processed_is_never_stepped_over(
+    consumer: Any,
+) -> None:
+    """[0--10)      [20--30): what lay between was lost in this process."""
+    consumer.finished(batch(None, 10))
+    with pytest.raises(BrokenChain, match=r"usage.flows/0: processed up to offset 10, .* at 20"):
+        consumer.finished(batch(20, 30))
+    assert consumer._new_offset(FLOWS) == 10
+
+
+def test_a_batch_of_an_older_generation_moves_nothing(consumer: Any) -> None:
+    """Whoever has the partition now reads it again."""
+    assert not consumer.finished(batch(None, 10, generation=2))
+    assert consumer._new_offset(FLOWS) is None
+
+
+def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
+    """Faust acks messages that it skips in a rebalance, too."""
+    message = SimpleNamespace(acked=False, tp=FLOWS, offset=99)
+    assert consumer.ack(message)
+    assert not consumer.ack(message)
+    assert list(consumer._filter_tps_with_pending_acks()) == []
