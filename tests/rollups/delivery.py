@@ -29,7 +29,7 @@ def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: i
     for event in sent:
         log = logs.setdefault(f"t/{rng.randrange(partitions)}", [])
         log.append(Placed((log[-1].offset if log else -1) + rng.choice([1, 1, 1, 2, 5]), event))
-    waiting = {fence: 0 for fence in logs}
+    waiting = dict.fromkeys(logs, 0)
     batches: Batches = []
     while waiting:
         fence = rng.choice(list(waiting))

@@ -89,7 +89,7 @@ def _ceil(micros: int) -> int:
 
 
 def _day_begins(day: date, tz: ZoneInfo) -> int:
-    """Return the first second, on a grid of quarters of an hour, that shows *day* or a later one."""
+    """Return the first quarter of an hour that shows *day* or a later one."""
     moment = round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) - 16 * 3600
     while datetime.fromtimestamp(moment, tz).date() < day:
         moment += 900

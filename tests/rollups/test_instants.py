@@ -88,7 +88,7 @@ def test_digits_are_cut_off_before_1970_as_well() -> None:
 )
 def test_what_is_no_rfc_3339_time_is_refused(text: str) -> None:
     """The sentence quotes what came."""
-    with pytest.raises(ValueError, match="is not an|has no such") as refused:
+    with pytest.raises(ValueError, match=r"is not an|has no such") as refused:
         parse_rfc3339(text)
     assert repr(text) in str(refused.value) or repr(text[:19]) in str(refused.value)
 

@@ -221,7 +221,7 @@ def _shown(moment: int, tz: ZoneInfo) -> tuple[date, int, int]:
 @given(st.one_of(st.sampled_from(ODD_DAYS), odd_days, any_days))
 @settings(deadline=None, max_examples=200)
 def test_a_day_begins_with_its_first_second(place: tuple[str, date]) -> None:
-    """The second before shows an earlier day, this one the day, or a later one if it is left out."""
+    """The second before shows an earlier day; this one does not."""
     name, day = place
     tz = ZoneInfo(name)
     begin = midnight(day, tz)

@@ -418,7 +418,7 @@ def test_without_a_timestamp_there_is_no_future(timestamp):
         ("1.0000", 1000),
         ("0.10", 100),
         ("12.345", 12_345),
-        ("2.675", 2675),  # as binary floating point, below it
+        ("1.001", 1001),  # times 1000 in binary floating point: 1000.9999999999999
         ("1.1e1", 11_000),
         ("1e0000000000000000000000001", 10_000),
         ("100000000", 100_000_000_000),

@@ -95,7 +95,7 @@ def test_a_batch_of_an_older_generation_moves_nothing(consumer: Any) -> None:
 
 def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
     """Faust acks messages that it skips in a rebalance, too."""
-    message = SimpleNamespace(acked=False, tp=FLOWS, offset=99)
+    message = type("Message", (), {"acked": False, "tp": FLOWS, "offset": 99})()
     assert consumer.ack(message)
     assert not consumer.ack(message)
     assert list(consumer._filter_tps_with_pending_acks()) == []

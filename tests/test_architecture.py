@@ -1,0 +1,230 @@
+"""What may import what, who may read a clock, where names are made, and what must be documented."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from commands.main import COMMANDS
+from settings import VARIABLES
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = [
+    name
+    for name in ("commands", "dashboard", "export", "rollups", "servers", "settings", "stream_app")
+    if (ROOT / name).is_dir()
+]
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+PURE = [
+    *(
+        f"rollups.{name}"
+        for name in (
+            "events", "slots", "concurrency", "fold", "state", "instants", "local_time", "reading",
+            "vocabulary",
+        )
+    ),
+    "export.report",
+]  # fmt: skip
+
+#: The packages of this project that each may import, itself left out.
+MAY_IMPORT = {
+    "rollups": set[str](),
+    "settings": {"rollups"},
+    "servers": set[str](),
+    "stream_app": {"rollups", "settings"},
+    "export": {"rollups", "settings"},
+    "dashboard": {"rollups", "settings", "export"} - {"export"},
+    "commands": {"rollups", "settings", "servers", "stream_app", "export", "dashboard"},
+}
+
+
+def tree(module: str) -> ast.Module:
+    """Return the syntax tree of *module*."""
+    return ast.parse(MODULES[module].read_text("utf-8"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Yield the full name of everything that *module* imports, wherever in it."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield node.module or ""
+
+
+def roots(module: str) -> set[str]:
+    """Return the top-level packages that *module* imports."""
+    return {name.partition(".")[0] for name in imported(module)}
+
+
+def package(module: str) -> str:
+    """Return the package that *module* belongs to."""
+    return module.partition(".")[0]
+
+
+# ---------------------------------------------------------------------------- directions
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_follow_the_directions(module: str) -> None:
+    """Rollups know none of their neighbours; the parts around them do not know each other."""
+    neighbours = roots(module) & (set(MAY_IMPORT) - {package(module)})
+    assert neighbours <= MAY_IMPORT[package(module)]
+
+
+def test_every_package_has_its_direction() -> None:
+    """A new package is not free to import what it likes."""
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders - {"tests", "benchmarks"} == set(PACKAGES)
+    assert set(PACKAGES) <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_stream_app_imports_faust(module: str) -> None:
+    """The rest runs without it, and Faust could be replaced in one place."""
+    if package(module) != "stream_app":
+        assert not roots(module) & {"faust", "mode"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_tests(module: str) -> None:
+    """What is installed is complete without them."""
+    assert not roots(module) & {"tests", "pytest", "hypothesis", "conftest", "benchmarks"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package(name) == "rollups"])
+def test_rollups_import_few_others(module: str) -> None:
+    """The standard library, Redis' client, MessagePack and a hash, nothing else."""
+    others = roots(module) - set(sys.stdlib_module_names) - {"rollups"}
+    assert others <= {"redis", "msgspec", "xxhash"}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A plain `pip install .` brings every package that the code imports."""
+    declared = re.findall(r'^  "([A-Za-z0-9_.-]+)', _dependencies(), re.MULTILINE)
+    owners = packages_distributions()
+    for module in MODULES:
+        for name in roots(module) - set(sys.stdlib_module_names) - set(PACKAGES):
+            mine = {_plain(owner) for owner in owners.get(name, [name])}
+            assert mine & set(map(_plain, declared)), f"{module} imports {name}"
+
+
+def _dependencies() -> str:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    return text.partition("\ndependencies = [")[2].partition("\n]")[0]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# -------------------------------------------------------------------------------- purity
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_touch_nothing(module: str) -> None:
+    """No Redis, no socket, no file, no environment, no chance."""
+    impure = {
+        "asyncio", "faust", "io", "logging", "os", "pathlib", "random", "redis", "secrets",
+        "shutil", "socket", "subprocess", "tempfile", "threading", "time", "urllib", "uuid",
+    }  # fmt: skip
+    assert not roots(module) & impure
+    called = {node.func.id for node in _calls(module) if isinstance(node.func, ast.Name)}
+    assert not called & {"open", "print", "input"}
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_import_pure_modules_only(module: str) -> None:
+    """What they rest on is as pure as they are."""
+    ours = {name for name in imported(module) if package(name) in PACKAGES}
+    assert ours <= {*PURE, "export.model"}
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_read_no_clock(module: str) -> None:
+    """Time is an argument."""
+    clocks = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
+    attributes = {node.func.attr for node in _calls(module) if isinstance(node.func, ast.Attribute)}
+    assert not attributes & clocks
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package(name) == "rollups"])
+def test_no_rollup_depends_on_the_time_of_day(module: str) -> None:
+    """The store reads no clock either."""
+    assert "time" not in roots(module)
+    attributes = {node.func.attr for node in _calls(module) if isinstance(node.func, ast.Attribute)}
+    assert not attributes & {"now", "utcnow", "today", "monotonic"}
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "rollups" / "lua").glob("*.lua")))
+def test_no_script_reads_a_clock_or_throws_dice(script: Path) -> None:
+    """Neither Redis' TIME nor Lua's own."""
+    text = re.sub(r"--.*", "", script.read_text("utf-8"))
+    assert not re.search(r'"TIME"|os\.|math\.random|"RANDOMKEY"|"SRANDMEMBER"|"KEYS"', text)
+
+
+def _calls(module: str) -> list[ast.Call]:
+    return [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+
+
+# --------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_named_for_what_they_hold(module: str) -> None:
+    """Not for how little their author could say of them."""
+    vague = {"utils", "util", "helpers", "helper", "base", "manager", "misc", "common"}
+    assert not set(module.split(".")) & vague
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_keys_are_built_in_one_module(module: str) -> None:
+    """Every literal that begins like a key stands in `rollups/keys.py`."""
+    if module == "rollups.keys":
+        return
+    texts = [node.value for node in ast.walk(tree(module)) if isinstance(node, ast.Constant)]
+    found = [text for text in texts if isinstance(text, str) and re.match(r"(u|usage):\S", text)]
+    assert found == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is(module: str) -> None:
+    """It opens with a sentence."""
+    if MODULES[module].stat().st_size:
+        assert (ast.get_docstring(tree(module)) or "").partition("\n")[0].endswith((".", ":"))
+
+
+# ------------------------------------------------------------------------- documentation
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    """Return the text of the README."""
+    return (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_has_every_command(readme: str, command: str) -> None:
+    """As it is typed."""
+    assert re.search(rf"\busage {command}\b", readme)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_the_readme_has_every_setting(readme: str, variable: str) -> None:
+    """By the name of its variable."""
+    assert re.search(rf"\b{variable}\b(?!_)", readme)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_module(command: str) -> None:
+    """What `usage --help` lists can be run."""
+    assert COMMANDS[command][0] in MODULES
