@@ -297,7 +297,7 @@ class _Demo:
         return [title, *(f"{present[series]:,}" for series in SERIES)]
 
     def _say(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False, markup=False)
+        click.echo(sentence)
 
 
 def _figure(label: str, value: str) -> Any:

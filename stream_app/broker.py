@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from stream_app.topics import DEAD_LETTERS
+
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
+
+
+#: A dead letter is a record and five more headers, so it needs room beyond what a record may have.
+_CONFIGURATION = {DEAD_LETTERS: {"max.message.bytes": str(32 * 1024 * 1024)}}
 
 
 class BrokerAway(Exception):
@@ -57,7 +63,10 @@ def ensure_topics(
         for topic in missing:
             _metadata(admin, timeout, topic)
         return
-    wanted = [NewTopic(topic, partitions, replication) for topic in missing]
+    wanted = [
+        NewTopic(topic, partitions, replication, config=_CONFIGURATION.get(topic, {}))
+        for topic in missing
+    ]
     asked = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
     for topic, created in asked.items():
         try:

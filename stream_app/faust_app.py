@@ -36,7 +36,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             broker_heartbeat_interval=1.5,
             producer_acks=-1,
             producer_linger=0.005,
-            producer_max_request_size=4 * 1024 * 1024,
+            producer_max_request_size=32 * 1024 * 1024,
             stream_buffer_maxsize=16,  # counts batches
             stream_wait_empty=False,  # a batch in hand may be read again: the fence skips it
             table_standby_replicas=0,

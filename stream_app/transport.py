@@ -27,6 +27,8 @@ from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from stream_app import lenient_records
+
 
 class BrokenChain(Exception):
     """A batch did not continue what was processed before it."""
@@ -52,6 +54,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that talks to Kafka, reading committed transactions only."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        lenient_records.install()
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions. Both are read when the consumer starts.
         consumer._isolation_level = "read_committed"

@@ -73,7 +73,7 @@ def test_each_application_has_its_own_limit(application: str) -> None:
         ("USAGE_GROUP", ["a b", "a/b", "ä", "x" * 201, " "]),
         ("USAGE_PARTITIONS", ["0", "-1", "10001", "1.5", "ten", "1e3", "0x10", "٣", "1_000"]),
         ("USAGE_REPLICATION", ["0", "21", "one"]),
-        *((variable, ["0", "-5", "3024001", "24h", "1.5", "9" * 13]) for variable in LIMITS.values()),
+        *((limit, ["0", "-5", "3024001", "24h", "1.5", "9" * 13]) for limit in LIMITS.values()),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused(variable: str, texts: list[str]) -> None:
@@ -109,8 +109,8 @@ def test_a_misspelled_variable_is_answered_with_the_nearest(name: str, nearest: 
 
 def test_a_variable_like_no_other_is_refused() -> None:
     """Without a guess at what was meant."""
-    with pytest.raises(InvalidSetting, match="USAGE_ZZZ.*no such setting"):
-        settings.read({"USAGE_ZZZ": "1", "USAGE_KAFKA": "kafka:9092"})
+    with pytest.raises(InvalidSetting, match=r"USAGE_SOMETHING_ELSE.*no such setting"):
+        settings.read({"USAGE_SOMETHING_ELSE_ENTIRELY": "1", "USAGE_KAFKA": "kafka:9092"})
 
 
 @pytest.mark.parametrize("name", ["USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"])

@@ -123,3 +123,28 @@ def test_an_event_on_the_wrong_topic_is_refused_with_the_right_one_named(system:
     assert newest["reason"] == "wrong-topic"
     assert "belongs on the topic usage.flows" in newest["sentence"]
     assert json.loads(system.usage("lag", "--json").stdout)["usage.sms"] == 0
+
+
+def test_a_header_name_that_is_no_text_does_not_stop_the_stream(
+    system: Any, need: Callable[[str, str], str]
+) -> None:
+    """aiokafka cannot read such a record; it is counted, and so is the one behind it."""
+    kcat = need("kcat", "kcat")
+    system.usage("send", "-", stdin=flow("1"))
+    to = [kcat, "-P", "-b", system.kafka.bootstrap, "-t", "usage.flows", "-p", "0"]
+    for number, compression in enumerate(("none", "gzip", "snappy", "lz4", "zstd")):
+        sent = [*to, "-z", compression, "-H", b"\xff\xfe=x"]
+        subprocess.run(sent, input=flow(f"odd {number}"), check=True, timeout=30)
+        subprocess.run(to, input=flow(f"even {number}"), check=True, timeout=30)
+    system.start_worker()
+    system.catch_up()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 11
+
+
+def test_the_largest_record_a_topic_takes_fits_into_the_dead_letters(system: Any) -> None:
+    """A dead letter is larger than its record; it must not be refused in its turn."""
+    system.start_worker()
+    system.usage("send", "-", stdin=flow("1"))
+    system.publish([("usage.flows", None, b"x" * 999_000, [("h", b"y" * 900)])])
+    system.catch_up()
+    assert system.dead_letters()["counts"] == {"too-large": 1}

@@ -178,6 +178,14 @@ def test_the_same_batch_again_changes_nothing() -> None:
     assert again == once
 
 
+def test_a_fence_alone_is_enough() -> None:
+    """At or below it nothing is counted, even what no identity would betray."""
+    # counted [5)6   then another event at 5, and one at 6
+    one, other, third = (event(n, "09:00:00", SmsSent()) for n in range(3))
+    batches = [("t/0", [Placed(5, one)]), ("t/0", [Placed(5, other), Placed(6, third)])]
+    assert report(applied(batches)["acme"], FIFTH).counts.sms_with_link == 2
+
+
 # -------------------------------------------------------------------------- at random
 
 
