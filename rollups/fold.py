@@ -42,10 +42,12 @@ from rollups.vocabulary import (
 
 
 class Placed(NamedTuple):
-    """An event and its offset in the topic-partition that it was read from."""
+    """An event as it stands in a topic-partition."""
 
     offset: int
     event: Event
+    #: The second of the record's own timestamp: when it was published, not when it is read.
+    recorded: int = 0
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -60,7 +62,7 @@ class Part(NamedTuple):
     fence: str  #: the topic-partition, "topic/partition"
     first: int  #: the offset of its first event
     last: int  #: the offset of its last event
-    #: Per UTC day of the events: the identities, as decimal strings of signed 64-bit numbers.
+    #: Per epoch (`epoch_of`): the identities, as decimal strings of signed 64-bit numbers.
     identities: list[tuple[int, list[str]]]
     #: Sessions told of: (8-byte key, application's index, earliest start, earliest stop).
     sessions: list[tuple[bytes, int, int | None, int | None]]
@@ -81,10 +83,24 @@ class Part(NamedTuple):
         )
 
 
+#: Seconds for which an event's identity is remembered at least.
+REMEMBERED = 35 * DAY_SECONDS
+
+
+def epoch_of(recorded: int) -> int:
+    """Return the epoch in which an event published at the second *recorded* is remembered.
+
+    An epoch is as long as identities are remembered, so an event that was published within that
+    time of another is in the same epoch or a neighbouring one. Epochs follow the records' own
+    timestamps and no clock: a topic read again a year later remembers and forgets the same.
+    """
+    return recorded // REMEMBERED
+
+
 def identity(source: str, event_id: str) -> str:
     """Return the 64-bit identity of an event as a decimal string, signed as Redis' sets want it.
 
-    Two of a million events of one account and day share one by chance in 1 of 37 million cases.
+    Among a million events of an account, the chance that any two share one is 1 to 37 million.
     """
     number = xxh3_64_intdigest(f"{source}\n{event_id}".encode())
     return str(number - (1 << 64) if number >> 63 else number)
@@ -104,7 +120,6 @@ _RUNS = {application: runs_of(application) for application in APPLICATIONS}
 _ENDINGS = {outcome: runs_ending(outcome) for outcome in OUTCOMES}
 _CLICKS = {service: clicks_on(service) for service in SERVICES}
 _APPLICATION_INDEX = {application: index for index, application in enumerate(APPLICATIONS)}
-_DAY_MICROS = DAY_SECONDS * SECOND
 
 
 def fold(fence: str, placed: Sequence[Placed], known: frozenset[str] = frozenset()) -> Part:
@@ -118,12 +133,12 @@ def fold(fence: str, placed: Sequence[Placed], known: frozenset[str] = frozenset
     sessions: dict[tuple[bytes, int], Presence] = {}
     counters: dict[tuple[str, int], int] = {}
     flows: dict[tuple[str, int], int] = {}
-    for _, event in placed:
+    for _, event, recorded in placed:
         name = identity(event.source, event.id)
         if name in seen:
             continue
         seen.add(name)
-        identities.setdefault(event.time // _DAY_MICROS, []).append(name)
+        identities.setdefault(epoch_of(recorded), []).append(name)
         data = event.data
         if isinstance(data, SessionStarted | SessionStopped):
             _tell(sessions, event.time, data)

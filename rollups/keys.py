@@ -6,7 +6,7 @@ one script may change them together. Numbers in keys and fields are decimal.
     key                         type    holds                                            lives
     u:{a}                       hash    fences ("f:topic/partition" -> last applied      for ever
                                         offset), sizes of the tables below
-    u:{a}:i:<day>:<bucket>      set     identities of events of a UTC day                35 days
+    u:{a}:i:<epoch>:<bucket>    set     identities of the events published in an epoch   75 days
     u:{a}:z:<bucket>            hash    8-byte session key -> packed (start, stop)       35 days
     u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     35 days
     u:{a}:p:<day>               hash    series -> packed [slot, net, rise, ...]          for ever
@@ -25,7 +25,8 @@ one script may change them together. Numbers in keys and fields are decimal.
     usage:accounts              set     every account that was set                       for ever
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
-packed values are MessagePack arrays. The scripts in `lua/` build the names below `u:{a}` from it.
+packed values are MessagePack arrays; an epoch has 35 days (`fold.epoch_of`). The scripts in `lua/`
+build the names below `u:{a}` from it.
 """
 
 from typing import Final

@@ -111,13 +111,21 @@ def hours(begin: int, end: int, tz: ZoneInfo) -> list[Hour]:
             until = _first_second(begin, until, lambda s, was=was: offset_at(s, tz) != was)
             next_offset = offset_at(until, tz)
         if until % SLOT_SECONDS or begin % SLOT_SECONDS:
-            raise UnalignedZone(
-                f"{tz.key} was offset by {_shown(offset)} in {_year(begin)}, which is no multiple "
-                "of 15 minutes; reports are kept in quarters of an hour"
-            )
+            raise UnalignedZone(_why_unaligned(tz, begin, offset))
         found.append(Hour(begin, until, offset))
         begin, offset = until, next_offset
     return found
+
+
+def _why_unaligned(tz: ZoneInfo, begin: int, offset: int) -> str:
+    if offset % SLOT_SECONDS:
+        why = f"{tz.key} was offset by {_shown(offset)} in {_year(begin)}, which is no multiple"
+        return f"{why} of 15 minutes; rollups are kept in quarters of an hour"
+    when = local_datetime(begin, offset).date()
+    return (
+        f"{tz.key} changed its clocks off the quarter of an hour on {when}; rollups are kept in "
+        "quarters of an hour"
+    )
 
 
 def _shown(offset: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rollups.concurrency import Presence, interval, merge, summarize
-from rollups.fold import Growth, Part, Placed, accounts_of, fold
+from rollups.fold import Growth, Part, Placed, accounts_of, epoch_of, fold, identity
 from rollups.reading import Reading
 from rollups.slots import SLOT_SECONDS, first_slot_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
@@ -22,6 +22,7 @@ class Account:
     """One account's rollups."""
 
     fences: dict[str, int] = field(default_factory=dict)
+    #: (epoch, identity)
     identities: set[tuple[int, str]] = field(default_factory=set)
     sessions: dict[tuple[bytes, str], Presence] = field(default_factory=dict)
     #: series -> slot -> second of the slot -> delta; without zeros
@@ -44,14 +45,23 @@ def apply_events(
         account = accounts.setdefault(name, Account())
         above = [item for item in items if item.offset > account.fences.get(fence, -1)]
         if above:
-            known = frozenset(identity for _, identity in account.identities)
-            apply(account, fold(fence, above, known), limits)
+            apply(account, fold(fence, above, _known(account, above)), limits)
+
+
+def _known(account: Account, placed: Sequence[Placed]) -> frozenset[str]:
+    """Return the identities of *placed* that are remembered: of their own epoch or next to it."""
+    found = set()
+    for _, event, recorded in placed:
+        name, epoch = identity(event.source, event.id), epoch_of(recorded)
+        if any((near, name) in account.identities for near in (epoch - 1, epoch, epoch + 1)):
+            found.add(name)
+    return frozenset(found)
 
 
 def apply(account: Account, part: Part, limits: Mapping[str, int]) -> None:
     """Apply *part*, none of whose events was applied before; *limits* are in seconds."""
-    for day, names in part.identities:
-        account.identities.update((day, name) for name in names)
+    for epoch, names in part.identities:
+        account.identities.update((epoch, name) for name in names)
     for key, index, start, stop in part.sessions:
         application = APPLICATIONS[index]
         old = account.sessions.get((key, application), Presence())

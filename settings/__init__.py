@@ -13,7 +13,8 @@ class InvalidSetting(Exception):
     """A variable of the environment that cannot be used; the message names it."""
 
     def __init__(self, variable: str, value: str, need: str) -> None:
-        super().__init__(f"{variable} is {value!r}; it must be {need}")
+        shown = re.sub(r"//[^@/]*@", "//…@", value)  # a password is nobody's business
+        super().__init__(f"{variable} is {shown!r}; it must be {need}")
         self.variable = variable
 
 
@@ -27,7 +28,11 @@ class Setting(NamedTuple):
 
 def _servers(text: str) -> str:
     servers = [server.strip() for server in text.split(",") if server.strip()]
-    if not servers or not all(re.fullmatch(r"(\[[^\]]+\]|[^\s:/]+):\d{1,5}", s) for s in servers):
+    for server in servers:
+        shape = re.fullmatch(r"(?:\[[^\]]+\]|[^\s:/]+):(\d{1,5})", server)
+        if shape is None or not 1 <= int(shape[1]) <= 65_535:
+            servers = []
+    if not servers:
         raise ValueError("host:port, several of them separated by commas")
     return ",".join(servers)
 

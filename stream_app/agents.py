@@ -23,7 +23,9 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from rollups import keys
+from rollups.events import Event
 from rollups.fold import Placed
+from rollups.instants import SECOND
 from rollups.store import Writer
 from stream_app.codec import decode
 from stream_app.dead_letters import DeadLetter, dead_letter
@@ -49,8 +51,13 @@ def sort_out(batch: Batch) -> tuple[list[Placed], list[tuple[DeadLetter, Refused
         except Refused as refused:
             letters.append((dead_letter(record, refused), refused))
         else:
-            placed.append(Placed(record.offset, event))
+            placed.append(Placed(record.offset, event, _recorded(record.timestamp, event)))
     return placed, letters
+
+
+def _recorded(timestamp_ms: int, event: Event) -> int:
+    """Return the second of a record's timestamp; the event's own time where it has none."""
+    return timestamp_ms // 1000 if timestamp_ms >= 0 else event.time // SECOND
 
 
 async def process(batch: Batch, producer: Any, writer: Writer, telemetry: Telemetry) -> None:

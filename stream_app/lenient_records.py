@@ -28,6 +28,8 @@ class _LenientBytes(bytearray):
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
     """A record batch of which every header name can be read."""
 
+    _buffer: Any
+
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer = _LenientBytes(self._buffer)

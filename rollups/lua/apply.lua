@@ -24,6 +24,8 @@ local DAYS_PER_BLOCK = 32
 -- (128) in one packed piece; an unsplit bucket holds up to twice the mean.
 local IDENTITIES_PER_BUCKET = 192
 local SESSIONS_PER_BUCKET = 40
+-- An epoch's identities are of use until the next epoch ends; then Redis may drop them by itself.
+local IDENTITY_SECONDS = 75 * 86400
 local NEVER = -549755813888 -- in a packed session: no start, or no stop (smallest 5-byte integer)
 -- The series that a session of each application is part of, by index (rollups/vocabulary.py).
 local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
@@ -69,6 +71,7 @@ local function grow_identities(prefix, n, wanted)
     if #moved > 0 then
       call("SREM", source, unpack(moved))
       call("SADD", prefix .. bucket, unpack(moved))
+      call("EXPIRE", prefix .. bucket, IDENTITY_SECONDS)
     end
   end
 end
@@ -96,7 +99,8 @@ local function room_for(name, more, per_bucket, prefix, grow)
   local sizes = call("HMGET", head, name .. "#", name .. "n")
   local count, n = tonumber(sizes[1] or "0"), tonumber(sizes[2] or "1")
   local wanted = math.ceil((count + more) / per_bucket)
-  if wanted > n then
+  if wanted > n or not sizes[2] then
+    wanted = math.max(wanted, 1)
     grow(prefix, n, wanted)
     call("HSET", head, name .. "n", wanted)
     n = wanted
@@ -105,32 +109,49 @@ local function room_for(name, more, per_bucket, prefix, grow)
 end
 
 -- 1. Was any of these events applied before? Only after this is anything changed that can be seen.
+--    An identity is remembered in the epoch of its record, and looked for in the two beside it, too.
 
-local places, known = {}, {2}
-for _, entry in ipairs(identities) do
-  local day, ids = entry[1], entry[2]
-  local prefix = head .. ":i:" .. day .. ":"
-  local count, n = room_for("i:" .. day, #ids, IDENTITIES_PER_BUCKET, prefix, grow_identities)
+local function by_bucket(ids, n)
   local buckets = {}
   for _, id in ipairs(ids) do
     local bucket = bucket_of(id_hash(id), n)
     local list = buckets[bucket]
     if list then list[#list + 1] = id else buckets[bucket] = {id} end
   end
-  if count > 0 then
-    for bucket, list in pairs(buckets) do
-      local answers = call("SMISMEMBER", prefix .. bucket, unpack(list))
-      for i, is_member in ipairs(answers) do
-        if is_member == 1 then known[#known + 1] = list[i] end
-      end
+  return buckets
+end
+
+local known = {2}
+
+local function look_for(prefix, buckets)
+  for bucket, list in pairs(buckets) do
+    local answers = call("SMISMEMBER", prefix .. bucket, unpack(list))
+    for i, is_member in ipairs(answers) do
+      if is_member == 1 then known[#known + 1] = list[i] end
     end
   end
-  places[#places + 1] = {prefix, buckets, "i:" .. day .. "#", #ids}
+end
+
+local places = {}
+for _, entry in ipairs(identities) do
+  local epoch, ids = entry[1], entry[2]
+  local prefix = head .. ":i:" .. epoch .. ":"
+  local count, n = room_for("i:" .. epoch, #ids, IDENTITIES_PER_BUCKET, prefix, grow_identities)
+  local buckets = by_bucket(ids, n)
+  if count > 0 then look_for(prefix, buckets) end
+  for beside = epoch - 1, epoch + 1, 2 do
+    local beside_n = tonumber(call("HGET", head, "i:" .. beside .. "n") or "0")
+    if beside_n > 0 then look_for(head .. ":i:" .. beside .. ":", by_bucket(ids, beside_n)) end
+  end
+  places[#places + 1] = {prefix, buckets, "i:" .. epoch .. "#", #ids}
 end
 if #known > 1 then return known end
 
 for _, place in ipairs(places) do
-  for bucket, list in pairs(place[2]) do call("SADD", place[1] .. bucket, unpack(list)) end
+  for bucket, list in pairs(place[2]) do
+    call("SADD", place[1] .. bucket, unpack(list))
+    call("EXPIRE", place[1] .. bucket, IDENTITY_SECONDS)
+  end
   call("HINCRBY", head, place[3], place[4])
 end
 

@@ -42,11 +42,16 @@ ODD_DAYS = (
     ("Africa/Cairo", date(2026, 4, 24)),
 )
 
-_data = st.one_of(
-    st.builds(SessionStarted, st.sampled_from(["s", "t"]), st.sampled_from(APPLICATIONS)),
-    st.builds(SessionStopped, st.sampled_from(["s", "t"]), st.sampled_from(APPLICATIONS)),
-    st.builds(SessionStarted, st.sampled_from("12345"), st.sampled_from(APPLICATIONS[:2])),
-    st.builds(SessionStopped, st.sampled_from("12345"), st.sampled_from(APPLICATIONS[:2])),
+#: Sessions, few enough that starts and stops meet; an account's name, one oftener than the others.
+_sessions = st.one_of(
+    st.tuples(st.just("s"), st.sampled_from(APPLICATIONS)),
+    st.tuples(st.sampled_from("1234"), st.sampled_from(APPLICATIONS[:2])),
+)
+_accounts = st.sampled_from((ACCOUNTS[0],) * 4 + ACCOUNTS[1:])
+
+_starts = _sessions.map(lambda session: SessionStarted(*session))
+_stops = _sessions.map(lambda session: SessionStopped(*session))
+_counted = st.one_of(
     st.builds(
         FlowRun,
         st.sampled_from(["f", "1.c:f", "Rückruf 🛟"]),
@@ -56,9 +61,9 @@ _data = st.one_of(
     st.builds(AssistClicked, st.sampled_from(["call-now", "callback", "chat", "email"])),
     st.builds(CallMinutes, st.one_of(st.integers(1, 5000), st.just(100_000_000_000))),
     st.builds(SmsSent, st.booleans()),
-    st.just(NumberPurchased("+4930123")),
-    st.just(NumberReleased("+4930123")),
+    st.sampled_from([NumberPurchased("+4930123"), NumberReleased("+4930123")]),
 )
+_data = st.one_of(_starts, _stops, _counted)
 
 
 def instants(around: int, days: int = 2) -> Any:
@@ -77,7 +82,7 @@ def events(around: int = NOON, days: int = 2) -> Any:
         Event,
         st.sampled_from(["web", "ivr"]),
         st.integers(0, 10_000).map(str),
-        st.sampled_from(ACCOUNTS),
+        _accounts,
         instants(around, days),
         _data,
     )
@@ -85,9 +90,16 @@ def events(around: int = NOON, days: int = 2) -> Any:
 
 def sets_of_events(around: int = NOON, days: int = 2, size: int = 40) -> Any:
     """Draw events with an identity each; some share their id, from another source."""
-    return st.lists(
-        events(around, days), max_size=size, unique_by=lambda event: (event.source, event.id)
-    )
+
+    def at_least(number: int) -> Any:
+        return st.lists(
+            events(around, days),
+            min_size=number,
+            max_size=size,
+            unique_by=lambda event: (event.source, event.id),
+        )
+
+    return st.integers(0, size).flatmap(at_least)  # lists are mostly short unless told otherwise
 
 
 def limits() -> Any:

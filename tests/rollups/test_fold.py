@@ -83,7 +83,6 @@ def test_the_day_and_slot_of_an_event(time: str, day: int, slot: int) -> None:
     """UTC midnight, slot edges, offsets, before 1970."""
     part = fold("t/0", placed((time, SmsSent())))
     assert part.counters == [(day, [("sms.link", [(slot, 1)])])]
-    assert [of for of, _ in part.identities] == [day]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +135,7 @@ def test_an_event_counts_once_in_a_batch() -> None:
     part = fold("t/0", [first, again])
     assert part.counters == [(DAY, [("call.minutes", [(36, 1)])])]
     assert (part.first, part.last) == (0, 7)
-    assert part.identities == [(DAY, [identity("test", "0")])]
+    assert part.identities == [(0, [identity("test", "0")])]
 
 
 def test_what_is_known_does_not_count() -> None:
