@@ -6,19 +6,24 @@ from random import Random
 from rollups.events import Event
 from rollups.fold import Placed
 
+#: A second in the middle of an epoch, so that the 35 days after it reach into the next one.
+PUBLISHED = 1_791_201_600
+DAYS_35 = 35 * 86_400
+
 #: Batches in the order in which they are applied: the topic-partition, its records.
 Batches = list[tuple[str, list[Placed]]]
 
 
 def in_order(events: Iterable[Event], fence: str = "t/0") -> Batches:
     """Deliver everything once, in one batch of one partition."""
-    log = [Placed(offset, event) for offset, event in enumerate(events)]
+    log = [Placed(offset, event, PUBLISHED) for offset, event in enumerate(events)]
     return [(fence, log)] if log else []
 
 
 def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: int = 8) -> Batches:
     """Shuffle, send some twice, spread over partitions, cut into batches, re-read some of them.
 
+    Copies of one event are published within 35 days, over which its identity is remembered.
     Offsets have gaps, as where Kafka keeps a transaction's marker. A batch may begin before the end
     of the one before, as after a rewind; every record is in one of them.
     """
@@ -28,7 +33,10 @@ def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: i
     logs: dict[str, list[Placed]] = {}
     for event in sent:
         log = logs.setdefault(f"t/{rng.randrange(partitions)}", [])
-        log.append(Placed((log[-1].offset if log else -1) + rng.choice([1, 1, 1, 2, 5]), event))
+        offset = (log[-1].offset if log else -1) + rng.choice([1, 1, 1, 2, 5])
+        log.append(
+            Placed(offset, event, PUBLISHED + rng.choice([0, DAYS_35, rng.randrange(DAYS_35)]))
+        )
     waiting = dict.fromkeys(logs, 0)
     batches: Batches = []
     while waiting:

@@ -48,7 +48,7 @@ def report(
     tz = ZoneInfo(zone)
     begin, end = _day_begins(first, tz), _day_begins(last + timedelta(1), tz)
     wall = [hour for hour in _hours(begin, end, tz) if hour[0] < as_of.timestamp()]
-    present = _intervals(events, limits)
+    present = intervals(events, limits)
     return {
         **_counters([event for event in events if begin * MICRO <= event.time < end * MICRO]),
         "concurrency": {
@@ -58,7 +58,7 @@ def report(
     }
 
 
-def _intervals(
+def intervals(
     events: Iterable[Event], limits: Mapping[str, int]
 ) -> dict[str, list[tuple[int, int]]]:
     """Return by application the seconds [begin, end) of each session that has started."""

@@ -40,19 +40,22 @@ def told(reading: Reading) -> dict[str, Any]:
 def laid_open(redis: Any, account: str) -> dict[str, Any]:
     """Return everything kept of *account*, unpacked; tables as one, however they are cut up.
 
-    Left out is what says how the events came and not which: the fences, the number of buckets.
+    Left out is what says how the events came and not which: the fences, the number of buckets, and
+    which of an event's copies came first, in whose epoch its identity is remembered.
     """
     head = f"u:{{{account}}}"
     found: dict[str, Any] = defaultdict(dict)
     for key in sorted(key.decode() for key in redis.scan_iter(f"{head}*", count=1000)):
         kind, *place = key[len(head) + 1 :].split(":")
-        if kind == "i":  # u:{a}:i:<day>:<bucket>
-            found[f"i:{place[0]}"] |= dict.fromkeys(redis.smembers(key))
+        if kind == "i":  # u:{a}:i:<epoch>:<bucket>
+            found["i"] |= dict.fromkeys(redis.smembers(key))
         elif kind == "z":  # u:{a}:z:<bucket>
             found["z"] |= redis.hgetall(key)
         elif kind == "":
-            sizes = {k: v for k, v in redis.hgetall(key).items() if k.endswith(b"#")}
-            found["sizes"] = sizes
+            for field, size in redis.hgetall(key).items():
+                if field.endswith(b"#"):  # i:<epoch># or z#
+                    sizes = found["sizes"]
+                    sizes[field[:1]] = sizes.get(field[:1], 0) + int(size)
         else:
             packed = kind in ("x", "p", "s", "t")
             found[key] = {

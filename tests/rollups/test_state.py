@@ -34,10 +34,10 @@ def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, state.A
 
 
 def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
-    """Return all but the fences, which say how the events came, not what they were."""
+    """Return all but what says how the events came: the fences, and the epochs of identities."""
     return {
         name: (
-            account.identities,
+            {name for _, name in account.identities},
             account.sessions,
             account.deltas,
             account.counters,

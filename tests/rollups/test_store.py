@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
+import oracle
 import pytest
-from delivery import Batches, in_order, tangled
+from delivery import PUBLISHED, Batches, in_order, tangled
 from drawing import ACCOUNTS, NOON, limits, sets_of_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from redis_side import DAY, laid_open, told, write
 from export.report import Account, build, period
 from rollups import keys, state, store
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import Placed
+from rollups.fold import REMEMBERED, Placed
 from rollups.instants import SECOND
 from rollups.store import Applied, LimitsDiffer, Writer
 
@@ -123,6 +124,27 @@ def test_from_the_beginning_into_empty_rollups(
     assert dumps[0] == dumps[1] == dumps[2]
 
 
+@given(sets_of_events(size=25), limits(), st.integers(-300_000, 300_000))
+@settings(deadline=None, max_examples=25)
+def test_the_level_at_a_second(
+    server: Any, client: Redis, events: list[Event], limits: dict[str, int], shift: int
+) -> None:
+    """How many sessions are present then, counted from their intervals one by one."""
+    client.flushall()
+    write(server.url, in_order(events), limits)
+    edges = [event.time // SECOND + step for event in events[:3] for step in (-1, 0, 1)]
+    for name in ACCOUNTS:
+        present = oracle.intervals([event for event in events if event.account == name], limits)
+        for second in (NOON + shift, *edges):
+            expected = {
+                curve: sum(
+                    start <= second < stop for part in parts for start, stop in present[part]
+                )
+                for curve, parts in oracle.CURVES.items()
+            }
+            assert store.levels(client, name, second) == expected
+
+
 # ------------------------------------------------------------------------------------- fences
 
 
@@ -177,6 +199,46 @@ def test_an_identity_counts_once_whatever_its_second_time_says(server: Any, redi
     reading = store.read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192)
     assert reading.totals == state.read(rule["acme"], NOON_SLOT - 96, NOON_SLOT + 192).totals
     assert reading.totals == {"sms.link": 1}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_is_forgotten_counts_again(server: Any, redis: Redis, cut: int) -> None:
+    """However the records are cut into batches, or a rebuild would differ from what it rebuilds."""
+    # published  [same)  35 days  [same again)  some 105 days  [forgotten, so a new one)
+    same = sms(1)
+    seconds = (PUBLISHED, PUBLISHED + REMEMBERED, PUBLISHED + 4 * REMEMBERED)
+    placed = [Placed(offset, same, second) for offset, second in enumerate(seconds)]
+    batches: Batches = [("t/0", placed[:cut])] + [("t/0", [item]) for item in placed[cut:]]
+    rule: dict[str, state.Account] = {}
+    for fence, items in batches:
+        state.apply_events(rule, fence, items, DAY)
+    assert state.read(rule["acme"], NOON_SLOT, NOON_SLOT + 1).totals == {"sms.link": 2}
+    write(server.url, batches)
+    assert messages(redis) == 2
+
+
+@pytest.mark.parametrize("gap", [0, 1, 35 * 86_400])
+def test_an_event_published_again_within_35_days(server: Any, redis: Redis, gap: int) -> None:
+    """From any second of an epoch, its last one too: counted once, whichever comes first."""
+    for begin in (0, 1, 34 * 86_400, REMEMBERED - 1):
+        redis.flushall()
+        both = [Placed(0, sms(1), begin), Placed(1, sms(1), begin + gap)]
+        write(server.url, [("t/0", both[:1]), ("t/1", both[1:])])
+        assert messages(redis) == 1
+        redis.flushall()
+        write(server.url, [("t/1", both[1:]), ("t/0", both[:1])])
+        assert messages(redis) == 1
+
+
+def test_only_identities_are_dropped_by_redis_itself(server: Any, redis: Redis) -> None:
+    """75 days after an event of their epoch was applied; everything else stays."""
+    start = Event("t", "a", "acme", NOON * SECOND, SessionStarted("s", "agent"))
+    run = Event("t", "b", "acme", NOON * SECOND, FlowRun("f", "agent"))
+    many = log([start, run, *(sms(n) for n in range(1000))])
+    write(server.url, [("t/0", many[:10]), ("t/0", many[10:500]), ("t/0", many[500:])])
+    lives = {key: redis.ttl(key) for key in redis.scan_iter(count=1000)}
+    assert all((life > 74 * 86_400) == (b":i:" in key) for key, life in lives.items())
+    assert {life for life in lives.values() if life < 74 * 86_400} == {-1}
 
 
 def test_a_batch_without_news_moves_the_fence(server: Any, redis: Redis) -> None:
