@@ -50,17 +50,18 @@ def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
     """Return per topic how many offsets lie between the rollups and the end of the topic."""
     from rollups import keys
     from rollups.store import positions
-    from stream_app.broker import BrokerAway, spans
+    from stream_app.broker import BrokerAway, admin_client, spans, topic_ids
     from stream_app.topics import EVENT_TOPICS
 
     try:
         ends = spans(config.kafka, EVENT_TOPICS)
+        ids = topic_ids(admin_client(config.kafka), EVENT_TOPICS)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
     done = positions(redis)  # read after the ends: what was published before the call is seen
     found = dict.fromkeys(EVENT_TOPICS, 0)
     for (topic, partition), span in ends.items():
-        reached = max(done.get(keys.fence(topic, partition), 0), span.begin)
+        reached = max(done.get(keys.fence(topic, partition, ids[topic]), 0), span.begin)
         found[topic] += max(0, span.end - reached)
     return found
 

@@ -5,7 +5,7 @@ none of its events was applied before, which the script checks first and answers
 out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -83,6 +83,9 @@ class Part(NamedTuple):
         )
 
 
+#: An epoch and an identity published in it.
+Told = tuple[int, str]
+
 #: Seconds for which an event's identity is remembered at least.
 REMEMBERED = 35 * DAY_SECONDS
 
@@ -95,6 +98,11 @@ def epoch_of(recorded: int) -> int:
     timestamps and no clock: a topic read again a year later remembers and forgets the same.
     """
     return recorded // REMEMBERED
+
+
+def is_near(epoch: int, name: str, told: Set[Told]) -> bool:
+    """Tell whether the identity *name* is among *told* in *epoch* or one beside it."""
+    return (epoch, name) in told or (epoch - 1, name) in told or (epoch + 1, name) in told
 
 
 def identity(source: str, event_id: str) -> str:
@@ -122,23 +130,24 @@ _CLICKS = {service: clicks_on(service) for service in SERVICES}
 _APPLICATION_INDEX = {application: index for index, application in enumerate(APPLICATIONS)}
 
 
-def fold(fence: str, placed: Sequence[Placed], known: frozenset[str] = frozenset()) -> Part:
+def fold(fence: str, placed: Sequence[Placed], known: frozenset[Told] = frozenset()) -> Part:
     """Return the part that *placed*, one account's events in the order of their offsets, add up to.
 
-    Of several events with one identity the first counts. Identities in *known* were applied before
-    and do not count; the offsets reach over them all the same. *placed* must not be empty.
+    Of several events with one identity in one epoch, or neighbouring ones, the first counts. What
+    is in *known* was applied before and does not count; the offsets reach over it all the same.
+    *placed* must not be empty.
     """
     identities: dict[int, list[str]] = {}
-    seen = set(known)
+    counted: set[Told] = set()
     sessions: dict[tuple[bytes, int], Presence] = {}
     counters: dict[tuple[str, int], int] = {}
     flows: dict[tuple[str, int], int] = {}
     for _, event, recorded in placed:
-        name = identity(event.source, event.id)
-        if name in seen:
+        name, epoch = identity(event.source, event.id), epoch_of(recorded)
+        if (epoch, name) in known or is_near(epoch, name, counted):
             continue
-        seen.add(name)
-        identities.setdefault(epoch_of(recorded), []).append(name)
+        counted.add((epoch, name))
+        identities.setdefault(epoch, []).append(name)
         data = event.data
         if isinstance(data, SessionStarted | SessionStopped):
             _tell(sessions, event.time, data)

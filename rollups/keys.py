@@ -4,8 +4,8 @@ All keys of one account share the hash tag `{account}`, so that they live on one
 one script may change them together. Numbers in keys and fields are decimal.
 
     key                         type    holds                                            lives
-    u:{a}                       hash    fences ("f:topic/partition" -> last applied      for ever
-                                        offset), sizes of the tables below
+    u:{a}                       hash    fences ("f:topic/partition@id" -> last           for ever
+                                        applied offset), sizes of the tables below
     u:{a}:i:<epoch>:<bucket>    set     identities of the events published in an epoch   75 days
     u:{a}:z:<bucket>            hash    8-byte session key -> packed (start, stop)       35 days
     u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     35 days
@@ -18,8 +18,8 @@ one script may change them together. Numbers in keys and fields are decimal.
     u:{a}:g:<block>             hash    "day.flow metric" -> runs of the UTC day         for ever
     u:limits                    hash    application -> session limit in seconds          for ever
     u:accounts                  set     every account an event was counted for           for ever
-    u:position                  hash    "topic/partition" -> offset before which every   for ever
-                                        record is counted or refused
+    u:position                  hash    "topic/partition@id" -> offset before which      for ever
+                                        every record is counted or refused
     u:worker:<id>               string  what a worker says of itself, JSON               10 s
     usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
     usage:accounts              set     every account that was set                       for ever
@@ -94,6 +94,10 @@ def worker(name: str) -> str:
     return f"{ROLLUPS}:worker:{name}"
 
 
-def fence(topic: str, partition: int) -> str:
-    """Return the name of a topic-partition in fences and positions."""
-    return f"{topic}/{partition}"
+def fence(topic: str, partition: int, topic_id: str = "") -> str:
+    """Return the name of a topic-partition in fences and positions.
+
+    With the topic's id in it, a topic that was deleted and created again, whose offsets begin at 0
+    again, has fences of its own.
+    """
+    return f"{topic}/{partition}@{topic_id}" if topic_id else f"{topic}/{partition}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rollups.concurrency import Presence, interval, merge, summarize
-from rollups.fold import Growth, Part, Placed, accounts_of, epoch_of, fold, identity
+from rollups.fold import Growth, Part, Placed, Told, accounts_of, epoch_of, fold, identity, is_near
 from rollups.reading import Reading
 from rollups.slots import SLOT_SECONDS, first_slot_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
@@ -22,8 +22,7 @@ class Account:
     """One account's rollups."""
 
     fences: dict[str, int] = field(default_factory=dict)
-    #: (epoch, identity)
-    identities: set[tuple[int, str]] = field(default_factory=set)
+    identities: set[Told] = field(default_factory=set)
     sessions: dict[tuple[bytes, str], Presence] = field(default_factory=dict)
     #: series -> slot -> second of the slot -> delta; without zeros
     deltas: dict[str, dict[int, dict[int, int]]] = field(
@@ -48,14 +47,12 @@ def apply_events(
             apply(account, fold(fence, above, _known(account, above)), limits)
 
 
-def _known(account: Account, placed: Sequence[Placed]) -> frozenset[str]:
-    """Return the identities of *placed* that are remembered: of their own epoch or next to it."""
-    found = set()
-    for _, event, recorded in placed:
-        name, epoch = identity(event.source, event.id), epoch_of(recorded)
-        if any((near, name) in account.identities for near in (epoch - 1, epoch, epoch + 1)):
-            found.add(name)
-    return frozenset(found)
+def _known(account: Account, placed: Sequence[Placed]) -> frozenset[Told]:
+    """Return which identities of *placed* are remembered: of their own epoch or one beside it."""
+    told = {(epoch_of(recorded), identity(event.source, event.id)) for _, event, recorded in placed}
+    return frozenset(
+        (epoch, name) for epoch, name in told if is_near(epoch, name, account.identities)
+    )
 
 
 def apply(account: Account, part: Part, limits: Mapping[str, int]) -> None:

@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from rollups import keys
 from rollups.concurrency import Summary
-from rollups.fold import Placed, accounts_of, fold
+from rollups.fold import Placed, Told, accounts_of, fold
 from rollups.reading import Reading
 from rollups.slots import (
     SLOT_SECONDS,
@@ -50,6 +50,17 @@ class LimitsDiffer(Exception):
         )
 
 
+class LostWrites(RedisError):
+    """Redis does not have what it acknowledged: it restarted, or a replica was promoted early."""
+
+    def __init__(self, behind: Mapping[str, tuple[int, int]]) -> None:
+        told = ", ".join(
+            f"{name} is at {stored}, not {acknowledged}"
+            for name, (stored, acknowledged) in sorted(behind.items())[:3]
+        )
+        super().__init__(f"Redis lost writes it had acknowledged: {told}")
+
+
 class Applied(NamedTuple):
     """What became of a batch: how many events it had, and how many of them were told before."""
 
@@ -64,20 +75,73 @@ class Writer:
     """Applies batches of events. One per worker; it keeps nothing that Redis does not have.
 
     *limits* are the session limits in seconds, by application.
+
+    Whoever lets it write must write the records of a topic-partition without a hole, from a place
+    that `positions` names. That Redis still has what was written before is checked on every new
+    connection, before anything else is sent on it: a server that restarts, or is demoted, closes
+    its connections. A batch applied on top of a hole would move the fences over it.
     """
 
     def __init__(self, redis: AsyncRedis, limits: Mapping[str, int]) -> None:
-        self._redis = redis
+        self.redis = redis
+        self._acknowledged: dict[str, int] = {}
         self._limits = _pack([limits[application] for application in APPLICATIONS])
         self._registered: set[str] = set()
         self._apply_sha = ""
         self._advance_sha = ""
 
+    @classmethod
+    def of(cls, url: str, limits: Mapping[str, int], timeout: float) -> "Writer":
+        """Return a writer to the Redis at *url* that checks every new connection.
+
+        *timeout* is how many seconds Redis may take to answer.
+        """
+        writer = cls(AsyncRedis(), limits)
+        writer.redis = AsyncRedis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=min(timeout, 2.0),
+            health_check_interval=30,
+            redis_connect_func=writer._confirm,
+        )
+        return writer
+
+    async def _confirm(self, connection: Any) -> None:
+        """Check on a new *connection* that Redis has what it acknowledged. Raises LostWrites."""
+        await connection.on_connect()
+        expected = dict(self._acknowledged)
+        if not expected:
+            return
+        await connection.send_command("HMGET", keys.POSITIONS, *expected)
+        stored = [int(offset or 0) for offset in await connection.read_response()]
+        behind = {
+            name: (found, wanted)
+            for (name, wanted), found in zip(expected.items(), stored, strict=True)
+            if found < wanted
+        }
+        if behind:
+            raise LostWrites(behind)
+
+    async def begin(self, names: Sequence[str]) -> dict[str, int]:
+        """Return where the rollups of these topic-partitions end, and go on from there.
+
+        A name that Redis does not know has position 0. What was acknowledged before this call is
+        expected no longer.
+        """
+        self._acknowledged = {}
+        await self.prepare()
+        if not names:
+            return {}
+        stored = await cast(Awaitable[list[Any]], self.redis.hmget(keys.POSITIONS, list(names)))
+        found = {name: int(offset or 0) for name, offset in zip(names, stored, strict=True)}
+        self._acknowledged = dict(found)
+        return found
+
     async def prepare(self) -> None:
         """Register the scripts; again after Redis has forgotten them."""
         self._registered.clear()
-        self._apply_sha = await self._redis.script_load(APPLY)
-        self._advance_sha = await self._redis.script_load(ADVANCE)
+        self._apply_sha = await self.redis.script_load(APPLY)
+        self._advance_sha = await self.redis.script_load(ADVANCE)
 
     async def apply(self, fence: str, placed: Sequence[Placed]) -> Applied:
         """Apply a batch of one topic-partition, in the order of its offsets, exactly once.
@@ -87,7 +151,7 @@ class Writer:
         then an unknown part of the accounts was written, each of them wholly or not at all.
         """
         waiting = accounts_of(placed)
-        known: dict[str, frozenset[str]] = {}
+        known: dict[str, frozenset[Told]] = {}
         duplicates = 0
         while waiting:
             names = list(waiting)
@@ -96,15 +160,16 @@ class Writer:
                 if code == _PARTLY_APPLIED:
                     waiting[name] = [item for item in waiting[name] if item.offset > rest[0]]
                 elif code == _KNOWN:
-                    duplicates += len(rest)
-                    told = {identity.decode() for identity in rest}
+                    pairs = zip(rest[::2], rest[1::2], strict=True)
+                    told = {(epoch, identity.decode()) for epoch, identity in pairs}
+                    duplicates += len(told)
                     known[name] = known.get(name, frozenset()) | told
                 else:
                     del waiting[name]
         return Applied(len(placed), duplicates)
 
     async def _send(
-        self, fence: str, work: list[tuple[str, list[Placed], frozenset[str] | None]]
+        self, fence: str, work: list[tuple[str, list[Placed], frozenset[Told] | None]]
     ) -> list[Any]:
         """Fold and send each account's part, all in one round trip; return the answers."""
         parts = [
@@ -112,7 +177,7 @@ class Writer:
             for account, items, known in work
         ]
         while True:
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self.redis.pipeline(transaction=False)
             new = [account for account, *_ in work if account not in self._registered]
             if new:
                 pipe.sadd(keys.ACCOUNTS, *new)
@@ -136,16 +201,18 @@ class Writer:
         if not arguments:
             return
         try:
-            await self._redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
+            await self.redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
         except NoScriptError:
             await self.prepare()
-            await self._redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
+            await self.redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
+        for name, offset in positions.items():
+            self._acknowledged[name] = max(offset, self._acknowledged.get(name, 0))
 
     async def check_limits(self, limits: Mapping[str, int]) -> None:
         """Record the session limits with the rollups. Raises LimitsDiffer if others are there."""
         for application, limit in limits.items():
-            await cast(Awaitable[bool], self._redis.hsetnx(keys.LIMITS, application, str(limit)))
-        raw = await cast(Awaitable[dict[bytes, bytes]], self._redis.hgetall(keys.LIMITS))
+            await cast(Awaitable[bool], self.redis.hsetnx(keys.LIMITS, application, str(limit)))
+        raw = await cast(Awaitable[dict[bytes, bytes]], self.redis.hgetall(keys.LIMITS))
         recorded = {name.decode(): int(value) for name, value in raw.items()}
         if recorded != dict(limits):
             raise LimitsDiffer(recorded, limits)

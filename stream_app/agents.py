@@ -8,7 +8,8 @@ What happens to a batch, in this order, and what a crash after each step means:
 2. Its events are in the rollups, in one script per account. (Crash: the fences skip them.)
 3. The position in Redis moves behind the batch, which is what `usage lag` looks at. (Crash: the
    batch is read again and skipped.)
-4. Faust commits the offset to Kafka, some time later. It is only a hint about where to begin.
+4. Faust commits the offset to Kafka, some time later, for others to look at. A worker begins where
+   the position in Redis says.
 
 An agent never raises: Faust would ack or strand the batch. What can be retried is retried in place;
 what cannot ends the worker.
@@ -16,17 +17,17 @@ what cannot ends the worker.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from rollups import keys
 from rollups.events import Event
 from rollups.fold import Placed
 from rollups.instants import SECOND
-from rollups.store import Writer
+from rollups.store import LostWrites, Writer
 from stream_app.codec import decode
 from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.refusals import Refused
@@ -60,14 +61,66 @@ def _recorded(timestamp_ms: int, event: Event) -> int:
     return timestamp_ms // 1000 if timestamp_ms >= 0 else event.time // SECOND
 
 
-async def process(batch: Batch, producer: Any, writer: Writer, telemetry: Telemetry) -> None:
-    """Take *batch* into the rollups and the dead letters, however long Redis or Kafka is away."""
+class Stale(Exception):
+    """The batch belongs to an assignment that is over; its records are read again by someone."""
+
+
+class Attempts:
+    """The attempts to write that are under way, so that a seek can wait until there is none.
+
+    Each attempt belongs to a generation of the consumer group, and is let in only while that is the
+    current one. So when a seek has waited for `quiet`, nothing read before it is written any more.
+    """
+
+    def __init__(self, generation: Callable[[], int]) -> None:
+        self._generation = generation
+        self._running = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def of(self, generation: int) -> Iterator[None]:
+        """Make one attempt for a batch of *generation*. Raises Stale if that is over."""
+        if generation != self._generation():
+            raise Stale
+        self._running += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._none.set()
+
+    async def quiet(self) -> None:
+        """Return when no attempt is under way."""
+        await self._none.wait()
+
+
+class Work(NamedTuple):
+    """What the agents work with."""
+
+    producer: Any
+    writer: Writer
+    telemetry: Telemetry
+    attempts: Attempts
+    lost_writes: Callable[[LostWrites], None]  #: called when Redis lost what it acknowledged
+
+
+async def process(batch: Batch, fence: str, work: Work) -> None:
+    """Take *batch* into the rollups and the dead letters, however long Redis or Kafka is away.
+
+    Raises Stale if the partitions were assigned anew before that was done.
+    """
     placed, letters = sort_out(batch)
-    fence = keys.fence(batch.tp.topic, batch.tp.partition)
     if letters:
-        await _insist(lambda: _publish(producer, [letter for letter, _ in letters]), telemetry)
-    applied = await _insist(lambda: writer.apply(fence, placed), telemetry) if placed else None
-    await _insist(lambda: writer.advance({fence: batch.ends}), telemetry)
+        told = [letter for letter, _ in letters]
+        await _insist(lambda: _publish(work.producer, told), batch, work)
+    applied = None
+    if placed:
+        applied = await _insist(lambda: work.writer.apply(fence, placed), batch, work)
+    await _insist(lambda: work.writer.advance({fence: batch.ends}), batch, work)
+    telemetry = work.telemetry
     telemetry.batches += 1
     telemetry.counted += len(placed)
     telemetry.duplicates += applied.duplicates if applied else 0
@@ -83,12 +136,17 @@ async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
     await asyncio.gather(*sent)
 
 
-async def _insist(act: Callable[[], Awaitable[Any]], telemetry: Telemetry) -> Any:
-    """Do *act*, which is safe to repeat, until it succeeds; return its result."""
+async def _insist(act: Callable[[], Awaitable[Any]], batch: Batch, work: Work) -> Any:
+    """Do *act*, which is safe to repeat, until it succeeds; return its result. Raises Stale."""
     pause = FIRST_PAUSE
+    telemetry = work.telemetry
     while True:
         try:
-            result = await act()
+            with work.attempts.of(batch.generation):
+                result = await act()
+        except LostWrites as error:
+            work.lost_writes(error)
+            raise Stale from None
         except (RedisError, KafkaError, OSError) as error:
             who = "Redis" if isinstance(error, RedisError) else "Kafka"
             if not telemetry.waiting_for:

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from stream_app.topics import DEAD_LETTERS
@@ -74,6 +80,29 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerAway(f"{topic} could not be created: {_sentence(error)}") from None
+
+
+def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, str]:
+    """Return the id that Kafka gave each of *topics* when it was created, cut to 8 characters.
+
+    A topic that was deleted and created again has another id. Topics that do not exist are left
+    out; librdkafka's mock cluster has no ids, so all are empty. Raises BrokerAway.
+    """
+    metadata = _metadata(admin, timeout)
+    there = [topic for topic in topics if topic in metadata.topics]
+    if not there:
+        return {}
+    if metadata.cluster_id.startswith(_MOCK):
+        return dict.fromkeys(there, "")
+    asked = admin.describe_topics(TopicCollection(there), request_timeout=timeout)
+    found = {}
+    for topic, described in asked.items():
+        try:
+            found[topic] = str(described.result(timeout + 1).topic_id)[:8]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerAway(_sentence(error)) from None
+    return found
 
 
 def spans(

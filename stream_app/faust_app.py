@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any
 
 import faust
-from redis.asyncio import Redis
+from faust.types import TP
 from redis.exceptions import RedisError
 
 import settings
 from rollups import keys
-from rollups.store import LimitsDiffer, Writer
-from stream_app.agents import process
-from stream_app.broker import BrokerAway, ensure_topics
+from rollups.store import LimitsDiffer, LostWrites, Writer
+from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work, process
+from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
 from stream_app.telemetry import HEARTBEAT, LIFETIME, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that Redis may take to answer before a call is tried again.
 _REDIS_TIMEOUT = 10.0
+#: Seconds between two looks at whether the topics are still the same.
+_TOPICS_LOOK = 2.0
 
 
 class UsageApp(faust.App):  # type: ignore[misc]
@@ -31,6 +34,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             config.group,
             broker=[f"kafka://{server}" for server in config.kafka.split(",")],
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=10_000,  # new partitions are noticed within this time
             broker_commit_interval=1.0,
             broker_session_timeout=6.0,
             broker_heartbeat_interval=1.5,
@@ -46,13 +50,11 @@ class UsageApp(faust.App):  # type: ignore[misc]
         )
         self.config = config
         self.telemetry = Telemetry()
-        self.redis = Redis.from_url(
-            config.redis,
-            socket_timeout=_REDIS_TIMEOUT,
-            socket_connect_timeout=2.0,
-            health_check_interval=30,
-        )
-        self.writer = Writer(self.redis, config.session_limits)
+        self.writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT)
+        self.attempts = Attempts(lambda: self.consumer_generation_id)
+        self._admin = admin_client(config.kafka)
+        self._topic_ids: dict[str, str] = {}
+        self._left_generation: int | None = None
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -94,17 +96,67 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 log.critical("%s", error)
                 raise SystemExit(1) from None
 
+    # ---------------------------------------------------- where the rollups end
+
+    def fence(self, tp: TP) -> str:
+        """Return the name of *tp* in fences and positions."""
+        return keys.fence(tp.topic, tp.partition, self._topic_ids.get(tp.topic, ""))
+
+    async def where_the_rollups_end(self, assigned: Collection[TP]) -> dict[TP, int]:
+        """Return from which offset on each partition is to be read.
+
+        Nothing that was read before this call is written after it.
+        """
+        await self.attempts.quiet()
+        self._topic_ids = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
+        names = {tp: self.fence(tp) for tp in assigned}
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                ends = await self.writer.begin(list(names.values()))
+                await self.writer.check_limits(self.config.session_limits)
+                return {tp: ends[name] for tp, name in names.items()}
+            except (RedisError, OSError) as error:
+                log.warning("Waiting for Redis, to ask where to begin: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    def lost_writes(self, error: LostWrites) -> None:
+        """Begin again from what Redis has."""
+        self._begin_again(f"{error}. Reading these again")
+
+    def _begin_again(self, why: str) -> None:
+        """Have the partitions assigned anew, once for as long as that takes."""
+        if self._left_generation != self.consumer_generation_id:
+            self._left_generation = self.consumer_generation_id
+            log.warning("%s", why)
+            self.consumer.join_again()
+
+    async def watch_topics(self) -> None:
+        """Begin again when a topic is another one than it was, though its name is the same."""
+        try:
+            now = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
+        except BrokerAway:
+            return
+        known = self._topic_ids
+        changed = [topic for topic, name in now.items() if known.get(topic) != name]
+        if known and changed:
+            self._begin_again(f"{', '.join(changed)} was created anew; reading from its beginning")
+
     async def say_alive(self) -> None:
         """Tell Redis what this worker has done, and how far it is where nothing is in hand."""
-        positions = {
-            keys.fence(tp.topic, tp.partition): offset
-            for tp, offset in self.consumer.processed().items()
-        }
+        generation = self.consumer_generation_id
+        positions = {self.fence(tp): end for tp, end in self.consumer.processed().items()}
         try:
-            await self.writer.advance(positions)
-            await self.redis.set(keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME)
-        except RedisError:
-            log.debug("Redis does not answer; the agents say so")
+            with self.attempts.of(generation):
+                await self.writer.advance(positions)
+                await self.writer.redis.set(
+                    keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME
+                )
+        except LostWrites as error:
+            self.lost_writes(error)
+        except (RedisError, OSError, Stale):
+            log.debug("Redis does not answer, or the group is being assigned anew")
 
 
 def create_app(config: settings.Settings) -> UsageApp:
@@ -117,6 +169,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     async def say_alive() -> None:
         await app.say_alive()
 
+    @app.timer(interval=_TOPICS_LOOK, name="watch_topics")  # type: ignore[untyped-decorator]
+    async def watch_topics() -> None:
+        await app.watch_topics()
+
     return app
 
 
@@ -124,11 +180,14 @@ def _add_agent(app: UsageApp, topic: str) -> None:
     channel = app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw")
 
     async def take_batches(stream: Any) -> None:
+        work = Work(app.producer, app.writer, app.telemetry, app.attempts, app.lost_writes)
         async for event in stream.noack().events():
             batch = event.value
             try:
-                await process(batch, app.producer, app.writer, app.telemetry)
+                await process(batch, app.fence(batch.tp), work)
                 app.consumer.finished(batch)
+            except Stale:
+                log.info("A batch of %s is left to the next assignment", batch.tp)
             except Exception as error:  # never into Faust, which would ack the batch and go on
                 log.critical("The worker ends: %s", error, exc_info=True)
                 await app.crash(error)

@@ -11,7 +11,9 @@ What else is different, and why it must be:
   them.
 - Batches of a partition form a chain: each knows where the one before it ended. A batch that does
   not continue what was processed means that one was lost in between, and ends the worker, which
-  then reads again from the last commit. It is never stepped over.
+  then reads again from where the rollups end. It is never stepped over.
+- A partition is read from where the rollups say they end, not from the commit: what Redis lost is
+  read again.
 - Only committed transactions are read. Offsets without records (transaction markers, aborted
   records) are passed over as soon as nothing is in hand, so that lag can reach zero.
 
@@ -19,6 +21,8 @@ Pinned to the versions in pyproject.toml; tests/stream_app/test_transport_seams.
 relied on here.
 """
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -29,14 +33,27 @@ from faust.types import TP, ConsumerMessage
 
 from stream_app import lenient_records
 
+log = logging.getLogger(__name__)
+
 
 class BrokenChain(Exception):
     """A batch did not continue what was processed before it."""
 
-    def __init__(self, tp: TP, processed: int, begins: int) -> None:
+    def __init__(self, tp: TP, processed: int | None, begins: int) -> None:
         super().__init__(
             f"{tp.topic}/{tp.partition}: processed up to offset {processed}, but the next batch "
-            f"begins at {begins}; ending, to read again from the last commit"
+            f"begins at {begins}; ending, to read again from there"
+        )
+
+
+class RecordsGone(Exception):
+    """A partition ends before the place up to which its records were counted."""
+
+    def __init__(self, tp: TP, counted: int, ends: int) -> None:
+        super().__init__(
+            f"{tp.topic}/{tp.partition} ends at offset {ends}, but was counted up to {counted}: "
+            "Kafka lost acknowledged records and will use their offsets again. New events would "
+            "be taken for old ones; rebuild the rollups"
         )
 
 
@@ -45,7 +62,7 @@ class Batch(NamedTuple):
 
     tp: TP
     records: list[ConsumerRecord]
-    begins: int | None  #: where the batch before it ended; None for the first after a seek
+    begins: int  #: where the batch before it ended
     ends: int  #: the offset after its last record
     generation: int  #: of the consumer group, when it was fetched
 
@@ -99,7 +116,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _message(self, tp: TP, records: list[ConsumerRecord], generation: int) -> ConsumerMessage:
         last = records[-1]
-        value = Batch(tp, records, self._delivered.get(tp), last.offset + 1, generation)
+        value = Batch(tp, records, self._delivered[tp], last.offset + 1, generation)
         self._delivered[tp] = value.ends
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
@@ -125,13 +142,32 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._processed[tp] = self._delivered[tp] = position
 
     async def perform_seek(self) -> None:
-        """Seek to what was committed; the chains begin anew there."""
-        await super().perform_seek()
-        self._delivered = {}
-        self._processed = {
-            tp: offset for tp, offset in self._committed_offset.items() if offset is not None
-        }
-        self._delivered.update(self._processed)
+        """Seek to where the rollups end, which Redis knows best; the chains begin anew there.
+
+        What was committed to Kafka is not asked: Redis may have lost its last writes, or all.
+        """
+        assigned = self.assignment()
+        self._delivered, self._processed = {}, {}
+        if not assigned:
+            return
+        ends = await self.app.where_the_rollups_end(assigned)
+        earliest = await self.earliest_offsets(*assigned)
+        latest = await self.highwaters(*assigned)
+        starts = {tp: max(ends[tp], earliest[tp]) for tp in assigned}
+        for tp in assigned:
+            _look_at(tp, ends[tp], earliest[tp], latest[tp])
+        await self.seek_wait(starts)
+        self._committed_offset.clear()
+        self._delivered, self._processed = dict(starts), dict(starts)
+
+    def join_again(self) -> None:
+        """Have the group assign its partitions anew; each is sought again then."""
+        asyncio.run_coroutine_threadsafe(self._join_again(), self._thread.thread_loop)
+
+    async def _join_again(self) -> None:
+        consumer = self._thread._ensure_consumer()
+        await consumer._client.force_metadata_update()  # for the topics as they are now
+        consumer._coordinator.request_rejoin()
 
     # --------------------------------------------------------------- processed
 
@@ -144,8 +180,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if batch.generation != self.app.consumer_generation_id:
             return False
         done = self._processed.get(batch.tp)
-        if batch.begins is not None and done is not None and batch.begins != done:
-            raise BrokenChain(batch.tp, done, batch.begins)
+        if batch.begins != done or batch.records[0].offset < batch.begins:
+            raise BrokenChain(batch.tp, done, batch.records[0].offset)
         self._processed[batch.tp] = batch.ends
         return True
 
@@ -173,6 +209,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no list: `_new_offset` looks at the ends of batches only."""
+
+
+def _look_at(tp: TP, counted: int, earliest: int, latest: int) -> None:
+    """Say what Kafka deleted uncounted. Raises RecordsGone where it lost what was counted."""
+    if counted > latest:
+        raise RecordsGone(tp, counted, latest)
+    if 0 < counted < earliest:
+        log.error(
+            "%s/%s: Kafka deleted the offsets %s to %s before they were counted",
+            tp.topic, tp.partition, counted, earliest - 1,
+        )  # fmt: skip
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

@@ -7,7 +7,7 @@
 --
 -- Answers {0} when the part is in the rollups (now or before), else changes nothing and answers
 --   {1, fence}          the fence lies within the part: fold again what lies above this offset
---   {2, id, id, ...}    these identities were applied before: fold again without them
+--   {2, epoch, id, ...} these identities were applied before: fold again without them
 --
 -- The order of effects does not matter to a reader: a script is one step to every other client and
 -- to the append-only file.
@@ -123,11 +123,14 @@ end
 
 local known = {2}
 
-local function look_for(prefix, buckets)
+local function look_for(epoch, prefix, buckets)
   for bucket, list in pairs(buckets) do
     local answers = call("SMISMEMBER", prefix .. bucket, unpack(list))
     for i, is_member in ipairs(answers) do
-      if is_member == 1 then known[#known + 1] = list[i] end
+      if is_member == 1 then
+        known[#known + 1] = epoch
+        known[#known + 1] = list[i]
+      end
     end
   end
 end
@@ -138,10 +141,12 @@ for _, entry in ipairs(identities) do
   local prefix = head .. ":i:" .. epoch .. ":"
   local count, n = room_for("i:" .. epoch, #ids, IDENTITIES_PER_BUCKET, prefix, grow_identities)
   local buckets = by_bucket(ids, n)
-  if count > 0 then look_for(prefix, buckets) end
+  if count > 0 then look_for(epoch, prefix, buckets) end
   for beside = epoch - 1, epoch + 1, 2 do
     local beside_n = tonumber(call("HGET", head, "i:" .. beside .. "n") or "0")
-    if beside_n > 0 then look_for(head .. ":i:" .. beside .. ":", by_bucket(ids, beside_n)) end
+    if beside_n > 0 then
+      look_for(epoch, head .. ":i:" .. beside .. ":", by_bucket(ids, beside_n))
+    end
   end
   places[#places + 1] = {prefix, buckets, "i:" .. epoch .. "#", #ids}
 end

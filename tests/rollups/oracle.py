@@ -117,7 +117,9 @@ def _concurrency(
         "max": top,
         "average": Fraction(sum(peaks), reported) if reported else Fraction(0),
         "reported_hours": reported,
-        "busiest_hour": busiest and datetime.fromtimestamp(busiest, tz).isoformat(),
+        "busiest_hour": None
+        if busiest is None
+        else datetime.fromtimestamp(busiest, tz).isoformat(),
     }
 
 

@@ -46,7 +46,7 @@ def laid_open(redis: Any, account: str) -> dict[str, Any]:
     head = f"u:{{{account}}}"
     found: dict[str, Any] = defaultdict(dict)
     for key in sorted(key.decode() for key in redis.scan_iter(f"{head}*", count=1000)):
-        kind, *place = key[len(head) + 1 :].split(":")
+        kind = key[len(head) + 1 :].partition(":")[0]
         if kind == "i":  # u:{a}:i:<epoch>:<bucket>
             found["i"] |= dict.fromkeys(redis.smembers(key))
         elif kind == "z":  # u:{a}:z:<bucket>

@@ -141,7 +141,7 @@ def test_an_event_counts_once_in_a_batch() -> None:
 def test_what_is_known_does_not_count() -> None:
     """An event applied before leaves only its offset."""
     items = placed((NINE, SmsSent()), (NINE, SmsSent()), first=41)
-    known = frozenset(identity("test", name) for name in ("41", "42"))
+    known = frozenset((0, identity("test", name)) for name in ("41", "42"))
     assert fold("t/3", items, known) == Part("t/3", 41, 42, [], [], [], [])
 
 

@@ -234,8 +234,11 @@ def test_only_identities_are_dropped_by_redis_itself(server: Any, redis: Redis) 
     """75 days after an event of their epoch was applied; everything else stays."""
     start = Event("t", "a", "acme", NOON * SECOND, SessionStarted("s", "agent"))
     run = Event("t", "b", "acme", NOON * SECOND, FlowRun("f", "agent"))
-    many = log([start, run, *(sms(n) for n in range(1000))])
-    write(server.url, [("t/0", many[:10]), ("t/0", many[10:500]), ("t/0", many[500:])])
+    # 192 identities fill a bucket; one more splits it, into buckets that it does not fall in itself
+    names = [f"account-{n}" for n in range(8)]
+    many = [sms(n, account=name) for n in range(192) for name in names]
+    more = [sms(n, account=name) for n, name in enumerate(names, start=192)]
+    write(server.url, [("t/0", log([start, run, *many])), ("t/1", log(more))])
     lives = {key: redis.ttl(key) for key in redis.scan_iter(count=1000)}
     assert all((life > 74 * 86_400) == (b":i:" in key) for key, life in lives.items())
     assert {life for life in lives.values() if life < 74 * 86_400} == {-1}

@@ -23,14 +23,15 @@ FLOWS = TP("usage.flows", 0)
 def consumer() -> Any:
     """Return a consumer with its bookkeeping and without its thread."""
     made = BatchConsumer.__new__(BatchConsumer)
-    made._delivered, made._processed, made._unacked_messages = {}, {}, set()
+    made._delivered, made._processed, made._unacked_messages = {FLOWS: 0}, {FLOWS: 0}, set()
     made.app = SimpleNamespace(consumer_generation_id=3)
     return made
 
 
-def batch(begins: int | None, ends: int, generation: int = 3) -> Batch:
-    """Return a batch without records, whose place is all that matters."""
-    return Batch(FLOWS, [], begins, ends, generation)
+def batch(begins: int, ends: int, generation: int = 3) -> Batch:
+    """Return a batch of one record, whose place is all that matters."""
+    record = SimpleNamespace(offset=begins)
+    return Batch(FLOWS, [record], begins, ends, generation)  # type: ignore[list-item]
 
 
 def test_the_versions_are_the_ones_this_was_written_for() -> None:
@@ -71,7 +72,7 @@ def test_the_app_uses_the_batch_transport() -> None:
 
 def test_a_chain_of_batches_moves_the_offset_to_commit(consumer: Any) -> None:
     """[0--10)[10--25): each batch continues the one before it."""
-    assert consumer.finished(batch(None, 10))
+    assert consumer.finished(batch(0, 10))
     assert consumer._new_offset(FLOWS) == 10
     assert consumer.finished(batch(10, 25))
     assert consumer._new_offset(FLOWS) == 25
@@ -81,16 +82,24 @@ def test_a_batch_that_does_not_continue_what_was_processed_is_never_stepped_over
     consumer: Any,
 ) -> None:
     """[0--10)      [20--30): what lay between was lost in this process."""
-    consumer.finished(batch(None, 10))
+    consumer.finished(batch(0, 10))
     with pytest.raises(BrokenChain, match=r"usage.flows/0: processed up to offset 10, .* at 20"):
         consumer.finished(batch(20, 30))
     assert consumer._new_offset(FLOWS) == 10
 
 
+def test_a_batch_with_records_from_before_is_not_taken_for_progress(consumer: Any) -> None:
+    """[10--25) where [20--25) was due: the log began anew under the same name."""
+    consumer.finished(batch(0, 20))
+    record = SimpleNamespace(offset=10)
+    with pytest.raises(BrokenChain):
+        consumer.finished(Batch(FLOWS, [record], 20, 25, 3))  # type: ignore[list-item]
+
+
 def test_a_batch_of_an_older_generation_moves_nothing(consumer: Any) -> None:
     """Whoever has the partition now reads it again."""
-    assert not consumer.finished(batch(None, 10, generation=2))
-    assert consumer._new_offset(FLOWS) is None
+    assert not consumer.finished(batch(0, 10, generation=2))
+    assert consumer._new_offset(FLOWS) == 0
 
 
 def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
@@ -98,4 +107,4 @@ def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
     message = type("Message", (), {"acked": False, "tp": FLOWS, "offset": 99})()
     assert consumer.ack(message)
     assert not consumer.ack(message)
-    assert list(consumer._filter_tps_with_pending_acks()) == []
+    assert consumer._new_offset(FLOWS) == 0
