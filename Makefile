@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint pure clean
+.PHONY: demo test faults lint pure clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -15,6 +15,11 @@ test: lint
 # The tests that need no server: milliseconds each.
 pure: $(VENV)/.tested
 	$(BIN)/python -m pytest -q tests/rollups tests/stream_app tests/export --deselect tests/rollups/test_store.py
+
+# Nights of faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
+faults: $(VENV)/.tested
+	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
+	FAULTS_EACH=$(or $(EACH),8) $(BIN)/python -m pytest -q tests/faults
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

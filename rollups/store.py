@@ -27,6 +27,9 @@ from rollups.vocabulary import APPLICATIONS, SERIES
 APPLY: Final = files("rollups.lua").joinpath("apply.lua").read_text("utf-8")
 ADVANCE: Final = files("rollups.lua").joinpath("advance.lua").read_text("utf-8")
 
+#: SMISMEMBER is the newest command in use.
+OLDEST_REDIS: Final = (6, 2)
+
 _APPLIED, _PARTLY_APPLIED, _KNOWN = 0, 1, 2
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -48,6 +51,10 @@ class LimitsDiffer(Exception):
             f"the rollups were made with other session limits: {told}. Set these again, or "
             "rebuild the rollups from the topics with the new ones"
         )
+
+
+class UnfitRedis(Exception):
+    """A Redis that could lose rollups by its settings, or is too old for the scripts."""
 
 
 class LostWrites(RedisError):
@@ -207,6 +214,21 @@ class Writer:
             await self.redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
         for name, offset in positions.items():
             self._acknowledged[name] = max(offset, self._acknowledged.get(name, 0))
+
+    async def check_fitness(self) -> None:
+        """Raise UnfitRedis where this Redis may drop keys, or lacks a command that is used."""
+        server = await self.redis.info("server")
+        version = str(server.get("valkey_version") or server["redis_version"])
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+            oldest = ".".join(map(str, OLDEST_REDIS))
+            raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
+        memory = await self.redis.info("memory")
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if memory.get("maxmemory") and policy != "noeviction":
+            raise UnfitRedis(
+                f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), and a "
+                "rollup that is gone makes a wrong bill; set maxmemory-policy noeviction"
+            )
 
     async def check_limits(self, limits: Mapping[str, int]) -> None:
         """Record the session limits with the rollups. Raises LimitsDiffer if others are there."""

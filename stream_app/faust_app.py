@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 import settings
 from rollups import keys
-from rollups.store import LimitsDiffer, LostWrites, Writer
+from rollups.store import LimitsDiffer, LostWrites, UnfitRedis, Writer
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work, process
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
 from stream_app.telemetry import HEARTBEAT, LIFETIME, Telemetry, worker_name
@@ -69,6 +69,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await super().on_start()
 
     async def _prepare_redis(self) -> None:
+        await self.writer.check_fitness()
         await self.writer.prepare()
         await self.writer.check_limits(self.config.session_limits)
 
@@ -92,7 +93,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     log.warning("Waiting for %s: %s", name, error)
                 waited += 1
                 await asyncio.sleep(1.0)
-            except LimitsDiffer as error:
+            except (LimitsDiffer, UnfitRedis) as error:
                 log.critical("%s", error)
                 raise SystemExit(1) from None
 

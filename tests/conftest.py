@@ -98,7 +98,7 @@ def vectors() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the quick tests first, those with a Kafka broker last."""
-    order = ["rollups", "stream_app", "export", "commands", "servers", "kafka"]
+    order = ["rollups", "stream_app", "export", "commands", "servers", "kafka", "faults"]
 
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name

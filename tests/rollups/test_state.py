@@ -190,7 +190,7 @@ def test_a_fence_alone_is_enough() -> None:
 
 
 @given(st.data(), ranges(), limits())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=80)
 def test_the_report_is_what_the_contract_says(
     data: st.DataObject, within: Range, limits: dict[str, int]
 ) -> None:
@@ -212,7 +212,7 @@ def test_the_report_is_what_the_contract_says(
 
 
 @given(sets_of_events(size=30), st.integers(0, 2**32), limits())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=40)
 def test_the_order_and_number_of_deliveries_never_matter(
     events: list[Event], seed: int, limits: dict[str, int]
 ) -> None:
@@ -223,7 +223,7 @@ def test_the_order_and_number_of_deliveries_never_matter(
 
 
 @given(sets_of_events(days=1, size=25), ranges())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 def test_breakdowns_add_up_to_the_whole(events: list[Event], place: Range) -> None:
     """Days and flows add up to the period's counters; the highest hour is the maximum."""
     within = Range(place.zone, date(2026, 10, 3), date(2026, 10, 7))

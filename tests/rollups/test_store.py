@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 
 import oracle
@@ -21,7 +22,7 @@ from rollups import keys, state, store
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import REMEMBERED, Placed
 from rollups.instants import SECOND
-from rollups.store import Applied, LimitsDiffer, Writer
+from rollups.store import Applied, LimitsDiffer, LostWrites, Writer
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -217,6 +218,30 @@ def test_what_is_forgotten_counts_again(server: Any, redis: Redis, cut: int) -> 
     assert messages(redis) == 2
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5 * REMEMBERED)), min_size=1, max_size=12),
+    st.lists(st.integers(1, 12)),
+)
+@settings(deadline=None, max_examples=40)
+def test_forgetting_does_not_depend_on_the_batches(
+    server: Any, client: Redis, told: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    """One partition's records, published over half a year, read whole or in any pieces."""
+    client.flushall()
+    placed = [Placed(at, sms(number), second) for at, (number, second) in enumerate(told)]
+    edges = sorted({0, *cuts, len(placed)})
+    pieces = [placed[begin:end] for begin, end in pairwise(edges) if placed[begin:end]]
+    whole: dict[str, state.Account] = {}
+    state.apply_events(whole, "t/0", placed, DAY)
+    cut: dict[str, state.Account] = {}
+    for piece in pieces:
+        state.apply_events(cut, "t/0", piece, DAY)
+    assert whole == cut
+    write(server.url, [("t/0", piece) for piece in pieces])
+    counted = state.read(whole["acme"], NOON_SLOT, NOON_SLOT + 1).totals
+    assert counted == {"sms.link": messages(client)}
+
+
 @pytest.mark.parametrize("gap", [0, 1, 35 * 86_400])
 def test_an_event_published_again_within_35_days(server: Any, redis: Redis, gap: int) -> None:
     """From any second of an epoch, its last one too: counted once, whichever comes first."""
@@ -286,6 +311,41 @@ def test_a_writer_whose_redis_lost_everything_rebuilds_it(server: Any, redis: Re
     asyncio.run(run())
     assert messages(redis) == 1
     assert store.exists(redis, "acme")
+    assert store.accounts(redis) == ["acme"]
+
+
+def test_a_writer_begins_where_the_rollups_end(server: Any, redis: Redis) -> None:
+    """Positions that Redis does not know are at 0."""
+
+    async def run() -> dict[str, int]:
+        async with AsyncRedis.from_url(server.url) as connection:
+            writer = Writer(connection, DAY)
+            await writer.begin([])
+            await writer.advance({"t/0": 7, "t/1": 9})
+            return await writer.begin(["t/1", "t/2"])
+
+    assert asyncio.run(run()) == {"t/1": 9, "t/2": 0}
+
+
+def test_writes_that_redis_lost_are_noticed_on_a_new_connection(server: Any, redis: Redis) -> None:
+    """Nothing is applied on top of the hole until the writer begins anew."""
+
+    async def run() -> None:
+        writer = Writer.of(server.url, DAY, timeout=5.0)
+        async with writer.redis:
+            await writer.begin(["t/0"])
+            await writer.apply("t/0", log([sms(1)]))
+            await writer.advance({"t/0": 1})
+            redis.flushall()
+            await writer.redis.connection_pool.disconnect()
+            with pytest.raises(LostWrites, match="t/0 is at 0, not 1"):
+                await writer.apply("t/0", log([sms(2)], first=1))
+            assert messages(redis) == 0
+            assert await writer.begin(["t/0"]) == {"t/0": 0}
+            await writer.apply("t/0", log([sms(1), sms(2)]))
+
+    asyncio.run(run())
+    assert messages(redis) == 2
     assert store.accounts(redis) == ["acme"]
 
 

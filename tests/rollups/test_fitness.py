@@ -1,0 +1,48 @@
+"""A Redis that could lose rollups by its own settings is refused with a sentence."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from redis.asyncio import Redis
+from reference import LIMITS
+
+from rollups import store
+from rollups.store import UnfitRedis, Writer
+from servers.redis_server import RedisServer, redis_server
+
+
+def check(url: str) -> None:
+    """Ask the Redis at *url* whether it will do."""
+
+    async def ask() -> None:
+        async with Redis.from_url(url) as redis:
+            await Writer(redis, LIMITS).check_fitness()
+
+    asyncio.run(ask())
+
+
+def test_a_redis_as_it_comes_will_do(server: RedisServer) -> None:
+    """No memory limit, or one that evicts nothing."""
+    check(server.url)
+
+
+@pytest.mark.parametrize("flavour", ["redis", "valkey"])
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_redis_that_evicts_is_refused(flavour: str, policy: str) -> None:
+    """The sentence names the setting and what it must be."""
+    extra: Sequence[str] = ("--maxmemory", "100mb", "--maxmemory-policy", policy)
+    with (
+        redis_server(flavour=flavour, extra=extra) as server,  # type: ignore[arg-type]
+        pytest.raises(UnfitRedis, match=f"{policy}.* set maxmemory-policy noeviction"),
+    ):
+        check(server.url)
+
+
+def test_a_redis_that_is_too_old_is_refused(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence tells both versions."""
+    monkeypatch.setattr(store, "OLDEST_REDIS", (99, 0))
+    with pytest.raises(UnfitRedis, match=r"Redis is \d+\.\d+\.\d+; 99.0 is the oldest"):
+        check(server.url)

@@ -1,0 +1,109 @@
+"""The whole system for tests: Apache Kafka, Redis, workers and commands as processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from confluent_kafka import Producer
+from redis.client import Redis
+
+from commands.main import main
+from servers.apache_kafka import ApacheKafka
+from servers.child import Child
+from servers.redis_server import RedisServer
+
+USAGE = [sys.executable, "-m", "commands.main"]
+
+
+@dataclass
+class System:
+    """A broker and a Redis of its own, and what runs against them."""
+
+    kafka: ApacheKafka
+    redis: RedisServer
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    workers: list[Child] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process of this system."""
+        told = {"USAGE_KAFKA": self.kafka.bootstrap, "USAGE_REDIS": self.redis.url}
+        return {**os.environ, **told, "USAGE_PARTITIONS": "4", **self.variables}
+
+    def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
+        """Start one more worker."""
+        worker = Child("The worker", self.folder / f"worker-{len(self.workers)}.log")
+        worker.start(command, lambda: True, environment=self.environment)
+        self.workers.append(worker)
+        return worker
+
+    def usage(
+        self, *arguments: str, stdin: bytes | None = None, code: int = 0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end, and check its exit code."""
+        done = subprocess.run(
+            [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr.decode() + self.log()
+        return done
+
+    def catch_up(self, seconds: int = 60) -> None:
+        """Wait until every published event is counted or refused."""
+        self.usage("lag", "--until-zero", str(seconds))
+
+    def report(
+        self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str | None = None
+    ) -> dict[str, Any]:
+        """Return the report that `usage export` writes as JSON."""
+        arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
+        arguments += ["--as-of", as_of] if as_of else []
+        done = self.usage(*arguments, "--format", "json", "-o", "-")
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def report_here(
+        self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str
+    ) -> dict[str, Any]:
+        """Return the same report, from the command run in this process."""
+        arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
+        arguments += ["--as-of", as_of, "--format", "json", "-o", "-"]
+        done = CliRunner().invoke(main, arguments, env=self.environment)
+        assert done.exit_code == 0, done.output
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def publish(self, records: Sequence[tuple[str, bytes | None, bytes | None, Any]]) -> None:
+        """Publish (topic, key, value, headers) with a plain producer; every one acknowledged."""
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "linger.ms": 5})
+        failed: list[str] = []
+        for topic, key, value, headers in records:
+            producer.produce(
+                topic, value, key, headers=headers,
+                on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+            )  # fmt: skip
+            producer.poll(0)
+        assert producer.flush(30) == 0
+        assert not failed
+
+    def dead_letters(self) -> dict[str, Any]:
+        """Return what `usage dead-letters list` says."""
+        told: dict[str, Any] = json.loads(
+            self.usage("dead-letters", "list", "--json", "--limit", "1000").stdout
+        )
+        return told
+
+    def log(self) -> str:
+        """Return what the workers wrote."""
+        return "\n".join(worker.log.read_text() for worker in self.workers)
+
+    def client(self) -> Any:
+        """Return a client of its Redis."""
+        return Redis.from_url(self.redis.url)
