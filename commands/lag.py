@@ -36,9 +36,16 @@ def lag(seconds: float | None, as_json: bool) -> None:
     deadline = time.monotonic() + (seconds or 0)
     with redis_connection(config) as redis:
         while True:
-            topics = behind(config, redis)
+            over = seconds is None or time.monotonic() >= deadline
+            try:
+                topics = behind(config, redis)
+            except Failure:
+                if over:
+                    raise
+                time.sleep(_PAUSE)  # a broker that restarts answers again
+                continue
             total = sum(topics.values())
-            if seconds is None or total == 0 or time.monotonic() >= deadline:
+            if over or total == 0:
                 break
             time.sleep(_PAUSE)
     _print(topics, as_json)

@@ -20,6 +20,8 @@ one script may change them together. Numbers in keys and fields are decimal.
     u:accounts                  set     every account an event was counted for           for ever
     u:position                  hash    "topic/partition@id" -> offset before which      for ever
                                         every record is counted or refused
+    u:log                       string  run id of the server that last began a new       for ever
+                                        append-only file for a worker
     u:worker:<id>               string  what a worker says of itself, JSON               10 s
     usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
     usage:accounts              set     every account that was set                       for ever
@@ -36,6 +38,7 @@ ROLLUPS: Final = "u"
 LIMITS: Final = f"{ROLLUPS}:limits"
 ACCOUNTS: Final = f"{ROLLUPS}:accounts"
 POSITIONS: Final = f"{ROLLUPS}:position"
+LOG_BEGUN: Final = f"{ROLLUPS}:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
 
 

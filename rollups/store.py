@@ -1,13 +1,18 @@
 """The rollups in Redis: one script changes them, plain reads answer for reports."""
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.client import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from rollups import keys
 from rollups.concurrency import Summary
@@ -96,6 +101,7 @@ class Writer:
         self._registered: set[str] = set()
         self._apply_sha = ""
         self._advance_sha = ""
+        self._run_id = b""  # of the server whose append-only file was seen to
 
     @classmethod
     def of(cls, url: str, limits: Mapping[str, int], timeout: float) -> "Writer":
@@ -109,6 +115,7 @@ class Writer:
             socket_timeout=timeout,
             socket_connect_timeout=min(timeout, 2.0),
             health_check_interval=30,
+            retry=Retry(NoBackoff(), 0),  # whoever calls knows what must be done again
             redis_connect_func=writer._confirm,
         )
         return writer
@@ -116,18 +123,55 @@ class Writer:
     async def _confirm(self, connection: Any) -> None:
         """Check on a new *connection* that Redis has what it acknowledged. Raises LostWrites."""
         await connection.on_connect()
+        await self._close_torn_log(connection)
         expected = dict(self._acknowledged)
         if not expected:
             return
-        await connection.send_command("HMGET", keys.POSITIONS, *expected)
-        stored = [int(offset or 0) for offset in await connection.read_response()]
+        [positions] = await _ask(connection, ("HMGET", keys.POSITIONS, *expected))
         behind = {
-            name: (found, wanted)
-            for (name, wanted), found in zip(expected.items(), stored, strict=True)
-            if found < wanted
+            name: (int(found or 0), wanted)
+            for (name, wanted), found in zip(expected.items(), positions, strict=True)
+            if int(found or 0) < wanted
         }
         if behind:
             raise LostWrites(behind)
+
+    async def _close_torn_log(self, connection: Any) -> None:
+        """Have a Redis that has restarted begin a new append-only file, once, before a write.
+
+        Redis 7.0 that loads a file cut in the middle of a transaction leaves the first half of it
+        in the file, goes on writing behind it, and at the next start takes both for one: pieces of
+        a script come back that was never applied. Its rewrite begins a new file at once. Valkey 9
+        does not do this (measured); asking it, too, costs a rewrite per restart.
+        """
+        [server] = await _ask(connection, ("INFO", "server"))
+        run_id = _info_field(server, b"run_id")
+        if run_id == self._run_id:
+            return
+        [persistence, seen] = await _ask(
+            connection, ("INFO", "persistence"), ("GET", keys.LOG_BEGUN)
+        )
+        if _info_field(persistence, b"aof_enabled") == b"1" and seen != run_id:
+            await _begin_new_log(connection)
+            await _ask(connection, ("SET", keys.LOG_BEGUN, run_id))
+        self._run_id = run_id
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncIterator[Any]:
+        """Yield one connection for several calls that must all reach the same running server.
+
+        Were it replaced between them, the server could have lost what the first call wrote, and
+        the second would say that it is there.
+        """
+        pool: Any = self.redis.connection_pool
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
 
     async def begin(self, names: Sequence[str]) -> dict[str, int]:
         """Return where the rollups of these topic-partitions end, and go on from there.
@@ -146,72 +190,94 @@ class Writer:
 
     async def prepare(self) -> None:
         """Register the scripts; again after Redis has forgotten them."""
-        self._registered.clear()
-        self._apply_sha = await self.redis.script_load(APPLY)
-        self._advance_sha = await self.redis.script_load(ADVANCE)
+        async with self._line() as line:
+            await self._load(line)
 
-    async def apply(self, fence: str, placed: Sequence[Placed]) -> Applied:
+    async def _load(self, line: Any) -> None:
+        self._registered.clear()
+        shas = await _ask(line, ("SCRIPT", "LOAD", APPLY), ("SCRIPT", "LOAD", ADVANCE))
+        self._apply_sha, self._advance_sha = (sha.decode() for sha in shas)
+
+    async def apply(self, fence: str, placed: Sequence[Placed], ends: int | None = None) -> Applied:
         """Apply a batch of one topic-partition, in the order of its offsets, exactly once.
 
-        Safe to repeat, whole or in other cuts, also when a call failed and yet took effect. When it
-        returns, every event of the batch is in the rollups. Raises RedisError when Redis failed;
-        then an unknown part of the accounts was written, each of them wholly or not at all.
+        With *ends*, the position moves there when all of it is in the rollups. Safe to repeat,
+        whole or in other cuts, also when a call failed and yet took effect. Raises RedisError when
+        Redis failed; then an unknown part of the accounts was written, each of them wholly or not
+        at all, and the position did not move beyond what is written.
         """
         waiting = accounts_of(placed)
         known: dict[str, frozenset[Told]] = {}
         duplicates = 0
-        while waiting:
-            names = list(waiting)
-            answers = await self._send(fence, [(n, waiting[n], known.get(n)) for n in names])
-            for name, (code, *rest) in zip(names, answers, strict=True):
-                if code == _PARTLY_APPLIED:
-                    waiting[name] = [item for item in waiting[name] if item.offset > rest[0]]
-                elif code == _KNOWN:
-                    pairs = zip(rest[::2], rest[1::2], strict=True)
-                    told = {(epoch, identity.decode()) for epoch, identity in pairs}
-                    duplicates += len(told)
-                    known[name] = known.get(name, frozenset()) | told
-                else:
-                    del waiting[name]
+        async with self._line() as line:
+            while waiting:
+                names = list(waiting)
+                work = [(name, waiting[name], known.get(name, frozenset())) for name in names]
+                answers = await self._send(line, fence, work)
+                for name, (code, *rest) in zip(names, answers, strict=True):
+                    if code == _PARTLY_APPLIED:
+                        waiting[name] = [item for item in waiting[name] if item.offset > rest[0]]
+                    elif code == _KNOWN:
+                        pairs = zip(rest[::2], rest[1::2], strict=True)
+                        told = {(epoch, identity.decode()) for epoch, identity in pairs}
+                        duplicates += len(told)
+                        known[name] = known.get(name, frozenset()) | told
+                    else:
+                        del waiting[name]
+            if ends is not None:
+                await self._advance(line, {fence: ends})
         return Applied(len(placed), duplicates)
 
     async def _send(
-        self, fence: str, work: list[tuple[str, list[Placed], frozenset[Told] | None]]
+        self, line: Any, fence: str, work: list[tuple[str, list[Placed], frozenset[Told]]]
     ) -> list[Any]:
         """Fold and send each account's part, all in one round trip; return the answers."""
-        parts = [
-            (account, fold(fence, items, known or frozenset()).packed())
-            for account, items, known in work
-        ]
+        parts = [(account, fold(fence, items, known).packed()) for account, items, known in work]
         while True:
-            pipe = self.redis.pipeline(transaction=False)
             new = [account for account, *_ in work if account not in self._registered]
-            if new:
-                pipe.sadd(keys.ACCOUNTS, *new)
-            for account, part in parts:
-                pipe.evalsha(self._apply_sha, 1, keys.head(account), *part, self._limits)
-            answers = await pipe.execute(raise_on_error=False)
+            # Accounts are listed before their first event is written, so that none is missing.
+            register = [("SADD", keys.ACCOUNTS, *new)] if new else []
+            answers = await _ask(
+                line,
+                *register,
+                *(
+                    ("EVALSHA", self._apply_sha, 1, keys.head(account), *part, self._limits)
+                    for account, part in parts
+                ),
+                raising=False,
+            )
             if any(isinstance(answer, NoScriptError) for answer in answers):
-                await (
-                    self.prepare()
-                )  # Redis restarted; what did get through is skipped by its fence
+                await self._load(line)  # somebody flushed the scripts; the fences skip the rest
                 continue
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
             self._registered.update(new)
-            return answers[1:] if new else answers
+            return answers[len(register) :]
 
     async def advance(self, positions: Mapping[str, int]) -> None:
-        """Record that every record before these offsets is counted or refused; never goes back."""
+        """Record that every record before these offsets is counted or refused; never goes back.
+
+        Only for what needed no writing, or was written and recorded before; see `apply`.
+        """
+        async with self._line() as line:
+            await self._advance(line, positions)
+
+    async def _advance(self, line: Any, positions: Mapping[str, int]) -> None:
         arguments = [text for item in positions.items() for text in item]
         if not arguments:
             return
-        try:
-            await self.redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
-        except NoScriptError:
-            await self.prepare()
-            await self.redis.evalsha(self._advance_sha, 1, keys.POSITIONS, *arguments)
+        while True:
+            [answer] = await _ask(
+                line,
+                ("EVALSHA", self._advance_sha, 1, keys.POSITIONS, *arguments),
+                raising=False,
+            )
+            if not isinstance(answer, NoScriptError):
+                break
+            await self._load(line)
+        if isinstance(answer, Exception):
+            raise answer
         for name, offset in positions.items():
             self._acknowledged[name] = max(offset, self._acknowledged.get(name, 0))
 
@@ -238,6 +304,45 @@ class Writer:
         recorded = {name.decode(): int(value) for name, value in raw.items()}
         if recorded != dict(limits):
             raise LimitsDiffer(recorded, limits)
+
+
+async def _ask(connection: Any, *commands: tuple[Any, ...], raising: bool = True) -> list[Any]:
+    """Send *commands* in one go and return their answers; errors among these if not *raising*."""
+    if not connection.is_connected:
+        raise RedisConnectionError("the connection to Redis was lost")
+    # From the look at it to the sending nothing else runs, so it is still the same connection.
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    answers: list[Any] = []
+    for _ in commands:
+        try:
+            answers.append(await connection.read_response())
+        except ResponseError as error:
+            answers.append(error)
+    if raising:
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+    return answers
+
+
+def _info_field(info: bytes, name: bytes) -> bytes:
+    """Return the value of a field of what INFO answers; empty where there is none."""
+    for line in info.splitlines():
+        if line.startswith(name + b":"):
+            return line.partition(b":")[2]
+    return b""
+
+
+async def _begin_new_log(connection: Any) -> None:
+    """Have Redis rewrite its append-only file; return as soon as the new one is begun."""
+    [answer] = await _ask(connection, ("BGREWRITEAOF",), raising=False)
+    if isinstance(answer, ResponseError) and "in progress" not in str(answer):
+        raise answer
+    while True:
+        [persistence] = await _ask(connection, ("INFO", "persistence"))
+        if _info_field(persistence, b"aof_rewrite_scheduled") != b"1":
+            return
+        await asyncio.sleep(0.05)
 
 
 # ------------------------------------------------------------------------------- reading

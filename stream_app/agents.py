@@ -6,8 +6,9 @@ What happens to a batch, in this order, and what a crash after each step means:
    acknowledged these. (Crash: they are refused again; a reader of dead letters knows them by their
    origin.)
 2. Its events are in the rollups, in one script per account. (Crash: the fences skip them.)
-3. The position in Redis moves behind the batch, which is what `usage lag` looks at. (Crash: the
-   batch is read again and skipped.)
+3. The position in Redis moves behind the batch, which is what `usage lag` looks at: on the same
+   connection as step 2, so that no restart of Redis lies between. (Crash: the batch is read again
+   and skipped.)
 4. Faust commits the offset to Kafka, some time later, for others to look at. A worker begins where
    the position in Redis says.
 
@@ -116,14 +117,11 @@ async def process(batch: Batch, fence: str, work: Work) -> None:
     if letters:
         told = [letter for letter, _ in letters]
         await _insist(lambda: _publish(work.producer, told), batch, work)
-    applied = None
-    if placed:
-        applied = await _insist(lambda: work.writer.apply(fence, placed), batch, work)
-    await _insist(lambda: work.writer.advance({fence: batch.ends}), batch, work)
+    applied = await _insist(lambda: work.writer.apply(fence, placed, batch.ends), batch, work)
     telemetry = work.telemetry
     telemetry.batches += 1
     telemetry.counted += len(placed)
-    telemetry.duplicates += applied.duplicates if applied else 0
+    telemetry.duplicates += applied.duplicates
     telemetry.refused.update(str(refused.reason) for _, refused in letters)
 
 

@@ -125,6 +125,7 @@ class Faults:
 
     def kill_redis(self) -> None:
         """SIGKILL, and a restart from its append-only file."""
+        self._await_rewrite()
         self.note("Redis is killed and restarted")
         self.system.redis.kill()
         time.sleep(self.rng.uniform(0, 1.5))
@@ -137,12 +138,24 @@ class Faults:
     def lose_writes(self) -> None:
         """It comes back without its last writes, cut off in the middle of a command."""
         share = self.rng.choice((0.999, 0.99, 0.9, 0.5))
+        self._await_rewrite()
         self.note(f"Redis comes back with {share:.1%} of its append-only file")
         self.system.redis.kill()
         files = (self.system.folder / "redis" / "appendonlydir").glob("*.incr.aof")
         newest = max(files, key=lambda path: path.stat().st_mtime)
         os.truncate(newest, int(newest.stat().st_size * share))
         self.system.redis.start()
+
+    def _await_rewrite(self) -> None:
+        """Let a rewrite of the append-only file end: one crash after the other, not into it.
+
+        A file cut short that is not the last one keeps Redis from starting, and says so.
+        """
+        with self.system.client() as client:
+            deadline = time.monotonic() + 20
+            while client.info("persistence")["aof_rewrite_in_progress"]:
+                assert time.monotonic() < deadline, "a rewrite took more than 20 s"
+                time.sleep(0.05)
 
     def empty_redis(self) -> None:
         """Somebody typed FLUSHALL, and restarted it."""
