@@ -71,10 +71,13 @@ class Attempts:
 
     Each attempt belongs to a generation of the consumer group, and is let in only while that is the
     current one. So when a seek has waited for `quiet`, nothing read before it is written any more.
+    A generation in which one batch was given up is over as a whole: the next batch would be written
+    on top of the hole that the first one left.
     """
 
     def __init__(self, generation: Callable[[], int]) -> None:
         self._generation = generation
+        self._over: int | None = None
         self._running = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -82,7 +85,7 @@ class Attempts:
     @contextmanager
     def of(self, generation: int) -> Iterator[None]:
         """Make one attempt for a batch of *generation*. Raises Stale if that is over."""
-        if generation != self._generation():
+        if generation != self._generation() or generation == self._over:
             raise Stale
         self._running += 1
         self._none.clear()
@@ -92,6 +95,10 @@ class Attempts:
             self._running -= 1
             if not self._running:
                 self._none.set()
+
+    def end(self, generation: int) -> None:
+        """Let nothing of *generation* in any more."""
+        self._over = generation
 
     async def quiet(self) -> None:
         """Return when no attempt is under way."""
@@ -143,6 +150,7 @@ async def _insist(act: Callable[[], Awaitable[Any]], batch: Batch, work: Work) -
             with work.attempts.of(batch.generation):
                 result = await act()
         except LostWrites as error:
+            work.attempts.end(batch.generation)
             work.lost_writes(error)
             raise Stale from None
         except (RedisError, KafkaError, OSError) as error:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _REDIS_TIMEOUT = 10.0
 #: Seconds between two looks at whether the topics are still the same.
 _TOPICS_LOOK = 2.0
+#: Seconds after which a wish to join the group again is repeated.
+_JOIN_PATIENCE = 3.0
 
 
 class UsageApp(faust.App):  # type: ignore[misc]
@@ -55,6 +57,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self._admin = admin_client(config.kafka)
         self._topic_ids: dict[str, str] = {}
         self._left_generation: int | None = None
+        self._asked_to_join = 0.0
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -128,10 +131,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     def _begin_again(self, why: str) -> None:
         """Have the partitions assigned anew, once for as long as that takes."""
+        now = asyncio.get_running_loop().time()
         if self._left_generation != self.consumer_generation_id:
             self._left_generation = self.consumer_generation_id
             log.warning("%s", why)
-            self.consumer.join_again()
+        elif now < self._asked_to_join + _JOIN_PATIENCE:
+            return
+        self._asked_to_join = now  # again after a while: a rebalance under way may forget it
+        self.consumer.join_again()
 
     async def watch_topics(self) -> None:
         """Begin again when a topic is another one than it was, though its name is the same."""
@@ -147,6 +154,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
     async def say_alive(self) -> None:
         """Tell Redis what this worker has done, and how far it is where nothing is in hand."""
         generation = self.consumer_generation_id
+        if generation == self._left_generation:
+            self._begin_again("")
         positions = {self.fence(tp): end for tp, end in self.consumer.processed().items()}
         try:
             with self.attempts.of(generation):
@@ -155,6 +164,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME
                 )
         except LostWrites as error:
+            self.attempts.end(generation)
             self.lost_writes(error)
         except (RedisError, OSError, Stale):
             log.debug("Redis does not answer, or the group is being assigned anew")
@@ -185,8 +195,9 @@ def _add_agent(app: UsageApp, topic: str) -> None:
         async for event in stream.noack().events():
             batch = event.value
             try:
-                await process(batch, app.fence(batch.tp), work)
-                app.consumer.finished(batch)
+                if app.consumer.continues(batch):
+                    await process(batch, app.fence(batch.tp), work)
+                    app.consumer.finished(batch)
             except Stale:
                 log.info("A batch of %s is left to the next assignment", batch.tp)
             except Exception as error:  # never into Faust, which would ack the batch and go on

@@ -177,12 +177,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         It is none after a rebalance: then the batch is read again, by whoever has the partition.
         Raises BrokenChain.
         """
+        if not self.continues(batch):
+            return False
+        self._processed[batch.tp] = batch.ends
+        return True
+
+    def continues(self, batch: Batch) -> bool:
+        """Tell whether *batch* is of the current generation; it must not be written otherwise.
+
+        Raises BrokenChain where it is, and yet does not continue what was processed.
+        """
         if batch.generation != self.app.consumer_generation_id:
             return False
         done = self._processed.get(batch.tp)
         if batch.begins != done or batch.records[0].offset < batch.begins:
             raise BrokenChain(batch.tp, done, batch.records[0].offset)
-        self._processed[batch.tp] = batch.ends
         return True
 
     def processed(self) -> dict[TP, int]:

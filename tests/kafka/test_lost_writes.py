@@ -1,9 +1,11 @@
 """Redis that forgets, and topics that begin anew: the worker notices by itself and reads again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from event_lines import flow, traffic
 from reference import report_of, rollups_of
@@ -92,3 +94,40 @@ def test_a_topic_created_anew_is_read_from_its_beginning(
     system.catch_up()
     total = system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"]
     assert total == len(old) + len(new)
+
+
+def test_a_topic_that_lost_what_was_counted_ends_the_worker(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """Its offsets would be used again, below the fences; the sentence says what to do."""
+    worker = system.start_worker()
+    system.usage("send", "-", stdin=flow("1"))
+    system.catch_up()
+    worker.stop()
+    with system.client() as client:
+        name = next(name for name in client.hkeys("u:position") if b"flows" in name)
+        client.hset("u:position", name, 1_000_000)
+    again = system.start_worker()
+    eventually(lambda: not again.alive, "the worker ended")
+    assert again.process.returncode == 1
+    assert "was counted up to 1000000" in system.log()
+    assert "rebuild the rollups" in system.log()
+
+
+def test_what_kafka_deleted_before_it_was_counted_is_told(system: Any) -> None:
+    """It cannot be counted; the worker names the offsets and goes on with the rest."""
+    system.usage("send", "-", stdin=b"\n".join(flow(f"{number}") for number in range(50)))
+    worker = system.start_worker()
+    system.catch_up()
+    worker.stop()
+    system.usage("send", "-", stdin=b"\n".join(flow(f"late {number}") for number in range(50)))
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    gone = [TopicPartition("usage.flows", number, 70) for number in range(4)]
+    for place, deleted in admin.delete_records([*gone]).items():
+        with suppress(KafkaException):  # a partition that is shorter
+            deleted.result(20)
+            assert place.topic == "usage.flows"
+    system.start_worker()
+    system.catch_up()
+    assert "Kafka deleted the offsets 50 to 69 before they were counted" in system.log()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 80
