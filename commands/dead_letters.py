@@ -1,19 +1,29 @@
-"""`usage dead-letters`: what was refused, and why."""
+"""`usage dead-letters`: what was refused, and why; and sending it again."""
 
 import sys
-from collections import Counter
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 import settings
 from commands.errors import Failure
+from commands.publishing import Publisher, check_broker, patience_option
+
+if TYPE_CHECKING:
+    from stream_app.dead_letter_log import RefusedRecord
+    from stream_app.dead_letters import Place
+
+#: How many records that were not sent are told one by one.
+_TOLD = 20
+_UNMARKED = "sent, but not marked as replayed"
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """See what was refused, and why.
+    """See what was refused, and why; and send it again.
 
     \b
     Example:
@@ -21,9 +31,38 @@ def dead_letters() -> None:
     """
 
 
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the options that choose records; each narrows the choice."""
+    for option in (
+        click.option("--account", help="Only those whose `subject`, where it is legible, is this."),
+        click.option("--topic", help="Only those that were published on this topic."),
+        click.option("--reason", help="Only these, as `invalid-data`."),
+    ):
+        command = option(command)
+    return command
+
+
+class _Origin(click.ParamType):
+    """Where a record was published."""
+
+    name = "TOPIC/PARTITION/OFFSET"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> "Place":
+        """Return the place that *value* names."""
+        from stream_app.dead_letters import Place
+
+        try:
+            return Place.parse(value)
+        except ValueError:
+            self.fail(f"{value!r} names no place, as usage.flows/3/1204 does", param, ctx)
+
+
+# ---------------------------------------------------------------------------------- seeing
+
+
 @dead_letters.command("list")
-@click.option("--reason", help="Only these, as `invalid-data`.")
-@click.option("--topic", help="Only those that were published on this topic.")
+@_filters
+@click.option("--include-replayed", is_flag=True, help="Also those replayed and not refused since.")
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -32,80 +71,226 @@ def dead_letters() -> None:
     help="How many to show, newest first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
-def list_(reason: str | None, topic: str | None, limit: int, as_json: bool) -> None:
+def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | None) -> None:
     """Count the refused records by reason, and show the newest.
+
+    A record is open until it was replayed and not refused again. One that was refused several times
+    is told once: with its newest reason, under the place it came from first.
 
     \b
     Example:
       usage dead-letters list --reason future --limit 5
     """
-    from stream_app.refusals import Reason
-    from stream_app.topics import EVENT_TOPICS
-
-    _check("--reason", reason, [str(known) for known in Reason])
-    _check("--topic", topic, list(EVENT_TOPICS))
-    chosen = [
-        refusal
-        for refusal in _refusals()
-        if (reason is None or refusal.reason == reason)
-        and (topic is None or refusal.topic == topic)
-    ]
-    counts = Counter(refusal.reason for refusal in chosen)
+    matching = _matching(**filters)
+    chosen = [record for record in matching if record.open or include_replayed]
+    counts = Counter(record.newest.reason for record in chosen)
     newest = chosen[::-1][:limit]
     if as_json:
-        shown = [_summary(refusal) for refusal in newest]
+        shown = [_summary(record) for record in newest]
         click.echo(
             orjson.dumps({"counts": dict(counts), "newest": shown}, option=orjson.OPT_INDENT_2)
         )
         return
-    if not chosen:
+    if not matching:
         click.echo("Nothing was refused.", err=True)
         return
     for name, count in counts.most_common():
         click.echo(f"{name:<18}{count:>9,}")
-    click.echo()
-    _print_table(newest)
+    if chosen:
+        click.echo()
+        _print_table(newest)
     if len(chosen) > len(newest):
         click.echo(f"… and {len(chosen) - len(newest):,} older ones (--limit)", err=True)
+    if hidden := len(matching) - len(chosen):
+        click.echo(f"{hidden:,} replayed and not refused since (--include-replayed)", err=True)
 
 
 @dead_letters.command("show")
-@click.argument("origin", metavar="TOPIC/PARTITION/OFFSET")
-def show(origin: str) -> None:
-    """Show one refused record: why, from where, its headers and its bytes.
+@click.argument("origin", type=_Origin(), metavar="TOPIC/PARTITION/OFFSET")
+def show(origin: "Place") -> None:
+    """Show one refused record with its history and its bytes.
 
     \b
     Example:
       usage dead-letters show usage.flows/3/1204
     """
-    found = [refusal for refusal in _refusals() if refusal.origin == origin]
-    if not found:
-        raise Failure(
-            f"No refused record came from {origin!r}; `usage dead-letters list` names them."
-        )
-    refusal = found[0]
-    click.echo(f"Reason     {refusal.reason}")
-    click.echo(f"Sentence   {refusal.sentence}")
-    click.echo(
-        f"Origin     {refusal.topic}, partition {refusal.partition}, offset {refusal.offset}"
-    )
-    click.echo(f"Refused    {refusal.refused_at:%Y-%m-%d %H:%M:%S} UTC")
-    click.echo(f"Key        {_text(refusal.key)}")
-    for name, value in refusal.headers:
-        click.echo(f"Header     {name}: {_text(value)}")
+    from stream_app.dead_letter_log import Refusal
+
+    record = _named({origin}, _matching())[-1]
+    newest, place = record.newest, record.origin
+    click.echo(f"Reason     {newest.reason}")
+    click.echo(f"Sentence   {newest.sentence}")
+    click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
+    click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"State      {_state(record)}")
+    click.echo(f"Key        {_text(record.key)}")
+    for name, value in record.headers:
+        click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
+    for told in record.history():
+        what = f"{told.reason}: {told.sentence}" if isinstance(told, Refusal) else "replayed"
+        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
     click.echo()
-    click.echo(_text(refusal.value))
+    click.echo(_text(record.value))
 
 
-def _refusals() -> list[Any]:
+# --------------------------------------------------------------------------- sending again
+
+
+@dead_letters.command("replay")
+@click.argument("origins", nargs=-1, type=_Origin(), metavar="[TOPIC/PARTITION/OFFSET]...")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="Everything that is open.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@patience_option
+def replay(
+    origins: tuple["Place", ...],
+    everything: bool,
+    dry_run: bool,
+    patience: float,
+    **filters: str | None,
+) -> None:
+    """Send refused records again, just as they came.
+
+    Each goes to the topic it came from. Sent are those that are open and match the options; one
+    named by the place it came from is sent in any case. An event counts once, however often it is
+    sent within 35 days. What is refused again is open again, and keeps its history.
+
+    \b
+    Examples:
+      usage dead-letters replay --reason future --dry-run
+      usage dead-letters replay usage.flows/3/1204 usage.sms/0/17
+    """
+    if not (origins or everything or any(filters.values())):
+        raise click.UsageError(
+            "Say what to send again: --reason, --topic, --account, the TOPIC/PARTITION/OFFSET that "
+            "a record came from, or --all."
+        )
+    matching = _matching(**filters)
+    if origins:
+        chosen = _named(set(origins), matching)
+    else:
+        chosen = [record for record in matching if record.open]
+    if not chosen:
+        click.echo("Nothing to replay.", err=True)
+    elif dry_run:
+        _print_table(chosen)
+        click.echo(f"{_count(chosen)} would be replayed{_by_topic(chosen)}", err=True)
+    else:
+        _send_again(settings.read(), chosen, patience)
+
+
+def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patience: float) -> None:
+    """Publish the *chosen* records and a marker for each, and say what became of them.
+
+    1. Kafka acknowledges the record. (Ended before: it is open as it was.)
+    2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
+       which counts nothing twice. Refused again, the copy is told as a record of its own.)
+    """
+    from stream_app.dead_letters import Marker, Place, marker_headers
+    from stream_app.topics import DEAD_LETTERS
+
+    check_broker(config)
+    publisher = Publisher(config.kafka, patience)
+    sent: list[RefusedRecord] = []
+    unmarked: deque[tuple[RefusedRecord, Place]] = deque()
+    problems: list[str] = []
+
+    def publish(record: "RefusedRecord") -> None:
+        topic = record.origin.topic
+
+        def told(problem: str | None, partition: int, offset: int) -> None:
+            if problem is not None:
+                problems.append(f"{record.origin}: not sent: {problem}")
+                return
+            sent.append(record)
+            if offset >= 0:
+                unmarked.append((record, Place(topic, partition, offset)))
+            else:  # it was acknowledged at the second try as one that Kafka had already
+                problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not say where it is")
+
+        publisher.publish(topic, record.key, record.value, record.headers, told=told)
+
+    def mark() -> None:
+        while unmarked:
+            record, again = unmarked.popleft()
+
+            def told(problem: str | None, *_: int, origin: "Place" = record.origin) -> None:
+                if problem is not None:
+                    problems.append(f"{origin}: {_UNMARKED}: {problem}")
+
+            headers = marker_headers(Marker(record.newest.place, again))
+            where = record.newest.letter
+            publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
+
+    for record in chosen:
+        publish(record)
+        mark()
+    publisher.wait(mark)
+    _tell(chosen, sent, problems)
+
+
+def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: list[str]) -> None:
+    """Say what was replayed and what was not; fail unless all of it was."""
+    for problem in problems[:_TOLD]:
+        click.echo(problem, err=True)
+    if len(problems) > _TOLD:
+        click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
+    click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
+    unsent = len(chosen) - len(sent)
+    unmarked = len(problems) - unsent
+    what = [f"{unsent:,} not sent"] * bool(unsent) + [f"{unmarked:,} not marked"] * bool(unmarked)
+    if what:
+        sys.stderr.flush()
+        raise Failure(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
+
+
+def _count(records: list["RefusedRecord"]) -> str:
+    return f"{len(records):,} record{'' if len(records) == 1 else 's'}"
+
+
+def _by_topic(records: list["RefusedRecord"]) -> str:
+    counts = Counter(record.origin.topic for record in records)
+    told = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
+    return f": {told}" if told else ""
+
+
+# -------------------------------------------------------------------------------- choosing
+
+
+def _matching(
+    reason: str | None = None, topic: str | None = None, account: str | None = None
+) -> list["RefusedRecord"]:
+    """Return the records that match, open or not, the one refused last at the end."""
     from stream_app.broker import BrokerAway
-    from stream_app.dead_letter_log import refusals
+    from stream_app.dead_letter_log import refused_records
+    from stream_app.refusals import Reason
+    from stream_app.topics import EVENT_TOPICS
 
+    _check("--reason", reason, [str(known) for known in Reason])
+    _check("--topic", topic, list(EVENT_TOPICS))
     config = settings.read()
     try:
-        return refusals(config.kafka)
+        records = refused_records(config.kafka)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+    return [
+        record
+        for record in records
+        if (reason is None or record.newest.reason == reason)
+        and (topic is None or record.origin.topic == topic)
+        and (account is None or record.account == account)
+    ]
+
+
+def _named(places: set["Place"], records: list["RefusedRecord"]) -> list["RefusedRecord"]:
+    """Return those of *records* that were published at one of *places*; there must be each."""
+    known = {place for record in records for place in record.places}
+    if unknown := sorted(places - known):
+        raise Failure(
+            f"No such refused record came from {unknown[0]}; "
+            "`usage dead-letters list --include-replayed` names them."
+        )
+    return [record for record in records if record.places & places]
 
 
 def _check(option: str, given: str | None, known: list[str]) -> None:
@@ -115,29 +300,45 @@ def _check(option: str, given: str | None, known: list[str]) -> None:
         )
 
 
-def _summary(refusal: Any) -> dict[str, Any]:
+# --------------------------------------------------------------------------------- showing
+
+
+def _state(record: "RefusedRecord") -> str:
+    replayed = f"replayed {len(record.replays)}×" if record.replays else ""
+    return ", ".join(filter(None, ("open" if record.open else "", replayed)))
+
+
+def _summary(record: "RefusedRecord") -> dict[str, Any]:
     return {
-        "origin": refusal.origin,
-        "reason": refusal.reason,
-        "sentence": refusal.sentence,
-        "refused_at": refusal.refused_at.isoformat(),
+        "origin": str(record.origin),
+        "reason": record.newest.reason,
+        "sentence": record.newest.sentence,
+        "refused_at": record.newest.at.isoformat(),
+        "account": record.account,
+        "state": "open" if record.open else "replayed",
+        "refusals": len(record.refusals),
+        "replays": len(record.replays),
     }
 
 
-def _print_table(newest: list[Any]) -> None:
+def _print_table(records: list["RefusedRecord"]) -> None:
+    cells = [
+        (str(record.origin), record.newest.reason, _state(record), record.newest.sentence)
+        for record in records
+    ]
+    times = [record.newest.at for record in records]
     if not sys.stdout.isatty():
-        for refusal in newest:
-            when = f"{refusal.refused_at:%Y-%m-%dT%H:%M:%SZ}"
-            click.echo("\t".join([when, refusal.origin, refusal.reason, refusal.sentence]))
+        for at, rest in zip(times, cells, strict=True):
+            click.echo("\t".join([f"{at:%Y-%m-%dT%H:%M:%SZ}", *rest]))
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("Refused (UTC)", "Origin", "Reason", "Sentence", box=None, header_style="bold")
-    for refusal in newest:
-        when = f"{refusal.refused_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(when, refusal.origin, refusal.reason, escape(refusal.sentence))
+    headings = ("Refused (UTC)", "Origin", "Reason", "State", "Sentence")
+    table = Table(*headings, box=None, header_style="bold")
+    for at, rest in zip(times, cells, strict=True):
+        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}", *map(escape, rest))
     Console().print(table)
 
 

@@ -16,7 +16,7 @@ COMMANDS = {
     "lag": ("commands.lag", "Events published but not yet in the rollups."),
     "export": ("commands.export", "Write an account's Usage Report."),
     "account": ("commands.account", "Set and show accounts."),
-    "dead-letters": ("commands.dead_letters", "See what was refused, and why."),
+    "dead-letters": ("commands.dead_letters", "See what was refused and why, and send it again."),
 }
 
 

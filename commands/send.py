@@ -2,16 +2,15 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import click
 
 import settings
 from commands.errors import Failure
+from commands.publishing import Publisher, check_broker, patience_option
 
-#: Seconds that Kafka may take to acknowledge an event before it counts as not sent.
-_PATIENCE = 30
 #: How many refused lines are told one by one.
 _TOLD = 20
 
@@ -34,14 +33,7 @@ class Outcome:
     is_flag=True,
     help="Publish also what breaks the contract; the worker refuses it into the dead letters.",
 )
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0.1),
-    default=_PATIENCE,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long Kafka may take to acknowledge.",
-)
+@patience_option
 def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None:
     """Publish the CloudEvents in FILE..., one JSON object a line (-: standard input).
 
@@ -54,71 +46,37 @@ def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None
       zcat archive.ndjson.gz | usage send -
     """
     config = settings.read()
-    _check_broker(config)
+    check_broker(config)
     outcome = Outcome()
     with _progress(files, outcome) as tick:
-        _publish(config, files, unchecked, patience, outcome, tick)
+        _publish(Publisher(config.kafka, patience), files, unchecked, outcome, tick)
     _tell(outcome)
 
 
-def _check_broker(config: settings.Settings) -> None:
-    """Find Kafka and make sure the topics exist, before a line is read."""
-    from stream_app.broker import BrokerAway, ensure_topics
-    from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
-
-    topics = [*EVENT_TOPICS, DEAD_LETTERS]
-    try:
-        ensure_topics(config.kafka, topics, config.partitions, config.replication)
-    except BrokerAway as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
-
-
 def _publish(
-    config: settings.Settings,
+    publisher: Publisher,
     files: tuple[IO[bytes], ...],
     unchecked: bool,
-    patience: float,
     outcome: Outcome,
-    tick: Any,
+    tick: Callable[[], None],
 ) -> None:
-    """Hand every line to the producer, and wait until each is acknowledged or given up."""
-    from confluent_kafka import Producer
-
-    producer = Producer(
-        {
-            "bootstrap.servers": config.kafka,
-            "enable.idempotence": True,
-            "compression.type": "lz4",
-            "linger.ms": 5,
-            "message.timeout.ms": int(patience * 1000),
-            "queue.buffering.max.messages": 200_000,
-            "log_level": 0,
-        }
-    )
+    """Hand every line to the publisher, and wait until each is acknowledged or given up."""
     for name, number, line in _lines(files, outcome):
         place = _place(name, number, line, unchecked, outcome)
         if place is None:
             continue
         topic, key = place
 
-        def delivered(error: Any, _message: Any, name: str = name, number: int = number) -> None:
-            if error is None:
+        def told(problem: str | None, *_: int, name: str = name, number: int = number) -> None:
+            if problem is None:
                 outcome.acknowledged += 1
             else:
-                outcome.unsent.append((name, number, error.str()))
+                outcome.unsent.append((name, number, problem))
 
-        while True:
-            try:
-                producer.produce(topic, line, key, on_delivery=delivered)
-                break
-            except BufferError:  # the queue is full: let the broker take some of it
-                producer.poll(0.1)
+        publisher.publish(topic, key, line, told=told)
         outcome.topics[topic] += 1
-        producer.poll(0)
         tick()
-    while producer.flush(0.2):
-        tick()
-    tick()
+    publisher.wait(tick)
 
 
 def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:

@@ -1,13 +1,29 @@
-"""Reading `usage.dead-letters`: every refused record there is, once each, newest last."""
+"""Reading `usage.dead-letters`: every refused record there is, once, with all that became of it.
+
+A record that was published again and refused again is still one record, named by the place it came
+from first. Its copies are known by the markers between them, and by their bytes, which are equal:
+
+    dead letter   usage.flows/3/1204           refused
+    marker        usage.flows/3/1204  is also  usage.flows/1/77
+    dead letter   usage.flows/1/77             refused again: every copy was, the record is open
+    marker        usage.flows/1/77    is also  usage.flows/1/90
+                                               not refused since: it is counted, or will be
+
+The bytes matter because places do not last: a topic that was deleted and created again uses them
+for other records, which must not be taken for copies of the old ones and hidden.
+"""
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_app import dead_letters as names
 from stream_app.broker import BrokerAway, spans
+from stream_app.dead_letters import Headers, Place, read_dead_letter, read_marker
 from stream_app.topics import DEAD_LETTERS
 
 #: Seconds without a record after which reading is given up.
@@ -17,35 +33,145 @@ _PAUSE = 0.05
 
 
 class Refusal(NamedTuple):
-    """One refused record."""
+    """That a record was refused at a place."""
 
-    refused_at: datetime
+    at: datetime
+    place: Place
     reason: str
     sentence: str
-    topic: str
-    partition: int
-    offset: int
+    letter: int  #: the partition of `usage.dead-letters` that tells it
+
+
+class Replay(NamedTuple):
+    """That a record was published again at a place."""
+
+    at: datetime
+    place: Place
+
+
+@dataclass
+class RefusedRecord:
+    """A record that was refused, once or more often."""
+
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]  #: the record's own
+    headers: Headers  #: the record's own
+    refusals: list[Refusal] = field(default_factory=list)  #: at least one
+    replays: list[Replay] = field(default_factory=list)
 
     @property
-    def origin(self) -> str:
-        """Where the record was published: `topic/partition/offset`, which names it."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
+    def origin(self) -> Place:
+        """Where the record was published first, which names it."""
+        return self.refusals[0].place
+
+    @property
+    def newest(self) -> Refusal:
+        """The refusal that counts: why the record is not accepted today."""
+        return self.refusals[-1]
+
+    @property
+    def places(self) -> set[Place]:
+        """Everywhere the record was published."""
+        return self._refused_at | {replay.place for replay in self.replays}
+
+    @property
+    def open(self) -> bool:
+        """Whether every copy of it was refused; otherwise one is counted, or will be."""
+        return self.places == self._refused_at
+
+    @property
+    def _refused_at(self) -> set[Place]:
+        return {refusal.place for refusal in self.refusals}
+
+    @property
+    def account(self) -> str | None:
+        """The `subject` in the header or else in the value, None where it cannot be read."""
+        for name, content in self.headers:
+            if name == "ce_subject":
+                return (content or b"").decode("utf-8", "replace")
+        try:
+            members = orjson.loads(self.value or b"")
+        except orjson.JSONDecodeError:
+            return None
+        subject = members.get("subject") if isinstance(members, dict) else None
+        return subject if isinstance(subject, str) else None
+
+    def history(self) -> list[Refusal | Replay]:
+        """Return what became of it, in order: each replay is followed by its refusal, if any."""
+        refused = {refusal.place: refusal for refusal in self.refusals}
+        told: list[Refusal | Replay] = [refused.pop(self.origin)]
+        for replay in self.replays:
+            again = refused.pop(replay.place, None)
+            told += [replay, again] if again else [replay]
+        return told
 
 
-def refusals(servers: str) -> list[Refusal]:
-    """Return all refused records in the order in which they were refused.
+def refused_records(servers: str) -> list[RefusedRecord]:
+    """Return all refused records in the order in which they were refused last.
 
-    A record that was refused again after a crash is told once. Raises BrokerAway.
+    Raises BrokerAway.
     """
     ends = {place: span for place, span in spans(servers, [DEAD_LETTERS]).items() if span.end}
-    found: dict[str, Refusal] = {}
-    for message in _records(servers, ends):
-        refusal = _refusal(message)
-        found.setdefault(refusal.origin, refusal)
-    return sorted(found.values(), key=lambda refusal: refusal.refused_at)
+    return assemble(_records(servers, ends))
+
+
+def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:
+    """Return the refused records that *messages* tell of.
+
+    Messages of a partition come in its order, partitions in any. What is neither a dead letter nor
+    a marker is left out: it was written by someone else and tells of no refused record.
+    """
+    refusals: dict[_Copy, Refusal] = {}
+    replays: dict[_Copy, tuple[_Copy, Replay]] = {}  # of the copy: of what, and when
+    last: dict[tuple[int, Place], _Copy] = {}  # refused at this place, told in this partition
+    for message in messages:
+        headers = message.headers() or []
+        at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+        letter = message.partition()
+        if told := read_dead_letter(headers):
+            copy = _Copy(told.place, message.key(), message.value(), tuple(told.headers))
+            last[letter, told.place] = copy
+            # The same again, after a crash or a rebuild, is told once.
+            refusal = Refusal(at, told.place, told.reason, told.sentence, letter)
+            refusals.setdefault(copy, refusal)
+        elif (marker := read_marker(headers)) and (letter, marker.refused) in last:
+            of = last[letter, marker.refused]
+            replays.setdefault(of._replace(place=marker.again), (of, Replay(at, marker.again)))
+    return _joined(refusals, replays)
+
+
+class _Copy(NamedTuple):
+    """A record at one of its places; its other copies differ in nothing else."""
+
+    place: Place
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+def _joined(
+    refusals: dict[_Copy, Refusal], replays: dict[_Copy, tuple[_Copy, Replay]]
+) -> list[RefusedRecord]:
+    """Return the records whose copies these are."""
+
+    def first(copy: _Copy) -> _Copy:
+        seen = set()  # places of a topic that was created again could lead round in a circle
+        while copy in replays and copy not in seen:
+            seen.add(copy)
+            copy, _ = replays[copy]
+        return copy
+
+    found = {
+        copy: RefusedRecord(copy.key, copy.value, list(copy.headers), [refusal])
+        for copy, refusal in refusals.items()
+        if first(copy) == copy
+    }
+    for copy, (_, replay) in sorted(replays.items(), key=lambda item: item[1][1].at):
+        record = found[first(copy)]
+        record.replays.append(replay)
+        if copy in refusals:
+            record.refusals.append(refusals[copy])
+    return sorted(found.values(), key=lambda record: record.newest.at)
 
 
 def _records(servers: str, ends: dict[tuple[str, int], Any]) -> list[Any]:
@@ -92,19 +218,3 @@ def _records(servers: str, ends: dict[tuple[str, int], Any]) -> list[Any]:
         raise BrokerAway(str(error)) from None
     finally:
         consumer.close()
-
-
-def _refusal(message: Any) -> Refusal:
-    headers = [(name, value or b"") for name, value in message.headers() or []]
-    told = {name: value.decode("utf-8", "replace") for name, value in headers[-5:]}
-    return Refusal(
-        datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
-        told.get(names.REASON, "unknown"),
-        told.get(names.SENTENCE, ""),
-        told.get(names.TOPIC, "unknown"),
-        int(told.get(names.PARTITION, -1)),
-        int(told.get(names.OFFSET, -1)),
-        message.key(),
-        message.value(),
-        headers[:-5],
-    )

@@ -1,22 +1,83 @@
-"""Dead letters: the record as it was, and five headers more."""
+"""Dead letters: the record as it was, five headers more, and what markers make of them."""
 
-from typing import Any
+from datetime import timedelta
+from itertools import permutations
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+from confluent_kafka import TIMESTAMP_CREATE_TIME
 
-from stream_app.dead_letters import dead_letter
+from stream_app.dead_letter_log import RefusedRecord, assemble
+from stream_app.dead_letters import (
+    Marker,
+    Place,
+    dead_letter,
+    marker_headers,
+    read_dead_letter,
+    read_marker,
+)
 from stream_app.refusals import Reason, Refused
+
+ORIGIN = Place("usage.flows", 3, 1204)
+AGAIN = Place("usage.flows", 1, 77)
+ONCE_MORE = Place("usage.flows", 1, 90)
+WORKERS = ["usage-reason", "usage-sentence", "usage-topic", "usage-partition", "usage-offset"]
 
 
 def record(
-    key: bytes | None, value: bytes | None, headers: list[tuple[str, Any]]
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, Any]], place: Place = ORIGIN
 ) -> ConsumerRecord:
-    """Return a record as the consumer hands it over, from usage.flows, partition 3, offset 1204."""
+    """Return a record as the consumer hands it over."""
     return ConsumerRecord(
-        topic="usage.flows", partition=3, offset=1204, timestamp=0, timestamp_type=0, key=key,
-        value=value, checksum=None, serialized_key_size=0, serialized_value_size=0, headers=headers,
+        topic=place.topic, partition=place.partition, offset=place.offset, timestamp=0,
+        timestamp_type=0, key=key, value=value, checksum=None, serialized_key_size=0,
+        serialized_value_size=0, headers=headers,
     )  # fmt: skip
+
+
+class Message(NamedTuple):
+    """A record of `usage.dead-letters` as its reader gets it."""
+
+    told: Any
+    second: int
+    where: int = 0
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        return self.told.headers
+
+    def key(self) -> bytes | None:
+        return self.told.key
+
+    def value(self) -> bytes | None:
+        return self.told.value
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, self.second * 1000
+
+    def partition(self) -> int:
+        return self.where
+
+
+def refused(place: Place, second: int, value: bytes = b"v", where: int = 0) -> Message:
+    """Return the dead letter of a record with *value*, refused at *place*."""
+    letter = dead_letter(record(b"k", value, [], place), Refused(Reason.FUTURE, f"at {second}"))
+    return Message(letter, second, where)
+
+
+def replayed(place: Place, again: Place, second: int, where: int = 0) -> Message:
+    """Return the marker that says so."""
+    headers = marker_headers(Marker(place, again))
+    return Message(record(None, None, headers), second, where)
+
+
+def only(*messages: Message) -> RefusedRecord:
+    """Return the one record that *messages* tell of."""
+    (found,) = assemble(messages)
+    return found
+
+
+# ------------------------------------------------------------------------- what is written
 
 
 @pytest.mark.parametrize("key", [None, b"", b"acme", b"\xff\x00"])
@@ -29,6 +90,8 @@ def test_the_record_is_kept_as_it_was(key, value, headers):
     letter = dead_letter(record(key, value, headers), Refused(Reason.FUTURE, "why"))
     assert (letter.key, letter.value) == (key, value)
     assert letter.headers[:-5] == headers
+    told = read_dead_letter(letter.headers)
+    assert told == ("future", "why", ORIGIN, headers)
 
 
 def test_five_headers_say_why_and_from_where():
@@ -50,3 +113,118 @@ def test_every_reason_goes_into_a_header(reason):
     assert (name, code) == ("usage-reason", reason.value.encode())
     assert code.replace(b"-", b"").isalpha()
     assert code.islower()
+
+
+def test_a_producer_cannot_write_our_headers():
+    """A record that looks like a dead letter or a marker is read as what the worker says of it."""
+    forged = dead_letter(record(b"k", b"v", []), Refused(Reason.MALFORMED, "forged")).headers
+    for own in (forged, marker_headers(Marker(ORIGIN, AGAIN))):
+        letter = dead_letter(record(b"k", None, own, AGAIN), Refused(Reason.FUTURE, "true"))
+        assert read_marker(letter.headers) is None
+        assert read_dead_letter(letter.headers) == ("future", "true", AGAIN, own)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (b"future", b"why", b"usage.flows", b"3", b"x"),
+        (b"future", b"why", b"usage.flows", b"-1", b"0"),
+        (b"future", b"why", b"somewhere", b"3", b"1"),
+        (b"future", b"why", b"usage.flows", None, b"1"),
+    ],
+)
+def test_what_the_worker_did_not_write_is_no_dead_letter(values):
+    """It is passed over, so that nothing is ever sent to a place that is none."""
+    headers = list(zip(WORKERS, values, strict=True))
+    assert read_dead_letter(headers) is None
+    assert assemble([Message(record(b"k", b"v", headers), 1)]) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"usage.flows/3", b"usage.flows/3/+4", b"x/0/0", b"\xff"])
+def test_a_marker_that_names_no_place_is_none(text):
+    """It is passed over, too."""
+    assert (
+        read_marker([("usage-replayed", b"usage.flows/3/4"), ("usage-replayed-as", text)]) is None
+    )
+
+
+# ---------------------------------------------------------------------------- what is read
+
+
+def test_a_record_is_open_while_every_copy_of_it_was_refused():
+    """Replayed it is not open; refused again it is; and so on."""
+    told = [
+        refused(ORIGIN, 1),
+        replayed(ORIGIN, AGAIN, 2),
+        refused(AGAIN, 3),
+        replayed(AGAIN, ONCE_MORE, 4),
+    ]
+    assert [only(*told[:count]).open for count in (1, 2, 3, 4)] == [True, False, True, False]
+
+
+def test_one_counted_copy_is_enough():
+    """Sent twice, a record of which one copy was refused is not open."""
+    twice = [replayed(ORIGIN, AGAIN, 2), replayed(ORIGIN, ONCE_MORE, 3)]
+    assert not only(refused(ORIGIN, 1), *twice, refused(AGAIN, 4)).open
+    assert only(refused(ORIGIN, 1), *twice, refused(AGAIN, 4), refused(ONCE_MORE, 5)).open
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_the_history_is_told_in_order_however_partitions_are_read(order):
+    """The marker stands behind its own letter; the letters of the copies stand anywhere."""
+    partitions = [
+        [refused(ORIGIN, 1, where=0), replayed(ORIGIN, AGAIN, 3, where=0)],
+        [refused(AGAIN, 2, where=1), replayed(AGAIN, ONCE_MORE, 4, where=1)],
+        [refused(ONCE_MORE, 5, where=2)],
+    ]
+    found = only(*(message for at in order for message in partitions[at]))
+    assert (found.origin, found.newest.sentence, found.open) == (ORIGIN, "at 5", True)
+    places = [told.place for told in found.history()]
+    assert places == [ORIGIN, AGAIN, AGAIN, ONCE_MORE, ONCE_MORE]
+
+
+def test_a_refusal_that_is_told_again_changes_nothing():
+    """A crash or a rebuild refuses the same record again, also after it was replayed."""
+    found = only(refused(ORIGIN, 1), replayed(ORIGIN, AGAIN, 2), refused(ORIGIN, 3))
+    assert not found.open
+    assert len(found.refusals) == 1
+
+
+def test_another_record_at_the_same_place_is_another_record():
+    """A topic that was created again uses its offsets again; nothing is hidden by that."""
+    old, new = assemble(
+        [refused(ORIGIN, 1, b"old"), replayed(ORIGIN, AGAIN, 2), refused(ORIGIN, 3, b"new")]
+    )
+    assert (old.value, old.open) == (b"old", False)
+    assert (new.value, new.open) == (b"new", True)
+    assert new.newest.at - old.newest.at == timedelta(seconds=2)
+
+
+def test_places_that_lead_round_in_a_circle_hide_nothing():
+    """Absurd, but the command ends and both are open."""
+    told = [refused(ORIGIN, 1), refused(AGAIN, 1)]
+    told += [replayed(ORIGIN, AGAIN, 2), replayed(AGAIN, ORIGIN, 3)]
+    assert all(found.open for found in assemble(told))
+
+
+def test_a_marker_without_its_dead_letter_says_nothing():
+    """Kafka's retention took the letter; the copy's own refusal is then the first that is known."""
+    found = only(replayed(ORIGIN, AGAIN, 2), refused(AGAIN, 3))
+    assert (found.origin, found.open) == (AGAIN, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "value", "account"),
+    [
+        ([], b'{"subject": "acme"}', "acme"),
+        ([("ce_subject", b"acme")], b'{"subject": "data, not attribute"}', "acme"),
+        ([("ce_subject", b"\xff")], b"", "\N{REPLACEMENT CHARACTER}"),
+        ([], b'{"subject": 7}', None),
+        ([], b'["subject"]', None),
+        ([], b"not json", None),
+        ([], None, None),
+    ],
+)
+def test_the_account_is_read_where_it_can_be(headers, value, account):
+    """From the header in binary mode, otherwise from the value, if that is JSON."""
+    assert RefusedRecord(None, value, headers).account == account

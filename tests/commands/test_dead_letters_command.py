@@ -1,0 +1,186 @@
+"""`usage dead-letters` on the embedded broker; what the worker would write is written here."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from click.testing import Result
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from servers.mock_broker import PARTITIONS
+from stream_app.broker import spans
+from stream_app.dead_letters import Place, dead_letter
+from stream_app.refusals import Reason, Refused
+from stream_app.topics import DEAD_LETTERS
+
+Usage = Callable[..., Result]
+
+
+@pytest.fixture
+def refuse(broker: str) -> Callable[..., None]:
+    """Return a function that writes the dead letter of a record, as the worker does."""
+    producer = Producer({"bootstrap.servers": broker, "log_level": 0})
+
+    def write(
+        origin: str, account: str, reason: Reason = Reason.FUTURE,
+        value: bytes = b"v", headers: tuple[tuple[str, bytes | None], ...] = (),
+    ) -> None:  # fmt: skip
+        own = [("ce_subject", account.encode()), *headers]
+        record = ConsumerRecord(*Place.parse(origin), 0, 0, b"k", value, None, 1, 1, own)
+        letter = dead_letter(record, Refused(reason, "because"))
+        producer.produce(DEAD_LETTERS, letter.value, letter.key, headers=letter.headers)
+        assert producer.flush(10) == 0
+
+    return write
+
+
+def listed(usage: Usage, broker: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return the records that `list` tells."""
+    done = usage("dead-letters", "list", "--json", *arguments, kafka=broker)
+    assert done.exit_code == 0, done.output
+    newest: list[dict[str, Any]] = json.loads(done.stdout)["newest"]
+    return newest
+
+
+def published(broker: str, topic: str) -> list[tuple[Any, ...]]:
+    """Return key, value and headers of all records in *topic*."""
+    ends = spans(broker, [topic])
+    count = sum(span.end for span in ends.values())
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t", "log_level": 0})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    found = consumer.consume(count, 10) if count else []
+    consumer.close()
+    return [(message.key(), message.value(), message.headers() or []) for message in found]
+
+
+def test_a_replayed_record_is_the_record_as_it_came(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """Key, bytes and headers, and nothing of ours among them."""
+    headers = (("usage-reason", b"theirs"), ("usage-replayed", b"x"), ("null", None), ("e", b""))
+    refuse("usage.calls/3/7", "same", value=b"\xff\x00", headers=headers)
+    done = usage("dead-letters", "replay", "--account", "same", kafka=broker)
+    assert (done.exit_code, done.stderr) == (0, "1 record replayed: 1 to usage.calls\n")
+    assert published(broker, "usage.calls") == [
+        (b"k", b"\xff\x00", [("ce_subject", b"same"), *headers])
+    ]
+
+
+def test_what_was_replayed_is_not_open_and_not_sent_again(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """Unless it is named by where it came from."""
+    refuse("usage.sms/0/1", "once")
+    replay = ("dead-letters", "replay", "--account", "once")
+    assert "1 record replayed" in usage(*replay, kafka=broker).stderr
+    assert usage(*replay, kafka=broker).stderr == "Nothing to replay.\n"
+    assert listed(usage, broker, "--account", "once") == []
+    (told,) = listed(usage, broker, "--account", "once", "--include-replayed")
+    assert (told["state"], told["replays"], told["refusals"]) == ("replayed", 1, 1)
+    assert "1 record replayed" in usage(*replay, "usage.sms/0/1", kafka=broker).stderr
+    (told,) = listed(usage, broker, "--account", "once", "--include-replayed")
+    assert (told["state"], told["replays"]) == ("replayed", 2)
+
+
+def test_refused_again_it_is_open_again_under_its_first_place(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """`show` finds it by either place and tells its whole history in order."""
+    refuse("usage.numbers/1/5", "again")
+    usage("dead-letters", "replay", "--account", "again", kafka=broker)
+    (copy,) = [
+        str(Place(*place, 0))
+        for place, span in spans(broker, ["usage.numbers"]).items()
+        if span.end
+    ]
+    refuse(copy, "again", Reason.INVALID_DATA)
+    (told,) = listed(usage, broker, "--account", "again")
+    assert (told["origin"], told["reason"]) == ("usage.numbers/1/5", "invalid-data")
+    shown = [usage("dead-letters", "show", at, kafka=broker) for at in (told["origin"], copy)]
+    assert shown[0].stdout == shown[1].stdout
+    history = [line.split()[4:] for line in shown[0].stdout.splitlines() if "History" in line]
+    assert history == [
+        ["usage.numbers/1/5", "future:", "because"],
+        [copy, "replayed"],
+        [copy, "invalid-data:", "because"],
+    ]
+
+
+def test_filters_narrow_each_other(usage: Usage, broker: str, refuse: Callable[..., None]) -> None:
+    """And `--dry-run` shows what they choose and sends nothing."""
+    refuse("usage.clicks/0/1", "a")
+    refuse("usage.clicks/0/2", "b")
+    refuse("usage.clicks/0/3", "a", Reason.MALFORMED)
+    refuse("usage.flows/0/4", "a")
+    filters = ("--account", "a", "--reason", "future", "--topic", "usage.clicks")
+    done = usage("dead-letters", "replay", "--dry-run", *filters, kafka=broker)
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["usage.clicks/0/1"]
+    assert done.stderr == "1 record would be replayed: 1 to usage.clicks\n"
+    assert [told["origin"] for told in listed(usage, broker, *filters)] == ["usage.clicks/0/1"]
+    assert published(broker, "usage.clicks") == []
+    done = usage("dead-letters", "replay", *filters, "usage.clicks/0/2", kafka=broker)
+    assert done.exit_code == 1
+    assert "No such refused record came from usage.clicks/0/2" in done.stderr
+
+
+def test_all_that_is_open_is_sent_with_all(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """It says to which topics."""
+    usage("dead-letters", "replay", "--all", kafka=broker)
+    for number in range(3):
+        refuse(f"usage.sessions/0/{number}", "all")
+    refuse("usage.flows/2/9", "all")
+    done = usage("dead-letters", "replay", "--all", kafka=broker)
+    assert done.stderr == "4 records replayed: 1 to usage.flows, 3 to usage.sessions\n"
+    done = usage("dead-letters", "list", kafka=broker)
+    assert done.stdout == ""
+    assert "replayed and not refused since (--include-replayed)" in done.stderr
+
+
+def test_without_a_choice_nothing_is_sent(usage: Usage) -> None:
+    """Wrong usage, said before any broker is asked."""
+    done = usage("dead-letters", "replay")
+    assert done.exit_code == 2
+    assert "Say what to send again" in done.stderr
+    assert "--all" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["usage.flows", "usage.flows/1/x", "other/1/2", "usage.flows/1/-2"]
+)
+@pytest.mark.parametrize("command", ["show", "replay"])
+def test_what_names_no_place_is_wrong_usage(usage: Usage, command: str, text: str) -> None:
+    """With one that does as an example."""
+    done = usage("dead-letters", command, text)
+    assert done.exit_code == 2
+    assert "as usage.flows/3/1204 does" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--reason", "--topic"])
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_an_unknown_filter_is_answered_with_those_there_are(
+    usage: Usage, command: str, option: str
+) -> None:
+    """So that a typing error does not look like an empty list."""
+    done = usage("dead-letters", command, option, "nonsense")
+    assert done.exit_code == 2
+    assert "there is none called 'nonsense'; there are" in done.stderr
+
+
+def test_a_record_that_was_never_refused_is_a_failure(usage: Usage, broker: str) -> None:
+    """For `replay` and for `show`."""
+    for command in ("replay", "show"):
+        done = usage("dead-letters", command, "usage.flows/0/999999", kafka=broker)
+        assert done.exit_code == 1
+        assert "No such refused record came from usage.flows/0/999999" in done.stderr
+
+
+def test_a_broker_that_is_away_is_said_in_a_line(usage: Usage) -> None:
+    """Exit code 1."""
+    done = usage("dead-letters", "replay", "--all")
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert "Kafka at 127.0.0.1:1" in done.stderr
