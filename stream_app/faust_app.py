@@ -28,6 +28,10 @@ _TOPICS_LOOK = 2.0
 _JOIN_PATIENCE = 3.0
 
 
+class GivenUp(Exception):
+    """aiokafka stopped taking part in the consumer group; only a new process can."""
+
+
 class UsageApp(faust.App):  # type: ignore[misc]
     """The worker: agents for all event topics, one writer to the rollups."""
 
@@ -70,6 +74,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await self._wait_for("Redis", self._prepare_redis)
         await self._wait_for("Kafka", self._prepare_kafka)
         await super().on_start()
+        self.add_future(self._watch_group())
+
+    async def _watch_group(self) -> None:
+        """End the worker when it can get no partitions any more, also before it ever got one."""
+        while not self.consumer.has_given_up:
+            await asyncio.sleep(1.0)
+        log.critical("The worker ends: its place in the consumer group cannot be kept")
+        await self.crash(GivenUp("aiokafka's coordination ended"))
 
     async def _prepare_redis(self) -> None:
         await self.writer.check_fitness()

@@ -1,8 +1,16 @@
 """Running the worker in this process, quietly: no banner, no redirected output."""
 
+import logging
+import os
+import threading
 from typing import Any
 
 from faust.worker import Worker
+
+log = logging.getLogger(__name__)
+
+#: Seconds between the signal that ends a worker and its end, whatever it waits for.
+_PATIENCE = 4.0
 
 
 class _QuietWorker(Worker):  # type: ignore[misc]
@@ -12,9 +20,27 @@ class _QuietWorker(Worker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.spinner = None
 
+    def _flag_as_shutdown_by_signal(self) -> None:
+        """Give the end some seconds: a client whose broker is away would wait for it for ever."""
+        super()._flag_as_shutdown_by_signal()
+        forced = threading.Timer(_PATIENCE, _end_now)
+        forced.daemon = True
+        forced.start()
+
+
+def _end_now() -> None:
+    log.warning("Not everything let go in time; ending. What was in hand is read again")
+    os._exit(0)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what every first start says: the group's coordinator is being chosen."""
+    return "GroupCoordinatorNotAvailable" not in record.getMessage()
+
 
 def run(app: Any, loglevel: str) -> int:
     """Run *app* until a signal ends it; return the exit code."""
+    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
     app.finalize()
     app.worker_init()
     worker = _QuietWorker(app, loglevel=loglevel, redirect_stdouts=False)

@@ -164,6 +164,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Have the group assign its partitions anew; each is sought again then."""
         asyncio.run_coroutine_threadsafe(self._join_again(), self._thread.thread_loop)
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether aiokafka's side of the group has died, after which no partition ever comes.
+
+        It does so where it meets a broker that has only just started and knows of none.
+        """
+        consumer = self._thread._consumer
+        task = getattr(consumer and consumer._coordinator, "_coordination_task", None)
+        return task is not None and task.done() and not self.should_stop
+
     async def _join_again(self) -> None:
         consumer = self._thread._ensure_consumer()
         await consumer._client.force_metadata_update()  # for the topics as they are now

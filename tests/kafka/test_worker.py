@@ -93,3 +93,33 @@ def test_only_committed_transactions_count_and_lag_still_reaches_zero(system: An
             producer.abort_transaction(30)
     system.catch_up()
     assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 101
+
+
+def test_a_worker_whose_place_in_the_group_cannot_be_kept_ends(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """aiokafka's coordination can die of a broker that is just starting; nobody else notices."""
+    code = (
+        "from aiokafka.consumer.group_coordinator import GroupCoordinator\n"
+        "async def dies(self): raise AssertionError('Did we not perform bootstrap?')\n"
+        "GroupCoordinator._GroupCoordinator__coordination_routine = dies\n"
+        "from commands.main import main; main(['worker'])"
+    )
+    worker = system.start_worker((sys.executable, "-c", code))
+    eventually(lambda: not worker.alive, "the worker ended")
+    assert worker.process.returncode == 1
+    assert "its place in the consumer group cannot be kept" in system.log()
+
+
+def test_a_worker_ends_in_time_though_kafka_and_redis_are_away(system: Any) -> None:
+    """SIGTERM does not wait for who never answers; what was in hand is read again."""
+    worker = system.start_worker()
+    system.usage("send", "-", stdin=flow("1"))
+    system.catch_up()
+    system.kafka.kill()
+    system.redis.kill()
+    time.sleep(1)
+    began = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - began < 5
+    assert worker.process.returncode == 0

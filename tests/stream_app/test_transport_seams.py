@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -50,6 +51,11 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
     """An override of a method that is gone would silently do nothing."""
     assert callable(getattr(FaustConsumer, name))
+
+
+def test_the_task_whose_death_leaves_a_worker_without_partitions_is_there() -> None:
+    """`has_given_up` looks at it; without it a worker would stand idle unnoticed."""
+    assert "self._coordination_task" in inspect.getsource(GroupCoordinator.__init__)
 
 
 def test_the_settings_that_faust_ties_to_transactions_are_read_at_start() -> None:
