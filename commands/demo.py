@@ -1,16 +1,13 @@
 """`usage demo`: the whole system on this machine, from live events to `usage.xls`."""
 
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +15,7 @@ import click
 
 import settings
 from commands.demo_events import COMPANIES, Company, Published, events
+from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
 from stream_app.telemetry import HEARTBEAT
 
@@ -28,10 +26,6 @@ _LOOK = 0.25
 _HEADINGS = (
     "Agents together", "Agent Application", "Ticket Guidance", "Mobile Web", "Web Self Service",
 )  # fmt: skip
-
-
-class _Stopped(BaseException):
-    """A signal asked for the end."""
 
 
 @click.command("demo")
@@ -64,30 +58,12 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
     try:
         with ExitStack() as running:
             try:
-                running.enter_context(_ending_at_signals())
+                running.enter_context(ending_at_signals())
                 _Demo(running, directory, seed).run(seconds)
-            except _Stopped:
+            except Stopped:
                 pass
     except (ServerError, OSError) as error:
         raise Failure(str(error)) from None
-
-
-@contextmanager
-def _ending_at_signals() -> Iterator[None]:
-    """Turn the first signal into _Stopped; a second one must not cut the end short."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        for each in ending:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
-
-    before = {each: signal.signal(each, stop) for each in ending}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 class _Demo:
@@ -147,7 +123,7 @@ class _Demo:
         try:
             with Live(console=self.console, auto_refresh=False) as live:
                 self._until(deadline, live)
-        except _Stopped:
+        except Stopped:
             self._say("")
         self._finish()
 

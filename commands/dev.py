@@ -1,17 +1,16 @@
 """`usage dev`: a broker and Redis for development, in the foreground."""
 
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import click
 
+from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
 from servers.apache_kafka import ApacheKafka
 from servers.child import ServerError
@@ -19,7 +18,6 @@ from servers.mock_broker import mock_broker
 from servers.redis_server import Flavour, redis_server
 
 _LOOK_SECONDS = 0.2  # between two looks at whether the servers still run
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Check = Callable[[], None]
 
@@ -82,7 +80,7 @@ def dev(
         _say("The embedded broker keeps nothing; --data keeps Redis alone.")
     with ExitStack() as running:
         try:
-            running.enter_context(_ending_at_signals())
+            running.enter_context(ending_at_signals())
             kept = None if data is None else data.absolute()
             bootstrap, broker_check = _start_broker(running, kafka, kafka_port, kept)
             store = running.enter_context(
@@ -97,29 +95,8 @@ def dev(
                 time.sleep(_LOOK_SECONDS)
         except (ServerError, OSError) as error:
             raise Failure(str(error)) from error
-        except _Stopped:
+        except Stopped:
             _say("Stopping.")
-
-
-class _Stopped(BaseException):
-    """A signal asked for the end."""
-
-
-@contextmanager
-def _ending_at_signals() -> Iterator[None]:
-    """Turns the first signal into _Stopped and ignores more, so that none cuts the end short."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
-
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _start_broker(

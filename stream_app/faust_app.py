@@ -78,8 +78,10 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def _watch_group(self) -> None:
         """End the worker when it can get no partitions any more, also before it ever got one."""
-        while not self.consumer.has_given_up:
+        while True:
             await asyncio.sleep(1.0)
+            if self.consumer.has_given_up:
+                break
         log.critical("The worker ends: its place in the consumer group cannot be kept")
         await self.crash(GivenUp("aiokafka's coordination ended"))
 

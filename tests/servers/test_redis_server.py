@@ -16,10 +16,10 @@ def _client(server: RedisServer) -> "redis.Redis":
 
 
 @pytest.mark.parametrize("flavour", ["auto", "redis", "valkey"])
-def test_it_answers_as_soon_as_the_block_begins(flavour):
+def test_it_answers_as_soon_as_the_block_begins(flavour, need):
     """Each flavour takes a command the moment the context manager returns."""
-    if flavour == "redis" and not _has_redis():
-        pytest.skip("redis-server is not on the PATH.")
+    if flavour == "redis":
+        need("redis-server", "Redis")
     with redis_server(flavour=flavour) as server, _client(server) as client:
         assert client.set("hour", "9")
         assert client.get("hour") == "9"
@@ -126,10 +126,3 @@ def test_free_ports_are_different_ones():
     """No port is handed out twice, though none is taken yet."""
     ports = [free_port() for _ in range(100)]
     assert len(set(ports)) == 100
-
-
-def _has_redis() -> bool:
-    try:
-        return binary("redis").exists()
-    except ServerMissingError:
-        return False
