@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions
 from system import System
 
@@ -115,11 +116,14 @@ class Faults:
         """A topic gets one more partition, so that accounts move."""
         topic = self.rng.choice(("usage.sessions", "usage.flows", "usage.clicks"))
         admin = AdminClient({"bootstrap.servers": self.system.kafka.bootstrap, "log_level": 0})
-        now = len(admin.list_topics(timeout=20).topics[topic].partitions)
-        if now < 8:
-            self.note(f"{topic} gets a partition more than {now}")
-            asked: Any = admin.create_partitions([NewPartitions(topic, now + 1)])
-            asked[topic].result(20)
+        try:
+            now = len(admin.list_topics(timeout=20).topics[topic].partitions)
+            if now < 8:
+                self.note(f"{topic} gets a partition more than {now}")
+                asked: Any = admin.create_partitions([NewPartitions(topic, now + 1)])
+                asked[topic].result(20)
+        except (KafkaException, TimeoutError) as error:  # a broker that has just restarted
+            self.note(f"the broker did not say whether {topic} has one more: {error!r}")
 
     # ------------------------------------------------------------------ Redis
 
