@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test faults lint pure clean
+.PHONY: demo test faults bench lint pure clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -19,7 +19,11 @@ pure: $(VENV)/.tested
 # Nights of faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
 faults: $(VENV)/.tested
 	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
-	FAULTS_EACH=$(or $(EACH),8) $(BIN)/python -m pytest -q tests/faults
+	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q tests/faults
+
+# Everything measured beside its peers, in under 10 minutes; docs/performance.md says how.
+bench: $(VENV)/.benched
+	$(BIN)/python -m benchmarks --short
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -39,5 +43,9 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
+$(VENV)/.benched: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target

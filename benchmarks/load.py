@@ -56,7 +56,7 @@ def _some(
         running.append((account, session))
         return "usage.session.started", session, account
     if draw < 0.65:
-        flow = {"flow": f"flow {rng.randrange(50)}", "application": application}
+        flow: dict[str, object] = {"flow": f"flow {rng.randrange(50)}", "application": application}
         return "usage.flow.run", flow, account
     if draw < 0.90:
         return "usage.assist.clicked", {"service": rng.choice(_SERVICES)}, account

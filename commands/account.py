@@ -77,10 +77,10 @@ def show(account_id: str, as_json: bool) -> None:
     Example:
       usage account show acme
     """
-    from rollups import store
+    from rollups.reads import Rollups
 
     with redis_connection(settings.read()) as redis:
-        if not store.exists(redis, account_id):
+        if not Rollups.live(redis).exists(account_id):
             raise Failure(
                 f"There is no account {account_id!r}: no event was counted for it and it was "
                 "never set."
@@ -97,10 +97,11 @@ def list_(as_json: bool) -> None:
     Example:
       usage account list
     """
-    from rollups import accounts, store
+    from rollups import accounts
+    from rollups.reads import Rollups
 
     with redis_connection(settings.read()) as redis:
-        names = store.accounts(redis)
+        names = Rollups.live(redis).accounts()
         known = accounts.get_many(redis, names)
     if as_json:
         rows = [

@@ -164,9 +164,10 @@ class _Demo:
         return upcoming
 
     def _behind(self) -> int:
-        from rollups.store import positions
+        from rollups.reads import Rollups
 
-        return self.published - sum(positions(self.redis).values())
+        counted = sum(at.offset for at in Rollups.live(self.redis).positions().values())
+        return self.published - counted
 
     def _told(self) -> dict[str, Any]:
         """Return what the worker last said of itself."""
@@ -264,10 +265,10 @@ class _Demo:
         )  # fmt: skip
 
     def _row(self, company: Company) -> list[str]:
-        from rollups.store import levels
+        from rollups.reads import Rollups
         from rollups.vocabulary import SERIES
 
-        present = levels(self.redis, company.id, int(time.time()))
+        present = Rollups.live(self.redis).levels(company.id, int(time.time()))
         local = datetime.now(UTC).astimezone(ZoneInfo(company.timezone))
         title = f"{company.name} [dim]{local:%H:%M} {company.timezone}[/dim]"
         return [title, *(f"{present[series]:,}" for series in SERIES)]

@@ -123,8 +123,9 @@ def make_report(
     What cannot be asked for is wrong usage; an account that does not exist is a Failure.
     """
     from export.report import Account, ImpossiblePeriod, build, period
-    from rollups import accounts, store
+    from rollups import accounts
     from rollups.local_time import UnalignedZone, UnknownZone
+    from rollups.reads import Rollups
 
     as_of = as_of or datetime.now(UTC)
     known = accounts.get(redis, account)
@@ -134,21 +135,21 @@ def make_report(
         raise click.BadParameter(str(error), param_hint="--tz") from None
     except (ImpossiblePeriod, UnalignedZone) as error:
         raise click.UsageError(str(error)) from None
-    if not store.exists(redis, account):
+    rollups = Rollups.live(redis)
+    if not rollups.exists(account):
         raise Failure(
             f"There is no account {account!r}: no event was counted for it and it was never set"
-            f"{_nearest(redis, account)}"
+            f"{_nearest(rollups.accounts(), account)}"
         )
-    reading = store.read(redis, account, *within.slots, by_slot=deep, flows=deep)
-    return build(Account(account, known.name, known.dnis, known.sms), within, reading, as_of)
+    reading = rollups.read(account, *within.slots, by_slot=deep, flows=deep)
+    told = Account(account, known.name, known.dnis, known.sms)
+    return build(told, within, reading, as_of, breakdowns=deep)
 
 
-def _nearest(redis: Any, account: str) -> str:
+def _nearest(accounts: list[str], account: str) -> str:
     from difflib import get_close_matches
 
-    from rollups.store import accounts
-
-    near = get_close_matches(account, accounts(redis)[:20_000], 1)
+    near = get_close_matches(account, accounts[:20_000], 1)
     return f". Did you mean {near[0]!r}?" if near else "."
 
 

@@ -56,7 +56,7 @@ def lag(seconds: float | None, as_json: bool) -> None:
 def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
     """Return per topic how many offsets lie between the rollups and the end of the topic."""
     from rollups import keys
-    from rollups.store import positions
+    from rollups.reads import Position, Rollups
     from stream_app.broker import BrokerAway, admin_client, spans, topic_ids
     from stream_app.topics import EVENT_TOPICS
 
@@ -65,11 +65,13 @@ def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
         ids = topic_ids(admin_client(config.kafka), EVENT_TOPICS)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
-    done = positions(redis)  # read after the ends: what was published before the call is seen
+    done = Rollups.live(
+        redis
+    ).positions()  # read after the ends: what was published before the call is seen
     found = dict.fromkeys(EVENT_TOPICS, 0)
     for (topic, partition), span in ends.items():
-        reached = max(done.get(keys.fence(topic, partition, ids[topic]), 0), span.begin)
-        found[topic] += max(0, span.end - reached)
+        reached = done.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
+        found[topic] += max(0, span.end - max(reached, span.begin))
     return found
 
 

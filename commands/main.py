@@ -17,6 +17,7 @@ COMMANDS = {
     "export": ("commands.export", "Write an account's Usage Report."),
     "account": ("commands.account", "Set and show accounts."),
     "dead-letters": ("commands.dead_letters", "See what was refused and why, and send it again."),
+    "rebuild": ("commands.rebuild", "Make the rollups anew from the topics, or verify them."),
 }
 
 

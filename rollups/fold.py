@@ -5,7 +5,7 @@ none of its events was applied before, which the script checks first and answers
 out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +24,7 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.instants import DAY_SECONDS, SECOND
-from rollups.slots import SLOTS_PER_DAY, slot_of
+from rollups.slots import SLOT_SECONDS, SLOTS_PER_DAY
 from rollups.vocabulary import (
     APPLICATIONS,
     CALL_THOUSANDTHS,
@@ -55,6 +55,9 @@ _pack = msgspec.msgpack.Encoder().encode
 #: How much one counter grew: (metric, [(slot of the day, amount), ...]).
 Growth = tuple[str, list[tuple[int, int]]]
 
+#: UTC day to metric to slot of the day to amount.
+_Counters = dict[int, dict[str, dict[int, int]]]
+
 
 class Part(NamedTuple):
     """One account's part of one batch of one topic-partition, folded."""
@@ -62,10 +65,13 @@ class Part(NamedTuple):
     fence: str  #: the topic-partition, "topic/partition"
     first: int  #: the offset of its first event
     last: int  #: the offset of its last event
+    recorded: int  #: the second of the newest of its records
+    #: The UTC days that its events touch (`days_touched_by`), and the newest record that does.
+    days: list[tuple[int, int]]
     #: Per epoch (`epoch_of`): the identities, as decimal strings of signed 64-bit numbers.
     identities: list[tuple[int, list[str]]]
-    #: Sessions told of: (8-byte key, application's index, earliest start, earliest stop).
-    sessions: list[tuple[bytes, int, int | None, int | None]]
+    #: Sessions told of: (8-byte key, application's index, earliest start, earliest stop, epoch).
+    sessions: list[tuple[bytes, int, int | None, int | None, int]]
     #: Per UTC day: the counters that grew.
     counters: list[tuple[int, list[Growth]]]
     #: Per UTC day: flow runs by outcome and flow, named by `flow_metric`.
@@ -78,7 +84,7 @@ class Part(NamedTuple):
         """
         told = [told[1:] for told in self.sessions]
         return (
-            _pack((*self[:4], told, self.counters, self.flows)),
+            _pack((*self[:6], told, self.counters, self.flows)),
             b"".join(key for key, *_ in self.sessions),
         )
 
@@ -86,8 +92,12 @@ class Part(NamedTuple):
 #: An epoch and an identity published in it.
 Told = tuple[int, str]
 
-#: Seconds for which an event's identity is remembered at least.
+#: Seconds for which an event's identity, and its session, is remembered at least.
 REMEMBERED = 35 * DAY_SECONDS
+
+#: Seconds after which a day is sealed that no event touched, by the records' timestamps. Events of
+#: a part lie less than this apart, or one of them could have sealed the day of another.
+SEALED_AFTER = 35 * DAY_SECONDS
 
 
 def epoch_of(recorded: int) -> int:
@@ -130,87 +140,139 @@ _CLICKS = {service: clicks_on(service) for service in SERVICES}
 _APPLICATION_INDEX = {application: index for index, application in enumerate(APPLICATIONS)}
 
 
-def fold(fence: str, placed: Sequence[Placed], known: frozenset[Told] = frozenset()) -> Part:
+def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the UTC days that *event* touches: which it keeps open, and may not touch once sealed.
+
+    Its own day, and the days in which its deltas may stand as long as nothing else is told of its
+    session: so every day with deltas was touched. One day may be named more than once.
+    """
+    second = event.time // SECOND
+    day = second // DAY_SECONDS
+    data = event.data
+    if isinstance(data, SessionStarted):
+        ends = (second + limits[data.application]) // DAY_SECONDS
+        return day, (second + 1) // DAY_SECONDS, ends
+    if isinstance(data, SessionStopped):
+        return day, -(-event.time // SECOND) // DAY_SECONDS
+    return (day,)
+
+
+def fold(
+    fence: str,
+    placed: Sequence[Placed],
+    limits: Mapping[str, int],
+    known: frozenset[Told] = frozenset(),
+) -> Part:
     """Return the part that *placed*, one account's events in the order of their offsets, add up to.
 
     Of several events with one identity in one epoch, or neighbouring ones, the first counts. What
     is in *known* was applied before and does not count; the offsets reach over it all the same.
-    *placed* must not be empty.
+    *placed* must not be empty, and its records lie less than `SEALED_AFTER` apart. *limits* are
+    those of sessions, in seconds.
     """
     identities: dict[int, list[str]] = {}
-    counted: set[Told] = set()
-    sessions: dict[tuple[bytes, int], Presence] = {}
-    counters: dict[tuple[str, int], int] = {}
-    flows: dict[tuple[str, int], int] = {}
+    counted: set[str] = set()
+    days: dict[int, int] = {}
+    sessions: dict[tuple[bytes, int, int], Presence] = {}
+    counters: _Counters = {}
+    flows: _Counters = {}
+    newest = placed[0].recorded
     for _, event, recorded in placed:
-        name, epoch = identity(event.source, event.id), epoch_of(recorded)
-        if (epoch, name) in known or is_near(epoch, name, counted):
+        if recorded > newest:
+            newest = recorded
+        name, epoch = identity(event.source, event.id), recorded // REMEMBERED
+        # Records of a part lie in one epoch or in two neighbouring ones, so a repeat is near.
+        if name in counted or (known and (epoch, name) in known):
             continue
-        counted.add((epoch, name))
-        identities.setdefault(epoch, []).append(name)
-        data = event.data
-        if isinstance(data, SessionStarted | SessionStopped):
-            _tell(sessions, event.time, data)
-            continue
-        slot = slot_of(event.time // SECOND)
+        counted.add(name)
+        if epoch in identities:
+            identities[epoch].append(name)
+        else:
+            identities[epoch] = [name]
+        data, second = event.data, event.time // SECOND
+        today = second // DAY_SECONDS
+        touched: tuple[int, ...] = (today,)
+        place = second // SLOT_SECONDS - today * SLOTS_PER_DAY
         if isinstance(data, FlowRun):
-            _add(counters, (_RUNS[data.application], slot), 1)
-            _add(counters, (_ENDINGS[data.outcome], slot), 1)
-            _add(flows, (flow_metric(data.outcome, data.flow), slot), 1)
+            _add(counters, today, _RUNS[data.application], place, 1)
+            _add(counters, today, _ENDINGS[data.outcome], place, 1)
+            _add(flows, today, flow_metric(data.outcome, data.flow), place, 1)
+        elif isinstance(data, (SessionStarted, SessionStopped)):
+            _tell(sessions, event.time, data, epoch)
+            touched = days_touched_by(event, limits)
         else:
             metric, amount = _growth(data)
-            _add(counters, (metric, slot), amount)
+            _add(counters, today, metric, place, amount)
+        for day in touched:
+            if days.get(day, recorded) <= recorded:
+                days[day] = recorded
     return Part(
         fence,
         placed[0].offset,
         placed[-1].offset,
+        newest,
+        list(days.items()),
         list(identities.items()),
-        [(key, app, *presence) for (key, app), presence in sessions.items()],
-        _by_day(counters),
-        _by_day(flows),
+        [(key, app, *presence, epoch) for (key, app, epoch), presence in sessions.items()],
+        _grown(counters),
+        _grown(flows),
     )
 
 
+def stretches(placed: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    """Cut *placed* where its records would lie `SEALED_AFTER` or more apart, keeping the order."""
+    begin, low, high = 0, placed[0].recorded, placed[0].recorded
+    for index, (_, _, recorded) in enumerate(placed):
+        low, high = min(low, recorded), max(high, recorded)
+        if high - low >= SEALED_AFTER:
+            yield placed[begin:index]
+            begin, low, high = index, recorded, recorded
+    yield placed[begin:]
+
+
 def _tell(
-    sessions: dict[tuple[bytes, int], Presence], time: int, data: SessionStarted | SessionStopped
+    sessions: dict[tuple[bytes, int, int], Presence],
+    time: int,
+    data: SessionStarted | SessionStopped,
+    epoch: int,
 ) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
     if isinstance(data, SessionStarted):
         told = Presence(start=time // SECOND)
     else:
         told = Presence(stop=-(-time // SECOND))
-    key = (session_key(data.application, data.session), _APPLICATION_INDEX[data.application])
+    key = (session_key(data.application, data.session), _APPLICATION_INDEX[data.application], epoch)
     known = sessions.get(key)
     sessions[key] = told if known is None else merge(known, told)
 
 
-def _growth(data: object) -> tuple[str, int]:
+def _growth(
+    data: AssistClicked | CallMinutes | SmsSent | NumberPurchased | NumberReleased,
+) -> tuple[str, int]:
     """Return the one counter that *data* moves and by how much."""
-    match data:
-        case AssistClicked(service=service):
-            return _CLICKS[service], 1
-        case CallMinutes(thousandths=thousandths):
-            return CALL_THOUSANDTHS, thousandths
-        case SmsSent(link=link):
-            return (SMS_WITH_LINK if link else SMS_WITHOUT_LINK), 1
-        case NumberPurchased():
-            return NUMBERS_PURCHASED, 1
-        case NumberReleased():
-            return NUMBERS_RELEASED, 1
-    raise TypeError(f"{type(data).__name__} is no counted event")
+    if isinstance(data, AssistClicked):
+        return _CLICKS[data.service], 1
+    if isinstance(data, CallMinutes):
+        return CALL_THOUSANDTHS, data.thousandths
+    if isinstance(data, SmsSent):
+        return (SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK), 1
+    return (NUMBERS_PURCHASED if isinstance(data, NumberPurchased) else NUMBERS_RELEASED), 1
 
 
-def _add(sums: dict[tuple[str, int], int], place: tuple[str, int], amount: int) -> None:
-    sums[place] = sums.get(place, 0) + amount
+def _add(sums: _Counters, day: int, metric: str, place: int, amount: int) -> None:
+    try:
+        slots = sums[day][metric]
+    except KeyError:
+        slots = sums.setdefault(day, {}).setdefault(metric, {})
+    slots[place] = slots.get(place, 0) + amount
 
 
-def _by_day(sums: dict[tuple[str, int], int]) -> list[tuple[int, list[Growth]]]:
-    """Group sums per (metric, slot) by UTC day, then by metric, slots in order."""
-    days: dict[int, dict[str, list[tuple[int, int]]]] = {}
-    for (metric, slot), amount in sorted(sums.items()):
-        day, place = divmod(slot, SLOTS_PER_DAY)
-        days.setdefault(day, {}).setdefault(metric, []).append((place, amount))
-    return [(day, list(metrics.items())) for day, metrics in days.items()]
+def _grown(sums: _Counters) -> list[tuple[int, list[Growth]]]:
+    """Return what *sums* hold, as a part has it."""
+    return [
+        (day, [(metric, list(slots.items())) for metric, slots in metrics.items()])
+        for day, metrics in sums.items()
+    ]
 
 
 def split_flow_metric(metric: str) -> tuple[str, str]:

@@ -42,9 +42,9 @@ def zone(name: str) -> ZoneInfo:
 
 def offset_at(second: int, tz: ZoneInfo) -> int:
     """Return the UTC offset of *tz* at *second*, in seconds."""
-    offset = (_EPOCH + timedelta(seconds=second)).astimezone(tz).utcoffset()
+    offset = datetime.fromtimestamp(second, tz).utcoffset()
     assert offset is not None
-    return int(offset.total_seconds())
+    return offset.days * 86_400 + offset.seconds
 
 
 def local_date(second: int, tz: ZoneInfo) -> date:
@@ -54,7 +54,7 @@ def local_date(second: int, tz: ZoneInfo) -> date:
 
 def local_datetime(second: int, offset: int) -> datetime:
     """Return *second* as the wall clock shows it *offset* seconds ahead of UTC."""
-    return (_EPOCH + timedelta(seconds=second)).astimezone(_fixed(offset))
+    return datetime.fromtimestamp(second, _fixed(offset))
 
 
 @lru_cache(256)
@@ -135,4 +135,4 @@ def _shown(offset: int) -> str:
 
 
 def _year(second: int) -> int:
-    return (_EPOCH + timedelta(seconds=second)).year
+    return datetime.fromtimestamp(second, UTC).year

@@ -1,9 +1,21 @@
 """What a read of the rollups gives: everything a report over some slots needs, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rollups.concurrency import Summary
+
+
+class Curve(NamedTuple):
+    """A series over some slots: net and rise of each, in order; both 0 where nothing changed."""
+
+    nets: Sequence[int]
+    rises: Sequence[int]
+
+    def summaries(self, first: int) -> dict[int, Summary]:
+        """Return (net, rise) by slot, without flat ones, of a curve that begins at *first*."""
+        pairs = enumerate(zip(self.nets, self.rises, strict=True), first)
+        return {slot: Summary(*pair) for slot, pair in pairs if pair != (0, 0)}
 
 
 class Reading(NamedTuple):
@@ -13,8 +25,8 @@ class Reading(NamedTuple):
     end: int
     #: Series to the level carried into `first`, in sessions.
     carry: Mapping[str, int]
-    #: Series to the slots with deltas; a slot that is missing is flat.
-    summaries: Mapping[str, Mapping[int, Summary]]
+    #: Series to what it does from slot to slot.
+    curves: Mapping[str, Curve]
     #: Metric to its sum over the range.
     totals: Mapping[str, int]
     #: Metric to its amounts by slot; empty unless asked for.

@@ -1,20 +1,36 @@
 """The rollups' rule in plain Python: what the Lua script does, with dictionaries for Redis.
 
 It is the reference that the script is tested against, and it lets a report be computed from events
-without any server. Every result here is a function of the set of events applied.
+without any server. It takes one event after the other, in the order of the offsets; how they are
+cut into batches cannot matter here, so it may not matter there.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rollups.concurrency import Presence, interval, merge, summarize
-from rollups.fold import Growth, Part, Placed, Told, accounts_of, epoch_of, fold, identity, is_near
-from rollups.reading import Reading
-from rollups.slots import SLOT_SECONDS, first_slot_of, slot_of
+from rollups.concurrency import FLAT, Presence, Summary, interval, merge, summarize
+from rollups.fold import (
+    SEALED_AFTER,
+    Growth,
+    Part,
+    Placed,
+    Told,
+    accounts_of,
+    epoch_of,
+    fold,
+    identity,
+    is_near,
+)
+from rollups.reading import Curve, Reading
+from rollups.slots import SLOT_SECONDS, day_of, first_slot_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
 T = TypeVar("T")
+
+#: An epoch, a session's 8-byte key, its application.
+SessionKey = tuple[int, bytes, str]
 
 
 @dataclass
@@ -23,7 +39,9 @@ class Account:
 
     fences: dict[str, int] = field(default_factory=dict)
     identities: set[Told] = field(default_factory=set)
-    sessions: dict[tuple[bytes, str], Presence] = field(default_factory=dict)
+    sessions: dict[SessionKey, Presence] = field(default_factory=dict)
+    #: UTC day to the second of the newest record that touched it
+    touched: dict[int, int] = field(default_factory=dict)
     #: series -> slot -> second of the slot -> delta; without zeros
     deltas: dict[str, dict[int, dict[int, int]]] = field(
         default_factory=lambda: {series: {} for series in SERIES}
@@ -32,51 +50,91 @@ class Account:
     counters: dict[str, dict[int, int]] = field(default_factory=dict)
     flows: dict[str, dict[int, int]] = field(default_factory=dict)
 
+    def sealed_at(self, day: int) -> float:
+        """Return from which second of a record on *day* is sealed for it; never if untouched."""
+        return self.touched[day] + SEALED_AFTER if day in self.touched else math.inf
+
 
 def apply_events(
     accounts: dict[str, Account],
     fence: str,
     placed: Sequence[Placed],
     limits: Mapping[str, int],
-) -> None:
-    """Apply a batch of one topic-partition to *accounts*, whatever of it was applied before."""
+) -> list[Placed]:
+    """Apply a batch of one topic-partition to *accounts*, whatever of it was applied before.
+
+    Returns the events that were not counted because a day was sealed.
+    """
+    refused = []
     for name, items in accounts_of(placed).items():
         account = accounts.setdefault(name, Account())
-        above = [item for item in items if item.offset > account.fences.get(fence, -1)]
-        if above:
-            apply(account, fold(fence, above, _known(account, above)), limits)
+        for item in items:
+            if item.offset <= account.fences.get(fence, -1):
+                continue
+            account.fences[fence] = item.offset
+            if _known(account, item):
+                continue
+            if not apply(account, fold(fence, [item], limits), limits):
+                refused.append(item)
+    return refused
 
 
-def _known(account: Account, placed: Sequence[Placed]) -> frozenset[Told]:
-    """Return which identities of *placed* are remembered: of their own epoch or one beside it."""
-    told = {(epoch_of(recorded), identity(event.source, event.id)) for _, event, recorded in placed}
-    return frozenset(
-        (epoch, name) for epoch, name in told if is_near(epoch, name, account.identities)
-    )
+def _known(account: Account, item: Placed) -> bool:
+    """Tell whether the identity of *item* is remembered: in its own epoch or one beside it."""
+    name = identity(item.event.source, item.event.id)
+    return is_near(epoch_of(item.recorded), name, account.identities)
 
 
-def apply(account: Account, part: Part, limits: Mapping[str, int]) -> None:
-    """Apply *part*, none of whose events was applied before; *limits* are in seconds."""
+def apply(account: Account, part: Part, limits: Mapping[str, int]) -> bool:
+    """Apply *part*, none of whose events was applied before; *limits* are in seconds.
+
+    Changes nothing and returns False if a day that it touches, or whose deltas it changes, is
+    sealed for its newest record.
+    """
+    sessions: dict[SessionKey, Presence] = {}
+    moves: list[tuple[str, int, int]] = []
+    for key, index, start, stop, epoch in part.sessions:
+        application = APPLICATIONS[index]
+        place = _place((account.sessions, sessions), epoch, key, application)
+        old = sessions.get(place, account.sessions.get(place, Presence()))
+        sessions[place] = merge(old, Presence(start, stop))
+        moves += _moves(application, old, sessions[place], limits[application])
+    days = {day for day, _ in part.days} | {day_of(slot_of(second)) for _, second, _ in moves}
+    if any(part.recorded >= account.sealed_at(day) for day in days):
+        return False
+    for day, recorded in part.days:
+        account.touched[day] = max(recorded, account.touched.get(day, recorded))
     for epoch, names in part.identities:
         account.identities.update((epoch, name) for name in names)
-    for key, index, start, stop in part.sessions:
-        application = APPLICATIONS[index]
-        old = account.sessions.get((key, application), Presence())
-        new = merge(old, Presence(start, stop))
-        account.sessions[key, application] = new
-        _move(account, application, old, new, limits[application])
+    account.sessions |= sessions
+    for series, second, amount in moves:
+        _add_delta(account.deltas[series], second, amount)
     _grow(account.counters, part.counters)
     _grow(account.flows, part.flows)
-    account.fences[part.fence] = part.last
+    return True
 
 
-def _move(account: Account, application: str, old: Presence, new: Presence, limit: int) -> None:
-    """Take the deltas of *old* back and add those of *new*."""
-    for presence, sign in ((old, -1), (new, 1)):
-        if stretch := interval(presence, limit):
-            for series in SERIES_OF[application]:
-                _add_delta(account.deltas[series], stretch[0], sign)
-                _add_delta(account.deltas[series], stretch[1], -sign)
+def _place(
+    there: Sequence[Container[SessionKey]], epoch: int, key: bytes, application: str
+) -> SessionKey:
+    """Return where a session is kept: in its record's epoch, or one beside it that knows it."""
+    for near in (epoch, epoch - 1, epoch + 1):
+        if any((near, key, application) in known for known in there):
+            return near, key, application
+    return epoch, key, application
+
+
+def _moves(
+    application: str, old: Presence, new: Presence, limit: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yield (series, second, change) of the deltas that move when *old* becomes *new*."""
+    for series in SERIES_OF[application]:
+        before, after = interval(old, limit), interval(new, limit)
+        for edge, amount in ((0, 1), (1, -1)):
+            if before and (not after or before[edge] != after[edge]):
+                yield series, before[edge], -amount
+            if after and (not before or before[edge] != after[edge]):
+                yield series, after[edge], amount
 
 
 def _add_delta(slots: dict[int, dict[int, int]], second: int, amount: int) -> None:
@@ -101,7 +159,7 @@ def _grow(counters: dict[str, dict[int, int]], days: list[tuple[int, list[Growth
 
 def read(account: Account, first: int, end: int) -> Reading:
     """Return the rollups of *account* over the slots [first, end), with every breakdown."""
-    summaries = {
+    found = {
         series: {slot: summarize(seconds) for slot, seconds in slots.items()}
         for series, slots in account.deltas.items()
     }
@@ -109,14 +167,19 @@ def read(account: Account, first: int, end: int) -> Reading:
         first,
         end,
         {
-            series: sum(summary.net for slot, summary in slots.items() if slot < first)
-            for series, slots in summaries.items()
+            series: sum(summary.net for slot, summary in summaries.items() if slot < first)
+            for series, summaries in found.items()
         },
-        {series: _within(slots, first, end) for series, slots in summaries.items()},
+        {series: _curve(summaries, first, end) for series, summaries in found.items()},
         _totals(account.counters, first, end),
         {metric: _within(slots, first, end) for metric, slots in account.counters.items()},
         _totals(account.flows, first, end),
     )
+
+
+def _curve(summaries: Mapping[int, Summary], first: int, end: int) -> Curve:
+    pairs = [summaries.get(slot, FLAT) for slot in range(first, end)]
+    return Curve([pair.net for pair in pairs], [pair.rise for pair in pairs])
 
 
 def _within(slots: Mapping[int, T], first: int, end: int) -> dict[int, T]:

@@ -5,7 +5,9 @@ What happens to a batch, in this order, and what a crash after each step means:
 1. Its records are decoded; those that are no valid events become dead letters, and Kafka has
    acknowledged these. (Crash: they are refused again; a reader of dead letters knows them by their
    origin.)
-2. Its events are in the rollups, in one script per account. (Crash: the fences skip them.)
+2. Its events are in the rollups, in one script per account. (Crash: the fences skip them.) Events
+   for a sealed day are refused first, like those of step 1, and nothing of their account that comes
+   behind them is applied before that.
 3. The position in Redis moves behind the batch, which is what `usage lag` looks at: on the same
    connection as step 2, so that no restart of Redis lies between. (Crash: the batch is read again
    and skipped.)
@@ -18,25 +20,35 @@ what cannot ends the worker.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
 from rollups.events import Event
-from rollups.fold import Placed
-from rollups.instants import SECOND
-from rollups.store import LostWrites, Writer
+from rollups.fold import SEALED_AFTER, Placed
+from rollups.instants import DAY_SECONDS, SECOND
+from rollups.reads import Position
+from rollups.trouble import LostWrites
+from rollups.writer import Applied, Held, Writer
+from stream_app.broker import BrokerAway
 from stream_app.codec import decode
 from stream_app.dead_letters import DeadLetter, dead_letter
-from stream_app.refusals import Refused
+from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
 from stream_app.topics import DEAD_LETTERS
 from stream_app.transport import Batch
 
 log = logging.getLogger(__name__)
+
+_SEALED = (
+    f"it would change a day that is sealed: {SEALED_AFTER // DAY_SECONDS} days or more had passed "
+    "since anything was counted for that day when the event was published"
+)
 
 #: Seconds between tries while Redis or Kafka does not answer: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -113,23 +125,81 @@ class Work(NamedTuple):
     telemetry: Telemetry
     attempts: Attempts
     lost_writes: Callable[[LostWrites], None]  #: called when Redis lost what it acknowledged
+    #: tells the second up to which everything is counted (`rollups.watermark`)
+    complete: Callable[[], Awaitable[int]]
 
 
-async def process(batch: Batch, fence: str, work: Work) -> None:
-    """Take *batch* into the rollups and the dead letters, however long Redis or Kafka is away.
+class NotYet(Exception):
+    """Whether an event of the batch is refused depends on what other partitions still bring."""
 
-    Raises Stale if the partitions were assigned anew before that was done.
-    """
-    placed, letters = sort_out(batch)
-    if letters:
-        told = [letter for letter, _ in letters]
-        await _insist(lambda: _publish(work.producer, told), batch, work)
-    applied = await _insist(lambda: work.writer.apply(fence, placed, batch.ends), batch, work)
-    telemetry = work.telemetry
-    telemetry.batches += 1
-    telemetry.counted += len(placed)
-    telemetry.duplicates += applied.duplicates
-    telemetry.refused.update(str(refused.reason) for _, refused in letters)
+
+class Intake:
+    """One batch on its way into the rollups and the dead letters; it remembers how far it came."""
+
+    def __init__(self, batch: Batch, fence: str, work: Work) -> None:
+        self.batch = batch
+        self._fence, self._work = fence, work
+        self._placed: list[Placed] | None = None  # what is left to be applied, once it is known
+
+    async def run(self) -> None:
+        """Take the batch in, however long Redis or Kafka is away.
+
+        Raises Stale if the partitions were assigned anew before that was done; NotYet if it must be
+        run again later.
+        """
+        telemetry = self._work.telemetry
+        if self._placed is None:
+            placed, letters = sort_out(self.batch)
+            await self._refuse(letters)
+            self._placed = placed
+        second = second_of(self.batch)
+        while True:
+            apply = partial(
+                self._work.writer.apply, self._fence, self._placed, self.batch.ends, second
+            )
+            applied: Applied = await self._insist(apply)
+            telemetry.duplicates += applied.duplicates
+            if not applied.held:
+                break
+            refused = await self._refuse_sealed(applied.held)
+            self._placed = [item for item in self._placed if item.offset not in refused]
+        telemetry.batches += 1
+        telemetry.counted += len(self._placed)
+
+    async def _refuse(self, letters: list[tuple[DeadLetter, Refused]]) -> None:
+        if letters:
+            told = [letter for letter, _ in letters]
+            await self._insist(lambda: _publish(self._work.producer, told))
+            self._work.telemetry.refused.update(str(refused.reason) for _, refused in letters)
+
+    async def _refuse_sealed(self, held: Sequence[Held]) -> set[int]:
+        """Make those of *held* dead letters for which that is certain; return their offsets.
+
+        It is once no earlier record can come from another partition that would have kept the day
+        open: workers that read old records again reach them in another order than they were
+        published in. Raises NotYet where it is not certain of the first.
+        """
+        first = held[0]
+        so_far = {self._fence: Position(first.placed.offset, first.placed.recorded)}
+        await self._insist(lambda: self._work.writer.advance(so_far))
+        complete: int = await self._insist(self._work.complete)
+        certain = [item.placed.offset for item in held if item.since <= complete]
+        if first.placed.offset not in certain:
+            raise NotYet
+        records = {record.offset: record for record in self.batch.records}
+        refused = Refused(Reason.SEALED, _SEALED)
+        letters = [(dead_letter(records[offset], refused), refused) for offset in certain]
+        await self._refuse(letters)
+        return set(certain)
+
+    async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
+        return await _insist(act, self.batch, self._work)
+
+
+def second_of(batch: Batch) -> int | None:
+    """Return the timestamp of the newest record of *batch*, in seconds; None if none has one."""
+    newest = max(record.timestamp for record in batch.records)
+    return newest // 1000 if newest >= 0 else None
 
 
 async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
@@ -153,7 +223,7 @@ async def _insist(act: Callable[[], Awaitable[Any]], batch: Batch, work: Work) -
             work.attempts.end(batch.generation)
             work.lost_writes(error)
             raise Stale from None
-        except (RedisError, KafkaError, OSError) as error:
+        except (RedisError, KafkaError, ProducerSendError, BrokerAway, OSError) as error:
             who = "Redis" if isinstance(error, RedisError) else "Kafka"
             if not telemetry.waiting_for:
                 log.warning("%s does not answer (%s); waiting for it, nothing is lost", who, error)

@@ -112,7 +112,13 @@ def spans(
 
     Topics that do not exist are left out. Raises BrokerAway.
     """
-    admin = admin_client(servers)
+    return spans_of(admin_client(servers), topics, timeout)
+
+
+def spans_of(
+    admin: Any, topics: Sequence[str], timeout: float = 10.0
+) -> dict[tuple[str, int], Span]:
+    """Return the same, asked through *admin*. Raises BrokerAway."""
     partitions = [
         TopicPartition(topic, number)
         for topic, count in topic_partitions(admin, topics, timeout).items()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -11,9 +12,13 @@ from redis.exceptions import RedisError
 
 import settings
 from rollups import keys
-from rollups.store import LimitsDiffer, LostWrites, UnfitRedis, Writer
-from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work, process
+from rollups.reads import Position
+from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, UnfitRedis
+from rollups.writer import Writer
+from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Intake, NotYet, Stale, Work
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
+from stream_app.lanes import Job, Lanes
+from stream_app.sealing import Sealing
 from stream_app.telemetry import HEARTBEAT, LIFETIME, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport
@@ -24,12 +29,19 @@ log = logging.getLogger(__name__)
 _REDIS_TIMEOUT = 10.0
 #: Seconds between two looks at whether the topics are still the same.
 _TOPICS_LOOK = 2.0
+#: Looks in a row, `_SEALING_LOOK` apart, at which nobody got on with a partition that has records,
+#: before the group is joined again.
+_LOOKS_AT_STALLED = 6
+#: Looks in a row at which a worker is found idle, before it joins the group again, and ends.
+_LOOKS_TO_JOIN, _LOOKS_TO_END = 8, 25
+#: Seconds between two looks at accounts whose days may be due for sealing.
+_SEALING_LOOK = 5.0
 #: Seconds after which a wish to join the group again is repeated.
 _JOIN_PATIENCE = 3.0
 
 
 class GivenUp(Exception):
-    """aiokafka stopped taking part in the consumer group; only a new process can."""
+    """Faust or aiokafka can no longer take part in the consumer group; only a new process can."""
 
 
 class UsageApp(faust.App):  # type: ignore[misc]
@@ -45,6 +57,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
             broker_session_timeout=6.0,
             broker_heartbeat_interval=1.5,
             producer_acks=-1,
+            # A dead letter for a partition that is gone is tried again elsewhere after this time.
+            # Faust's own is 20 minutes, during which the worker would keep its place in the group.
+            producer_request_timeout=15.0,
             producer_linger=0.005,
             producer_max_request_size=32 * 1024 * 1024,
             stream_buffer_maxsize=16,  # counts batches
@@ -59,9 +74,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT)
         self.attempts = Attempts(lambda: self.consumer_generation_id)
         self._admin = admin_client(config.kafka)
+        self.sealing = Sealing(self.writer, self._admin)
+        self.lanes = Lanes(
+            self.finish, lambda tp: self.consumer.hold(tp), lambda tp: self.consumer.release(tp)
+        )
         self._topic_ids: dict[str, str] = {}
         self._left_generation: int | None = None
         self._asked_to_join = 0.0
+        self._looks: Counter[str] = Counter()
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -82,13 +102,12 @@ class UsageApp(faust.App):  # type: ignore[misc]
             await asyncio.sleep(1.0)
             if self.consumer.has_given_up:
                 break
-        log.critical("The worker ends: its place in the consumer group cannot be kept")
-        await self.crash(GivenUp("aiokafka's coordination ended"))
+        await self._give_up("its place in the consumer group cannot be kept")
 
     async def _prepare_redis(self) -> None:
         await self.writer.check_fitness()
         await self.writer.prepare()
-        await self.writer.check_limits(self.config.session_limits)
+        await self.writer.check_limits()
 
     async def _prepare_kafka(self) -> None:
         await asyncio.to_thread(
@@ -110,9 +129,37 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     log.warning("Waiting for %s: %s", name, error)
                 waited += 1
                 await asyncio.sleep(1.0)
-            except (LimitsDiffer, UnfitRedis) as error:
+            except (LayoutDiffers, LimitsDiffer, UnfitRedis) as error:
                 log.critical("%s", error)
                 raise SystemExit(1) from None
+
+    # -------------------------------------------------------------------- batches
+
+    @property
+    def work(self) -> Work:
+        """What batches are taken in with."""
+        return Work(
+            self.producer, self.writer, self.telemetry, self.attempts, self.lost_writes,
+            self.sealing.complete,
+        )  # fmt: skip
+
+    async def finish(self, job: Job) -> bool:
+        """Take a batch in; return False if it must be tried again later."""
+        batch = job.intake.batch
+        try:
+            if self.consumer.continues(batch):
+                await job.intake.run()
+                self.consumer.finished(batch)
+        except NotYet:
+            return False
+        except Stale:
+            log.info("A batch of %s is left to the next assignment", batch.tp)
+        except Exception as error:  # never into Faust, which would ack the batch and go on
+            log.critical("The worker ends: %s", error, exc_info=True)
+            await self.crash(error)
+            return True
+        job.event.ack()
+        return True
 
     # ---------------------------------------------------- where the rollups end
 
@@ -132,7 +179,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         while True:
             try:
                 ends = await self.writer.begin(list(names.values()))
-                await self.writer.check_limits(self.config.session_limits)
+                await self.writer.check_limits()
                 return {tp: ends[name] for tp, name in names.items()}
             except (RedisError, OSError) as error:
                 log.warning("Waiting for Redis, to ask where to begin: %s", error)
@@ -141,9 +188,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     def lost_writes(self, error: LostWrites) -> None:
         """Begin again from what Redis has."""
-        self._begin_again(f"{error}. Reading these again")
+        self.begin_again(f"{error}. Reading these again")
 
-    def _begin_again(self, why: str) -> None:
+    def begin_again(self, why: str) -> None:
         """Have the partitions assigned anew, once for as long as that takes."""
         now = asyncio.get_running_loop().time()
         if self._left_generation != self.consumer_generation_id:
@@ -159,21 +206,48 @@ class UsageApp(faust.App):  # type: ignore[misc]
         try:
             now = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
         except BrokerAway:
+            self._looks.clear()
             return
         known = self._topic_ids
         changed = [topic for topic, name in now.items() if known.get(topic) != name]
         if known and changed:
-            self._begin_again(f"{', '.join(changed)} was created anew; reading from its beginning")
+            self.begin_again(f"{', '.join(changed)} was created anew; reading from its beginning")
+        await self._watch_itself()
+
+    async def _watch_itself(self) -> None:
+        """Join the group again, or end, where the broker answers and yet nothing is read."""
+        if self._lasts("no broker", self.consumer.knows_no_broker) >= _LOOKS_TO_JOIN:
+            await self._give_up("its connection to Kafka knows no broker any more")
+        idle = self._lasts("idle", self.consumer.is_idle)
+        if idle >= _LOOKS_TO_END:
+            await self._give_up("it has partitions and cannot begin to read them")
+        elif idle >= _LOOKS_TO_JOIN:
+            self.begin_again("Nothing is read from the partitions assigned; joining again")
+
+    def _lasts(self, what: str, is_so: bool) -> int:
+        """Return at how many looks in a row, this one included, something was so."""
+        self._looks[what] = self._looks[what] + 1 if is_so else 0
+        return self._looks[what]
+
+    async def _give_up(self, why: str) -> None:
+        log.critical("The worker ends: %s", why)
+        await self.crash(GivenUp(why))
 
     async def say_alive(self) -> None:
         """Tell Redis what this worker has done, and how far it is where nothing is in hand."""
         generation = self.consumer_generation_id
         if generation == self._left_generation:
-            self._begin_again("")
-        positions = {self.fence(tp): end for tp, end in self.consumer.processed().items()}
+            self.begin_again("")
+        processed = self.consumer.processed()
+        positions = {self.fence(tp): Position(end) for tp, end in processed.items()}
         try:
             with self.attempts.of(generation):
+                if await self.writer.in_force() != self.writer.keys:
+                    self.attempts.end(generation)
+                    self.begin_again("The rollups were rebuilt; going on in the new ones")
+                    return
                 await self.writer.advance(positions)
+                self.telemetry.rollups = self.writer.keys.name
                 await self.writer.redis.set(
                     keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME
                 )
@@ -182,6 +256,17 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.lost_writes(error)
         except (RedisError, OSError, Stale):
             log.debug("Redis does not answer, or the group is being assigned anew")
+
+    async def seal(self) -> None:
+        """Seal what is due in some accounts."""
+        try:
+            with self.attempts.of(self.consumer_generation_id):
+                await self.sealing.some()
+            if self._lasts("stalled", bool(self.sealing.stalled)) >= _LOOKS_AT_STALLED:
+                names = ", ".join(sorted(self.sealing.stalled))
+                self.begin_again(f"Nobody counts what is there in {names}; joining again")
+        except (RedisError, OSError, BrokerAway, Stale):
+            log.debug("No sealing while Redis or Kafka is away, or the group is assigned anew")
 
 
 def create_app(config: settings.Settings) -> UsageApp:
@@ -198,6 +283,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     async def watch_topics() -> None:
         await app.watch_topics()
 
+    @app.timer(interval=_SEALING_LOOK, name="seal")  # type: ignore[untyped-decorator]
+    async def seal() -> None:
+        await app.seal()
+
     return app
 
 
@@ -205,20 +294,9 @@ def _add_agent(app: UsageApp, topic: str) -> None:
     channel = app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw")
 
     async def take_batches(stream: Any) -> None:
-        work = Work(app.producer, app.writer, app.telemetry, app.attempts, app.lost_writes)
         async for event in stream.noack().events():
             batch = event.value
-            try:
-                if app.consumer.continues(batch):
-                    await process(batch, app.fence(batch.tp), work)
-                    app.consumer.finished(batch)
-            except Stale:
-                log.info("A batch of %s is left to the next assignment", batch.tp)
-            except Exception as error:  # never into Faust, which would ack the batch and go on
-                log.critical("The worker ends: %s", error, exc_info=True)
-                await app.crash(error)
-                return
-            event.ack()
+            await app.lanes.take(Job(event, Intake(batch, app.fence(batch.tp), app.work)))
 
     name = topic.removeprefix("usage.")
     take_batches.__name__ = name

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     WRONG_TOPIC = "wrong-topic"  #: a usage event on the topic of another type
     INVALID_ATTRIBUTE = "invalid-attribute"  #: an attribute is missing or breaks its rule
     INVALID_DATA = "invalid-data"  #: `data` is missing or a member breaks its rule
+    SEALED = "sealed"  #: it would change a UTC day that nothing had touched for 35 days
     FUTURE = "future"  #: `time` lies more than 5 minutes after the record's timestamp
 
 

@@ -28,6 +28,7 @@ class Telemetry:
     batches: int = 0
     refused: Counter[str] = field(default_factory=Counter)  #: by reason
     waiting_for: str = ""  #: what it waits for; empty while it works
+    rollups: str = ""  #: the namespace that it writes
 
     def encoded(self) -> bytes:
         """Return the counts as JSON."""
@@ -38,5 +39,6 @@ class Telemetry:
                 "batches": self.batches,
                 "refused": dict(self.refused),
                 "waiting_for": self.waiting_for,
+                "rollups": self.rollups,
             }
         )

@@ -24,16 +24,22 @@ relied on here.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from stream_app import lenient_records
 
 log = logging.getLogger(__name__)
+
+#: Seconds that a seek may take. Were it to take longer than Faust's `broker_request_timeout` (90),
+#: Faust would take that for its own end, and serve no assignment any more.
+_SEEK_PATIENCE = 60.0
 
 
 class BrokenChain(Exception):
@@ -86,6 +92,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._delivered: dict[TP, int] = {}  # the end of the last batch handed to an agent
         self._processed: dict[TP, int] = {}  # every record before this is counted or refused
+        self._sought_for = -1  # which of the group's assignments the last seek was for
+        self._seeking = 0
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -99,20 +107,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self._seek_back()
-            return
+            return  # the group is being assigned anew, which ends with a seek
         self._pass_over_gaps(records)
         for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance: what is left here is fetched again
             if active is None or tp in active or tp in self._buffered_partitions:
                 yield tp, self._message(tp, batch, generation)
-
-    async def _seek_back(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:
-            self.log.warning("Could not seek while the flow was stopped: %r", error)
 
     def _message(self, tp: TP, records: list[ConsumerRecord], generation: int) -> ConsumerMessage:
         last = records[-1]
@@ -145,10 +146,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Seek to where the rollups end, which Redis knows best; the chains begin anew there.
 
         What was committed to Kafka is not asked: Redis may have lost its last writes, or all.
+        Raises IllegalStateError, upon which Faust waits for the next assignment, when it took too
+        long; that assignment is asked for.
         """
+        self._seeking += 1
+        try:
+            async with asyncio.timeout(_SEEK_PATIENCE):
+                await self._seek_to_the_rollups()
+        except TimeoutError:
+            self.app.begin_again("Where to begin was not to be learnt in time; trying again")
+            raise IllegalStateError("no place to begin was found in time") from None
+        finally:
+            self._seeking -= 1
+
+    async def _seek_to_the_rollups(self) -> None:
+        assignment_of = self.app.rebalancing_count
         assigned = self.assignment()
         self._delivered, self._processed = {}, {}
         if not assigned:
+            self._sought_for = assignment_of
             return
         ends = await self.app.where_the_rollups_end(assigned)
         earliest = await self.earliest_offsets(*assigned)
@@ -159,10 +175,47 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.seek_wait(starts)
         self._committed_offset.clear()
         self._delivered, self._processed = dict(starts), dict(starts)
+        self._sought_for = assignment_of
+
+    def resume_flow(self) -> None:
+        """Let batches flow again, unless the group began another assignment since the seek."""
+        if self._sought_for == self.app.rebalancing_count:
+            super().resume_flow()
+
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of *tp* until it is released, or assigned anew."""
+        self._thread.thread_loop.call_soon_threadsafe(self._pause, tp, True)
+
+    def release(self, tp: TP) -> None:
+        """Fetch *tp* again."""
+        self._thread.thread_loop.call_soon_threadsafe(self._pause, tp, False)
+
+    def _pause(self, tp: TP, paused: bool) -> None:
+        consumer = self._thread._ensure_consumer()
+        with suppress(IllegalStateError):  # it was taken away in the meantime
+            (consumer.pause if paused else consumer.resume)(TopicPartition(*tp))
 
     def join_again(self) -> None:
         """Have the group assign its partitions anew; each is sought again then."""
         asyncio.run_coroutine_threadsafe(self._join_again(), self._thread.thread_loop)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has partitions and yet takes nothing from them, nor looks where to begin.
+
+        That is so for a moment in each rebalance. Faust and aiokafka can lose their thread where
+        one rebalance interrupts another, and then it stays so.
+        """
+        return bool(self.assignment()) and not self.flow_active and not self._seeking
+
+    @property
+    def knows_no_broker(self) -> bool:
+        """Whether aiokafka's client has no broker left that it could ask for others.
+
+        It keeps none where the one it met at its start knew of none and then went away.
+        """
+        consumer = self._thread._consumer
+        return consumer is not None and not consumer._client.cluster.brokers()
 
     @property
     def has_given_up(self) -> bool:
@@ -219,6 +272,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        if not self.flow_active:
+            return  # a commit while the group joins is of an old generation: it would join again
         for tp in list(self._processed):
             if topics is None or tp in topics or tp.topic in topics:
                 yield tp

@@ -29,6 +29,7 @@ class System:
     redis: RedisServer
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
     workers: list[Child] = field(default_factory=list)
 
     @property
@@ -40,7 +41,8 @@ class System:
     def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
         """Start one more worker."""
         worker = Child("The worker", self.folder / f"worker-{len(self.workers)}.log")
-        worker.start(command, lambda: True, environment=self.environment)
+        told = {**self.environment, **self.worker_variables}
+        worker.start(command, lambda: True, environment=told)
         self.workers.append(worker)
         return worker
 
@@ -103,6 +105,15 @@ class System:
     def log(self) -> str:
         """Return what the workers wrote."""
         return "\n".join(worker.log.read_text() for worker in self.workers)
+
+    def last_words(self, lines: int = 15) -> str:
+        """Return the last lines that each worker wrote."""
+        told = [
+            f"--- {worker.log.name}, {'alive' if worker.alive else 'ended'}\n"
+            + "\n".join(worker.log.read_text(errors="replace").splitlines()[-lines:])
+            for worker in self.workers
+        ]
+        return "\n".join(told)
 
     def client(self) -> Any:
         """Return a client of its Redis."""

@@ -15,7 +15,7 @@ from click.testing import Result
 from redis.asyncio import Redis
 from reference import LIMITS
 
-from rollups.store import Writer
+from rollups.writer import Writer
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
 Usage = Callable[..., Result]

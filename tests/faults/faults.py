@@ -1,60 +1,142 @@
-"""Faults: what can go wrong with a worker, the broker or Redis, each as one function.
+"""Faults: what can go wrong with workers, the broker, topics, Redis and the way to it.
 
-A fault is done to a running system and leaves it able to go on. `Faults` chooses them from a seed,
-so that a run can be had again.
+Each is one function. A fault that lasts has its end written down, so that others can fall into it.
+`Faults` chooses them from a seed, so that a night can be had again.
 """
 
 import os
 import random
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions
+from flaky_link import FlakyLink, Script
+from publisher import Publisher
 from system import System
 
+from rollups import keys
 from servers.child import Child
+from stream_app.broker import BrokerAway, ensure_topics, topic_ids
+from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, SESSIONS
 
 #: A pause longer than the group's session timeout makes a worker a zombie.
 SESSION_TIMEOUT = 6.0
 MOST_WORKERS = 4
+MOST_PARTITIONS = 4  # of a topic when it is created
+LONG = 30.0
+BROKER, REDIS = "the broker", "Redis"
+BUSY_TOPICS = (SESSIONS, FLOWS, CLICKS)
+
+
+class End(NamedTuple):
+    """The end of a fault that lasts: when it is due, what it ends, and how."""
+
+    due: float
+    of: object
+    act: Callable[[], None]
 
 
 @dataclass
 class Faults:
-    """Does faults to `system`, one after the other, and keeps a diary."""
+    """Does faults to `system`, and keeps a diary."""
 
     system: System
     rng: random.Random
+    link: FlakyLink
+    publisher: Publisher
     diary: list[str] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
-    paused: list[tuple[float, int]] = field(default_factory=list)  #: (when to wake it, process id)
+    ends: list[End] = field(default_factory=list)
+    long: str = ""  #: which server is away for long
 
     def note(self, what: str) -> None:
         """Write a line into the diary."""
         self.diary.append(f"{time.monotonic() - self.begun:6.1f} s  {what}")
 
-    def one(self) -> None:
-        """Do one fault, chosen by the seed."""
-        fault: Callable[[], None] = self.rng.choice(
-            (
-                self.kill_worker, self.kill_worker, self.stop_worker, self.add_worker,
-                self.pause_worker, self.kill_broker, self.freeze_broker, self.kill_redis,
-                self.freeze_redis, self.lose_writes, self.lose_writes, self.empty_redis,
-                self.add_partitions,
-            )
-        )  # fmt: skip
-        fault()
+    def plan(self, count: int) -> list[Callable[[], None]]:
+        """Draw *count* faults; in one night of eight, one of them is long."""
+        weights = {
+            self.kill_worker: 3, self.stop_worker: 1, self.add_worker: 2, self.pause_worker: 1,
+            self.kill_broker: 2, self.freeze_broker: 1, self.add_partitions: 1,
+            self.recreate_topic: 2, self.replace_cluster: 1, self.kill_redis: 2,
+            self.freeze_redis: 1, self.lose_writes: 3, self.empty_redis: 1,
+            self.slow_answers: 1, self.break_connections: 1, self.lose_an_answer: 3,
+        }  # fmt: skip
+        planned: list[Callable[[], None]] = self.rng.choices(
+            [*weights], [*weights.values()], k=count
+        )
+        if self.rng.random() < 1 / 8:
+            planned[self.rng.randrange(count)] = self.long_outage
+        return planned
+
+    # ------------------------------------------------------------- what has an end
+
+    def wait(self, seconds: float) -> None:
+        """Let *seconds* pass, in which faults end whose time has come."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.end_what_is_due()
+            time.sleep(min(left, 0.05))
+
+    def end_what_is_due(self) -> None:
+        """End the faults whose time has come."""
+        for end in self._in_order():
+            if end in self.ends and time.monotonic() >= end.due:
+                self._end(end)
+
+    def sit_out(self) -> None:
+        """Let everything last as long as it should."""
+        while self.ends:
+            self.wait(0.1)
+
+    def end_all(self) -> None:
+        """End every fault."""
+        while self.ends:
+            self._end(self._in_order()[0])
+        self.link.calm()
+
+    def _in_order(self) -> list[End]:
+        return sorted(self.ends, key=lambda end: end.due)
+
+    def _end(self, end: End) -> None:
+        self.ends.remove(end)
+        if end.of == self.long:
+            self.long = ""
+        end.act()
+
+    def _ends_in(self, seconds: float, of: object, act: Callable[[], None]) -> None:
+        self.ends.append(End(time.monotonic() + seconds, of, act))
+
+    def _is_there(self, server: str) -> bool:
+        """End what keeps *server* away, for the next fault needs it; not so a long outage."""
+        if server == self.long:
+            return False
+        for end in self._in_order():
+            if end in self.ends and end.of == server:
+                self._end(end)
+        return True
+
+    def _is_away(self, server: str) -> bool:
+        return any(end.of == server for end in self.ends)
 
     # ------------------------------------------------------------------ workers
 
     @property
     def running(self) -> list[Child]:
-        """The workers that run, paused ones included."""
+        """The workers that run, those that stand still included."""
         return [worker for worker in self.system.workers if worker.alive]
+
+    @property
+    def awake(self) -> list[Child]:
+        """The workers that run and do not stand still."""
+        still = [end.of for end in self.ends]
+        return [worker for worker in self.running if worker not in still]
 
     def add_worker(self) -> None:
         """One more worker, if there are not too many."""
@@ -72,108 +154,260 @@ class Faults:
 
     def stop_worker(self) -> None:
         """SIGTERM."""
-        if len(self.running) > 1:
+        if len(self.awake) > 1:
             self.note("a worker is stopped")
-            chosen = self.rng.choice(self.running)
-            os.kill(chosen.process.pid, signal.SIGCONT)
-            chosen.stop()
+            self.rng.choice(self.awake).stop()
 
     def pause_worker(self) -> None:
         """Stand still for longer than the session timeout, then go on as if nothing had been."""
-        if workers := self.running:
+        if workers := self.awake:
             worker = self.rng.choice(workers)
             seconds = SESSION_TIMEOUT + self.rng.uniform(1, 4)
             self.note(f"a worker stands still for {seconds:.0f} s")
-            os.kill(worker.process.pid, signal.SIGSTOP)
-            self.paused.append((time.monotonic() + seconds, worker.process.pid))
+            worker.process.send_signal(signal.SIGSTOP)
+            self._ends_in(seconds, worker, lambda: self._wake(worker))
             self.add_worker()
 
-    def wake(self, *, everyone: bool = False) -> None:
-        """Wake the workers whose time has come."""
-        for when, pid in list(self.paused):
-            if everyone or time.monotonic() >= when:
-                self.paused.remove((when, pid))
-                try:
-                    os.kill(pid, signal.SIGCONT)
-                except ProcessLookupError:
-                    continue
-                self.note("a worker that stood still wakes up")
+    def _wake(self, worker: Child) -> None:
+        if worker.alive:
+            self.note("a worker that stood still wakes up")
+            worker.process.send_signal(signal.SIGCONT)
+
+    def replace_the_last(self) -> None:
+        """Start a worker where none runs, as whoever watches over them does."""
+        if not self.running:
+            self.note("the last worker had ended by itself")
+            self.system.start_worker()
 
     # ------------------------------------------------------------------ the broker
 
     def kill_broker(self) -> None:
         """SIGKILL, and a restart on its data."""
-        self.note("the broker is killed and restarted")
+        self._kill_broker(self.rng.choice((0, 0.5, 1.5, 5)))
+
+    def _kill_broker(self, seconds: float) -> None:
+        if not self._is_there(BROKER):
+            return
+        self.note(f"the broker is killed, for {seconds:g} s")
         self.system.kafka.kill()
-        time.sleep(self.rng.uniform(0, 1.5))
+        self._ends_in(seconds, BROKER, self._start_broker)
+
+    def _start_broker(self) -> None:
         self.system.kafka.start()
+        self.note("the broker is there again")
 
     def freeze_broker(self) -> None:
         """It answers nothing for some seconds."""
-        self._freeze(self.system.kafka.pid, "the broker")
+        self._freeze(BROKER, self.rng.uniform(0.5, 4))
 
     def add_partitions(self) -> None:
         """A topic gets one more partition, so that accounts move."""
-        topic = self.rng.choice(("usage.sessions", "usage.flows", "usage.clicks"))
-        admin = AdminClient({"bootstrap.servers": self.system.kafka.bootstrap, "log_level": 0})
+        topic = self.rng.choice(BUSY_TOPICS)
+        if not self._is_there(BROKER):
+            return
         try:
+            admin = self._admin()
             now = len(admin.list_topics(timeout=20).topics[topic].partitions)
             if now < 8:
                 self.note(f"{topic} gets a partition more than {now}")
                 asked: Any = admin.create_partitions([NewPartitions(topic, now + 1)])
                 asked[topic].result(20)
-        except (KafkaException, TimeoutError) as error:  # a broker that has just restarted
+        except (KafkaException, TimeoutError, KeyError) as error:
             self.note(f"the broker did not say whether {topic} has one more: {error!r}")
+
+    def recreate_topic(self) -> None:
+        """A topic is deleted, and created again some time later; what it held is sent again."""
+        topic = self.rng.choice(BUSY_TOPICS)
+        if self._is_away(topic) or not self._is_there(BROKER):
+            return
+        admin = self._admin()
+        self._insist(lambda: _delete(admin, topic))
+        self.note(f"{topic} is deleted")
+        self._ends_in(self.rng.choice((0, 1, 4)), topic, lambda: self._create([topic]))
+
+    def _create(self, topics: Sequence[str]) -> None:
+        """Create *topics*, unless a worker did; what was published to others of that name is lost.
+
+        The dead letters go with the cluster only, and that is replaced where no producer lives.
+        """
+        if not self._is_there(BROKER):
+            return self._ends_in(1, topics[0], lambda: self._create(topics))
+        partitions = self.rng.randint(1, MOST_PARTITIONS)
+        self._insist(
+            lambda: ensure_topics(
+                self.system.kafka.bootstrap, [*topics, DEAD_LETTERS], partitions, 1
+            )
+        )
+        self.note(f"{', '.join(topics)} created again, with {partitions} partitions")
+        return self.publisher.begin_again(topics)
+
+    def replace_cluster(self) -> None:
+        """Another cluster, empty, at the same address; what the old one held is sent to it."""
+        if not self._is_there(BROKER):
+            return
+        self.publisher.halt()
+        self.ends = [end for end in self.ends if end.of not in EVENT_TOPICS]
+        self.note("the broker is replaced by a new cluster")
+        self.system.kafka.kill()
+        shutil.rmtree(self.system.kafka.folder / "data")
+        self.system.kafka.start()
+        self._create(EVENT_TOPICS)
+        self.publisher.go_on()
+
+    def _admin(self) -> Any:
+        return AdminClient({"bootstrap.servers": self.system.kafka.bootstrap, "log_level": 0})
+
+    def _insist(self, act: Callable[[], None]) -> None:
+        """Do *act* until the broker answers."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return act()
+            except BrokerAway:
+                assert time.monotonic() < deadline, "the broker did not answer for 60 s"
+                time.sleep(0.1)
 
     # ------------------------------------------------------------------ Redis
 
     def kill_redis(self) -> None:
         """SIGKILL, and a restart from its append-only file."""
-        self._await_rewrite()
-        self.note("Redis is killed and restarted")
+        self._kill_redis(self.rng.choice((0, 0.5, 1.5, 5)))
+
+    def _kill_redis(self, seconds: float) -> None:
+        if not self._ready_to_crash():
+            return
+        self.note(f"Redis is killed, for {seconds:g} s")
         self.system.redis.kill()
-        time.sleep(self.rng.uniform(0, 1.5))
+        self._ends_in(seconds, REDIS, self._start_redis)
+
+    def _start_redis(self) -> None:
         self.system.redis.start()
+        self.note("Redis is there again")
 
     def freeze_redis(self) -> None:
         """It answers nothing for some seconds."""
-        self._freeze(self.system.redis.pid, "Redis")
+        self._freeze(REDIS, self.rng.uniform(0.5, 4))
 
     def lose_writes(self) -> None:
         """It comes back without its last writes, cut off in the middle of a command."""
         share = self.rng.choice((0.999, 0.99, 0.9, 0.5))
-        self._await_rewrite()
-        self.note(f"Redis comes back with {share:.1%} of its append-only file")
+        if not self._ready_to_crash():
+            return
         self.system.redis.kill()
         files = (self.system.folder / "redis" / "appendonlydir").glob("*.incr.aof")
         newest = max(files, key=lambda path: path.stat().st_mtime)
-        os.truncate(newest, int(newest.stat().st_size * share))
-        self.system.redis.start()
-
-    def _await_rewrite(self) -> None:
-        """Let a rewrite of the append-only file end: one crash after the other, not into it.
-
-        A file cut short that is not the last one keeps Redis from starting, and says so.
-        """
-        with self.system.client() as client:
-            deadline = time.monotonic() + 20
-            while client.info("persistence")["aof_rewrite_in_progress"]:
-                assert time.monotonic() < deadline, "a rewrite took more than 20 s"
-                time.sleep(0.05)
+        size = newest.stat().st_size
+        self.note(f"Redis comes back with {share:.1%} of the {size:,} bytes of its newest file")
+        os.truncate(newest, int(size * share))
+        self._ends_in(self.rng.choice((0, 0, 1)), REDIS, self._start_redis)
 
     def empty_redis(self) -> None:
-        """Somebody typed FLUSHALL, and restarted it."""
-        if self.rng.random() < 0.5:
+        """It comes back without its files."""
+        if not self._ready_to_crash():
             return
-        self.note("Redis is emptied and restarted")
-        with self.system.client() as client:
-            client.flushall()
+        self.note("Redis comes back empty")
         self.system.redis.kill()
+        shutil.rmtree(self.system.folder / "redis" / "appendonlydir")
         self.system.redis.start()
 
-    def _freeze(self, pid: int, name: str) -> None:
-        seconds = self.rng.uniform(0.5, 4)
-        self.note(f"{name} answers nothing for {seconds:.1f} s")
+    def _ready_to_crash(self) -> bool:
+        if not self._is_there(REDIS):
+            return False
+        self._await_rewrite()
+        return True
+
+    def _await_rewrite(self) -> None:
+        """Let the workers begin a new append-only file: one crash after the other, not into it.
+
+        A torn file that is written to, or one cut short that is not the last, may keep Redis from
+        starting. Where no worker can reach it, none writes to it either.
+        """
+        deadline = time.monotonic() + 15
+        with self.system.client() as client:
+            while time.monotonic() < deadline:
+                log = client.info("persistence")
+                busy = log["aof_rewrite_in_progress"] or log["aof_rewrite_scheduled"]
+                begun = client.get(keys.LOG_BEGUN) == client.info("server")["run_id"].encode()
+                if not busy and (begun or not self.awake or self.link.deaf):
+                    return
+                self.wait(0.05)
+        self.note("no worker began a new append-only file within 15 s")
+
+    # ------------------------------------------------------------------ the way to Redis
+
+    def slow_answers(self) -> None:
+        """Each answer of Redis takes up to a second longer."""
+        most, seconds = self.rng.choice((0.05, 0.3, 1)), self.rng.uniform(2, 5)
+        self.note(f"answers of Redis take up to {most:g} s longer for {seconds:.1f} s")
+        self.link.delay = most
+        self._ends_in(seconds, self.link, self._be_quick)
+
+    def _be_quick(self) -> None:
+        self.link.delay = 0.0
+
+    def break_connections(self) -> None:
+        """Connections to Redis break, some in the middle of a request."""
+        chance, seconds = self.rng.choice((0.05, 0.3)), self.rng.uniform(2, 5)
+        self.note(f"{chance:.0%} of the requests to Redis break off for {seconds:.1f} s")
+        self.link.loss = chance
+        self._ends_in(seconds, self.link, self._hold_connections)
+
+    def _hold_connections(self) -> None:
+        self.link.loss = 0.0
+
+    def lose_an_answer(self) -> None:
+        """Script calls of which a worker does not learn whether they were run."""
+        ways = self.rng.choices([*Script], [6, 3, 3, 1, 1], k=self.rng.randint(1, 4))
+        self.note(f"{len(ways)} answers to script calls are going to be lost")
+        self.link.scripts.extend(ways)
+
+    # ------------------------------------------------------------------ outages
+
+    def long_outage(self) -> None:
+        """The broker or Redis cannot be reached for 30 s, while other faults go on."""
+        server, outage = self.rng.choice(
+            (
+                (BROKER, lambda: self._kill_broker(LONG)),
+                (BROKER, lambda: self._freeze(BROKER, LONG)),
+                (REDIS, lambda: self._kill_redis(LONG)),
+                (REDIS, lambda: self._freeze(REDIS, LONG)),
+                (REDIS, self._cut_off_redis),
+            )
+        )
+        outage()
+        self.long = server
+
+    def _cut_off_redis(self) -> None:
+        """Connections to Redis are taken, but nothing comes through."""
+        self._is_there(REDIS)
+        self.note(f"nothing comes through to Redis for {LONG:g} s")
+        self.link.deaf = True
+        self._ends_in(LONG, REDIS, self._connect_redis)
+
+    def _connect_redis(self) -> None:
+        self.link.deaf = False
+        self.note("the workers reach Redis again")
+
+    def _freeze(self, server: str, seconds: float) -> None:
+        if not self._is_there(server):
+            return
+        self.note(f"{server} answers nothing for {seconds:.1f} s")
+        pid = self.system.kafka.pid if server == BROKER else self.system.redis.pid
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(seconds)
-        os.kill(pid, signal.SIGCONT)
+        self._ends_in(seconds, server, lambda: self._thaw(server, pid))
+
+    def _thaw(self, server: str, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        self.note(f"{server} answers again")
+
+
+def _delete(admin: Any, topic: str) -> None:
+    """Delete *topic*, and return when the one there was is no more. Raises BrokerAway."""
+    try:
+        old = topic_ids(admin, [topic]).get(topic)
+        admin.delete_topics([topic])[topic].result(20)
+        while old and topic_ids(admin, [topic]).get(topic) == old:
+            time.sleep(0.05)
+    except (KafkaException, TimeoutError) as error:
+        raise BrokerAway(str(error)) from None

@@ -9,6 +9,8 @@ from confluent_kafka import Producer
 from event_lines import flow, traffic
 from reference import report_of, rollups_of
 
+from rollups.reads import Rollups
+
 AS_OF = "2026-11-01T00:00:00Z"
 
 
@@ -32,7 +34,7 @@ def test_workers_killed_in_the_middle_of_batches_lose_nothing_and_count_nothing_
         worker = system.start_worker()
 
         def some_done(bound: int = kills * 4000) -> bool:
-            return sum(int(v) for v in client.hvals("u:position")) >= bound
+            return sum(at.offset for at in Rollups.live(client).positions().values()) >= bound
 
         eventually(some_done, f"{kills * 4000} records done")
         worker.kill()

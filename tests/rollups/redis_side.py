@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from delivery import Batches
 from redis.asyncio import Redis as AsyncRedis
 
+from rollups.fold import Placed
 from rollups.reading import Reading
-from rollups.store import Applied, Writer
+from rollups.reads import Rollups
 from rollups.vocabulary import APPLICATIONS
+from rollups.writer import Applied, Writer
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
 
@@ -30,6 +32,22 @@ def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[A
     return asyncio.run(run())
 
 
+async def deliver(writer: Writer, fence: str, placed: Sequence[Placed]) -> list[Placed]:
+    """Apply a batch as an agent does: what is held is refused, the rest applied; return that."""
+    refused: list[Placed] = []
+    while True:
+        left = [item for item in placed if item not in refused]
+        held = (await writer.apply(fence, left)).held
+        if not held:
+            return refused
+        refused += [item.placed for item in held]
+
+
+def read(redis: Any, account: str, first: int, end: int, **depth: bool) -> Reading:
+    """Return what the rollups in force say of *account* over the slots [first, end)."""
+    return Rollups.live(redis).read(account, first, end, **depth)
+
+
 def told(reading: Reading) -> dict[str, Any]:
     """Return *reading* without what is empty, for a metric without amounts says nothing."""
     members = reading._asdict()
@@ -40,8 +58,9 @@ def told(reading: Reading) -> dict[str, Any]:
 def laid_open(redis: Any, account: str) -> dict[str, Any]:
     """Return everything kept of *account*, unpacked; tables as one, however they are cut up.
 
-    Left out is what says how the events came and not which: the fences, the number of buckets, and
-    which of an event's copies came first, in whose epoch its identity is remembered.
+    Left out is what says how the events came and not which: the fences, the number of buckets, when
+    a day was last touched, and which of an event's copies came first, in whose epoch it is
+    remembered.
     """
     head = f"u:{{{account}}}"
     found: dict[str, Any] = defaultdict(dict)
@@ -49,11 +68,13 @@ def laid_open(redis: Any, account: str) -> dict[str, Any]:
         kind = key[len(head) + 1 :].partition(":")[0]
         if kind == "i":  # u:{a}:i:<epoch>:<bucket>
             found["i"] |= dict.fromkeys(redis.smembers(key))
-        elif kind == "z":  # u:{a}:z:<bucket>
+        elif kind == "z":  # u:{a}:z:<epoch>:<bucket>
             found["z"] |= redis.hgetall(key)
+        elif kind == "o":
+            continue
         elif kind == "":
             for field, size in redis.hgetall(key).items():
-                if field.endswith(b"#"):  # i:<epoch># or z#
+                if field.endswith(b"#"):  # i:<epoch># or z:<epoch>#
                     sizes = found["sizes"]
                     sizes[field[:1]] = sizes.get(field[:1], 0) + int(size)
         else:

@@ -3,15 +3,16 @@
 import pytest
 from redis.client import Redis
 
-from rollups import accounts, store
+from rollups import accounts
 from rollups.accounts import AccountSettings, InvalidAccount
 from rollups.local_time import UnknownZone
+from rollups.reads import Rollups
 
 
 def test_an_account_nobody_set_has_defaults(redis: Redis) -> None:
     """Its id as name, UTC, both sections apply; and asking does not make it exist."""
     assert accounts.get(redis, "acme") == AccountSettings("acme", "UTC", dnis=True, sms=True)
-    assert not store.exists(redis, "acme")
+    assert not Rollups.live(redis).exists("acme")
 
 
 def test_what_is_not_said_is_kept(redis: Redis) -> None:
@@ -31,10 +32,10 @@ def test_an_account_exists_once_it_was_set(redis: Redis) -> None:
     """Also when nothing but its id was said."""
     assert accounts.put(redis, "quiet") == AccountSettings("quiet")
     accounts.put(redis, "named", name="Named")
-    assert store.accounts(redis) == ["named", "quiet"]
-    assert store.exists(redis, "named")
-    assert store.exists(redis, "quiet")
-    assert not store.exists(redis, "other")
+    assert Rollups.live(redis).accounts() == ["named", "quiet"]
+    assert Rollups.live(redis).exists("named")
+    assert Rollups.live(redis).exists("quiet")
+    assert not Rollups.live(redis).exists("other")
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "a\x00b", "x" * 201, "a\u2028b"])
@@ -57,7 +58,7 @@ def test_a_zone_that_does_not_exist_is_refused(redis: Redis, zone: str) -> None:
     with pytest.raises(UnknownZone):
         accounts.put(redis, "acme", name="Acme", timezone=zone)
     assert accounts.get(redis, "acme") == AccountSettings("acme")
-    assert store.accounts(redis) == []
+    assert Rollups.live(redis).accounts() == []
 
 
 def test_many_are_read_at_once(redis: Redis) -> None:

@@ -7,8 +7,9 @@ import pytest
 from redis.asyncio import Redis
 from reference import LIMITS
 
-from rollups import store
-from rollups.store import UnfitRedis, Writer
+from rollups import writer
+from rollups.trouble import UnfitRedis
+from rollups.writer import Writer
 from servers.redis_server import RedisServer, redis_server
 
 
@@ -43,6 +44,6 @@ def test_a_redis_that_is_too_old_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence tells both versions."""
-    monkeypatch.setattr(store, "OLDEST_REDIS", (99, 0))
+    monkeypatch.setattr(writer, "OLDEST_REDIS", (99, 0))
     with pytest.raises(UnfitRedis, match=r"Redis is \d+\.\d+\.\d+; 99.0 is the oldest"):
         check(server.url)

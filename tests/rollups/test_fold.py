@@ -7,6 +7,7 @@ import pytest
 from drawing import events
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import LIMITS
 
 from rollups.events import (
     AssistClicked,
@@ -60,7 +61,7 @@ def placed(*items: tuple[str, Any], first: int = 0) -> list[Placed]:
 )
 def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
     """In the slot of its time, and nowhere else."""
-    part = fold("t/0", placed((NINE, data)))
+    part = fold("t/0", placed((NINE, data)), LIMITS)
     [(day, growth)] = part.counters
     assert day == DAY
     assert dict(growth) == {metric: [(36, amount)] for metric, amount in grown.items()}
@@ -81,7 +82,7 @@ def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
 )
 def test_the_day_and_slot_of_an_event(time: str, day: int, slot: int) -> None:
     """UTC midnight, slot edges, offsets, before 1970."""
-    part = fold("t/0", placed((time, SmsSent())))
+    part = fold("t/0", placed((time, SmsSent())), LIMITS)
     assert part.counters == [(day, [("sms.link", [(slot, 1)])])]
 
 
@@ -92,16 +93,16 @@ def test_a_start_is_cut_off_and_a_stop_rounded_up(fraction: str, start: int, sto
     """So that a session of a microsecond is present for a second."""
     time = f"2026-10-05T09:00:00{fraction}Z"
     nine = parse_rfc3339(NINE) // SECOND
-    part = fold("t/0", placed((time, SessionStarted("s", "agent"))))
-    assert part.sessions == [(session_key("agent", "s"), 0, nine + start, None)]
-    part = fold("t/0", placed((time, SessionStopped("s", "agent"))))
-    assert part.sessions == [(session_key("agent", "s"), 0, None, nine + stop)]
+    part = fold("t/0", placed((time, SessionStarted("s", "agent"))), LIMITS)
+    assert part.sessions == [(session_key("agent", "s"), 0, nine + start, None, 0)]
+    part = fold("t/0", placed((time, SessionStopped("s", "agent"))), LIMITS)
+    assert part.sessions == [(session_key("agent", "s"), 0, None, nine + stop, 0)]
 
 
 def test_a_stop_before_1970_is_rounded_up_as_well() -> None:
     """Ceiling means later, on either side of the epoch."""
-    part = fold("t/0", placed(("1969-12-31T23:59:58.5Z", SessionStopped("s", "agent"))))
-    assert part.sessions[0][2:] == (None, -1)
+    part = fold("t/0", placed(("1969-12-31T23:59:58.5Z", SessionStopped("s", "agent"))), LIMITS)
+    assert part.sessions[0][2:4] == (None, -1)
 
 
 def test_a_session_told_of_often_is_one_entry() -> None:
@@ -114,15 +115,16 @@ def test_a_session_told_of_often_is_one_entry() -> None:
             ("2026-10-05T09:00:05Z", SessionStarted("s", "agent")),
             ("2026-10-05T09:00:40Z", SessionStopped("s", "agent")),
         ),
+        LIMITS,
     )
     nine = parse_rfc3339(NINE) // SECOND
-    assert part.sessions == [(session_key("agent", "s"), 0, nine + 5, nine + 30)]
+    assert part.sessions == [(session_key("agent", "s"), 0, nine + 5, nine + 30, 0)]
 
 
 def test_the_same_name_in_two_applications_is_two_sessions() -> None:
     """A session is identified by account, application and name."""
     told = [(NINE, SessionStarted("s", application)) for application in APPLICATIONS]
-    part = fold("t/0", placed(*told))
+    part = fold("t/0", placed(*told), LIMITS)
     assert len({key for key, *_ in part.sessions}) == 4
     assert [index for _, index, *_ in part.sessions] == [0, 1, 2, 3]
     assert all(len(key) == 8 for key, *_ in part.sessions)
@@ -132,7 +134,7 @@ def test_an_event_counts_once_in_a_batch() -> None:
     """Of several with one identity the first counts; its offset is covered all the same."""
     [first] = placed((NINE, CallMinutes(1)))
     again = Placed(7, first.event)
-    part = fold("t/0", [first, again])
+    part = fold("t/0", [first, again], LIMITS)
     assert part.counters == [(DAY, [("call.minutes", [(36, 1)])])]
     assert (part.first, part.last) == (0, 7)
     assert part.identities == [(0, [identity("test", "0")])]
@@ -142,7 +144,7 @@ def test_what_is_known_does_not_count() -> None:
     """An event applied before leaves only its offset."""
     items = placed((NINE, SmsSent()), (NINE, SmsSent()), first=41)
     known = frozenset((0, identity("test", name)) for name in ("41", "42"))
-    assert fold("t/3", items, known) == Part("t/3", 41, 42, [], [], [], [])
+    assert fold("t/3", items, LIMITS, known) == Part("t/3", 41, 42, 0, [], [], [], [], [])
 
 
 def test_identity_is_source_and_id() -> None:
@@ -173,9 +175,10 @@ def test_accounts_keep_the_order_of_their_events() -> None:
 @given(st.lists(events(), min_size=1, max_size=12))
 def test_packing_keeps_everything(drawn: list[Event]) -> None:
     """What the script unpacks is the part, with the session keys end to end."""
-    part = fold("t/0", [Placed(i, event) for i, event in enumerate(drawn)])
+    part = fold("t/0", [Placed(i, event) for i, event in enumerate(drawn)], LIMITS)
     packed, session_keys = part.packed()
-    fence, first, last, identities, told, counters, flows = msgspec.msgpack.decode(packed)
+    fence, first, last, *rest = msgspec.msgpack.decode(packed)
+    _, _, identities, told, counters, flows = rest
     assert (fence, first, last) == ("t/0", 0, len(drawn) - 1)
     assert session_keys == b"".join(key for key, *_ in part.sessions)
     assert told == [list(rest) for _, *rest in part.sessions]

@@ -34,11 +34,11 @@ def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, state.A
 
 
 def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
-    """Return all but what says how the events came: the fences, and the epochs of identities."""
+    """Return all but what says how the events came: fences, epochs, when days were touched."""
     return {
         name: (
             {name for _, name in account.identities},
-            account.sessions,
+            {(key, app): presence for (_, key, app), presence in account.sessions.items()},
             account.deltas,
             account.counters,
             account.flows,
@@ -254,7 +254,7 @@ def test_a_reading_continues_where_another_ends(
         left = state.read(account, first, first + 50)
         right = state.read(account, first + 50, first + length + 50)
         for series, carry in left.carry.items():
-            net = sum(summary.net for summary in left.summaries[series].values())
+            net = sum(left.curves[series].nets)
             assert right.carry[series] == carry + net
         assert Counter(left.totals) + Counter(right.totals) == Counter(whole.totals)
 

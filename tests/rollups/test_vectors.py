@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import vector_files
 from delivery import Batches, in_order, tangled
-from redis_side import DAY, write
+from redis_side import DAY, read, write
 
-from rollups import state, store
+from rollups import state
 
 SEEDS = (1, 2)
 
@@ -65,7 +65,7 @@ def test_through_redis(server: Any, redis: Any, name: str, seed: int) -> None:
     write(server.url, deliver(name, seed))
     deep = seed != 0
     for case in cases(name):
-        reading = store.read(redis, case.account, *case.period.slots, by_slot=deep, flows=deep)
+        reading = read(redis, case.account, *case.period.slots, by_slot=deep, flows=deep)
         assert vector_files.told(case, reading) == case.report
 
 

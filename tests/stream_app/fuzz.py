@@ -17,12 +17,15 @@ from random import Random
 from typing import Any, NamedTuple
 
 from rollups.fold import Placed, fold
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from stream_app.codec import Headers, decode
 from stream_app.refusals import Reason, Refused
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 ACCEPTED = "accepted"
 MAX_SENTENCE = 600
+
+_LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
 _SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 _EXAMPLES = {
@@ -63,7 +66,7 @@ def _outcome(record: Record) -> str:
     except Refused as why:
         refused = why
     else:
-        fold("usage/0", [Placed(0, event)]).packed()
+        fold("usage/0", [Placed(0, event)], _LIMITS).packed()
         return ACCEPTED
     assert refused.reason in Reason, "a reason from the list"
     assert 0 < len(refused.sentence) <= MAX_SENTENCE, "a sentence of at most 600 characters"

@@ -1,5 +1,6 @@
 """What the batch transport relies on in Faust and aiokafka, and its own bookkeeping."""
 
+import asyncio
 import inspect
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -9,11 +10,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import IllegalStateError
+from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 import settings
+from stream_app import transport
 from stream_app.faust_app import create_app
 from stream_app.transport import Batch, BatchConsumer, BatchTransport, BrokenChain
 
@@ -45,7 +49,8 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
     "name",
     [
         "getmany", "perform_seek", "ack", "_wait_next_records", "_filter_tps_with_pending_acks",
-        "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions",
+        "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions", "stop_flow",
+        "resume_flow",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
@@ -114,3 +119,50 @@ def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
     assert consumer.ack(message)
     assert not consumer.ack(message)
     assert consumer._new_offset(FLOWS) == 0
+
+
+def test_nothing_is_committed_while_the_group_is_assigned_anew(consumer: Any) -> None:
+    """Such a commit is of an old generation, and aiokafka joins again for it: without end."""
+    consumer.flow_active = True
+    assert list(consumer._filter_tps_with_pending_acks()) == [FLOWS]
+    consumer.flow_active = False
+    assert list(consumer._filter_tps_with_pending_acks()) == []
+
+
+def test_batches_flow_again_only_after_a_seek_for_the_newest_assignment(consumer: Any) -> None:
+    """A seek that ends in the middle of the next assignment lets nothing flow."""
+    consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
+    consumer.stop_flow()
+    consumer._sought_for, consumer.app.rebalancing_count = 4, 5
+    consumer.resume_flow()
+    assert not consumer.flow_active
+    consumer._sought_for = 5
+    consumer.resume_flow()
+    assert consumer.flow_active
+
+
+def test_a_seek_that_takes_too_long_would_end_fausts_recovery() -> None:
+    """Faust takes the timeout for a stop of the service, and no assignment is served again."""
+    source = inspect.getsource(Recovery)
+    assert "perform_seek(), timeout=self.app.conf.broker_request_timeout" in source
+    app = create_app(settings.read({}))
+    assert app.conf.broker_request_timeout > transport._SEEK_PATIENCE
+
+
+def test_a_seek_that_takes_too_long_is_begun_again(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may be away for longer than Faust waits."""
+    asked: list[str] = []
+
+    async def never(_: Any) -> None:
+        await asyncio.sleep(60)
+
+    consumer.app.begin_again = asked.append
+    consumer.app.where_the_rollups_end = never
+    consumer.app.rebalancing_count = 1
+    monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
+    monkeypatch.setattr(transport, "_SEEK_PATIENCE", 0.01)
+    with pytest.raises(IllegalStateError):
+        asyncio.run(consumer.perform_seek())
+    assert len(asked) == 1

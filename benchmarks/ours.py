@@ -1,0 +1,180 @@
+"""All that the benchmarks use of the project's insides, in one place."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis as AsyncRedis
+from redis.client import Redis
+
+from benchmarks.tally import Tally
+from export.formats import FORMATS
+from export.report import Account, build, period
+from rollups import keys
+from rollups.events import (
+    AssistClicked,
+    CallMinutes,
+    Event,
+    FlowRun,
+    NumberPurchased,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+)
+from rollups.fold import Placed
+from rollups.reads import Rollups
+from rollups.slots import first_slot_of
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
+from rollups.writer import Writer
+from stream_app.broker import ensure_topics, spans
+from stream_app.topics import EVENT_TOPICS
+
+__all__ = [
+    "EVENT_TOPICS",
+    "AssistClicked",
+    "CallMinutes",
+    "Event",
+    "FlowRun",
+    "NumberPurchased",
+    "Placed",
+    "SessionStarted",
+    "SessionStopped",
+    "SmsSent",
+    "ensure_topics",
+]
+
+#: The command that runs a worker.
+WORKER = [sys.executable, "-m", "commands.main", "worker"]
+#: The consumer group of the workers.
+GROUP = "usage"
+
+#: The kinds of keys (the letter behind the account) of identities, sessions and counters per slot.
+IDENTITIES, SESSIONS, _COUNTERS = "i", "z", "s"
+#: The kinds of keys that are needed for a while only: identities, sessions, deltas, open days.
+PASSING = ("i", "z", "x", "o", "q")
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_NEVER = -549755813888
+_BATCH = 5_000
+
+
+def environment(kafka: str, url: str) -> dict[str, str]:
+    """Return what a worker must be told."""
+    return {"USAGE_KAFKA": kafka, "USAGE_REDIS": url, "USAGE_GROUP": GROUP}
+
+
+def ends_of_topics(kafka: str) -> list[int]:
+    """Return the offsets at which the partitions of the event topics end, transactions counted."""
+    return [span.end for span in spans(kafka, EVENT_TOPICS).values()]
+
+
+def taken(redis: Redis) -> int:
+    """Return the sum of the offsets before which everything is in the rollups."""
+    return sum(at.offset for at in Rollups.live(redis).positions().values())
+
+
+def tally(redis: Redis) -> Tally:
+    """Return the totals per account, UTC day and metric that the rollups hold.
+
+    Sessions are counted where they are remembered, for no counter is kept of them.
+    """
+    found: Tally = Counter()
+    days: set[tuple[str, int]] = set()
+    for key in redis.scan_iter(f"{keys.FIRST.name}:{{*", count=10_000):
+        account, _, rest = key.decode().removeprefix(f"{keys.FIRST.name}:{{").partition("}")
+        kind, _, number = rest.removeprefix(":").partition(":")
+        if kind == _COUNTERS:
+            days.add((account, int(number)))
+        elif kind == SESSIONS:
+            for second in _starts(redis, key):
+                found[account, _day_name(second // 86_400), "sessions"] += 1
+    for account, day in days:
+        slots = first_slot_of(day), first_slot_of(day + 1)
+        for metric, amount in Rollups.live(redis).read(account, *slots).totals.items():
+            if not metric.startswith("outcome."):
+                found[account, _day_name(day), metric] = amount
+    return found
+
+
+def _starts(redis: Redis, key: bytes) -> Iterator[int]:
+    """Yield the second in which each session of a bucket of them began."""
+    bucket: Any = redis.hgetall(key)
+    for packed in bucket.values():
+        start = int.from_bytes(packed[:5], "big", signed=True)
+        if start != _NEVER:
+            yield start
+
+
+def _day_name(day: int) -> str:
+    return date.fromordinal(_EPOCH + day).isoformat()
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "[]*?\\^" else letter for letter in text)
+
+
+def fill(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
+    """Put events into the rollups without Kafka, in batches; return how many there were."""
+    return asyncio.run(_fill(url, iter(placed), topic))
+
+
+async def _fill(url: str, placed: Iterator[Placed], topic: str) -> int:
+    count = 0
+    async with AsyncRedis.from_url(url) as redis:
+        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT))
+        await writer.prepare()
+        while batch := list(islice(placed, _BATCH)):
+            await writer.apply(topic, batch)
+            count += len(batch)
+    return count
+
+
+def report(
+    redis: Redis,
+    account: str,
+    first: date,
+    last: date,
+    tz: str,
+    as_of: datetime,
+    *,
+    file_format: str = "json",
+    deep: bool = False,
+) -> bytes:
+    """Return the Usage Report as `usage export` writes it, *deep* with all breakdowns."""
+    within = period(first, last, tz, as_of)
+    reading = Rollups.live(redis).read(account, *within.slots, by_slot=deep, flows=deep)
+    owner = Account(account, account, dnis=True, sms=True)
+    told = build(owner, within, reading, as_of, breakdowns=deep)
+    return FORMATS[file_format](told)
+
+
+def decoded(report_bytes: bytes) -> dict[str, Any]:
+    """Return the members of a report that every peer must give, too."""
+    document = orjson.loads(report_bytes)
+    return {
+        name: document[name] for name in ("flow_runs", "concurrency", "assistance", "dnis", "sms")
+    }
+
+
+def level(redis: Redis, account: str, application: str, second: int) -> int:
+    """Return how many sessions of *application* are present at *second*."""
+    return Rollups.live(redis).levels(account, second)[application]
+
+
+def memory(redis: Redis, account: str) -> dict[str, int]:
+    """Return the bytes of an account's keys by kind of key: the letter behind the account."""
+    head = keys.FIRST.head(account)
+    names = [head.encode(), *redis.scan_iter(f"{_literal(head)}:*", count=10_000)]
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.memory_usage(name, samples=0)
+    sums: dict[str, int] = {}
+    for name, size in zip(names, pipe.execute(), strict=True):
+        kind = name.decode()[len(head) + 1 :].partition(":")[0]
+        sums[kind] = sums.get(kind, 0) + (size or 0)
+    return sums

@@ -1,0 +1,322 @@
+"""Making the rollups anew from the topics, beside those in force, while live traffic goes on.
+
+What happens, in this order, and what a failure at each step leaves:
+
+1. A new namespace, and the topics read into it from their beginning: exactly what a worker does,
+   with fences and identities of its own. (Failure: the new namespace is dropped.)
+2. `compare` holds each account against the one in force. Both are functions of the records up to
+   their fences; so the one in force is read first, the new one is brought up to the same fences,
+   and then they must be equal, value for value. (Failure: as above.)
+3. `switch` sets the name of the namespace in force, in one step; reports are read from the new one
+   from then on. Workers notice within a second and go on where the new rollups end. What one of
+   them still writes into the old ones nobody reads, and it is read again. (Failure: nothing is
+   switched.)
+4. The old namespace is dropped, once every worker says that it writes the new one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, cast
+from uuid import uuid4
+
+import orjson
+from faust.types import TP
+from redis.client import Redis
+from redis.exceptions import RedisError
+
+import settings
+from rollups import keys
+from rollups.contents import Busy, Contents, Difference, contents, differences
+from rollups.fold import Placed
+from rollups.keys import Namespace
+from rollups.namespaces import drop, drop_leftovers
+from rollups.reads import Position, Rollups
+from rollups.trouble import LostWrites
+from rollups.writer import Applied, Writer
+from stream_app.agents import second_of, sort_out
+from stream_app.broker import Span, admin_client, spans_of, topic_ids
+from stream_app.replay import Piece, Replay
+from stream_app.topics import EVENT_TOPICS
+from stream_app.transport import Batch
+
+#: Seconds for which Redis may be away before a rebuild is given up.
+_PATIENCE = 60.0
+#: Seconds that the lock lives without being renewed.
+_LOCK = 60
+#: Records that may be left for the workers when the new rollups come in force.
+_FEW = 1_000
+#: Accounts that are compared at a time.
+_ACCOUNTS = 100
+#: Seconds that workers may take to go over to the new rollups before the old ones are dropped.
+_FOLLOW = 15.0
+#: Seconds between two looks at what others do.
+_LOOK = 0.2
+#: Seconds that a batch in a worker's hand may take to be counted whole.
+_IN_HAND = 30.0
+
+Told = Callable[[int, int], None]
+
+
+class AlreadyRunning(Exception):
+    """Another rebuild is under way."""
+
+
+class BeginningsGone(Exception):
+    """Kafka no longer holds everything that was ever published."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = list(sentences)
+
+
+class TopicsChanged(Exception):
+    """A topic was deleted or created anew while the rollups were rebuilt."""
+
+
+class Rebuild:
+    """A rebuild under way: new rollups, and those in force."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        admin: Any,
+        ids: Mapping[str, str],
+        writer: Writer,
+        old: Namespace,
+        replay: Replay,
+    ) -> None:
+        self._redis, self._admin, self._ids = redis, admin, ids
+        self._writer, self._old, self._replay = writer, old, replay
+        self.switched = False
+
+    # ---------------------------------------------------------------- catching up
+
+    async def catch_up(self, told: Told) -> int:
+        """Read everything that is published; return how many offsets that were. Calls *told*."""
+        ends = await self._ends()
+        while True:
+            await self._read(ends, told)
+            ends = await self._ends()
+            if sum(ends.values()) - self._replay.reached <= _FEW:
+                return self._replay.reached - self._replay.begun
+
+    async def catch_up_with_the_old(self, told: Told) -> None:
+        """Read what the rollups in force have counted, and no further."""
+        await self._read(await self._counted(), told)
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        if await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS) != self._ids:
+            raise TopicsChanged
+        found = await asyncio.to_thread(spans_of, self._admin, EVENT_TOPICS)
+        self._replay.cover({place: span.begin for place, span in found.items()})
+        return {place: span.end for place, span in found.items()}
+
+    async def _counted(self) -> dict[tuple[str, int], int]:
+        positions = await asyncio.to_thread(Rollups(self._redis, self._old).positions)
+        return {
+            place: min(end, positions.get(self._fence(*place), Position(0)).offset)
+            for place, end in (await self._ends()).items()
+        }
+
+    async def _read(self, ends: Mapping[tuple[str, int], int], told: Told) -> None:
+        total = sum(ends.values())
+        while True:
+            try:
+                async for piece in self._replay.upto(ends):
+                    await self._take(piece)
+                    told(self._replay.reached - self._replay.begun, total - self._replay.begun)
+                reached = {self._fence(*tp): Position(to) for tp, to in self._replay.ends.items()}
+                await self._insist(partial(self._writer.advance, reached))
+                return
+            except LostWrites:
+                await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        """Go on from where the new rollups end now, after Redis lost some of them."""
+        await self._insist(self._writer.check_limits)
+        names = {tp: self._fence(*tp) for tp in self._replay.ends}
+        found = await self._insist(partial(self._writer.begin, list(names.values())))
+        begins = self._replay.starts
+        self._replay.seek({tp: max(found[name], begins[tp]) for tp, name in names.items()})
+
+    async def _take(self, piece: Piece, only: Callable[[Placed], bool] | None = None) -> None:
+        """Apply a piece, or *only* some of it; what is refused has its dead letter already."""
+        batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, 0)
+        placed, _ = sort_out(batch)
+        where: tuple[Any, ...] = (piece.ends, second_of(batch))
+        if only:
+            placed, where = [item for item in placed if only(item)], ()
+        while True:
+            apply = partial(self._writer.apply, self._fence(*piece.tp), placed, *where)
+            applied: Applied = await self._insist(apply)
+            if not applied.held:
+                return
+            held = {item.placed.offset for item in applied.held}
+            placed = [item for item in placed if item.offset not in held]
+
+    def _fence(self, topic: str, partition: int) -> str:
+        return keys.fence(topic, partition, self._ids.get(topic, ""))
+
+    async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
+        """Do *act*, which is safe to repeat, while Redis is away for a while."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await act()
+            except LostWrites:
+                raise
+            except (RedisError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
+
+    # ------------------------------------------------------------------ comparing
+
+    async def compare(self, told: Told) -> AsyncIterator[list[Difference]]:
+        """Yield, account by account, where the rollups in force differ from the new ones.
+
+        Raises Busy where an account changes too often to be read.
+        """
+        both = (Rollups(self._redis, at) for at in (self._old, self._writer.keys))
+        names = sorted({name for rollups in both for name in rollups.counted()})
+        for at in range(0, len(names), _ACCOUNTS):
+            for name, found in (await self._compare_some(names[at : at + _ACCOUNTS])).items():
+                yield differences(name, *found)
+            told(min(at + _ACCOUNTS, len(names)), len(names))
+
+    async def _compare_some(self, names: list[str]) -> dict[str, tuple[Contents, Contents]]:
+        """Return both contents of each account, as of the same fences."""
+        live = {name: await self._contents(self._old, name) for name in names}
+        applied: dict[str, int] = {}
+        for found in live.values():
+            for fence, last in found.fences.items():
+                applied[fence] = max(last + 1, applied.get(fence, 0))
+        wanted = {place: applied.get(self._fence(*place), 0) for place in await self._ends()}
+        await self._wait_for_batches_in_hand(wanted)
+        pieces = [piece async for piece in self._replay.upto(wanted)]
+        for piece in pieces:
+            await self._take(piece, partial(_is_in, live, self._fence(*piece.tp)))
+        both = {}
+        for name in names:
+            both[name] = live[name], await self._contents(self._writer.keys, name)
+        for piece in pieces:
+            await self._take(piece)
+        return both
+
+    async def _wait_for_batches_in_hand(self, wanted: Mapping[tuple[str, int], int]) -> None:
+        """Wait until the rollups in force have all there is before *wanted*, of every account."""
+        for _ in range(int(_IN_HAND / _LOOK)):
+            counted = await self._counted()
+            if all(counted[place] >= end for place, end in wanted.items()):
+                return
+            await asyncio.sleep(_LOOK)
+        raise Busy("of a batch that no worker brings to its end")
+
+    async def _contents(self, at: Namespace, name: str) -> Contents:
+        return await asyncio.to_thread(contents, self._redis, at, name)
+
+    # ------------------------------------------------------------------ switching
+
+    async def switch(self) -> bool:
+        """Put the new rollups in force; return whether every worker has gone over to them."""
+        await self.catch_up_with_the_old(lambda *_: None)  # no report goes back in time
+        self._redis.set(keys.LIVE, self._writer.keys.name)
+        self.switched = True
+        followed = await self._wait_for_workers()
+        await asyncio.to_thread(drop, self._redis, self._old)
+        return followed
+
+    async def _wait_for_workers(self) -> bool:
+        for _ in range(int(_FOLLOW / _LOOK)):
+            if self._workers_follow():
+                return True
+            await asyncio.sleep(_LOOK)
+        return False
+
+    def _workers_follow(self) -> bool:
+        words = [self._redis.get(name) for name in self._redis.scan_iter(keys.worker("*"), 1000)]
+        told = [orjson.loads(cast(bytes, word)) for word in words if word]
+        return all(word.get("rollups") == self._writer.keys.name for word in told)
+
+
+def _is_in(live: Mapping[str, Contents], fence: str, item: Placed) -> bool:
+    found = live.get(item.event.account)
+    return found is not None and item.offset <= found.fences.get(fence, -1)
+
+
+@asynccontextmanager
+async def rebuilding(
+    config: settings.Settings, redis: Redis, *, incomplete: bool
+) -> AsyncIterator[Rebuild]:
+    """Yield a rebuild, with nothing read yet; what it made is dropped unless it was switched to.
+
+    Raises AlreadyRunning; BeginningsGone, unless the rollups may be *incomplete*; BrokerAway.
+    """
+    async with _locked(redis):
+        admin = admin_client(config.kafka)
+        ids = topic_ids(admin, EVENT_TOPICS)
+        found = spans_of(admin, EVENT_TOPICS)
+        live = Rollups.live(redis)
+        if (gone := _gone(live, ids, found)) and not incomplete:
+            raise BeginningsGone(gone)
+        drop_leftovers(redis, live.keys)
+        new = keys.numbered(redis.incr(keys.GENERATION))
+        writer = Writer.of(config.redis, config.session_limits, timeout=10.0, at=new)
+        starts = {place: span.begin for place, span in found.items()}
+        rebuild = None
+        try:
+            await writer.begin([])
+            await writer.check_limits()
+            async with Replay(config.kafka, starts) as replay:
+                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay)
+                yield rebuild
+        finally:
+            await writer.redis.aclose()
+            if rebuild is None or not rebuild.switched:
+                with suppress(RedisError):
+                    drop(redis, new)
+
+
+@asynccontextmanager
+async def _locked(redis: Redis) -> AsyncIterator[None]:
+    """Let nobody else rebuild; a process that is gone holds the lock for a minute at most."""
+    token = uuid4().hex
+    if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
+        raise AlreadyRunning
+    renewing = asyncio.create_task(_renew(redis, token))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        with suppress(RedisError):
+            if redis.get(keys.REBUILD) == token.encode():
+                redis.delete(keys.REBUILD)
+
+
+async def _renew(redis: Redis, token: str) -> None:
+    while True:
+        await asyncio.sleep(_LOCK / 4)
+        with suppress(RedisError):
+            redis.set(keys.REBUILD, token, ex=_LOCK)
+
+
+def _gone(
+    live: Rollups, ids: Mapping[str, str], found: Mapping[tuple[str, int], Span]
+) -> list[str]:
+    """Return a sentence for everything that was published and that Kafka does not hold any more."""
+    told = [
+        f"{topic}/{partition} begins at offset {span.begin:,}"
+        for (topic, partition), span in sorted(found.items())
+        if span.begin > 0
+    ]
+    there = {keys.fence(topic, partition, ids.get(topic, "")) for topic, partition in found}
+    for name, counted in sorted(live.positions().items()):
+        if name not in there and counted.offset > 0:
+            told.append(
+                f"{name.partition('@')[0]} was counted up to offset {counted.offset:,} before the "
+                "topic was created anew"
+            )
+    return told

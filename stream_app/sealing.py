@@ -1,0 +1,71 @@
+"""Sealing, as a worker does it: some accounts at a time, round and round, by the records' time."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from rollups import keys
+from rollups.reads import Position, position
+from rollups.watermark import complete
+from rollups.writer import Writer
+from stream_app.broker import spans_of, topic_ids
+from stream_app.topics import EVENT_TOPICS
+
+#: Accounts looked at in one go; a look costs Redis some microseconds.
+_ACCOUNTS = 500
+
+
+class Sealing:
+    """Knows up to when everything is counted, and seals the days for which that is long enough."""
+
+    def __init__(self, writer: Writer, admin: Any) -> None:
+        self._writer = writer
+        self._admin = admin
+        self._cursor = 0
+        self._behind: dict[str, int] = {}
+        #: Partitions that had records at the last two calls of `some`, of which none was counted
+        #: in between.
+        self.stalled: set[str] = set()
+
+    async def complete(self) -> int:
+        """Return the second up to which everything is counted. Raises RedisError, BrokerAway."""
+        return complete(*await self._look(), int(time.time()))
+
+    async def _look(self) -> tuple[dict[str, Position], list[tuple[str, int, int]]]:
+        """Return how far each partition is counted, and where it begins and ends."""
+        # The ends first: what is published after this look is no older than what was before it.
+        ends = await asyncio.to_thread(_ends, self._admin)
+        raw = await cast(Any, self._writer.redis.hgetall(self._writer.keys.positions))
+        return {name.decode(): position(told) for name, told in raw.items()}, ends
+
+    async def some(self) -> int:
+        """Seal what is due in the next accounts; return how many days. Raises as `complete`."""
+        positions, ends = await self._look()
+        now = int(time.time())
+        upto = complete(positions, ends, now)
+        before, self._behind = self._behind, _behind(positions, ends)
+        self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
+        self._cursor, names = await cast(
+            Any,
+            self._writer.redis.sscan(
+                self._writer.keys.accounts, cursor=self._cursor, count=_ACCOUNTS
+            ),
+        )
+        return await self._writer.seal([name.decode() for name in names], upto, now)
+
+
+def _behind(
+    positions: Mapping[str, Position], ends: Sequence[tuple[str, int, int]]
+) -> dict[str, int]:
+    """Return how far those partitions are counted that have more."""
+    reached = {name: positions.get(name, Position(0)).offset for name, _, _ in ends}
+    return {name: reached[name] for name, first, end in ends if max(reached[name], first) < end}
+
+
+def _ends(admin: Any) -> list[tuple[str, int, int]]:
+    ids = topic_ids(admin, EVENT_TOPICS)
+    return [
+        (keys.fence(topic, partition, ids.get(topic, "")), span.begin, span.end)
+        for (topic, partition), span in spans_of(admin, EVENT_TOPICS).items()
+    ]

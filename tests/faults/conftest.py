@@ -1,0 +1,23 @@
+"""A whole system for each night, whose Redis keeps its data."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from system import System
+
+from servers.apache_kafka import ApacheKafka
+from servers.redis_server import redis_server
+
+
+@pytest.fixture
+def night(need_kafka: None, tmp_path: Path) -> Iterator[System]:
+    """Yield a system whose Redis keeps its data."""
+    with ExitStack() as running:
+        broker = running.enter_context(ApacheKafka(tmp_path / "kafka"))
+        store = running.enter_context(redis_server(tmp_path / "redis"))
+        made = System(broker, store, tmp_path)
+        yield made
+        for worker in made.workers:
+            worker.kill()

@@ -1,0 +1,214 @@
+"""Producers of several kinds, who do not rest until Kafka has acknowledged all that counts.
+
+Exactly what counts must be in the rollups or the dead letters in the end. What was published to a
+topic that was deleted, or to a cluster that is no more, is published again; what came after that is
+not, so that a new event that is skipped shows.
+"""
+
+import json
+import queue
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Producer
+from event_lines import flow
+
+from stream_app.topics import EVENT_TOPICS, TOPIC_OF
+
+#: No outage of a night lasts as long as a producer tries.
+PATIENCE = 120
+HOUR_MS = 3_600_000
+
+
+class _Halted(Exception):
+    """Kafka is about to be another one."""
+
+
+def broken_record(number: int) -> bytes:
+    """Return a record that is no event."""
+    return b"broken %d" % number
+
+
+class Publisher(threading.Thread):
+    """Publishes lines as several kinds of producers do, over about `seconds`."""
+
+    def __init__(
+        self, kafka: str, lines: list[bytes], broken: int, seed: int, seconds: float
+    ) -> None:
+        super().__init__(daemon=True)
+        self.kafka = kafka
+        self.rng = random.Random(seed)
+        self.errors: list[str] = []
+        self.hurry = False  #: whether to publish what is left at once, and end
+        self._place = {line: _place(json.loads(line)) for line in lines}
+        for number in range(broken):
+            self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?")
+        self._acknowledged: dict[bytes, float] = {}  # when it was handed to its last producer
+        self._again: queue.SimpleQueue[tuple[Collection[str], float]] = queue.SimpleQueue()
+        self._go_on, self._at_rest = threading.Event(), threading.Event()
+        self._go_on.set()
+        todo = self._drawn(list(self._place))
+        self._pause = seconds * 50 / len(todo)  # after each 50 lines
+        self._todo = todo
+
+    def _drawn(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines in any order, with some of them, or all, a second time."""
+        rng = self.rng
+        again = rng.sample(lines, int(len(lines) * rng.choice((0.2, 0.2, 1))))
+        rng.shuffle(lines)
+        todo = lines + again
+        if rng.random() < 0.7:
+            rng.shuffle(todo)
+        return todo
+
+    @property
+    def told_errors(self) -> list[str]:
+        """What went wrong for producers, and how often."""
+        return [f"{count} x {error}" for error, count in Counter(self.errors).most_common()]
+
+    # -------------------------------------------------------- called from outside
+
+    def begin_again(self, topics: Collection[str]) -> None:
+        """Publish again what was published to *topics* until now: they were created anew."""
+        self._again.put((topics, time.monotonic()))
+
+    def halt(self) -> None:
+        """Let no producer live; return when none does."""
+        self._at_rest.clear()
+        self._go_on.clear()
+        assert self._at_rest.wait(150), "a producer did not come to its end"
+
+    def go_on(self) -> None:
+        """Publish again."""
+        self._go_on.set()
+
+    # ------------------------------------------------------------------ publishing
+
+    def run(self) -> None:
+        """Publish everything, in pieces by different producers, until nothing is to be done."""
+        todo = self._todo
+        size = len(todo) // 8 + 1
+        while True:
+            self._rest()
+            todo += self._lost()
+            if todo:
+                piece, todo = todo[:size], todo[size:]
+                todo += self._publish(piece)
+            elif self.hurry and self._again.empty():
+                self._at_rest.set()
+                return
+            else:
+                time.sleep(0.05)
+
+    def _rest(self) -> None:
+        if not self._go_on.is_set():
+            self._at_rest.set()
+            self._go_on.wait()
+
+    def _lost(self) -> list[bytes]:
+        """Return what was published to topics that are no more."""
+        found: list[bytes] = []
+        while not self._again.empty():
+            topics, until = self._again.get()
+            for line, when in list(self._acknowledged.items()):
+                if when < until and self._place[line][0] in topics:
+                    del self._acknowledged[line]
+                    found.append(line)
+        self.rng.shuffle(found)
+        return found
+
+    def _publish(self, piece: list[bytes]) -> list[bytes]:
+        """Publish *piece* by one producer; return what was not acknowledged."""
+        begun = time.monotonic()
+        way = self._in_transactions if self.rng.random() < 0.25 else self._plainly
+        try:
+            way(piece)
+        except Exception as error:  # a producer that failed for good; the next one does it
+            self.errors.append(f"{type(error).__name__}: {error}")
+        return [line for line in piece if self._acknowledged.get(line, 0.0) < begun]
+
+    def _plainly(self, piece: list[bytes]) -> None:
+        compression = self.rng.choice(("none", "gzip", "lz4", "zstd", "snappy"))
+        producer = self._producer({"compression.type": compression, "enable.idempotence": True})
+        try:
+            self._hand_over(producer, piece, self._told)
+            while producer.flush(0.1):
+                self._look_up()
+        finally:
+            producer.purge()
+            producer.flush(5)
+
+    def _in_transactions(self, piece: list[bytes]) -> None:
+        """Publish in transactions; before each comes one that is aborted."""
+        name = f"night-{self.rng.getrandbits(32)}"
+        patience = {"message.timeout.ms": 20_000, "transaction.timeout.ms": 20_000}
+        producer = self._producer({"transactional.id": name, **patience})
+        producer.init_transactions(60)
+        for begin in range(0, len(piece), 400):
+            self._look_up()
+            told: dict[bytes, float] = {}
+            try:
+                self._abort_one(producer, f"{name} {begin}")
+                producer.begin_transaction()
+                self._hand_over(producer, piece[begin : begin + 400], partial(self._noted, told))
+                producer.commit_transaction(60)
+            except Exception:
+                with suppress(Exception):  # else it ends by itself after its timeout
+                    producer.abort_transaction(5)
+                raise
+            self._acknowledged.update(told)
+
+    def _abort_one(self, producer: Any, name: str) -> None:
+        producer.begin_transaction()
+        for number in range(20):
+            account = f"account-{number % 2}"  # the reference has it, without these events
+            producer.produce("usage.flows", flow(f"aborted {name} {number}", subject=account))
+        producer.abort_transaction(60)
+
+    def _producer(self, more: dict[str, Any]) -> Any:
+        return Producer(
+            {
+                "bootstrap.servers": self.kafka, "message.timeout.ms": PATIENCE * 1000,
+                "log_level": 0, "acks": "all", "linger.ms": 5, **more,
+            }
+        )  # fmt: skip
+
+    def _hand_over(self, producer: Any, lines: Iterable[bytes], told: Any) -> None:
+        """Give *lines* to *producer*; some producers stamp them hours late."""
+        behind = self.rng.choice((0, 0, 12 * HOUR_MS))
+        for number, line in enumerate(lines):
+            topic, subject = self._place[line]
+            key = subject if self.rng.random() < 0.8 else b"%d" % self.rng.randrange(100)
+            stamp = int(time.time() * 1000) - self.rng.randrange(behind) if behind else 0
+            done = partial(told, line, time.monotonic())
+            producer.produce(topic, line, key, on_delivery=done, timestamp=stamp)
+            if number % 50 == 0:
+                producer.poll(0 if self.hurry else self._pause)
+                self._look_up()
+
+    def _look_up(self) -> None:
+        if not self._go_on.is_set():
+            raise _Halted
+
+    def _told(self, line: bytes, when: float, error: Any, _message: Any) -> None:
+        if error:
+            self.errors.append(str(error))
+        else:
+            self._acknowledged[line] = when
+
+    def _noted(
+        self, told: dict[bytes, float], line: bytes, when: float, error: Any, _message: Any
+    ) -> None:
+        if not error:
+            told[line] = when
+
+
+def _place(told: dict[str, Any]) -> tuple[str, bytes]:
+    """Return the topic and the account of an event."""
+    return TOPIC_OF[told["type"]], told["subject"].encode()

@@ -1,0 +1,85 @@
+"""How long it takes until events are counted again after something was away.
+
+Measured from the moment the server answers again (or the worker is killed), until the events that
+are published then are in the rollups: until no partition's position is behind its end.
+"""
+
+import json
+import time
+
+from event_lines import flow, traffic
+from system import System
+
+import settings
+from commands.lag import behind
+from stream_app.topics import TOPIC_OF
+
+#: Seconds.
+AFTER_A_KILLED_WORKER, AFTER_REDIS, AFTER_THE_BROKER = 15.0, 5.0, 5.0
+#: How long a server is away: long enough for clients to have grown patient.
+AWAY = 5.0
+#: So many that every partition of the busy topics gets some.
+EVENTS = 500
+
+
+def run_workers(night: System, count: int) -> None:
+    """Start workers, and return when they share the partitions and have counted something."""
+    night.usage("send", "-", stdin=flow("first"))
+    for _ in range(count):
+        night.start_worker()
+    with night.client() as client:
+        deadline = time.monotonic() + 30
+        while len(list(client.scan_iter("*:worker:*"))) < count:
+            assert time.monotonic() < deadline, night.last_words()
+            time.sleep(0.1)
+    night.usage("send", "-", stdin=b"\n".join(traffic(EVENTS, seed=1, accounts=4)))
+    night.catch_up()
+
+
+def seconds_until_counted(night: System, seed: int) -> float:
+    """Publish events, and return how long it took until they are counted."""
+    begun = time.monotonic()
+    lines = [json.loads(line) for line in traffic(EVENTS, seed=seed, accounts=4)]
+    night.publish(
+        [
+            (TOPIC_OF[told["type"]], str(number).encode(), json.dumps(told).encode(), None)
+            for number, told in enumerate(lines)
+        ]
+    )
+    config = settings.read(night.environment)
+    with night.client() as client:
+        while sum(behind(config, client).values()):
+            assert time.monotonic() < begun + 60, f"still not counted\n{night.last_words()}"
+            time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def hold(took: float, bound: float, night: System) -> None:
+    """Tell how long it *took*, and hold it against the bound."""
+    print(f"counted again after {took:.2f} s")
+    assert took < bound, f"{took:.1f} s\n{night.last_words()}"
+
+
+def test_the_partitions_of_a_killed_worker_are_taken_over_in_time(night: System) -> None:
+    """The group notices after the session timeout that it is gone."""
+    run_workers(night, 2)
+    night.workers[0].kill()
+    hold(seconds_until_counted(night, 2), AFTER_A_KILLED_WORKER, night)
+
+
+def test_counting_goes_on_soon_after_redis_is_back(night: System) -> None:
+    """It was killed, and restarts from its append-only file some seconds later."""
+    run_workers(night, 2)
+    night.redis.kill()
+    time.sleep(AWAY)
+    night.redis.start()
+    hold(seconds_until_counted(night, 2), AFTER_REDIS, night)
+
+
+def test_counting_goes_on_soon_after_the_broker_is_back(night: System) -> None:
+    """It was killed, and restarts on its data some seconds later."""
+    run_workers(night, 2)
+    night.kafka.kill()
+    time.sleep(AWAY)
+    night.kafka.start()
+    hold(seconds_until_counted(night, 2), AFTER_THE_BROKER, night)

@@ -1,0 +1,166 @@
+"""`usage rebuild`: new rollups beside the old, compared, switched to, under live traffic."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from event_lines import flow, traffic
+from reference import report_of, rollups_of
+
+from rollups import keys
+from rollups.reads import Rollups
+
+AS_OF = "2026-11-01T00:00:00Z"
+DAYS = ("2026-10-01", "2026-10-02")
+
+
+def check_reports(system: Any, lines: list[bytes]) -> None:
+    """Hold every account's report against the one of the pure code."""
+    for account, rollups in rollups_of(lines).items():
+        report = system.report_here(account, *DAYS, as_of=AS_OF)
+        assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)
+
+
+def filled(system: Any, count: int = 4000) -> list[bytes]:
+    """Have a worker count some traffic; return its lines."""
+    lines = list(traffic(count, seed=5, accounts=6))
+    system.start_worker()
+    system.usage("send", "-", stdin=b"\n".join(lines))
+    system.catch_up()
+    return lines
+
+
+def test_live_traffic_goes_on_while_the_rollups_are_rebuilt(system: Any) -> None:
+    """A producer never pauses; verify and rebuild both come to their end, and nothing is lost."""
+    lines = filled(system)
+    more = [flow(f"live {n}", subject=f"account-{n % 6}") for n in range(30_000)]
+    over = threading.Event()
+    sent: list[bytes] = []
+
+    def produce() -> None:
+        producer = Producer({"bootstrap.servers": system.kafka.bootstrap, "linger.ms": 5})
+        for line in more:
+            if over.is_set():
+                break
+            producer.produce("usage.flows", line, b"k")
+            sent.append(line)
+            if len(sent) % 20 == 0:
+                producer.poll(0.02)
+        producer.flush(20)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        verified = system.usage("rebuild", "--verify")
+        assert verified.stderr.endswith(b"6 accounts are exactly what the topics say.\n")
+        rebuilt = system.usage("rebuild")
+    finally:
+        over.set()
+        thread.join()
+    assert rebuilt.stderr.startswith(b"Reports come from the new rollups: ")
+    assert b"has not gone over" not in rebuilt.stderr
+    system.catch_up()
+    check_reports(system, lines + sent)
+    client = system.client()
+    assert Rollups.live(client).keys.name == "u3"
+    names = list(client.scan_iter(count=1000))
+    left = [name for name in names if not name.startswith((b"u3:", b"usage:"))]
+    client.close()
+    assert left == []
+
+
+def test_verify_names_what_differs_and_changes_nothing(system: Any) -> None:
+    """Somebody meddled with Redis; a rebuild repairs it."""
+    lines = filled(system)
+    client = system.client()
+    day = 20_727  # 2026-10-01
+    client.hdel(keys.FIRST.peaks("account-1", day), "1")
+    client.hincrby(keys.FIRST.day_counters("account-2", day // 32), f"{day}.sms.link", 5)
+    done = system.usage("rebuild", "--verify", code=1)
+    told = done.stdout.decode().splitlines()
+    assert any(line.startswith("account-1: agent, 2026-10-01T") for line in told), told
+    assert any(line.startswith("account-2: sms.link in all, 2026-10-01: ") for line in told), told
+    assert {line.partition(":")[0] for line in told} == {"account-1", "account-2"}
+    assert b"2 of 6 accounts differ" in done.stderr
+    assert Rollups.live(client).keys == keys.FIRST
+    assert list(client.scan_iter("u2:*")) == []
+    client.close()
+    system.usage("rebuild")
+    check_reports(system, lines)
+    system.usage("rebuild", "--verify")
+
+
+def test_a_rebuild_changes_a_session_limit(system: Any, eventually: Callable[..., None]) -> None:
+    """Workers with the old limit end with a sentence; ones with the new limit go on."""
+    filled(system, 300)
+    system.variables["USAGE_SESSION_LIMIT_AGENT"] = "3600"
+    done = system.usage("rebuild")
+    assert b"Reports come from the new rollups" in done.stderr
+    eventually(lambda: not system.workers[0].alive, "the worker with the old limit ends")
+    assert "made with other session limits: agent 3600 s (set: 86400 s)" in system.log()
+    system.start_worker()
+    system.usage("send", "-", stdin=flow("after"))
+    system.catch_up()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 1
+
+
+def test_without_the_beginning_it_refuses_unless_told_otherwise(system: Any) -> None:
+    """Retention deleted the first records of a partition; the old rollups still count them."""
+    filled(system, 600)
+    client = system.client()
+    before = set(client.scan_iter("u:*", count=1000))
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    deleted = admin.delete_records([TopicPartition("usage.flows", 0, 10)])
+    for each in deleted.values():
+        each.result(10)
+    done = system.usage("rebuild", code=1)
+    assert b"usage.flows/0 begins at offset 10" in done.stderr
+    assert b"--incomplete" in done.stderr
+    client.hset(keys.FIRST.positions, "usage.clicks/0@an-earlier-one", "1700 1790000000")
+    done = system.usage("rebuild", code=1)
+    assert b"usage.clicks/0 was counted up to offset 1,700 before the topic" in done.stderr
+    client.hdel(keys.FIRST.positions, "usage.clicks/0@an-earlier-one")
+    assert set(client.scan_iter("u:*", count=1000)) == before
+    system.usage("rebuild", "--incomplete")
+    assert Rollups.live(client).keys.name == "u2"
+    client.close()
+
+
+def test_only_one_rebuild_at_a_time(system: Any) -> None:
+    """The second says so; what a killed one left is cleared away by the next."""
+    filled(system, 300)
+    client = system.client()
+    client.set(keys.REBUILD, "somebody", ex=60)
+    assert b"Another rebuild is running" in system.usage("rebuild", code=1).stderr
+    client.delete(keys.REBUILD)
+    client.set(keys.GENERATION, 1)
+    client.set("u2:{acme}:p:1", "left behind")
+    system.usage("rebuild")
+    assert Rollups.live(client).keys.name == "u3"
+    assert client.exists("u2:{acme}:p:1") == 0
+    client.close()
+
+
+def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """It wakes up, goes over by itself, and what it wrote into the old ones is not missing."""
+    lines = filled(system, 1500)
+    sleeper = system.workers[0].process.pid
+    system.start_worker()
+    time.sleep(4)  # the group is at rest
+    os.kill(sleeper, signal.SIGSTOP)
+    try:
+        system.usage("send", "-", stdin=b"\n".join(lines))
+        system.usage("rebuild")
+    finally:
+        os.kill(sleeper, signal.SIGCONT)
+    system.usage("send", "-", stdin=flow("after", subject="account-0"))
+    system.catch_up()
+    check_reports(system, [*lines, flow("after", subject="account-0")])
+    system.usage("rebuild", "--verify")

@@ -1,0 +1,133 @@
+"""The script against the pure rule, step by step: any interleaving of whatever may happen."""
+
+import asyncio
+from typing import Any, ClassVar
+
+import pytest
+from drawing import ACCOUNTS, NOON, events
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from redis.asyncio import Redis as AsyncRedis
+from redis.client import Redis
+from redis_side import DAY, deliver, read, told
+
+from rollups import state
+from rollups.events import Event
+from rollups.fold import SEALED_AFTER, Placed
+from rollups.reads import Position
+from rollups.watermark import complete
+from rollups.writer import Writer
+
+DAY_SECONDS = 86_400
+PARTITIONS = ("t/0", "t/1", "s/0")
+
+
+class Rollups(RuleBasedStateMachine):
+    """Partitions that grow and are read in any cuts, again and again, while days are sealed.
+
+    Records of all partitions come in the order of their timestamps, as live traffic does; what is
+    read again is read from any place behind the end of what was read.
+    """
+
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        """Begin with empty partitions and empty rollups."""
+        super().__init__()
+        self.redis = Redis.from_url(self.url)
+        self.redis.flushall()
+        self.logs: dict[str, list[Placed]] = {name: [] for name in PARTITIONS}
+        self.read_to = dict.fromkeys(PARTITIONS, 0)
+        self.now = NOON
+        self.rule: dict[str, state.Account] = {}
+        self.refused: set[tuple[str, int]] = set()
+        self.loop = asyncio.new_event_loop()
+        self.writer = self.new_writer()
+
+    def new_writer(self) -> Writer:
+        """Return the writer of a worker that has just started."""
+        writer = Writer(AsyncRedis.from_url(self.url), DAY)
+        self.loop.run_until_complete(writer.prepare())
+        return writer
+
+    def teardown(self) -> None:
+        """Let go of the server."""
+        self.loop.run_until_complete(self.writer.redis.aclose())
+        self.loop.close()
+        self.redis.close()
+
+    @rule(name=st.sampled_from(PARTITIONS), drawn=st.lists(events(days=1), min_size=1, max_size=6))
+    def publish(self, name: str, drawn: list[Event]) -> None:
+        """Records are published now."""
+        log = self.logs[name]
+        log += [Placed(len(log) + i, event, self.now) for i, event in enumerate(drawn)]
+
+    @rule(
+        seconds=st.one_of(
+            st.sampled_from([1, 3600, DAY_SECONDS, SEALED_AFTER - 1, SEALED_AFTER]),
+            st.integers(0, 2 * SEALED_AFTER),
+        )
+    )
+    def wait(self, seconds: int) -> None:
+        """Time passes for producers, once all that was published is read."""
+        for name in PARTITIONS:
+            self.take(name, len(self.logs[name]))
+        self.now += seconds
+
+    @rule(name=st.sampled_from(PARTITIONS), back=st.integers(0, 8), ahead=st.integers(1, 8))
+    def take(self, name: str, ahead: int, back: int = 0) -> None:
+        """Read some records, and some before them again."""
+        begin = max(0, self.read_to[name] - back)
+        batch = self.logs[name][begin : begin + back + ahead]
+        if not batch:
+            return
+        fence = self.read_to[name]
+        self.read_to[name] = max(fence, batch[-1].offset + 1)
+        refused = self.loop.run_until_complete(deliver(self.writer, name, batch))
+        by_rule = state.apply_events(self.rule, name, batch, DAY)
+        assert {item.offset for item in by_rule} <= {item.offset for item in refused}
+        # What was refused before may be refused again; its dead letter names the same place.
+        self.refused |= {(name, item.offset) for item in by_rule}
+        assert {(name, item.offset) for item in refused} <= self.refused
+
+    @rule()
+    def another_worker(self) -> None:
+        """A worker that knows nothing takes over."""
+        self.loop.run_until_complete(self.writer.redis.aclose())
+        self.writer = self.new_writer()
+
+    @rule()
+    def seal(self) -> None:
+        """Seal whatever is due, by what is read and published so far."""
+        positions = {
+            name: Position(self.read_to[name], self.logs[name][self.read_to[name] - 1].recorded)
+            for name in PARTITIONS
+            if self.read_to[name]
+        }
+        ends = [(name, 0, len(log)) for name, log in self.logs.items()]
+        upto = complete(positions, ends, self.now)
+        for clock in (self.now, self.now + DAY_SECONDS):
+            self.loop.run_until_complete(self.writer.seal(ACCOUNTS, upto, clock))
+
+    @invariant()
+    def reads_as_the_rule_does(self) -> None:
+        """Every account, around every event there may be."""
+        first, end = NOON // 900 - 300, NOON // 900 + 300
+        for name in ACCOUNTS:
+            found = read(self.redis, name, first, end, by_slot=True, flows=True)
+            assert told(found) == told(state.read(self.rule.get(name, state.Account()), first, end))
+
+
+@pytest.fixture
+def machine(server: Any) -> type[Rollups]:
+    """Return the machine, on a server."""
+    Rollups.url = server.url
+    return Rollups
+
+
+def test_any_interleaving_leaves_the_script_and_the_rule_equal(machine: type[Rollups]) -> None:
+    """Sub-batches, fences, duplicates, accounts, other workers, sealing, the passing of months."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
+    )
