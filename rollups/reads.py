@@ -1,14 +1,14 @@
 """Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import msgspec
 from redis.client import Redis
 
 from rollups import keys
 from rollups.keys import Namespace
-from rollups.reading import Curve, Reading
+from rollups.reading import Curve, Reading, dense
 from rollups.slots import (
     SLOT_SECONDS,
     SLOTS_PER_DAY,
@@ -98,6 +98,7 @@ class Rollups(NamedTuple):
         slotwise = {day: next(answers) for day in slot_days}
         curves, before_first = _curves(peaks, first, end)
         per_slot = unpack_by_slot(slotwise) if by_slot else {}
+        amounts = {metric: dense(slots, first, end) for metric, slots in per_slot.items()}
         flow_sums: dict[str, int] = {}
         if flows:
             daily_flows = [next(answers) for _ in blocks]
@@ -109,7 +110,7 @@ class Rollups(NamedTuple):
             _carry(block_nets, day_nets, before_first, first),
             curves,
             _sums(daily, whole, {day: slotwise[day] for day in edges}, first, end),
-            {name: _within(slots, first, end) for name, slots in per_slot.items()},
+            {metric: its for metric, its in amounts.items() if any(its)},
             flow_sums,
         )
 
@@ -217,7 +218,3 @@ def _sums(
         if total:
             sums[name] = sums.get(name, 0) + total
     return sums
-
-
-def _within(slots: Mapping[int, Any], first: int, end: int) -> dict[int, Any]:
-    return {slot: value for slot, value in slots.items() if first <= slot < end}

@@ -23,7 +23,7 @@ from rollups.fold import (
     identity,
     is_near,
 )
-from rollups.reading import Curve, Reading
+from rollups.reading import Curve, Reading, dense
 from rollups.slots import SLOT_SECONDS, day_of, first_slot_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
@@ -172,7 +172,11 @@ def read(account: Account, first: int, end: int) -> Reading:
         },
         {series: _curve(summaries, first, end) for series, summaries in found.items()},
         _totals(account.counters, first, end),
-        {metric: _within(slots, first, end) for metric, slots in account.counters.items()},
+        {
+            metric: dense(slots, first, end)
+            for metric, slots in account.counters.items()
+            if _within(slots, first, end)
+        },
         _totals(account.flows, first, end),
     )
 
