@@ -1,10 +1,10 @@
 """Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import msgspec
-from redis.client import Redis
+from redis.client import Pipeline, Redis
 
 from rollups import keys
 from rollups.keys import Namespace
@@ -71,13 +71,33 @@ class Rollups(NamedTuple):
         Whole UTC days come from the daily counters and only the two edges from slots, unless the
         amounts are wanted *by_slot*. The cost depends on the days in the range, not on the events.
         """
+        return self.read_many([(account, first, end)], by_slot=by_slot, flows=flows)[0]
+
+    def read_many(
+        self,
+        wanted: Iterable[tuple[str, int, int]],
+        *,
+        by_slot: bool = False,
+        flows: bool = False,
+    ) -> list[Reading]:
+        """Return what `read` returns of each (account, first, end), in one round trip."""
+        pipe = self.redis.pipeline(transaction=False)
+        readings = [
+            self._ask(pipe, account, first, end, by_slot, flows) for account, first, end in wanted
+        ]
+        answers = iter(pipe.execute())
+        return [reading(answers) for reading in readings]
+
+    def _ask(
+        self, pipe: Pipeline, account: str, first: int, end: int, by_slot: bool, flows: bool
+    ) -> Callable[[Iterator[Any]], Reading]:
+        """Put the commands of a read into *pipe*; return what makes a reading of their answers."""
         days = list(days_touched(first, end))
         whole = whole_days(first, end)
         edges = [day for day in days if day not in whole]
         slot_days = days if by_slot else edges
         blocks = sorted({block_of(day) for day in whole})
         before = day_of(first)
-        pipe = self.redis.pipeline(transaction=False)
         pipe.hgetall(self.keys.block_nets(account))
         pipe.hgetall(self.keys.day_nets(account, block_of(before)))
         for day in days or [before]:
@@ -91,28 +111,31 @@ class Rollups(NamedTuple):
                 pipe.hgetall(self.keys.day_flows(account, block))
             for day in edges:
                 pipe.hgetall(self.keys.slot_flows(account, day))
-        answers = iter(pipe.execute())
-        block_nets, day_nets = next(answers), next(answers)
-        peaks = {day: next(answers) for day in days or [before]}
-        daily = [next(answers) for _ in blocks]
-        slotwise = {day: next(answers) for day in slot_days}
-        curves, before_first = _curves(peaks, first, end)
-        per_slot = unpack_by_slot(slotwise) if by_slot else {}
-        amounts = {metric: dense(slots, first, end) for metric, slots in per_slot.items()}
-        flow_sums: dict[str, int] = {}
-        if flows:
-            daily_flows = [next(answers) for _ in blocks]
-            edge_flows = {day: next(answers) for day in edges}
-            flow_sums = _sums(daily_flows, whole, edge_flows, first, end)
-        return Reading(
-            first,
-            end,
-            _carry(block_nets, day_nets, before_first, first),
-            curves,
-            _sums(daily, whole, {day: slotwise[day] for day in edges}, first, end),
-            {metric: its for metric, its in amounts.items() if any(its)},
-            flow_sums,
-        )
+
+        def reading(answers: Iterator[Any]) -> Reading:
+            block_nets, day_nets = next(answers), next(answers)
+            peaks = {day: next(answers) for day in days or [before]}
+            daily = [next(answers) for _ in blocks]
+            slotwise = {day: next(answers) for day in slot_days}
+            curves, before_first = _curves(peaks, first, end)
+            per_slot = unpack_by_slot(slotwise) if by_slot else {}
+            amounts = {metric: dense(slots, first, end) for metric, slots in per_slot.items()}
+            flow_sums: dict[str, int] = {}
+            if flows:
+                daily_flows = [next(answers) for _ in blocks]
+                edge_flows = {day: next(answers) for day in edges}
+                flow_sums = _sums(daily_flows, whole, edge_flows, first, end)
+            return Reading(
+                first,
+                end,
+                _carry(block_nets, day_nets, before_first, first),
+                curves,
+                _sums(daily, whole, {day: slotwise[day] for day in edges}, first, end),
+                {metric: its for metric, its in amounts.items() if any(its)},
+                flow_sums,
+            )
+
+        return reading
 
     def levels(self, account: str, second: int) -> dict[str, int]:
         """Return how many sessions of each series are present at *second*.
