@@ -25,7 +25,7 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.instants import DAY_SECONDS, SECOND
-from rollups.slots import SLOT_SECONDS
+from rollups.slots import SLOT_SECONDS, SLOTS_PER_DAY
 from rollups.vocabulary import (
     APPLICATIONS,
     CALL_THOUSANDTHS,
@@ -69,8 +69,8 @@ class Part(NamedTuple):
     identities: dict[int, list[str]]
     #: Sessions told of, by (8-byte key, epoch): the application's index, and what is told.
     sessions: dict[tuple[bytes, int], tuple[int, Presence]]
-    #: Metrics and flow metrics (`flow_metric`) to slot to the amount they grew by.
-    counters: dict[str, dict[int, int]]
+    #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
+    counters: dict[tuple[str, int], int]
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the part as the script takes it: MessagePack, and the session keys end to end.
@@ -85,6 +85,9 @@ class Part(NamedTuple):
         for (_, epoch), (application, presence) in self.sessions.items():
             sessions += (application, epoch)
             sessions += (_NEVER if second is None else second for second in presence)
+        counters: list[str | int] = []
+        for (metric, slot), amount in sorted(self.counters.items()):
+            counters += (metric, slot, amount)
         return (
             _pack(
                 (
@@ -93,8 +96,7 @@ class Part(NamedTuple):
                     _flat(self.days),
                     _flat(self.identities),
                     sessions,
-                    list(self.counters),
-                    [_flat(slots) for slots in self.counters.values()],
+                    counters,
                 )
             ),
             b"".join([key for key, _ in self.sessions]),
@@ -111,6 +113,9 @@ def _flat(pairs: Mapping[int, object]) -> list[object]:
         flat += pair
     return flat
 
+
+_TWO_63, _TWO_64 = 1 << 63, 1 << 64
+_SLOT_MICROS = SLOT_SECONDS * SECOND
 
 #: An epoch and an identity published in it.
 Told = tuple[int, str]
@@ -147,8 +152,11 @@ def identity(source: str, event_id: str) -> str:
 
     Among a million events of an account, the chance that any two share one is 1 to 37 million.
     """
-    number = xxh3_64_intdigest(f"{source}\n{event_id}".encode())
-    return str(number - (1 << 64) if number >> 63 else number)
+    return _signed(xxh3_64_intdigest(f"{source}\n{event_id}".encode()))
+
+
+def _signed(number: int) -> str:
+    return str(number - _TWO_64 if number >= _TWO_63 else number)
 
 
 def session_key(application: str, session: str) -> bytes:
@@ -206,56 +214,68 @@ def fold(
     is in *known* was applied before and does not count; the fences reach over it all the same.
     No portion may be empty, and all their records lie less than `SEALED_AFTER` apart. *limits* are
     those of sessions, in seconds.
+
+    Every event comes through this loop, so what is the same as for the event before is not worked
+    out again: events of a batch share their seconds.
     """
     identities: dict[int, list[str]] = {}
-    counted: set[str] = set()
+    counted: set[int] = set()
     days: dict[int, int] = {}
     sessions: dict[tuple[bytes, int], tuple[int, Presence]] = {}
-    counters: dict[str, dict[int, int]] = {}
-    newest = portions[0][1][0].recorded
+    counters: dict[tuple[str, int], int] = {}
+    newest = recorded = portions[0][1][0].recorded
+    names = identities.setdefault(epoch_of(recorded), [])
+    epoch, day, last_day, last_slot = epoch_of(recorded), 0, None, None
     for _, items in portions:
         for item in items:
-            event, recorded = item.event, item.recorded
-            if recorded > newest:
-                newest = recorded
-            name, epoch = identity(event.source, event.id), recorded // REMEMBERED
+            event = item.event
+            if item.recorded != recorded:
+                recorded, last_day = item.recorded, None
+                newest = max(newest, recorded)
+                if recorded // REMEMBERED != epoch:
+                    epoch = recorded // REMEMBERED
+                    names = identities.setdefault(epoch, [])
+            number = xxh3_64_intdigest(f"{event.source}\n{event.id}".encode())
             # Records of a part lie in one epoch or in two neighbouring ones, so a repeat is near.
-            if name in counted or (known and (epoch, name) in known):
+            if number in counted or (known and (epoch, _signed(number)) in known):
                 continue
-            counted.add(name)
-            if epoch in identities:
-                identities[epoch].append(name)
-            else:
-                identities[epoch] = [name]
-            data, second = event.data, event.time // SECOND
-            slot = second // SLOT_SECONDS
+            counted.add(number)
+            names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
+            data, slot = event.data, event.time // _SLOT_MICROS
+            if slot != last_slot:
+                last_slot, day = slot, slot // SLOTS_PER_DAY
             if isinstance(data, FlowRun):
-                _add(counters, _RUNS[data.application], slot, 1)
-                _add(counters, _ENDINGS[data.outcome], slot, 1)
-                _add(counters, f"{data.outcome[0]}:{data.flow}", slot, 1)
+                key = _RUNS[data.application], slot
+                counters[key] = counters.get(key, 0) + 1
+                key = _ENDINGS[data.outcome], slot
+                counters[key] = counters.get(key, 0) + 1
+                key = f"{data.outcome[0]}:{data.flow}", slot  # flow_metric, without a call
+                amount = 1
             elif isinstance(data, AssistClicked):
-                _add(counters, _CLICKS[data.service], slot, 1)
+                key, amount = (_CLICKS[data.service], slot), 1
             elif isinstance(data, (SessionStarted, SessionStopped)):
                 _tell(sessions, event.time, data, epoch)
-                for day in days_touched_by(event, limits):
-                    if days.get(day, recorded) <= recorded:
-                        days[day] = recorded
+                for touched in days_touched_by(event, limits):
+                    if days.get(touched, recorded) <= recorded:
+                        days[touched] = recorded
                 continue
             elif isinstance(data, CallMinutes):
-                _add(counters, CALL_THOUSANDTHS, slot, data.thousandths)
+                key, amount = (CALL_THOUSANDTHS, slot), data.thousandths
             elif isinstance(data, SmsSent):
-                _add(counters, SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK, slot, 1)
+                key, amount = (SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK, slot), 1
             else:
                 purchased = isinstance(data, NumberPurchased)
-                _add(counters, NUMBERS_PURCHASED if purchased else NUMBERS_RELEASED, slot, 1)
-            day = second // DAY_SECONDS
-            if days.get(day, recorded) <= recorded:
-                days[day] = recorded
+                key, amount = (NUMBERS_PURCHASED if purchased else NUMBERS_RELEASED, slot), 1
+            counters[key] = counters.get(key, 0) + amount
+            if day != last_day:
+                last_day = day
+                if days.get(day, recorded) <= recorded:
+                    days[day] = recorded
     return Part(
         [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
         newest,
         days,
-        identities,
+        {epoch: names for epoch, names in identities.items() if names},
         sessions,
         counters,
     )
@@ -269,9 +289,9 @@ def _tell(
 ) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
     if isinstance(data, SessionStarted):
-        told = Presence(start=time // SECOND)
+        told = Presence(time // SECOND, None)
     else:
-        told = Presence(stop=-(-time // SECOND))
+        told = Presence(None, -(-time // SECOND))
     key = (session_key(data.application, data.session), epoch)
     known = sessions.get(key)
     if known is not None:
@@ -279,21 +299,17 @@ def _tell(
     sessions[key] = _APPLICATION_INDEX[data.application], told
 
 
-def _add(counters: dict[str, dict[int, int]], metric: str, slot: int, amount: int) -> None:
-    slots = counters.get(metric)
-    if slots is None:
-        counters[metric] = {slot: amount}
-    else:
-        slots[slot] = slots.get(slot, 0) + amount
-
-
 def stretches(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
     """Cut *portions* of one account into such as can be folded, keeping the order in each.
 
     A cut is made where records would lie `SEALED_AFTER` or more apart, or be too many for a part.
     """
+    seconds = [item.recorded for _, items in portions for item in items]
+    if len(seconds) <= MOST_EVENTS and max(seconds) - min(seconds) < SEALED_AFTER:
+        yield list(portions)
+        return
     taken: list[Portion] = []
-    room, low, high = MOST_EVENTS, portions[0][1][0].recorded, portions[0][1][0].recorded
+    room, low, high = MOST_EVENTS, seconds[0], seconds[0]
     for fence, items in portions:
         begin = 0
         for index, item in enumerate(items):
@@ -306,7 +322,7 @@ def stretches(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
                 taken, begin = [], index
                 room, low, high = MOST_EVENTS, recorded, recorded
             room -= 1
-        taken.append((fence, items[begin:] if begin else items))
+        taken.append((fence, items[begin:]))
     yield taken
 
 

@@ -109,11 +109,10 @@ def apply(account: Account, part: Part, limits: Mapping[str, int]) -> bool:
     account.sessions |= sessions
     for series, second, amount in moves:
         _add_delta(account.deltas[series], second, amount)
-    for metric, slots in part.counters.items():
+    for (metric, slot), amount in part.counters.items():
         counters = account.flows if is_flow_metric(metric) else account.counters
-        its = counters.setdefault(metric, {})
-        for slot, amount in slots.items():
-            its[slot] = its.get(slot, 0) + amount
+        slots = counters.setdefault(metric, {})
+        slots[slot] = slots.get(slot, 0) + amount
     return True
 
 

@@ -41,8 +41,7 @@ local NEVER = -549755813888 -- in a packed session: no start, or no stop (smalle
 local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
 local SERIES = 5
 
-local fences, recorded, days, identities, sessions, metrics, growths =
-  unpack(unpack_value(ARGV[1]))
+local fences, recorded, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
 
 -- ------------------------------------------------------------------------- 1. What the head says
 -- The fences, and how many identities ("i:<epoch>") and sessions ("z:<epoch>") each epoch of the
@@ -276,15 +275,13 @@ end
 -- Of each: the second of the newest record that touched it ("t"), the series whose deltas change
 -- and the counters that grow. Is one of them sealed for an event of the part?
 
-local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}
-for i = 1, #metrics do
-  local slots = growths[i]
-  for k = 1, #slots, 2 do
-    local day = floor(slots[k] / SLOTS_PER_DAY)
-    local list = nest(growth_of, day)
-    local n = #list
-    list[n + 1], list[n + 2], list[n + 3] = metrics[i], slots[k] - day * SLOTS_PER_DAY, slots[k + 1]
-  end
+local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, sorted by metric
+for i = 1, #counters, 3 do
+  local slot = counters[i + 1]
+  local day = floor(slot / SLOTS_PER_DAY)
+  local list = nest(growth_of, day)
+  local n = #list
+  list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
 end
 
 local function is_sealed(day) -- and everything dropped that only a change would need

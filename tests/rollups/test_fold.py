@@ -72,7 +72,7 @@ def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
     part = one(placed((NINE, data)))
     if isinstance(data, FlowRun):
         grown = grown | {flow_metric(data.outcome, "f"): 1}
-    assert part.counters == {metric: {SLOT: amount} for metric, amount in grown.items()}
+    assert part.counters == {(metric, SLOT): amount for metric, amount in grown.items()}
     assert (part.sessions, part.days) == ({}, {DAY: 0})
 
 
@@ -91,7 +91,7 @@ def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
 def test_the_day_and_slot_of_an_event(time: str, day: int, slot: int) -> None:
     """UTC midnight, slot edges, offsets, before 1970."""
     part = one(placed((time, SmsSent())))
-    assert part.counters == {"sms.link": {day * 96 + slot: 1}}
+    assert part.counters == {("sms.link", day * 96 + slot): 1}
     assert list(part.days) == [day]
 
 
@@ -144,7 +144,7 @@ def test_an_event_counts_once_in_a_batch() -> None:
     [first] = placed((NINE, CallMinutes(1)))
     again = Placed(7, first.event)
     part = one([first, again])
-    assert part.counters == {"call.minutes": {SLOT: 1}}
+    assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 7)]
     assert part.identities == {0: [identity("test", "0")]}
 
@@ -153,7 +153,7 @@ def test_an_event_counts_once_in_a_round() -> None:
     """Also where its copies came by several topic-partitions; each has its fence."""
     [first] = placed((NINE, CallMinutes(1)))
     part = fold([("t/0", [first]), ("t/1", [Placed(9, first.event)])], LIMITS)
-    assert part.counters == {"call.minutes": {SLOT: 1}}
+    assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 0), ("t/1", 9, 9)]
     assert part.identities == {0: [identity("test", "0")]}
 
@@ -206,7 +206,7 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
     items = [Placed(i, event) for i, event in enumerate(drawn)]
     part = fold([("t/0", items), ("t/1", items[:1])], LIMITS)
     packed, session_keys = part.packed()
-    fences, recorded, days, identities, told, metrics, growths = msgspec.msgpack.decode(packed)
+    fences, recorded, days, identities, told, counters = msgspec.msgpack.decode(packed)
     assert fences == ["t/0", 0, len(drawn) - 1, "t/1", 0, 0]
     assert recorded == part.recorded
     assert unflat(days) == part.days
@@ -218,8 +218,10 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
         for (_, epoch), (application, presence) in part.sessions.items()
         for number in (application, epoch, *(never if at is None else at for at in presence))
     ]
-    growth = dict(zip(metrics, map(unflat, growths), strict=True))
-    assert growth == part.counters
+    cells = zip(counters[::3], counters[1::3], counters[2::3], strict=True)
+    assert [((metric, slot), amount) for metric, slot, amount in cells] == sorted(
+        part.counters.items()
+    )
 
 
 def unflat(flat: list[Any]) -> dict[Any, Any]:
