@@ -25,10 +25,8 @@ Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from functools import reduce
-from operator import or_
 from typing import Any, Final, Literal, NoReturn, Protocol
 
 import msgspec
@@ -48,7 +46,7 @@ from rollups.events import (
 )
 from rollups.instants import parse_rfc3339, parse_rfc3339_all
 from stream_app.refusals import Reason, Refused
-from stream_app.topics import EVENT_TOPICS, TOPIC_OF
+from stream_app.topics import TOPIC_OF
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_AHEAD_MICROS: Final = 5 * 60 * 1_000_000
@@ -132,13 +130,6 @@ _DATA_DECODERS: Final = {
     kind: msgspec.json.Decoder(kind.__annotations__["data"]).decode for kind in _ENVELOPES
 }
 _decode: Final = msgspec.json.Decoder(_AnyEnvelope).decode
-# One for each topic, so that an envelope that it returns is of a type that belongs there.
-_DECODE_ON: Final[dict[str, Callable[[bytes], _Envelope]]] = {
-    topic: msgspec.json.Decoder(
-        reduce(or_, [kind for kind in _ENVELOPES if _TOPIC_OF_KIND[kind] == topic])
-    ).decode
-    for topic in EVENT_TOPICS
-}
 #: Stands for a value without an envelope; no account is called like that.
 _UNREAD: Final = _Flow("1.0", "", "", "", "", data=FlowRun("", "agent"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -276,25 +267,24 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | Refused]:
 
     Nothing is raised for a record, whatever it holds, and none has an influence on another.
     """
-    read = _DECODE_ON.get(topic)
-    if read is None:
-        return [_decode_alone(topic, record) for record in records]
     values = [
         _structured_value(record) if record.headers else record.value or b"" for record in records
     ]
-    envelopes = _envelopes(read, values)
+    envelopes = _envelopes(values)
     times = parse_rfc3339_all([envelope.time for envelope in envelopes])
     # Up to here no time lies too far ahead, whichever record it belongs to; beyond, it may.
     certain = min([record.timestamp for record in records], default=0) * 1000 + MAX_AHEAD_MICROS
     outcomes: list[Event | Refused] = []
     add, accounts = outcomes.append, _accounts_seen
+    kinds = {kind for kind, where in _TOPIC_OF_KIND.items() if where == topic}
     for record, envelope, time in zip(records, envelopes, times, strict=True):
         source, event_id, account = envelope.source, envelope.id, envelope.subject
-        data = envelope.data
-        if type(data) is _Minutes:
+        kind, data = type(envelope), envelope.data
+        if kind is _Call:
             data = _call_minutes(data)
         if (
-            (account in accounts or _is_account(account))
+            kind in kinds
+            and (account in accounts or _is_account(account))
             and time is not None
             and data is not None
             and event_id
@@ -327,19 +317,19 @@ def _structured_value(record: Record) -> bytes:
     return (whole and record.value) or b""
 
 
-def _envelopes(read: Callable[[bytes], _Envelope], values: list[bytes]) -> list[Any]:
-    """Return what *read* makes of each of *values*; `_UNREAD` where that is for `decode` to say."""
+def _envelopes(values: list[bytes]) -> list[Any]:
+    """Return the envelope in each of *values*; `_UNREAD` where there is none without `decode`."""
     if b"".join(values).isascii() and max(map(len, values), default=0) <= MAX_EVENT_BYTES:
         try:
-            return list(map(read, values))
+            return list(map(_decode, values))
         except (msgspec.MsgspecError, RecursionError):
             pass  # one of them at least
-    return [_envelope(read, value) for value in values]
+    return [_envelope(value) for value in values]
 
 
-def _envelope(read: Callable[[bytes], _Envelope], value: bytes) -> _Envelope:
+def _envelope(value: bytes) -> Any:
     try:
-        return read(_text(value)) if len(value) <= MAX_EVENT_BYTES else _UNREAD
+        return _decode(_text(value)) if len(value) <= MAX_EVENT_BYTES else _UNREAD
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _UNREAD
 
