@@ -285,6 +285,26 @@ def test_every_record_has_its_own_five_minutes():
     assert together(FLOWS, batch) == [ACCEPTED, Reason.FUTURE, ACCEPTED, Reason.FUTURE]
 
 
+@pytest.mark.parametrize(
+    ("kind", "broken", "reason"),
+    [
+        (FLOW, GOOD.replace(b"{", b'{"x":"\xff",', 1), Reason.MALFORMED),  # in text that is skipped
+        (FLOW, GOOD.replace(b"{", b'{"x":"' + b"x" * 65_536 + b'",', 1), Reason.TOO_LARGE),
+        (FLOW, structured(example("usage.sms.sent")), Reason.WRONG_TOPIC),
+        (FLOW, structured(example(FLOW, id="\x7f")), Reason.INVALID_ATTRIBUTE),
+        ("usage.call.minutes", b'"minutes": 0.0005', Reason.INVALID_DATA),
+        ("usage.call.minutes", b'"minutes": "1"', Reason.INVALID_DATA),
+    ],
+)
+def test_what_only_a_second_look_finds_is_found_in_a_batch(kind, broken, reason):
+    """The decoder takes these values without an error, so the batch has to ask for each rule."""
+    good = structured(example(kind))
+    if broken.startswith(b'"minutes"'):
+        broken = good.replace(b'"minutes": 12.5', broken)
+    batch = [Record(TOPIC_OF[kind], value) for value in (good, broken, good)]
+    assert together(TOPIC_OF[kind], batch) == [ACCEPTED, reason, ACCEPTED]
+
+
 def test_a_type_is_asked_for_where_there_is_but_one():
     """An event without its type is refused, though its topic carries no other."""
     batch = [Record(FLOWS, structured(example(FLOW, type=NOTHING))), Record(FLOWS, GOOD)]
