@@ -19,6 +19,7 @@ answer at once is asked once (is it all ASCII, is the largest small enough), tim
 column, and what is left is one `if` for each event, which calls nothing written in Python. Each
 value is decoded by itself. To join them into one JSON array is no faster once there is a separator
 between them that no producer can forge; and without one, two broken values could make an event.
+All use one decoder of all types: one for the only type of a topic would not ask for `type`.
 
 Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
 """
@@ -130,6 +131,7 @@ _DATA_DECODERS: Final = {
     kind: msgspec.json.Decoder(kind.__annotations__["data"]).decode for kind in _ENVELOPES
 }
 _decode: Final = msgspec.json.Decoder(_AnyEnvelope).decode
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 #: Stands for a value without an envelope; no account is called like that.
 _UNREAD: Final = _Flow("1.0", "", "", "", "", data=FlowRun("", "agent"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -170,7 +172,7 @@ def decode(
         envelope: Any = (
             _read_binary(value, headers) if _is_binary(headers) else _decode(_text(value))
         )
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         envelope = _read_slowly(value, error)
     return _event(topic, envelope, timestamp_ms)
 
@@ -322,7 +324,7 @@ def _envelopes(values: list[bytes]) -> list[Any]:
     if b"".join(values).isascii() and max(map(len, values), default=0) <= MAX_EVENT_BYTES:
         try:
             return list(map(_decode, values))
-        except (msgspec.MsgspecError, RecursionError):
+        except _UNREADABLE:
             pass  # one of them at least
     return [_envelope(value) for value in values]
 
@@ -330,7 +332,7 @@ def _envelopes(values: list[bytes]) -> list[Any]:
 def _envelope(value: bytes) -> Any:
     try:
         return _decode(_text(value)) if len(value) <= MAX_EVENT_BYTES else _UNREAD
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return _UNREAD
 
 
