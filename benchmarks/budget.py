@@ -89,7 +89,7 @@ async def measure(server: RedisServer, count: int, size: int) -> list[Stage]:
         )
     began = time.process_time()
     parts = [
-        fold(fence, items, LIMITS)
+        fold([(fence, items)], LIMITS)
         for fence, batch in placed
         for items in accounts_of(batch).values()
     ]

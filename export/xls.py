@@ -1,9 +1,12 @@
 """The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
 
-xlwt writes every record but one: it has no way to repeat heading rows on each printed page. That
-takes a built-in defined name, which `_Book` adds to the workbook's link table.
+xlwt writes every record but two kinds. It has no way to repeat heading rows on each printed page:
+that takes a built-in defined name, which `_Book` adds to the workbook's link table. And it makes an
+object of each cell, which costs more than all the rest; the rows of a table are made at once by
+`export.xls_rows`, and stand where xlwt expects its first row of them.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 from struct import pack
@@ -14,7 +17,8 @@ import xlwt
 from export.breakdowns import SHEET_ROWS
 from export.look import FONT, PALETTE, Look
 from export.model import Report
-from export.sheets import Line, Sheet, sheets
+from export.sheets import Body, Line, Sheet, sheets
+from export.xls_rows import packed
 
 _A4: Final = 9
 _FOOTER: Final = b"&L&8&A&R&8Page &P"
@@ -47,6 +51,12 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         self.owner = "usage"
         self.repeated_rows: dict[int, tuple[int, int]] = {}  #: first and last row, by sheet index
 
+    def string_index(self, texts: Sequence[str]) -> list[int]:
+        """Return the places of *texts* in the table of strings; new ones are added."""
+        places = {text: self.add_str(text) for text in dict.fromkeys(texts)}
+        self._Workbook__sst._add_calls += len(texts) - len(places)  # each use of a text counts
+        return list(map(places.__getitem__, texts))
+
     def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
         """Return the link table: this workbook, its sheets, and `Print_Titles` of each."""
         if not self.repeated_rows:
@@ -74,8 +84,58 @@ def _draw(book: _Book, index: int, sheet: Sheet) -> None:
         page.panes_frozen = True
         page.horz_split_pos = sheet.heading_rows[1] + 1
         page.vert_split_pos = sheet.frozen_columns
-    for row, line in enumerate(sheet.lines):
+    for row, line in enumerate(sheet.head):
         _draw_line(page, row, line)
+    below = len(sheet.head) + len(sheet.body.heights)
+    _draw_body(book, page, len(sheet.head), sheet.body)
+    for row, line in enumerate(sheet.foot, below):
+        _draw_line(page, row, line)
+
+
+class _Rows:
+    """Rows that are records already, in the place of an xlwt row."""
+
+    level = 0
+
+    def __init__(self, records: bytes) -> None:
+        self.records = records
+
+    def get_row_biff_data(self) -> bytes:
+        """Return all the records."""
+        return self.records
+
+    def get_cells_biff_data(self) -> bytes:
+        """Return nothing more."""
+        return b""
+
+
+def _draw_body(book: _Book, page: Any, first_row: int, body: Body) -> None:
+    """Draw the rows of a table: at once if its columns allow that, otherwise cell by cell."""
+    if not body.heights:
+        return
+    # Styles are added in the order in which the rows need them, and only those that one needs.
+    xfs = {
+        kind: [book.add_style(_style(look)) for look in body.looks[kind]]
+        for kind in dict.fromkeys(body.kinds)
+    }
+    records = packed(
+        first_row,
+        body.columns,
+        [round(height * 20) for height in body.heights],
+        body.kinds,
+        xfs,
+        book.string_index,
+    )
+    if records is None:
+        for row, line in enumerate(body.lines(), first_row):
+            _draw_line(page, row, line)
+        return
+    make_row, page.Row = page.Row, lambda _index, _page: _Rows(records)
+    page.row(first_row)
+    page.Row = make_row
+    page.last_used_row = first_row + len(body.heights) - 1
+    page.first_used_col = 0
+    page.last_used_col = max(page.last_used_col, len(body.columns) - 1)
 
 
 def _set_up_print(page: Any, sheet: Sheet) -> None:
