@@ -69,7 +69,7 @@ def _outcome(record: Record) -> str:
     except Refused as why:
         refused = why
     else:
-        fold("usage/0", [Placed(0, event)], _LIMITS).packed()
+        fold([("usage/0", [Placed(0, event)])], _LIMITS).packed()
         return ACCEPTED
     assert refused.reason in Reason, "a reason from the list"
     assert 0 < len(refused.sentence) <= MAX_SENTENCE, "a sentence of at most 600 characters"
