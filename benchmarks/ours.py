@@ -53,10 +53,10 @@ WORKER = [sys.executable, "-m", "commands.main", "worker"]
 #: The consumer group of the workers.
 GROUP = "usage"
 
-#: The kinds of keys (the letter behind the account) of identities, sessions and counters per slot.
-IDENTITIES, SESSIONS, _COUNTERS = "i", "z", "s"
-#: The kinds of keys that are needed for a while only: identities, sessions, deltas, open days.
-PASSING = ("i", "z", "x", "o", "q")
+#: The kinds of keys (the letter behind the account) of identities, sessions and open days.
+IDENTITIES, SESSIONS, _OPEN_DAYS = "i", "z", "d"
+#: The kinds of keys that are needed for a while only: identities, sessions, deltas, what is due.
+PASSING = ("i", "z", "x", "q")
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _NEVER = -549755813888
@@ -88,7 +88,7 @@ def tally(redis: Redis) -> Tally:
     for key in redis.scan_iter(f"{keys.FIRST.name}:{{*", count=10_000):
         account, _, rest = key.decode().removeprefix(f"{keys.FIRST.name}:{{").partition("}")
         kind, _, number = rest.removeprefix(":").partition(":")
-        if kind == _COUNTERS:
+        if kind == _OPEN_DAYS:
             days.add((account, int(number)))
         elif kind == SESSIONS:
             for second in _starts(redis, key):
