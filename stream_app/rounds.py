@@ -39,8 +39,7 @@ from stream_app.transport import Batch
 
 log = logging.getLogger(__name__)
 
-#: Events of a round, as long as there are more: a second batch is not begun beyond it. Folding them
-#: takes some hundredths of a second, in which nothing else of the worker runs.
+#: Events of a round, as long as there are more: another batch is not begun beyond it.
 MOST_EVENTS = 20_000
 
 #: Records that are held while their round has not come; no more batches are taken from Faust then.
@@ -121,7 +120,7 @@ class Rounds:
                 await self._wake.wait()
                 continue
             try:
-                prepared = self._prepare(jobs)
+                prepared = await self._prepare(jobs)
             except Exception as error:  # never into Faust, which would ack the batch and go on
                 await self._end_all(error)
                 return
@@ -129,7 +128,6 @@ class Rounds:
                 await self._under_way
             if prepared and not self._ending:
                 self._under_way = asyncio.create_task(self._finish(prepared))
-                await asyncio.sleep(0)  # let it be sent before the next one is folded
 
     async def end(self, patience: float) -> None:
         """Begin nothing more, and return when what is under way is done, or after some seconds."""
@@ -156,7 +154,7 @@ class Rounds:
             jobs.append(job)
         return jobs
 
-    def _prepare(self, jobs: Sequence[Job]) -> _Prepared | None:
+    async def _prepare(self, jobs: Sequence[Job]) -> _Prepared | None:
         """Decode and fold batches; what is of an assignment that is over is let go."""
         current: list[Job] = []
         for job in jobs:
@@ -172,11 +170,14 @@ class Rounds:
             its, refused = sort_out(job.batch)
             placed.append(its)
             letters += refused
+            await asyncio.sleep(0)  # the round under way is read from and written to in between
         batches = [
             Taken(job.fence, its, job.batch.ends, second_of(job.batch))
             for job, its in zip(current, placed, strict=True)
         ]
-        return _Prepared(current, placed, letters, self._work().writer.round(batches))
+        prepared = self._work().writer.round(batches)
+        await prepared.prepare()
+        return _Prepared(current, placed, letters, prepared)
 
     async def _finish(self, prepared: _Prepared) -> None:
         """Bring a round to its end, however long Redis or Kafka is away."""
