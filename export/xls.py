@@ -33,10 +33,15 @@ _ALIGNMENTS: Final = {
 
 def render(report: Report) -> bytes:
     """Return *report* as the bytes of an .xls file."""
+    return workbook(sheets(report, SHEET_ROWS["xls"]))
+
+
+def workbook(pages: Sequence[Sheet]) -> bytes:
+    """Return the bytes of an .xls file that has these sheets."""
     book = _Book()
     for rgb, index in _COLOURS.items():
         book.set_colour_RGB(index, *bytes.fromhex(rgb))
-    for index, sheet in enumerate(sheets(report, SHEET_ROWS["xls"])):
+    for index, sheet in enumerate(pages):
         _draw(book, index, sheet)
     stream = BytesIO()
     book.save(stream)
