@@ -9,6 +9,7 @@ Signals are for the command alone: its workers ignore them. They see that it has
 the pipe, which is closed however it ends, and stop before their next file.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -232,6 +233,8 @@ def _workers(job: Job, count: int) -> "Iterator[list[Connection]]":
 
 def _work(pipe: "Connection", job: Job) -> None:
     """Write reports for the accounts that come through *pipe*, until it is closed."""
+    # A workbook is a cycle of objects: thrown away every few reports, not several times in each.
+    gc.set_threshold(20_000)
     with suppress(EOFError, ConnectionError):
         try:
             with redis_connection(job.settings) as redis:

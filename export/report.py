@@ -64,7 +64,12 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     tz = zone(timezone)
     if last < first:
         raise ImpossiblePeriod(f"the period is reversed: {first} comes after {last}")
-    today = as_of.astimezone(tz).date()
+    try:
+        today = as_of.astimezone(tz).date()
+    except OverflowError:
+        raise ImpossiblePeriod(
+            f"in {timezone} the as-of instant lies outside the calendar"
+        ) from None
     if first > today:
         raise ImpossiblePeriod(
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"

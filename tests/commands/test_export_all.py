@@ -224,7 +224,7 @@ def workers_of(command: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def is_running(process: int) -> bool:
-    """Tell whether a process is there and has not ended (one that nobody waited for is a zombie)."""
+    """Tell whether a process is there and has not ended (as a zombie has)."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
     except FileNotFoundError:

@@ -93,6 +93,11 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
         (("acme", "--from", "2026-02-30", "--to", "2026-10-01"), 2, "no day of the calendar"),
         (("acme", "--from", "yesterday", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
         (("acme", *MONTH, "--as-of", "noon"), 2, "write it like 2026-11-01T09:00:00Z"),
+        (
+            ("acme", *MONTH, "--as-of", "9999-12-31T23:59:59Z", "--tz", "Asia/Tokyo"),
+            2,
+            "outside the calendar",
+        ),
         (("acme", *MONTH, "--format", "pdf"), 2, "'pdf' is not one of"),
         (("acme", "--to", "2026-10-01"), 2, "Missing option '--from'"),
         (
