@@ -247,8 +247,8 @@ def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
         yield Row(
             "export", f"`--all`, {file_format}", f"{_GOAL_ALL / rate:.2f} of the goal",
             f"{rate:,.0f} accounts/s",
-            f"goal {_GOAL_ALL} accounts/s; {written:,} accounts, about {each} events each in the month;"
-            f" {taken / 1000:.1f} s from the command's start to its end",
+            f"goal {_GOAL_ALL} accounts/s; {written:,} accounts of about {each} events each; "
+            f"{taken / 1000:.1f} s from the command's start to its end",
         )  # fmt: skip
 
 

@@ -38,7 +38,10 @@ class Day(click.ParamType):
         if isinstance(value, date):
             return value
         try:
-            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+            year, month, day = value.split("-")
+            if value.isascii() and (year + month + day).isdigit() and len(year) == 4:
+                return date(int(year), int(month), int(day))
+            raise ValueError(value)
         except ValueError:
             self.fail(f"{value!r} is no day of the calendar; write it like 2026-10-01", param, ctx)
 
