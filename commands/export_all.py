@@ -26,6 +26,7 @@ from commands.errors import Failure
 from commands.export import WITH_BREAKDOWNS, notices_of, read_in_force, write_file
 from export.file_names import file_name
 from export.formats import FORMATS
+from export.text import readable
 from rollups.accounts import AccountSettings
 from settings import Settings
 
@@ -148,7 +149,7 @@ def _tell(job: Job, outcomes: Sequence[Outcome]) -> None:
     cut = [(outcome.account, notice) for outcome in outcomes for notice in outcome.notices]
     for lines, what in ((cut, "notices"), (failed, "accounts without a report")):
         for account, sentence in sorted(lines)[:_TOLD]:
-            click.echo(f"{account}: {sentence}", err=True)
+            click.echo(readable(f"{account}: {sentence}"), err=True)
         if len(lines) > _TOLD:
             click.echo(f"… and {len(lines) - _TOLD:,} more {what}", err=True)
     as_of = job.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z")
