@@ -36,7 +36,7 @@ from rollups.reads import Position
 from rollups.trouble import LostWrites
 from rollups.writer import Applied, Held, Writer
 from stream_app.broker import BrokerAway
-from stream_app.codec import decode
+from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
@@ -58,14 +58,12 @@ def sort_out(batch: Batch) -> tuple[list[Placed], list[tuple[DeadLetter, Refused
     """Return the events of *batch* at their offsets, and the dead letters of the rest."""
     placed: list[Placed] = []
     letters: list[tuple[DeadLetter, Refused]] = []
-    topic = batch.tp.topic
-    for record in batch.records:
-        try:
-            event = decode(topic, record.value, record.headers, record.timestamp)
-        except Refused as refused:
-            letters.append((dead_letter(record, refused), refused))
+    outcomes = decode_all(batch.tp.topic, batch.records)
+    for record, outcome in zip(batch.records, outcomes, strict=True):
+        if isinstance(outcome, Refused):
+            letters.append((dead_letter(record, outcome), outcome))
         else:
-            placed.append(Placed(record.offset, event, _recorded(record.timestamp, event)))
+            placed.append(Placed(record.offset, outcome, _recorded(record.timestamp, outcome)))
     return placed, letters
 
 
