@@ -89,8 +89,8 @@ def test_without_as_of_one_instant_holds_for_all(usage: Usage, redis: Any, tmp_p
 def test_what_concerns_one_account_stops_no_other(usage: Usage, redis: Any, tmp_path: Path) -> None:
     """A zone that is none, keys of another type, a file that cannot be: told in a line each."""
     redis.hset(keys.settings("con"), "timezone", "Mars/Base")
-    redis.delete(keys.FIRST.block_nets("eu:acme"))
-    redis.set(keys.FIRST.block_nets("eu:acme"), "no hash")
+    redis.delete(keys.FIRST.nets("eu:acme"))
+    redis.set(keys.FIRST.nets("eu:acme"), "no hash")
     (tmp_path / "Acme@1.xls").mkdir()
     expected = len(Rollups.live(redis).accounts())
 
