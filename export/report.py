@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import add
 from typing import NamedTuple
 
@@ -64,7 +64,12 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     tz = zone(timezone)
     if last < first:
         raise ImpossiblePeriod(f"the period is reversed: {first} comes after {last}")
-    today = as_of.astimezone(tz).date()
+    try:
+        today = as_of.astimezone(tz).date()
+    except OverflowError:
+        raise ImpossiblePeriod(
+            f"in {timezone} the as-of instant lies outside the calendar"
+        ) from None
     if first > today:
         raise ImpossiblePeriod(
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
@@ -122,21 +127,18 @@ def _holds_any(run: HourRun) -> bool:
 
 
 def _hourly_peaks(reading: Reading, series: str, counted: Sequence[HourRun]) -> list[int]:
-    """Return the most sessions present at any second of each hour.
-
-    The slots of a run are cut into as many columns as an hour has slots; one hour is one row.
-    """
-    curve = reading.curves[series]
-    levels = accumulate(curve.nets, initial=reading.carry[series])
-    tops = list(map(add, levels, curve.rises))
+    """Return the most sessions present at any second of each hour; *counted* begin the reading."""
+    curve, carry = reading.curves[series], reading.carry[series]
+    if not any(curve.rises) and not any(curve.nets):
+        return [carry] * sum(run.hours for run in counted)
+    levels = accumulate(curve.nets, initial=carry)
+    tops = map(add, levels, curve.rises)
     peaks: list[int] = []
-    for begin, count, seconds, _ in counted:
-        first, slots = slot_of(begin) - reading.first, seconds // SLOT_SECONDS
-        end = first + count * slots
-        if slots == 1:
-            peaks += tops[first:end]
-        else:
-            peaks += map(max, *(tops[first + place : end : slots] for place in range(slots)))
+    for run in counted:
+        slots = run.seconds // SLOT_SECONDS
+        of_run = islice(tops, run.hours * slots)
+        # An hour takes its slots one after the other from the same iterator.
+        peaks += map(max, *[of_run] * slots) if slots > 1 else of_run
     return peaks
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from math import ceil
 from operator import ne
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from export import look
 from export.breakdowns import Column, Table, tables
@@ -98,20 +98,21 @@ def serials(column: Column) -> Sequence[Content]:
 
     Of what lies before 1900-03-01, ISO text is returned: Excel's calendar is wrong there.
     """
+    if column.kind not in (Kind.DAY, Kind.HOUR):
+        return column.values
+    values = cast(Sequence[int], column.values)
     numbers: Sequence[float]
     if column.kind is Kind.DAY:
-        numbers = [int(day) + _EPOCH_SERIAL for day in column.values]
-    elif column.kind is Kind.HOUR:
+        numbers = [day + _EPOCH_SERIAL for day in values]
+    else:
         # One division of whole numbers, so that the nearest float is met.
         shift = _EPOCH_SERIAL * DAY_SECONDS
-        numbers = [(int(second) + shift) / DAY_SECONDS for second in column.values]
-    else:
-        return column.values
+        numbers = [(second + shift) / DAY_SECONDS for second in values]
     if min(numbers, default=_FIRST_SERIAL) >= _FIRST_SERIAL:
         return numbers
     return [
-        number if number >= _FIRST_SERIAL else _iso(column.kind, int(value))
-        for number, value in zip(numbers, column.values, strict=True)
+        number if number >= _FIRST_SERIAL else _iso(column.kind, value)
+        for number, value in zip(numbers, values, strict=True)
     ]
 
 
@@ -198,7 +199,7 @@ def _body(table: Table) -> Body:
     first, count = table.columns[0], len(columns[0])
     if first.kind is Kind.HOUR:
         opening = [look.first_of_day(kind) for kind in kinds]
-        days = [int(second) // DAY_SECONDS for second in first.values]
+        days = [second // DAY_SECONDS for second in cast(Sequence[int], first.values)]
         begins_day = list(map(ne, days, chain((None,), days)))
         return Body(columns, [_BODY_HEIGHT] * count, (usual, opening), begins_day)
     heights: list[float] = [_BODY_HEIGHT] * count

@@ -1,4 +1,4 @@
-"""Many rows of an .xls sheet at once: BIFF8 records, made column by column.
+"""The rows of an .xls sheet as BIFF8 records: one by one, and many at once, column by column.
 
 A table's rows have the same records at the same places; only numbers in them differ. So one row is
 made as a template, repeated, and each field is filled in for all rows by one strided copy:
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, cast
 
 _ROW: Final = 0x0208
 _NUMBER: Final = 0x0203
+_BLANK: Final = 0x0201
 _LABEL: Final = 0x00FD  # LABELSST: a text of the workbook's table of strings
 _RK: Final = 0x027E
 _MULRK: Final = 0x00BD
@@ -48,7 +49,35 @@ class _Cells(NamedTuple):
     numbers: bytes
 
 
-def packed(
+def one(
+    row: int,
+    height: int,
+    contents: Sequence[str | int | float],
+    xfs: Sequence[int],
+    place_of: Callable[[str], int],
+) -> bytes:
+    """Return the records of the row numbered *row*, with *contents* from column A on.
+
+    *height* is in twentieths of a point, *xfs* are the XF indexes of the cells, *place_of* gives a
+    text its place in the workbook's table of strings. An empty text is a blank cell.
+    """
+    records = [_row(row, height, len(contents))]
+    for column, (content, xf) in enumerate(zip(contents, xfs, strict=True)):
+        if content == "":
+            records.append(pack("<5H", _BLANK, 6, row, column, xf))
+        elif isinstance(content, str):
+            records.append(pack("<5HL", _LABEL, 10, row, column, xf, place_of(content)))
+        else:
+            records.append(pack("<5Hd", _NUMBER, 14, row, column, xf, content))
+    return b"".join(records)
+
+
+def _row(row: int, height: int, columns: int) -> bytes:
+    """Return what stands before the cells of a row."""
+    return pack("<8HL", _ROW, 16, row, 0, columns - 1, height, 0, 0, _NO_ROW_STYLE | _OWN_HEIGHT)
+
+
+def many(
     first_row: int,
     columns: Sequence[Sequence[str | int | float]],
     heights: Sequence[int],
@@ -68,7 +97,7 @@ def packed(
     except TypeError:
         return None
     rows = _little(array("H", range(first_row, first_row + len(heights))))
-    begin = pack("<8HL", _ROW, 16, 0, 0, len(columns) - 1, 0, 0, 0, _NO_ROW_STYLE | _OWN_HEIGHT)
+    begin = _row(0, 0, len(columns))
     size = len(begin)
     templates = dict.fromkeys(styles, begin)
     fields = [_Field(4, 2, rows), _Field(10, 2, _little(array("H", heights)))]
