@@ -400,10 +400,15 @@ class Round:
 
     def __init__(self, writer: Writer, batches: Sequence[Taken]) -> None:
         self._writer, self._batches = writer, batches
+        self._has_run = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of what is in the rollups."""
         #: What of each account is still to be applied: stretches that can be folded, in order.
         self._waiting: dict[_Whose, list[list[Portion]]] = {
             (account, ""): list(stretches(portions))
-            for account, portions in by_account((b.fence, b.placed) for b in batches).items()
+            for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
         self._known: dict[_Whose, frozenset[Told]] = {}
         self._held: dict[str, list[Held]] = {}
@@ -429,6 +434,11 @@ class Round:
         Raises RedisError when Redis failed; then an unknown part of the accounts was written, each
         of them wholly or not at all, and no position moved beyond what is written.
         """
+        if self._has_run:
+            # What a run that failed was told is true no more: the server may have lost that since,
+            # and the positions would move over it.
+            self._begin()
+        self._has_run = True
         writer = self._writer
         async with AsyncExitStack() as stack:
             # One connection to each node for all of it: see `line`.
