@@ -89,7 +89,7 @@ class _Node:
 
     def __init__(self, redis: AsyncRedis, forgot: Callable[[], None], tag: str = "") -> None:
         self.redis = redis
-        self._forgot = forgot  # called when the server had forgotten the scripts, and maybe more
+        self._forgot = forgot  # called when the server may have forgotten which accounts there are
         self.tag = tag  #: a hash tag that lies on this node of a cluster; empty without one
         self.acknowledged: dict[str, int] = {}
         self.shas: dict[str, str] = {}
@@ -98,6 +98,7 @@ class _Node:
     async def confirm(self, connection: Any, at: Namespace) -> None:
         """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
         await connection.on_connect()
+        self._forgot()  # it may be another server, or one without its last writes
         self.run_id = await close_torn_log(connection, self.run_id)
         expected = dict(self.acknowledged)
         if not expected:

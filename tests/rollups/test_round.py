@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis_side import DAY, laid_open, read, write
 
 from rollups.events import Event, SmsSent
@@ -248,4 +250,24 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
 
     with_writer(server.url, act)
     assert redis.hget("u:position", "a/0") == b"2 %d" % THEN
+    assert messages(redis) == 2
+
+
+def test_an_account_is_listed_again_on_a_new_connection(server: Any, redis: Redis) -> None:
+    """The list may be lost where the scripts are not: Redis 6.2, and replicas, keep those."""
+
+    async def scene() -> None:
+        writer = Writer.of(server.url, DAY, 5.0)
+        await writer.prepare()
+        await writer.apply("a/0", log(sms(1)))
+        redis.delete("u:accounts")
+        redis.client_kill_filter(_type="normal", skipme=True)
+        for _ in range(3):  # each of the writer's connections breaks once
+            with suppress(RedisError):
+                await writer.apply("a/0", log(sms(2), first=1))
+        await writer.apply("a/0", log(sms(2), first=1))
+        await writer.redis.aclose()
+
+    asyncio.run(scene())
+    assert redis.smembers("u:accounts") == {b"acme"}
     assert messages(redis) == 2
