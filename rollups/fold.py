@@ -256,7 +256,7 @@ def fold(
             elif isinstance(data, (SessionStarted, SessionStopped)):
                 _tell(sessions, event.time, data, epoch)
                 for touched in days_touched_by(event, limits):
-                    if days.get(touched, recorded) <= recorded:
+                    if touched not in days or days[touched] < recorded:
                         days[touched] = recorded
                 continue
             elif isinstance(data, CallMinutes):
@@ -299,31 +299,49 @@ def _tell(
     sessions[key] = _APPLICATION_INDEX[data.application], told
 
 
-def stretches(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
+def stretches(portions: Sequence[Portion], *, close: bool = False) -> Iterator[list[Portion]]:
     """Cut *portions* of one account into such as can be folded, keeping the order in each.
 
     A cut is made where records would lie `SEALED_AFTER` or more apart, or be too many for a part.
+    That they are *close* spares a look at each.
     """
-    seconds = [item.recorded for _, items in portions for item in items]
-    if len(seconds) <= MOST_EVENTS and max(seconds) - min(seconds) < SEALED_AFTER:
-        yield list(portions)
-        return
+    for piece in [list(portions)] if close else _close_ones(portions):
+        taken: list[Portion] = []
+        room = MOST_EVENTS
+        for fence, items in piece:
+            begin = 0
+            while len(items) - begin > room:
+                if room:
+                    taken.append((fence, items[begin : begin + room]))
+                yield taken
+                taken, begin, room = [], begin + room, MOST_EVENTS
+            taken.append((fence, items[begin:] if begin else items))
+            room -= len(items) - begin
+        yield taken
+
+
+def _close_ones(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
+    """Cut *portions* where records would lie `SEALED_AFTER` or more apart."""
     taken: list[Portion] = []
-    room, low, high = MOST_EVENTS, seconds[0], seconds[0]
+    low = high = portions[0][1][0].recorded
     for fence, items in portions:
         begin = 0
         for index, item in enumerate(items):
-            recorded = item.recorded
-            low, high = min(low, recorded), max(high, recorded)
-            if high - low >= SEALED_AFTER or not room:
+            low, high = min(low, item.recorded), max(high, item.recorded)
+            if high - low >= SEALED_AFTER:
                 if index > begin:
                     taken.append((fence, items[begin:index]))
                 yield taken
                 taken, begin = [], index
-                room, low, high = MOST_EVENTS, recorded, recorded
-            room -= 1
+                low = high = item.recorded
         taken.append((fence, items[begin:]))
     yield taken
+
+
+def span_of(placed: Sequence[Placed]) -> tuple[int, int]:
+    """Return the seconds of the oldest and of the newest record of *placed*, which has some."""
+    seconds = [item.recorded for item in placed]
+    return min(seconds), max(seconds)
 
 
 def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:

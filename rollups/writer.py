@@ -17,12 +17,14 @@ from redis.exceptions import NoScriptError, ResponseError
 from rollups import keys
 from rollups.days import open_day, seal, sealed_days
 from rollups.fold import (
+    SEALED_AFTER,
     Placed,
     Portion,
     Told,
     by_account,
     days_touched_by,
     fold,
+    span_of,
     stretches,
 )
 from rollups.keys import Namespace
@@ -59,6 +61,8 @@ class Taken(NamedTuple):
     placed: Sequence[Placed]  #: its events in the order of their offsets; there may be none
     ends: int | None = None  #: where the position moves when all of it is in the rollups
     second: int | None = None  #: the timestamp of its newest record
+    #: the least and the greatest `Placed.recorded`; looked for where it is not told
+    span: tuple[int, int] | None = None
 
 
 class Held(NamedTuple):
@@ -402,13 +406,17 @@ class Round:
     def __init__(self, writer: Writer, batches: Sequence[Taken]) -> None:
         self._writer, self._batches = writer, batches
         self._has_run = False
+        spans = [batch.span or span_of(batch.placed) for batch in batches if batch.placed]
+        oldest = min((low for low, _ in spans), default=0)
+        newest = max((high for _, high in spans), default=0)
+        self._close = newest - oldest < SEALED_AFTER
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing of what is in the rollups."""
         #: What of each account is still to be applied: stretches that can be folded, in order.
         self._waiting: dict[_Whose, list[list[Portion]]] = {
-            (account, ""): list(stretches(portions))
+            (account, ""): list(stretches(portions, close=self._close))
             for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
         self._known: dict[_Whose, frozenset[Told]] = {}

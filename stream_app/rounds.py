@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
-from rollups.fold import Placed
+from rollups.fold import Placed, span_of
 from rollups.writer import Applied, Round, Taken
 from stream_app.agents import (
     Intake,
@@ -166,15 +166,14 @@ class Rounds:
             return None
         letters: list[Letter] = []
         placed: list[list[Placed]] = []
+        batches: list[Taken] = []
         for job in current:
             its, refused = sort_out(job.batch)
             placed.append(its)
             letters += refused
+            span = span_of(its) if its else None  # now, for later all of it is out of the cache
+            batches.append(Taken(job.fence, its, job.batch.ends, second_of(job.batch), span))
             await asyncio.sleep(0)  # the round under way is read from and written to in between
-        batches = [
-            Taken(job.fence, its, job.batch.ends, second_of(job.batch))
-            for job, its in zip(current, placed, strict=True)
-        ]
         prepared = self._work().writer.round(batches)
         await prepared.prepare()
         return _Prepared(current, placed, letters, prepared)

@@ -217,12 +217,16 @@ def test_a_part_of_several_partitions_is_cut_alike(server: Any, redis: Redis) ->
     assert cut == [[("a", [0, 1])], [("a", [2]), ("b", [0])], [("b", [1])]]
 
 
-def test_a_part_has_so_many_events_at_most(server: Any, redis: Redis) -> None:
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("first", [10, MOST_EVENTS - 1, MOST_EVENTS, MOST_EVENTS + 1])
+def test_a_part_has_so_many_events_at_most(first: int, close: bool) -> None:
     """More would hold up everybody else in Redis, and Lua hands over no more to a command."""
     placed = [Placed(i, sms(str(i)), PUBLISHED) for i in range(2 * MOST_EVENTS + 1)]
-    pieces = list(stretches([("a", placed[:10]), ("b", placed[10:])]))
+    portions = [("a", placed[:first]), ("b", placed[first:])]
+    pieces = list(stretches(portions, close=close))
     assert [sum(len(its) for _, its in piece) for piece in pieces] == [MOST_EVENTS] * 2 + [1]
     assert [item for piece in pieces for _, its in piece for item in its] == placed
+    assert all(its for piece in pieces for _, its in piece)
 
 
 @pytest.mark.parametrize(
