@@ -4,27 +4,33 @@ An open day is a hash in Redis that scripts change in place, a few records at a 
 be cheap to change: fields with records of one size, sorted by slot (see `lua/apply.lua`).
 
 A sealed day never changes again, so it can be kept the way it is read: by column, and many days at
-once. All sealed days of a block of 32 share one string. It has a grid of 3,072 slots, and for each
-curve and counter a number for every one of them: 0 where nothing happened, which says the same as
-nothing at all. Where a number stands, it belongs; so no slot is named, a report cuts its days out
-of the column, and a year is put together from a dozen cuts a series. Zeros cost next to nothing,
-for the columns are compressed, and a number takes as many bytes as the largest of its column needs,
-nearly always one.
+once. All sealed days of a block of 32 share one string, over a grid of 3,072 slots. A curve or a
+counter has a number for every slot of it, 0 where nothing happened, which says the same as nothing
+at all. Where a number stands, it belongs; so no slot is named, a report cuts its days out of the
+column, and a year is put together from a dozen cuts a series.
 
     grid      0    1    2  ...  95 | 96  97 ...       a day is a cut of 96
     nets      1    0   -1        0 |  0   2           one byte each (kind "b")
     amounts   0  300    0        0 |  7   0           two bytes each (kind "h")
 
-Flows are many and each of them is rare: of a flow only the slots in which it ran are kept, as
-distances, beside their amounts. A report adds up the amounts of whole blocks, and looks at the
-distances only in the blocks that its period begins and ends in.
+That suits a block in which much happens. Where less than a quarter of the slots is in use, those
+that are stand at the head of the string, and a curve or counter has numbers only where it has
+something, with the steps from each to the next, counted in slots in use. What happens in the same
+slots then needs them told once. Flows are many and each of them is rare, so they are always kept
+like that: a report adds up the amounts of whole blocks, and looks at the steps only in the blocks
+that its period begins and ends in.
 
-Curves, counters and flows are compressed apart, since a short report needs no flows. The same days
-are always written as the same bytes, whatever order they were sealed in.
+    in use    3   40   41   97                         the slots
+    nets      1   -1    1   -1    steps  0  1  1  1
+    amounts       2          1    steps  1  2          in slots 40 and 97
+
+Slots, curves, counters and flows are compressed apart, since a short report needs no flows, with a
+dictionary of the names that nearly every block has. The same days are always written as the same
+bytes, whatever order they were sealed in.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from struct import Struct, iter_unpack
 from typing import Any, Final, NamedTuple
@@ -142,51 +148,89 @@ def day_nets(packed: bytes) -> list[tuple[int, str, int]]:
 #: What a block's string begins with: how it is written, for versions to come.
 _WRITTEN_AS: Final = b"2"
 
+#: What sections are compressed with: names as they were when this way of writing began. Nothing in
+#: it may ever change, or what was written cannot be read any more.
+_COMMON: Final = (
+    b"runs.agent runs.ticket-guidance runs.mobile-web runs.web-self-service outcome.completed "
+    b"outcome.abandoned clicks.call-now clicks.callback clicks.chat clicks.email call.minutes "
+    b"sms.link sms.plain numbers.purchased numbers.released"
+)
+
+#: The whole grid is kept where at least one slot in so many is in use.
+_FEW: Final = 4
+
 _Column = tuple[str, bytes]
+#: A column of steps, and columns of numbers; no steps where there is a number for every slot.
+_Table = tuple[_Column, ...]
+
 _encode = msgspec.msgpack.Encoder().encode
-_sections = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes]).decode
-_curves = msgspec.msgpack.Decoder(dict[int, tuple[_Column, _Column]]).decode
-_counters = msgspec.msgpack.Decoder(dict[str, _Column]).decode
-_flows = msgspec.msgpack.Decoder(dict[str, tuple[_Column, _Column]]).decode
+_sections = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes, bytes]).decode
+_slots = msgspec.msgpack.Decoder(_Column).decode
+_of_series = msgspec.msgpack.Decoder(dict[int, _Table]).decode
+_of_metrics = msgspec.msgpack.Decoder(dict[str, _Table]).decode
 
 
 def _section(packed: bytes, number: int) -> bytes:
     if packed[:1] != _WRITTEN_AS:
         raise ValueError(f"sealed days written as {packed[:1]!r}, which this version cannot read")
-    return zlib.decompress(_sections(packed[1:])[number])
+    return zlib.decompressobj(-15, _COMMON).decompress(_sections(packed[1:])[number])
+
+
+def _slots_in_use(packed: bytes) -> Sequence[int]:
+    """Return the slots of a block that steps are counted in: those in use, or all."""
+    steps = columns.read(*_slots(_section(packed, 0)))
+    return list(accumulate(steps)) if steps else range(GRID)
+
+
+def _dense(slots: Sequence[int], table: _Table) -> list[Sequence[int]]:
+    """Return each column of numbers in *table* with a number for every slot of the block."""
+    steps, *numbers = (columns.read(*column) for column in table)
+    if not steps:
+        return numbers
+    places = [slots[rank] for rank in accumulate(steps)]
+    filled: list[Sequence[int]] = []
+    for column in numbers:
+        dense = [0] * GRID
+        for place, number in zip(places, column, strict=True):
+            dense[place] = number
+        filled.append(dense)
+    return filled
 
 
 def sealed_curves(packed: bytes) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
     """Return the nets and the rises of each series in the slots of a block, from its string."""
-    return {
-        SERIES[index]: (columns.read(*nets), columns.read(*rises))
-        for index, (nets, rises) in _curves(_section(packed, 0)).items()
-    }
+    slots = _slots_in_use(packed)
+    found = {}
+    for index, table in _of_series(_section(packed, 1)).items():
+        nets, rises = _dense(slots, table)
+        found[SERIES[index]] = nets, rises
+    return found
 
 
 def sealed_counters(packed: bytes) -> dict[str, Sequence[int]]:
     """Return the amount of each counter in the slots of a block, from its string."""
-    return {
-        metric: columns.read(*amounts) for metric, amounts in _counters(_section(packed, 1)).items()
-    }
+    slots = _slots_in_use(packed)
+    tables = _of_metrics(_section(packed, 2))
+    return {metric: _dense(slots, table)[0] for metric, table in tables.items()}
 
 
 class Rare(NamedTuple):
-    """What a flow did in a block: amounts, and their slots by how far each is from the last."""
+    """What a flow did in a block."""
 
     steps: Sequence[int]
     amounts: Sequence[int]
 
-    def places(self) -> Iterator[int]:
-        """Yield the slot of the block of each amount."""
-        return accumulate(self.steps)
+    def slots(self, in_use: Sequence[int]) -> list[int]:
+        """Return the slot of the block of each amount."""
+        return [in_use[rank] for rank in accumulate(self.steps)]
 
 
-def sealed_flows(packed: bytes) -> dict[str, Rare]:
-    """Return what is kept of each flow metric in a block, from its string."""
-    return {
+def sealed_flows(packed: bytes) -> tuple[Sequence[int], dict[str, Rare]]:
+    """Return the slots in use of a block, and what each flow metric did, from its string."""
+    tables = _of_metrics(_section(packed, 3))
+    return _slots_in_use(packed), {
         metric: Rare(columns.read(*steps), columns.read(*amounts))
-        for metric, (steps, amounts) in _flows(_section(packed, 2)).items()
+        for metric, (steps, amounts) in tables.items()
     }
 
 
@@ -209,8 +253,9 @@ def sealed_days(packed: bytes | None) -> dict[int, Day]:
             slots = [slot for slot, amount in enumerate(its) if amount]
             if slots:
                 day.counters[metric] = Amounts(slots, [its[slot] for slot in slots])
-    for metric, flow in sealed_flows(packed).items():
-        for place, amount in zip(flow.places(), flow.amounts, strict=True):
+    in_use, flows = sealed_flows(packed)
+    for metric, flow in flows.items():
+        for place, amount in zip(flow.slots(in_use), flow.amounts, strict=True):
             number, slot = divmod(place, SLOTS_PER_DAY)
             slots, its = days[number].flows.setdefault(metric, Amounts([], []))
             slots.append(slot)
@@ -222,48 +267,61 @@ def _by_day(column: Sequence[int]) -> list[Sequence[int]]:
     return [column[first : first + SLOTS_PER_DAY] for first in range(0, GRID, SLOTS_PER_DAY)]
 
 
+#: Slots of a block to a number of each column.
+_Rows = dict[int, tuple[int, ...]]
+
+
 def seal(days: Mapping[int, Day]) -> bytes:
     """Return the string that keeps the sealed *days* of a block, by day of the block."""
-    curves: dict[str, tuple[list[int], list[int]]] = {}
-    counters: dict[str, list[int]] = {}
-    flows: dict[str, dict[int, int]] = {}
+    curves: dict[str, _Rows] = {}
+    counters: dict[str, _Rows] = {}
+    flows: dict[str, _Rows] = {}
     for number, day in sorted(days.items()):
-        first = number * SLOTS_PER_DAY
-        for series, curve in day.curves.items():
-            nets, rises = curves.setdefault(series, ([0] * GRID, [0] * GRID))
-            for slot, net, rise in zip(*curve, strict=True):
-                nets[first + slot], rises[first + slot] = net, rise
-        for metric, (slots, amounts) in day.counters.items():
-            column = counters.setdefault(metric, [0] * GRID)
-            for slot, amount in zip(slots, amounts, strict=True):
-                column[first + slot] = amount
-        for metric, (slots, amounts) in day.flows.items():
-            places = flows.setdefault(metric, {})
-            places.update(zip((first + slot for slot in slots), amounts, strict=True))
-    return _WRITTEN_AS + _encode(
-        (
-            _pressed(
-                {
-                    SERIES.index(series): tuple(map(columns.written, curves[series]))
-                    for series in SERIES
-                    if series in curves and any(map(any, curves[series]))
-                }
-            ),
-            _pressed({metric: columns.written(its) for metric, its in sorted(counters.items())}),
-            _pressed(
-                {
-                    metric: (columns.written(_steps(places)), columns.written([*places.values()]))
-                    for metric, places in sorted(flows.items())
-                }
-            ),
+        kinds: tuple[tuple[dict[str, _Rows], Mapping[str, tuple[list[int], ...]]], ...] = (
+            (curves, day.curves),
+            (counters, day.counters),
+            (flows, day.flows),
         )
+        for found, kept in kinds:
+            for name, (slots, *numbers) in kept.items():
+                rows = found.setdefault(name, {})
+                for slot, *row in zip(slots, *numbers, strict=True):
+                    if any(row):
+                        rows[number * SLOTS_PER_DAY + slot] = tuple(row)
+    in_use = sorted(
+        {slot for kind in (curves, counters, flows) for rows in kind.values() for slot in rows}
     )
+    is_full = len(in_use) * _FEW >= GRID
+    ranks = {slot: rank for rank, slot in enumerate(range(GRID) if is_full else in_use)}
+    sections = (
+        columns.written([] if is_full else _steps(in_use)),
+        {
+            SERIES.index(name): _table(curves[name], 2, ranks, is_full)
+            for name in SERIES
+            if curves.get(name)
+        },
+        {name: _table(rows, 1, ranks, is_full) for name, rows in sorted(counters.items()) if rows},
+        {name: _table(rows, 1, ranks, False) for name, rows in sorted(flows.items()) if rows},
+    )
+    return _WRITTEN_AS + _encode(tuple(map(_pressed, sections)))
 
 
-def _steps(places: Mapping[int, int]) -> list[int]:
-    """Return how far each of the ascending *places* is from the one before, the first from 0."""
-    return [here - before for before, here in pairwise((0, *places))]
+def _table(rows: _Rows, width: int, ranks: Mapping[int, int], is_full: bool) -> _Table:
+    """Return the columns of *rows* of *width* numbers, for all slots, or with steps."""
+    steps: list[int] = []
+    if is_full:
+        nothing = (0,) * width
+        rows = {slot: rows.get(slot, nothing) for slot in range(GRID)}
+    else:
+        steps = _steps([ranks[slot] for slot in rows])
+    return tuple(map(columns.written, (steps, *zip(*rows.values(), strict=True))))
+
+
+def _steps(ascending: Sequence[int]) -> list[int]:
+    """Return how far each is from the one before, the first from 0."""
+    return [here - before for before, here in pairwise((0, *ascending))]
 
 
 def _pressed(section: Any) -> bytes:
-    return zlib.compress(_encode(section), 9)
+    press = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _COMMON)
+    return press.compress(_encode(section)) + press.flush()

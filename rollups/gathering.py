@@ -251,11 +251,12 @@ def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
     found = {metric: total_in(_joined(parts)) for metric, parts in pieces.items()}
     for packed, source, _ in cuts:
         is_whole = source == slice(0, GRID)
-        for metric, flow in sealed_flows(packed).items():
+        in_use, flows = sealed_flows(packed)
+        for metric, flow in flows.items():
             amounts = flow.amounts
             if not is_whole:
-                places = list(flow.places())
-                low, high = (bisect_left(places, edge) for edge in (source.start, source.stop))
+                slots = flow.slots(in_use)
+                low, high = (bisect_left(slots, edge) for edge in (source.start, source.stop))
                 amounts = amounts[low:high]
             if its := sum(amounts):
                 found[metric] = found.get(metric, 0) + its
