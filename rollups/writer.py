@@ -160,7 +160,7 @@ class Writer:
         ]
         for node, key in old:
             await node.redis.unlink(key)
-        [counted] = await self._tell("EXISTS", self.keys.accounts)
+        counted = await self._tell("EXISTS", self.keys.accounts)
         if counted:
             log.warning(
                 "The Redis cluster has rollups, but no positions for the hash slots as they are "
