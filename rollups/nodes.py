@@ -21,7 +21,7 @@ from typing import Any, Final
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
 from rollups.address import at_node, is_cluster, server_url
 from rollups.keys import Namespace, log_begun
@@ -36,6 +36,8 @@ _SOURCES = {
     name: files("rollups.lua").joinpath(f"{name}.lua").read_text("utf-8") for name in SCRIPTS
 }
 
+#: What is wrong where the settings do not say so.
+OF_A_CLUSTER: Final = "this Redis is a node of a cluster; add ?cluster=true to USAGE_REDIS"
 _NO_CLUSTER = (
     "USAGE_REDIS says cluster=true, but the Redis there is no node of a cluster; leave that out"
 )
@@ -62,7 +64,12 @@ class Node:
     async def confirm(self, connection: Any, at: Namespace) -> None:
         """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
         await connection.on_connect()
-        run_id = await close_torn_log(connection, self.run_id, log_begun(self.place))
+        try:
+            run_id = await close_torn_log(connection, self.run_id, log_begun(self.place))
+        except MovedError:
+            if self.share:
+                raise  # its hash slots are elsewhere now; whoever looks for the nodes sees that
+            raise UnfitRedis(OF_A_CLUSTER) from None
         if self.run_id and run_id != self.run_id:
             self._forgot()  # also what is not behind a position yet
         self.run_id = run_id

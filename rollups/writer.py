@@ -25,7 +25,7 @@ from rollups.fold import (
 )
 from rollups.keys import Namespace
 from rollups.line import ask, line
-from rollups.nodes import Node, Nodes, nodes_at
+from rollups.nodes import OF_A_CLUSTER, Node, Nodes, nodes_at
 from rollups.reads import Position, lowest, position
 from rollups.slots import DAYS_PER_BLOCK
 from rollups.trouble import LayoutDiffers, LimitsDiffer, UnfitRedis
@@ -332,7 +332,7 @@ async def _check_fitness(node: Node) -> None:
         oldest = ".".join(map(str, OLDEST_REDIS))
         raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
     if server.get("redis_mode") == "cluster" and not node.share:
-        raise UnfitRedis("this Redis is a node of a cluster; add ?cluster=true to USAGE_REDIS")
+        raise UnfitRedis(OF_A_CLUSTER)
     memory = await node.redis.info("memory")
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
