@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
-from redis.client import Pipeline, Redis
+from redis.cluster import RedisCluster
 
 from rollups import keys
+from rollups.connect import Client, live_keys, shares_of
 from rollups.days import SERIES_FIELDS
 from rollups.gathering import Days, Nets, reading_of
 from rollups.keys import Namespace
@@ -39,13 +40,16 @@ class Position(NamedTuple):
 class Rollups(NamedTuple):
     """The rollups of one namespace, to read from."""
 
-    redis: Redis
+    redis: Client
     keys: Namespace = keys.FIRST
 
     @classmethod
-    def live(cls, redis: Redis) -> "Rollups":
+    def live(cls, redis: Client) -> "Rollups":
         """Return the rollups that are in force now."""
-        return cls(redis, keys.namespace(cast(bytes | None, redis.get(keys.LIVE))))
+        pipe = redis.pipeline(transaction=False)
+        for name in live_keys(redis):
+            pipe.get(name)
+        return cls(redis, keys.in_force(pipe.execute()))
 
     def exists(self, account: str) -> bool:
         """Tell whether *account* was set by an operator or an event was counted for it."""
@@ -64,7 +68,13 @@ class Rollups(NamedTuple):
 
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
-        return lowest([cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions))])
+        places = [share.place for share in shares_of(self.redis)] or [""]
+        return lowest(
+            [
+                cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions_at(place)))
+                for place in places
+            ]
+        )
 
     def read(
         self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
@@ -102,17 +112,23 @@ class Rollups(NamedTuple):
         for account, days in wanted:
             fields = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
             pipe.hmget(self.keys.head(account), fields)
+        told = list(zip(wanted, pipe.execute(), strict=True))
+        if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
+            return [days for one in told for days in self._in_one_step([one], flows)]
+        return self._in_one_step(told, flows)
+
+    def _in_one_step(
+        self, told: Sequence[tuple[tuple[str, range], list[bytes | None]]], flows: bool
+    ) -> list[tuple[Nets, Days]]:
+        """Return what `days_of_many` returns, given which days the heads say to be open."""
         # A transaction: a day that is sealed after the look at the head is found in its block.
         atomic = self.redis.pipeline(transaction=True)
-        readers = [
-            self._ask(atomic, account, days, bits, flows)
-            for (account, days), bits in zip(wanted, pipe.execute(), strict=True)
-        ]
+        readers = [self._ask(atomic, account, days, bits, flows) for (account, days), bits in told]
         answers = iter(atomic.execute())
         return [reader(answers) for reader in readers]
 
     def _ask(
-        self, pipe: Pipeline, account: str, days: range, bits: list[bytes | None], flows: bool
+        self, pipe: Any, account: str, days: range, bits: list[bytes | None], flows: bool
     ) -> Callable[[Iterator[Any]], tuple[Nets, Days]]:
         """Put the commands of a read into *pipe*; return what takes their answers apart."""
         blocks = _blocks(days)

@@ -155,7 +155,7 @@ def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
     run_round(server.url, Taken("b/0", log(sms("first", "other")), 1, THEN))
 
     async def act(writer: Writer) -> list[Applied]:
-        [node] = writer._nodes
+        [node] = writer.nodes.all
         whole = node.run
 
         async def breaks_once(connection: Any, script: str, *calls: Any) -> list[Any]:
@@ -190,7 +190,7 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
     run_round(server.url, Taken("c/0", log(*repeats), 3, THEN))
 
     async def act(writer: Writer) -> list[Applied]:
-        [node] = writer._nodes
+        [node] = writer.nodes.all
         whole, made = node.run, 0
 
         async def breaks(connection: Any, script: str, *calls: Any) -> list[Any]:
@@ -232,7 +232,7 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
     run_round(server.url, Taken("c/0", log(sms("repeat")), 1, THEN))
 
     async def act(writer: Writer) -> list[Applied]:
-        [node] = writer._nodes
+        [node] = writer.nodes.all
         whole = node.run
 
         async def dies(connection: Any, script: str, *calls: Any) -> list[Any]:

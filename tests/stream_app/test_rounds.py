@@ -386,7 +386,7 @@ def test_a_round_that_failed_behind_its_writes_counts_once_in_redis(
         async with AsyncRedis.from_url(server.url) as connected:
             writer = Writer(connected, dict.fromkeys(APPLICATIONS, 86_400))
             await writer.prepare()
-            [node] = writer._nodes
+            [node] = writer.nodes.all
             whole, lost = node.run, set[str]()
 
             async def loses(connection: Any, script: str, *calls: Any) -> list[Any]:
