@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from redis.client import Redis
 
 from rollups import keys
-from rollups.concurrency import Summary
+from rollups.concurrency import FLAT, Summary
 from rollups.days import Day, block_nets, day_nets, open_day, sealed_days
 from rollups.keys import Namespace
 from rollups.reads import days_of
@@ -95,7 +95,8 @@ def _values(
     for number, day in days.items():
         for series, (slots, its_nets, rises) in day.curves.items():
             for slot, net, rise in zip(slots, its_nets, rises, strict=True):
-                yield (series, _slot(number, slot)), Summary(net, rise)
+                if (net, rise) != FLAT:  # says what nothing says; a sealed day does not keep it
+                    yield (series, _slot(number, slot)), Summary(net, rise)
         for kind, counters in (("", day.counters), ("flow ", day.flows)):
             for metric, (slots, amounts) in counters.items():
                 for slot, amount in zip(slots, amounts, strict=True):

@@ -7,13 +7,13 @@ import msgspec
 from redis.client import Pipeline, Redis
 
 from rollups import keys
-from rollups.days import Amounts, Day, block_nets, day_nets, open_day, sealed_days
+from rollups.days import SERIES_FIELDS
+from rollups.gathering import Days, Nets, reading_of
 from rollups.keys import Namespace
-from rollups.reading import Curve, Reading
+from rollups.reading import Reading
 from rollups.slots import (
     DAYS_PER_BLOCK,
     SLOT_SECONDS,
-    SLOTS_PER_DAY,
     block_of,
     day_of,
     days_touched,
@@ -26,14 +26,7 @@ from rollups.vocabulary import METRICS, SERIES
 unpack = msgspec.msgpack.Decoder(list[int]).decode
 
 #: The fields of an open day that are no flow's.
-FIELDS = [*(str(index).encode() for index in range(len(SERIES))), *(m.encode() for m in METRICS)]
-
-#: Series to a level, in sessions.
-Levels = dict[str, int]
-#: Block of days to the nets in it, packed (`days.block_nets`).
-Nets = Mapping[int, bytes]
-#: UTC day to what is kept of it.
-Days = Mapping[int, Day]
+FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
 
 
 class Position(NamedTuple):
@@ -102,7 +95,8 @@ class Rollups(NamedTuple):
     ) -> list[tuple[Nets, Days]]:
         """Return, for each account and range of UTC days, its nets and those days that exist.
 
-        Each account as of one moment. Without *flows*, those of open days are left out.
+        Each account as of one moment; `gathering.reading_of` makes readings of it. Days beside the
+        range may be among them.
         """
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
@@ -135,19 +129,16 @@ class Rollups(NamedTuple):
 
         def take(answers: Iterator[Any]) -> tuple[Nets, Days]:
             nets = {int(block): packed for block, packed in next(answers).items()}
-            found = {
-                block * DAYS_PER_BLOCK + place: day
-                for block in blocks
-                for place, day in sealed_days(next(answers)).items()
-            }
+            found = {block: next(answers) for block in blocks}
+            sealed = {block: packed for block, packed in found.items() if packed}
+            opened: dict[int, Mapping[bytes, bytes]] = {}
             for day in is_open:
                 fields = next(answers)
                 if not flows:
                     pairs = zip(FIELDS, fields, strict=True)
-                    fields = {name: records for name, records in pairs if records is not None}
-                if fields:
-                    found[day] = open_day(fields)
-            return nets, {day: found[day] for day in days if day in found}
+                    fields = {name: records for name, records in pairs if records}
+                opened[day] = fields
+            return nets, Days(opened, sealed, flows)
 
         return take
 
@@ -203,87 +194,3 @@ def _days_around(first: int, end: int) -> range:
 
 def _blocks(days: range) -> range:
     return range(block_of(days[0]), block_of(days[-1]) + 1)
-
-
-def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False) -> Reading:
-    """Return the reading over the slots [first, end) that an account's *days* add up to."""
-    curves, before = _curves(days, first, end)
-    totals: dict[str, int] = {}
-    slots: dict[str, list[int]] = {}
-    flow_totals: dict[str, int] = {}
-    for number, day in days.items():
-        base = first_slot_of(number)
-        _add_totals(totals, day.counters, base, first, end)
-        _add_totals(flow_totals, day.flows, base, first, end)
-        if by_slot:
-            _spread(slots, day.counters, base, first, end)
-    levels = {series: _carry(nets, series, day_of(first)) + before[series] for series in SERIES}
-    return Reading(first, end, levels, curves, totals, slots, flow_totals)
-
-
-def _curves(days: Days, first: int, end: int) -> tuple[dict[str, Curve], Levels]:
-    """Return the curves over [first, end), and each one's net in the slots of its day before."""
-    size = end - first
-    nets = {series: [0] * size for series in SERIES}
-    rises = {series: [0] * size for series in SERIES}
-    before = dict.fromkeys(SERIES, 0)
-    for number, day in days.items():
-        base = first_slot_of(number) - first
-        for series, curve in day.curves.items():
-            its_nets, its_rises = nets[series], rises[series]
-            if len(curve.slots) == SLOTS_PER_DAY and 0 <= base <= size - SLOTS_PER_DAY:
-                its_nets[base : base + SLOTS_PER_DAY] = curve.nets
-                its_rises[base : base + SLOTS_PER_DAY] = curve.rises
-                continue
-            for place, net, rise in zip(*curve, strict=True):
-                at = base + place
-                if 0 <= at < size:
-                    its_nets[at] = net
-                    its_rises[at] = rise
-                elif at < 0:
-                    before[series] += net
-    return {series: Curve(nets[series], rises[series]) for series in SERIES}, before
-
-
-def _carry(nets: Nets, series: str, day: int) -> int:
-    """Return the level of *series* before the UTC *day*: whole blocks, then days."""
-    index, its_block = SERIES.index(series), block_of(day)
-    level = sum(block_nets(packed)[index] for block, packed in nets.items() if block < its_block)
-    if its_block in nets:
-        place = day - its_block * DAYS_PER_BLOCK
-        level += sum(n for p, name, n in day_nets(nets[its_block]) if p < place and name == series)
-    return level
-
-
-def _add_totals(
-    totals: dict[str, int], counters: Mapping[str, Amounts], base: int, first: int, end: int
-) -> None:
-    """Add what *counters* of the day that begins with the slot *base* have within [first, end)."""
-    whole = first <= base and base + SLOTS_PER_DAY <= end
-    for metric, (slots, amounts) in counters.items():
-        if whole:
-            total = sum(amounts)
-        else:
-            pairs = zip(slots, amounts, strict=True)
-            total = sum(amount for place, amount in pairs if first <= base + place < end)
-        if total:
-            totals[metric] = totals.get(metric, 0) + total
-
-
-def _spread(
-    by_slot: dict[str, list[int]], counters: Mapping[str, Amounts], base: int, first: int, end: int
-) -> None:
-    """Put the amounts of a day's slots where they belong in a list over [first, end)."""
-    at = base - first
-    for metric, (slots, amounts) in counters.items():
-        if metric not in by_slot:
-            if not any(first <= base + place < end for place in slots):
-                continue
-            by_slot[metric] = [0] * (end - first)
-        its = by_slot[metric]
-        if len(slots) == SLOTS_PER_DAY and 0 <= at <= len(its) - SLOTS_PER_DAY:
-            its[at : at + SLOTS_PER_DAY] = amounts
-            continue
-        for place, amount in zip(slots, amounts, strict=True):
-            if 0 <= at + place < len(its):
-                its[at + place] = amount
