@@ -75,7 +75,7 @@ class Applied(NamedTuple):
     events: int  #: how many it had
     duplicates: int  #: how many of its round were told before
     #: Some of what must be refused before the rest of the batch can be applied; the position has
-    #: not moved.
+    #: moved to the first of them.
     held: tuple[Held, ...] = ()
 
 
@@ -431,9 +431,9 @@ class Round:
                 await self._send(lines)
                 self._calls = []
             positions = {
-                batch.fence: Position(batch.ends, batch.second)
+                batch.fence: self._reached(batch, batch.ends)
                 for batch in self._batches
-                if batch.ends is not None and batch.fence not in self._held
+                if batch.ends is not None
             }
             if positions:
                 for node, connection in lines.items():
@@ -446,6 +446,16 @@ class Round:
             )
             for batch in self._batches
         ]
+
+    def _reached(self, batch: Taken, ends: int) -> Position:
+        """Return up to where *batch* is in the rollups: to its end, or to the first that is held.
+
+        That, too, is told on the connection on which it was applied.
+        """
+        if held := self._held.get(batch.fence):
+            first = min((item.placed for item in held), key=lambda item: item.offset)
+            return Position(first.offset, first.recorded)
+        return Position(ends, batch.second)
 
     async def _send(self, lines: Mapping[Node, Any]) -> None:
         """Send what is folded, to every node at once, and see to the answers."""

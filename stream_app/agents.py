@@ -32,7 +32,6 @@ from redis.exceptions import RedisError
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.instants import DAY_SECONDS, SECOND
-from rollups.reads import Position
 from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Held, Writer
 from stream_app.broker import BrokerAway
@@ -171,8 +170,6 @@ class Intake:
         published in. Raises NotYet where it is not certain of the first.
         """
         first = held[0]
-        so_far = {self._fence: Position(first.placed.offset, first.placed.recorded)}
-        await self._insist(lambda: self._work.writer.advance(so_far))
         complete: int = await self._insist(self._work.complete)
         certain = [item.placed.offset for item in held if item.since <= complete]
         if first.placed.offset not in certain:

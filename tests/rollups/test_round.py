@@ -114,21 +114,22 @@ def test_a_repeat_in_another_partition_of_the_round_counts_once(server: Any, red
     assert messages(redis) == 2
 
 
-def test_a_batch_with_a_held_event_keeps_its_position_and_the_others_move(
+def test_a_batch_with_a_held_event_is_counted_up_to_it_and_the_others_move(
     server: Any, redis: Redis
 ) -> None:
-    """a: [sealed]  b: [fine], of one account; a batch that is left would be lost otherwise."""
+    """a: [fine][sealed][fine]  b: [fine], of one account; a's rest would be lost otherwise."""
     run_round(server.url, Taken("a/0", log(sms("first")), 1, THEN))
+    late = [sms("on its way"), sms("late"), sms("later", "other")]
     batches = (
-        Taken("a/0", log(sms("late"), first=1, recorded=LATE), 2, LATE),
+        Taken("a/0", log(late[0], first=1) + log(*late[1:], first=2, recorded=LATE), 4, LATE),
         Taken("b/0", log(sms("other")), 1, THEN),
     )
     held, fine = run_round(server.url, *batches)
     assert [item.placed.event.id for item in held.held] == ["late"]
     assert held.held[0].since == LATE
     assert fine.held == ()
-    assert redis.hgetall("u:position") == {b"a/0": b"1 %d" % THEN, b"b/0": b"1 %d" % THEN}
-    assert messages(redis) == 2
+    assert redis.hgetall("u:position") == {b"a/0": b"2 %d" % LATE, b"b/0": b"1 %d" % THEN}
+    assert messages(redis) == 3
 
 
 def test_a_round_in_which_redis_refuses_moves_no_position(server: Any, redis: Redis) -> None:

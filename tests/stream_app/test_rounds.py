@@ -115,9 +115,6 @@ class ScriptedWriter:
             self.applied.append((fence, [item.offset for item in placed]))
         return Applied(len(placed), 0, held)
 
-    async def advance(self, _: Any) -> None:
-        """Take a position and forget it."""
-
 
 class Producer:
     """A producer of dead letters, whose broker may be away."""
