@@ -21,9 +21,13 @@ DAYS = ("2026-10-01", "2026-10-02")
 
 
 @pytest.fixture
-def system(need_kafka: None, tmp_path: Path) -> Iterator[System]:
-    """Yield a system with a cluster, which no other test has used."""
-    with ApacheKafka(tmp_path / "kafka") as broker, redis_cluster(tmp_path / "redis") as store:
+def system(need_kafka: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[System]:
+    """Yield a system with a cluster, which no other test has used; replicated if asked for."""
+    replicated = getattr(request, "param", "") == "replicated"
+    with (
+        ApacheKafka(tmp_path / "kafka") as broker,
+        redis_cluster(tmp_path / "redis", replicated=replicated) as store,
+    ):
         made = System(broker, store, tmp_path)
         yield made
         for worker in made.workers:
@@ -94,6 +98,30 @@ def test_a_node_is_killed_and_one_comes_back_without_its_last_writes(system: Sys
     assert "Redis lost writes it had acknowledged" in system.log()
     verified = system.usage("rebuild", "--verify")
     assert verified.stderr.endswith(b"12 accounts are exactly what the topics say.\n")
+
+
+@pytest.mark.parametrize("system", ["replicated"], indirect=True)
+def test_a_replica_takes_over_under_a_running_worker(
+    system: System, eventually: Callable[..., None]
+) -> None:
+    """The worker finds it by itself, and reads again what the replica never had."""
+    lines = list(traffic(6_000, seed=9, accounts=12))
+    system.start_worker()
+    send(system, lines[:3000])
+    system.catch_up()
+    cluster: RedisCluster = system.redis  # type: ignore[assignment]
+    primary, replica = cluster.primaries[2], cluster.replicas[2]
+    ask(primary, "ACL", "SETUSER", "default", "-psync", "-sync")
+    ask(primary, "CLIENT", "KILL", "TYPE", "replica")  # and it gets nothing any more
+    send(system, lines[3000:5000])
+    system.catch_up()
+    primary.kill()
+    send(system, lines[5000:])
+    eventually(lambda: bool(ask(replica, "ROLE")[0] == "master"), "the replica takes over")
+    cluster.wait()
+    system.catch_up()
+    check_reports(system, lines)
+    assert "The Redis cluster has changed" in system.log()
 
 
 def test_a_rebuild_on_a_cluster(system: System) -> None:
