@@ -1,13 +1,15 @@
 """One connection to Redis for a worker: several commands in one go, to one running server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+
+from rollups.trouble import BeginAgain
 
 
 @asynccontextmanager
@@ -45,6 +47,21 @@ async def ask(connection: Any, *commands: tuple[Any, ...], raising: bool = True)
             if isinstance(answer, Exception):
                 raise answer
     return answers
+
+
+async def at_once(*acts: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Do *acts* at the same time; return what each gave, when all have ended.
+
+    Also where one failed: a line must not be let go while somebody speaks on it. Raises the first
+    error, and one that says to begin again before any other.
+    """
+    if len(acts) == 1:
+        return [await acts[0]]
+    ended = await asyncio.gather(*acts, return_exceptions=True)
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    if errors:
+        raise min(errors, key=lambda error: not isinstance(error, BeginAgain))
+    return ended
 
 
 async def close_torn_log(connection: Any, seen: bytes, key: str) -> bytes:

@@ -26,7 +26,7 @@ from rollups.fold import (
     stretches,
 )
 from rollups.keys import Namespace
-from rollups.line import ask, line
+from rollups.line import ask, at_once, line
 from rollups.nodes import OF_A_CLUSTER, Node, Nodes, nodes_at
 from rollups.reads import Position, lowest, position
 from rollups.slots import DAYS_PER_BLOCK
@@ -436,8 +436,11 @@ class Round:
                 if batch.ends is not None
             }
             if positions:
-                for node, connection in lines.items():
-                    await node.advance(connection, writer.keys, positions)
+                moves = [
+                    node.advance(connection, writer.keys, positions)
+                    for node, connection in lines.items()
+                ]
+                await at_once(*moves)
         return [
             Applied(
                 len(batch.placed),
@@ -464,9 +467,7 @@ class Round:
         calls: dict[Node, list[_Call]] = {node: [] for node in lines}
         for call in self._calls:
             calls[self._writer.nodes.of(call.whose[0])].append(call)
-        answers = await asyncio.gather(
-            *(self._ask(node, lines[node], its) for node, its in calls.items())
-        )
+        answers = await at_once(*(self._ask(node, lines[node], its) for node, its in calls.items()))
         await self._writer.list_accounts(accounts)  # again, where the server had forgotten them
         for its, answered in zip(calls.values(), answers, strict=True):
             for call, (code, *rest) in zip(its, answered, strict=True):

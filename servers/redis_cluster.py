@@ -126,9 +126,6 @@ class RedisCluster:
     def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not holds():
-            for server in self.servers:
-                if server.alive:
-                    server.check()
             if time.monotonic() > deadline:
                 log = self.primaries[0].folder / "redis.log"
                 raise ServerDiedError("The Redis cluster", "did not become whole in time.", log)

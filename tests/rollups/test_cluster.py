@@ -15,6 +15,7 @@ from rollups.events import Event, SmsSent
 from rollups.fold import Placed
 from rollups.instants import SECOND
 from rollups.layout import hash_slot
+from rollups.line import at_once
 from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
 from rollups.reads import Position, Rollups
 from rollups.trouble import LostWrites, NodesChanged, UnfitRedis
@@ -370,3 +371,25 @@ def test_one_node_that_evicts_is_enough_to_refuse(cluster: RedisCluster) -> None
     finally:
         ask(cluster.primaries[2], "CONFIG", "SET", "maxmemory", "0")
         ask(cluster.primaries[2], "CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+# ------------------------------------------------------------------------ several at once
+
+
+def test_what_is_done_at_once_is_ended_before_an_error_is_raised() -> None:
+    """Nobody speaks on a connection any more when it is let go; and losses are told first."""
+    ended = []
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def take_long() -> None:
+        await asyncio.sleep(0.01)
+        ended.append("long")
+
+    async def run() -> None:
+        await at_once(fail(RedisError("first")), take_long(), fail(NodesChanged("second")))
+
+    with pytest.raises(NodesChanged, match="second"):
+        asyncio.run(run())
+    assert ended == ["long"]
