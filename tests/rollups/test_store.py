@@ -20,8 +20,10 @@ from export.report import Account, build, period
 from rollups import connect, keys, state
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import REMEMBERED, Placed
+from rollups.gathering import flows_by_slot
 from rollups.instants import SECOND
 from rollups.reads import Position, Rollups
+from rollups.slots import days_touched
 from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites
 from rollups.writer import Applied
 
@@ -477,6 +479,76 @@ def test_a_reading_costs_what_its_days_cost(server: Any, redis: Redis) -> None:
     assert [commands(redis, *span) for span in spans] == few
     month, year = (commands(redis, 0, days * 96) for days in (31, 365))
     assert year < 13 * month
+
+
+def seal_what_is_due(server: Any, upto: int) -> None:
+    """Seal what is due in acme when everything published until the second *upto* is counted."""
+
+    async def seal() -> None:
+        async with AsyncRedis.from_url(server.url) as connection:
+            writer = Writer(connection, DAY)
+            await writer.prepare()
+            for now in (0, 86_400):
+                await writer.seal(["acme"], upto, now)
+
+    asyncio.run(seal())
+
+
+class _Interrupted(Redis):
+    """A client in whose reads something happens between the look at the head and the rest."""
+
+    def pipeline(self, transaction: bool = True, **options: Any) -> Any:
+        """Return a pipeline; do `meanwhile` first, once, where it is a transaction."""
+        if transaction and hasattr(self, "meanwhile"):
+            meanwhile = self.meanwhile
+            del self.meanwhile
+            meanwhile()
+        return super().pipeline(transaction, **options)
+
+
+def test_a_round_that_opens_a_day_is_read_whole_or_not(server: Any, redis: Redis) -> None:
+    """It comes while a report is being read, with one event for an open day and one for a new."""
+    # read: head |--- written: sms, sms ---| days [noon, noon + 1 day]
+    write(server.url, [("t/0", log([sms(1)]))])
+    more = log([sms(2), sms(3, second=NOON + 86_400)], first=1)
+    with _Interrupted.from_url(server.url) as reader:
+        reader.meanwhile = lambda: write(server.url, [("t/0", more)])
+        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 3}
+
+
+def test_a_day_that_is_sealed_while_it_is_read_is_there_once(server: Any, redis: Redis) -> None:
+    """It was open as the head was read, and is in the string of its block as the days are."""
+    write(server.url, [("t/0", log([sms(1), sms(2, second=NOON + 86_400)]))])
+    with _Interrupted.from_url(server.url) as reader:
+        reader.meanwhile = lambda: seal_what_is_due(server, upto=35 * 86_400)
+        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}
+    assert not redis.exists(f"u:{{acme}}:d:{NOON // 86_400}")
+
+
+def test_a_flow_by_slot_from_open_and_sealed_days(server: Any, redis: Redis) -> None:
+    """Its slots and no other's; zeros where it never ran."""
+    runs = [
+        Placed(
+            n,
+            Event("t", str(n), "acme", second * SECOND, FlowRun(flow, "agent")),
+            n * 20 * 86_400,
+        )
+        for n, (second, flow) in enumerate(
+            [(NOON, "f"), (NOON + 900, "g"), (NOON + 86_400, "f"), (NOON + 86_500, "f")]
+        )
+    ]
+    write(server.url, [("t/0", runs)])
+    spans = [("acme", days_touched(NOON_SLOT - 10, NOON_SLOT + 100))]
+    slots = [0] * 110
+    slots[10], slots[106] = 1, 2
+    expected = {"c:f": slots, "a:f": [0] * 110}
+    for is_sealed in (False, True):
+        if is_sealed:
+            seal_what_is_due(server, upto=60 * 86_400)
+        assert redis.exists(f"u:{{acme}}:d:{NOON // 86_400}") != is_sealed
+        ((_, days),) = Rollups.live(redis).days_of_many(spans, flows=True)
+        found = flows_by_slot(NOON_SLOT - 10, NOON_SLOT + 100, days, ["c:f", "a:f"])
+        assert found == expected
 
 
 def test_a_reading_of_nothing(redis: Redis) -> None:
