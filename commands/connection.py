@@ -9,12 +9,15 @@ from commands.errors import Failure
 
 
 @contextmanager
-def redis_connection(config: settings.Settings) -> Iterator[Any]:
-    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure."""
+def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
+    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure.
+
+    An answer may take *patience* seconds.
+    """
     from redis.client import Redis
     from redis.exceptions import RedisError
 
-    client = Redis.from_url(config.redis, socket_timeout=30, socket_connect_timeout=3)
+    client = Redis.from_url(config.redis, socket_timeout=patience, socket_connect_timeout=3)
     try:
         yield client
     except (RedisError, OSError) as error:

@@ -34,8 +34,15 @@ change them together. Numbers in keys and fields are decimal.
     usage:log                   string  run id of the server that last began a new       for ever
                                         append-only file for a worker
     usage:worker:<id>           string  what a worker says of itself, JSON               10 s
+    usage:workers               zset    workers of the last hour -> second of their      for ever
+                                        last word
     usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
     usage:accounts              set     every account that was set                       for ever
+    usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
+                                        JSON
+    usage:login:<hash>          hash    a browser's session, by the SHA-256 of its       12 h after
+                                        cookie: the hash of its token                    its last use
+    usage:failures:<hash>       string  failed logins of an address                      15 min
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
 packed values are MessagePack arrays; an epoch has 35 days (`fold.epoch_of`). The scripts in `lua/`
@@ -50,6 +57,8 @@ GENERATION: Final = "usage:generation"
 REBUILD: Final = "usage:rebuild"
 LOG_BEGUN: Final = "usage:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
+WORKERS: Final = "usage:workers"
+TOKENS: Final = "usage:tokens"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
@@ -148,6 +157,16 @@ def settings(account: str) -> str:
 def worker(name: str) -> str:
     """Return the key under which the worker *name* says that it lives."""
     return f"usage:worker:{name}"
+
+
+def login(digest: str) -> str:
+    """Return the key of a browser's session, given the hash of its cookie."""
+    return f"usage:login:{digest}"
+
+
+def login_failures(digest: str) -> str:
+    """Return the key of the number of failed logins, given the hash of the address they came from."""
+    return f"usage:failures:{digest}"
 
 
 def fence(topic: str, partition: int, topic_id: str = "") -> str:

@@ -1,12 +1,13 @@
 """Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
 from redis.client import Redis
 
 from rollups import keys
+from rollups.fold import flow_metric
 from rollups.keys import Namespace
 from rollups.reading import Curve, Reading
 from rollups.slots import (
@@ -19,7 +20,7 @@ from rollups.slots import (
     slot_of,
     whole_days,
 )
-from rollups.vocabulary import SERIES
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT, OUTCOMES, SERIES
 
 #: Returns the list of numbers in a packed value.
 unpack = msgspec.msgpack.Decoder(list[int]).decode
@@ -131,6 +132,61 @@ class Rollups(NamedTuple):
                 change for when, change in zip(numbers, numbers, strict=True) if when <= offset
             )
         return found
+
+    # ------------------------------------------------------------------ for the dashboard
+
+    def limits(self) -> dict[str, int]:
+        """Return the session limit of each application that these rollups are made with, in s."""
+        told = cast(bytes | None, self.redis.get(self.keys.limits))
+        recorded = msgspec.json.decode(told) if told else {}
+        return {name: recorded.get(name, DEFAULT_SESSION_LIMIT) for name in APPLICATIONS}
+
+    def has_events(self, account: str) -> bool:
+        """Tell whether an event was counted for *account*."""
+        return bool(self.redis.exists(self.keys.head(account)))
+
+    def changes(
+        self, account: str, first: int, end: int, series: Sequence[str] = SERIES
+    ) -> dict[str, list[tuple[int, int]]]:
+        """Return each series' (second, change of its level) over the slots [first, end), in order.
+
+        Only for slots of the last 35 days and later ones: older ones have no deltas per second any
+        more. The cost depends on the slots and on the seconds in which something changed.
+        """
+        days = list(days_touched(first, end))
+        pipe = self.redis.pipeline(transaction=False)
+        places = []
+        for day in days:
+            base = first_slot_of(day)
+            slots = range(max(first, base), min(end, base + SLOTS_PER_DAY))
+            places.append([(name, slot) for slot in slots for name in series])
+            fields = [f"{SERIES.index(name)}.{slot - base}" for name, slot in places[-1]]
+            pipe.hmget(self.keys.slot_deltas(account, day), fields)
+        found: dict[str, list[tuple[int, int]]] = {name: [] for name in series}
+        for named, packed in zip(places, pipe.execute() if days else (), strict=True):
+            for (name, slot), deltas in zip(named, packed, strict=True):
+                if deltas:
+                    numbers, base = unpack(deltas), slot * SLOT_SECONDS
+                    told = zip(numbers[::2], numbers[1::2], strict=True)
+                    found[name] += sorted((base + second, change) for second, change in told)
+        return found
+
+    def flow_by_slot(self, account: str, flow: str, first: int, end: int) -> dict[str, list[int]]:
+        """Return outcome to the runs of *flow* with it, one number per slot of [first, end)."""
+        days = list(days_touched(first, end))
+        names = [flow_metric(outcome, flow) for outcome in OUTCOMES]
+        pipe = self.redis.pipeline(transaction=False)
+        for day in days:
+            pipe.hmget(self.keys.slot_flows(account, day), names)
+        runs = {outcome: [0] * (end - first) for outcome in OUTCOMES}
+        for day, answer in zip(days, pipe.execute() if days else (), strict=True):
+            base = first_slot_of(day) - first
+            for outcome, packed in zip(OUTCOMES, answer, strict=True):
+                numbers = iter(unpack(packed) if packed else ())
+                for place, amount in zip(numbers, numbers, strict=True):
+                    if 0 <= base + place < end - first:
+                        runs[outcome][base + place] = amount
+        return runs
 
 
 def position(told: bytes) -> Position:

@@ -1,0 +1,62 @@
+"""Reports for the dashboard, made by the code of `usage export`."""
+
+from typing import Any
+
+import click
+
+from dashboard.reports import Asked, Breakdown, Impossible, Missing
+
+
+class Reporting:
+    """Makes reports from the rollups in one Redis (`dashboard.reports.Reports`)."""
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+
+    def document(self, asked: Asked) -> bytes:
+        """Return the report as `usage export --format json` writes it."""
+        return self._file(asked, "json", deep=False)
+
+    def spreadsheet(self, asked: Asked) -> bytes:
+        """Return the report as `usage export` writes `usage.xls`."""
+        return self._file(asked, "xls", deep=True)
+
+    def _file(self, asked: Asked, file_format: str, *, deep: bool) -> bytes:
+        from commands.errors import Failure
+        from commands.export import make_report
+        from export.formats import FORMATS
+
+        try:
+            report = make_report(self._redis, *asked, deep=deep)
+        except click.BadParameter as error:
+            raise Impossible("tz", error.message) from None
+        except click.UsageError as error:
+            raise Impossible("from", error.message) from None
+        except Failure:
+            raise Missing(asked.account) from None
+        return FORMATS[file_format](report)
+
+    def breakdown(self, asked: Asked, *, flows: bool = False) -> Breakdown:
+        """Return the same report with its days and hours, and with its flows if wanted.
+
+        `usage.xls` has both always; a page that shows no flows need not read them.
+        """
+        from export.report import Account, ImpossiblePeriod, build, period
+        from rollups import accounts
+        from rollups.local_time import UnalignedZone, UnknownZone
+        from rollups.reads import Rollups
+
+        known = accounts.get(self._redis, asked.account)
+        zone = asked.timezone or known.timezone
+        try:
+            within = period(asked.first, asked.last, zone, asked.as_of)
+        except UnknownZone as error:
+            raise Impossible("tz", str(error)) from None
+        except (ImpossiblePeriod, UnalignedZone) as error:
+            raise Impossible("from", str(error)) from None
+        rollups = Rollups.live(self._redis)
+        if not rollups.exists(asked.account):
+            raise Missing(asked.account)
+        reading = rollups.read(asked.account, *within.slots, by_slot=True, flows=flows)
+        told = Account(asked.account, known.name, known.dnis, known.sms)
+        return build(told, within, reading, asked.as_of)

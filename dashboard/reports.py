@@ -1,0 +1,126 @@
+"""The seam to whoever makes reports: what the dashboard asks for, and what it gets.
+
+The dashboard computes no number of a bill. It is given something that makes reports, and shows
+what that says; `commands/reporting.py` gives it the code of `usage export`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import NamedTuple, Protocol
+
+
+class Asked(NamedTuple):
+    """The report that is asked for: local days, both included, of an account that is visible."""
+
+    account: str
+    first: date
+    last: date
+    timezone: str | None  #: IANA name; None for the account's own
+    as_of: datetime
+
+
+class Impossible(ValueError):
+    """Days that no report can be made for; `field` is the query's member that cannot be."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class Missing(LookupError):
+    """The account does not exist."""
+
+
+class Counts(Protocol):
+    """Exact sums of some days."""
+
+    @property
+    def flow_runs(self) -> Mapping[str, int]: ...
+    @property
+    def flow_runs_total(self) -> int: ...
+    @property
+    def completed(self) -> int: ...
+    @property
+    def abandoned(self) -> int: ...
+    @property
+    def clicks(self) -> Mapping[str, int]: ...
+
+
+class Day(Protocol):
+    """One local day."""
+
+    @property
+    def day(self) -> date: ...
+    @property
+    def counts(self) -> Counts: ...
+
+
+class Hour(Protocol):
+    """One hour of the wall clock and the most sessions present at any second of it, by series."""
+
+    @property
+    def begins(self) -> datetime: ...
+    @property
+    def peaks(self) -> Mapping[str, int]: ...
+
+
+class FlowRuns(Protocol):
+    """How often one Interaction Flow ran."""
+
+    @property
+    def flow(self) -> str: ...
+    @property
+    def completed(self) -> int: ...
+    @property
+    def abandoned(self) -> int: ...
+
+
+class Concurrency(Protocol):
+    """One series over all days."""
+
+    @property
+    def maximum(self) -> int: ...
+    @property
+    def average(self) -> float: ...
+    @property
+    def reported_hours(self) -> int: ...
+    @property
+    def busiest_hour(self) -> datetime | None: ...
+
+
+class Breakdown(Protocol):
+    """A report with its days, its hours and, if asked for, its flows."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def first(self) -> date: ...
+    @property
+    def last(self) -> date: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def as_of(self) -> datetime: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def concurrency(self) -> Mapping[str, Concurrency]: ...
+    @property
+    def days(self) -> Sequence[Day]: ...
+    @property
+    def hours(self) -> Sequence[Hour]: ...
+    @property
+    def flows(self) -> Sequence[FlowRuns]: ...
+
+
+class Reports(Protocol):
+    """Makes reports. Each method raises Missing, or Impossible."""
+
+    def document(self, asked: Asked) -> bytes:
+        """Return the report as JSON, as `usage export --format json` writes it."""
+
+    def spreadsheet(self, asked: Asked) -> bytes:
+        """Return the report as `usage export` writes `usage.xls`."""
+
+    def breakdown(self, asked: Asked, *, flows: bool = False) -> Breakdown:
+        """Return the report with its days and hours, and with its flows if wanted."""
