@@ -68,7 +68,9 @@ def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
     return found
 
 
-def reached(admin: Any, redis: Any, timeout: float = 10.0) -> dict[tuple[str, int], tuple[int, int]]:
+def reached(
+    admin: Any, redis: Any, timeout: float = 10.0
+) -> dict[tuple[str, int], tuple[int, int]]:
     """Return per topic and partition the offset up to which it is counted, and its end.
 
     *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerAway.

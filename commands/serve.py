@@ -23,7 +23,10 @@ _REDIS_PATIENCE = 5
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
     help="Port to listen on; 0 is any free one.",
 )
 @click.option(
@@ -90,7 +93,7 @@ async def _serve(
 
     app = create_app(
         redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
-        places=_places(config, redis),
+        places=places_of(config, redis),
     )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
@@ -109,7 +112,7 @@ async def _serve(
     await server._serve([listener])  # `serve` would take the signals, and raise them again
 
 
-def _places(config: settings.Settings, redis: Any) -> Any:
+def places_of(config: settings.Settings, redis: Any) -> Any:
     """Return a function that says how far each topic-partition is counted, and where it ends."""
     from commands.lag import reached
     from dashboard.health import KafkaAway

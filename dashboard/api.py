@@ -301,4 +301,3 @@ def _visible(request: Request, account: str, asker: Asker) -> Rollups:
     if not rollups.exists(account):
         raise NoSuchAccount
     return rollups
-

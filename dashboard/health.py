@@ -111,7 +111,8 @@ class Looks:
             behind = now - self._reached
             events = "event is" if self._lag == 1 else "events are"
             return Stale(
-                "lag", f"{self._lag:,} {events} not counted yet; what is shown is {behind:.0f} s old"
+                "lag",
+                f"{self._lag:,} {events} not counted yet; what is shown is {behind:.0f} s old",
             )
         return None
 

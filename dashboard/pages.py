@@ -102,9 +102,7 @@ def _log_in(request: Request, body: bytes) -> Response:
     address = address_of(request)
     if wait := logins.seconds_to_wait(redis, address):
         refused = too_many(wait)
-        page = _page(
-            request, "login.html", None, status=429, problem=refused.sentence, first=False
-        )
+        page = _page(request, "login.html", None, status=429, problem=refused.sentence, first=False)
         page.headers["Retry-After"] = str(wait)
         return page
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
@@ -177,9 +175,7 @@ def information_page(request: Request, account: str, asker: Visitor) -> Response
     return _of_account(request, "information.html", account, asker, "information")
 
 
-def _of_account(
-    request: Request, template: str, account: str, asker: Asker, page: str
-) -> Response:
+def _of_account(request: Request, template: str, account: str, asker: Asker, page: str) -> Response:
     asker.must_see(account)
     rollups = Rollups.live(request.app.state.redis)
     own = asker.account == account

@@ -1,8 +1,8 @@
 """What a request can get wrong, and what is answered.
 
-    Refused            the answer's status and one sentence
-    ├─ NoSuchAccount   404, the same whether it does not exist or is not yours
-    └─ Invalid         422, with the place of the value that cannot be
+Refused            the answer's status and one sentence
+├─ NoSuchAccount   404, the same whether it does not exist or is not yours
+└─ Invalid         422, with the place of the value that cannot be
 """
 
 from collections.abc import Mapping

@@ -153,7 +153,9 @@ def concurrency(report: Breakdown) -> View:
     `heat` has the peak of every hour, per day a list of 24: None where the day has no such hour, or
     it has not begun; of two hours that the clocks show alike, the higher peak.
     """
-    days = [(day, list(hours)) for day, hours in groupby(report.hours, lambda hour: hour.begins.date())]
+    days = [
+        (day, list(hours)) for day, hours in groupby(report.hours, lambda hour: hour.begins.date())
+    ]
     return {
         **_head(report),
         "series": {
