@@ -1,9 +1,10 @@
 """`usage watch`: the current hour's concurrency of an account, live, in the terminal."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -49,7 +50,8 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
 
         if not Rollups.live(redis).exists(account):
             raise Failure(
-                f"There is no account {account!r}: no event was counted for it and it was never set."
+                f"There is no account {account!r}: no event was counted for it and it was "
+                "never set."
             )
         with _looking(config, redis, account) as look:
             if once:
@@ -69,28 +71,23 @@ def _console() -> Any:
     return Console()
 
 
-def _looking(config: settings.Settings, redis: Any, account: str) -> Any:
-    """Return a context that gives a function, which returns the live object as it is now."""
-    from contextlib import contextmanager
-
+@contextmanager
+def _looking(
+    config: settings.Settings, redis: Any, account: str
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Yield a function that returns the live object as it is now."""
     from commands.serve import places_of
     from dashboard.health import Watch
     from dashboard.live import look, members
     from rollups.reads import Rollups
     from stream_app.telemetry import LIFETIME
 
-    @contextmanager
-    def looking() -> Any:
-        health = Watch(redis, places_of(config, redis), LIFETIME)
-        health.start()
-        try:
-            yield lambda: members(
-                look(Rollups.live(redis), account, int(time.time())), health.health()
-            )
-        finally:
-            health.stop()
-
-    return looking()
+    health = Watch(redis, places_of(config, redis), LIFETIME)
+    health.start()
+    try:
+        yield lambda: members(look(Rollups.live(redis), account, int(time.time())), health.health())
+    finally:
+        health.stop()
 
 
 def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
@@ -164,5 +161,5 @@ def blocks(levels: Sequence[int], columns: int) -> str:
     top = max(levels, default=0)
     columns = min(columns, len(levels))
     edges = [len(levels) * column // columns for column in range(columns + 1)]
-    peaks = [max(levels[begin:end]) for begin, end in zip(edges[:-1], edges[1:], strict=True)]
+    peaks = [max(levels[begin:end]) for begin, end in pairwise(edges)]
     return "".join(_BLOCKS[-(-peak * 8 // top) if top else 0] for peak in peaks)

@@ -2,9 +2,9 @@
 
 A program sends `Authorization: Bearer …`, which no browser adds by itself. A browser sends a cookie
 that is HTTP-only and `SameSite=Strict`; so whatever changes something must also come from a page of
-this very server (`Origin`, `Sec-Fetch-Site`) and carry the login's form key. An open server asks for
-nothing, but answers only under names of this machine, so that no other site's name can be pointed
-at it.
+this very server (`Origin`, `Sec-Fetch-Site`) and carry the login's form key. An open server asks
+for nothing, but answers only under names of this machine, so that no other site's name can be
+pointed at it.
 """
 
 from dataclasses import dataclass

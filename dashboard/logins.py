@@ -6,7 +6,7 @@ log in nor learn a token, and a token that is revoked ends its logins.
 
 import hashlib
 import secrets
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from redis.client import Redis
 
@@ -77,5 +77,5 @@ def seconds_to_wait(redis: Redis, address: str) -> int:
 def failed(redis: Redis, address: str) -> None:
     """Note that *address* tried a token that is none."""
     key = keys.login_failures(tokens.digest_of(address))
-    if cast(int, redis.incr(key)) == 1:
+    if redis.incr(key) == 1:
         redis.expire(key, FAILURES_KEPT)

@@ -40,8 +40,8 @@ change them together. Numbers in keys and fields are decimal.
     usage:accounts              set     every account that was set                       for ever
     usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
                                         JSON
-    usage:login:<hash>          hash    a browser's session, by the SHA-256 of its       12 h after
-                                        cookie: the hash of its token                    its last use
+    usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h unused
+                                        cookie: the hash of its token
     usage:failures:<hash>       string  failed logins of an address                      15 min
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
@@ -165,7 +165,7 @@ def login(digest: str) -> str:
 
 
 def login_failures(digest: str) -> str:
-    """Return the key of the number of failed logins, given the hash of the address they came from."""
+    """Return the key of the number of failed logins, given the hash of their address."""
     return f"usage:failures:{digest}"
 
 

@@ -57,7 +57,9 @@ function series(card, name, told) {
   put("peak", at ? `${count(peak)} at ${clock(at, true)}` : "0");
   const applications = name === "agent-sessions" ? ["agent", "ticket-guidance"] : [name];
   const after = duration(Math.min(...applications.map((each) => told.long_after[each])));
-  put("long", long ? `${count(long)} of ${count(now)} open, the oldest for ${ago(oldest, told.as_of)}` : `none of ${several(now, "open session")} for ${after}`);
+  put("after", `No stop for over ${after}`);
+  put("long", `${count(long)} of ${count(now)} open`);
+  put("oldest", long ? `oldest ${ago(oldest, told.as_of)}` : "");
 }
 
 function ago(instant, now) {
