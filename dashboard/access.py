@@ -8,6 +8,7 @@ pointed at it.
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -22,8 +23,6 @@ from rollups import accounts
 
 COOKIE: Final = "usage_login"
 FORM_KEY_HEADER: Final = "x-form-key"
-
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `usage token create`.")
 
@@ -49,7 +48,10 @@ class Asker:
 
 def is_loopback(host: str) -> bool:
     """Tell whether *host* is this machine and nothing else."""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def who(

@@ -56,6 +56,7 @@ def create_app(
     app = FastAPI(
         title="Usage", version="1", description=_DESCRIPTION, lifespan=running,
         docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.redis = redis
     app.state.reports = reports

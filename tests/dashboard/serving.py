@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -27,6 +27,7 @@ class Dashboard:
     url: str
     redis: Any
     app: Any
+    clients: list[httpx.Client] = field(default_factory=list)
 
     def token(self, account: str | None = None) -> str:
         """Return a new token, an operator's without an account."""
@@ -35,7 +36,9 @@ class Dashboard:
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         """Return a client, with a token as programs send it."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
+        self.clients.append(client)
+        return client
 
     def get(self, path: str, token: str | None = None, **query: str) -> httpx.Response:
         """Return what is answered under a path of the API."""
@@ -66,8 +69,11 @@ def dashboard(
         assert thread.is_alive()
         time.sleep(0.005)
     try:
-        yield Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app)
+        running = Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app)
+        yield running
     finally:
+        for client in running.clients:
+            client.close()
         app.state.broadcast.end()
         server.should_exit = True
         thread.join(10)
