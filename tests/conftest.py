@@ -98,7 +98,10 @@ def vectors() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the quick tests first, those with a Kafka broker last."""
-    order = ["rollups", "stream_app", "export", "commands", "servers", "kafka", "faults"]
+    order = [
+        "rollups", "stream_app", "export", "dashboard", "commands", "servers", "browser", "kafka",
+        "faults",
+    ]  # fmt: skip
 
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name

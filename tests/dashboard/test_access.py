@@ -68,7 +68,7 @@ def test_nothing_is_told_without_a_token(served: Dashboard, path: str) -> None:
 
 @pytest.mark.parametrize("below", BELOW)
 def test_another_account_looks_like_none_at_all(served: Dashboard, below: str) -> None:
-    """For acme's token, rival's pages are answered to the byte as those of an account that isn't."""
+    """For acme's token, rival's answers are to the byte those of an account that is none."""
     token = served.token("acme")
     with served.client(token) as client:
         there = client.get(f"/api/accounts/rival{below}?from=2026-10-01&to=2026-10-01")

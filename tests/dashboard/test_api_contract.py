@@ -40,7 +40,7 @@ def test_the_document_has_what_is_promised(document: Any) -> None:
     query = {
         each["name"]
         for each in document["paths"]["/api/accounts/{account}/report"]["get"]["parameters"]
-    }  # noqa: E501
+    }
     assert {"from", "to", "tz"} <= query
     assert all(
         path.startswith("/api/") and told["summary"] and told.get("description")

@@ -177,26 +177,24 @@ def test_redis_away_is_said_in_the_stream_and_over_when_it_is_back(tmp_path: Any
     server.start()
     try:
         fill(server.url, [started("a", 30)])
-        with dashboard(server.url, is_open=True) as served:
-            with (
-                served.client() as client,
-                client.stream("GET", "/api/accounts/live/live/stream") as stream,
-            ):
-                told = (json.loads(line[6:]) for line in stream.iter_lines() if line[:5] == "data:")
-                assert next(told)["series"]["agent"]["now"] == 1
-                time.sleep(1.2)  # the append-only file is flushed once a second
-                server.kill()
-                away = next(
-                    each for each in told if (each["stale"] or {})["reason"] == "redis-away"
-                )
-                assert away["series"]["agent"]["now"] == 1
-                answer = served.get("/accounts/live/live")
-                assert answer.status_code == 503
-                assert "Redis" in answer.json()["detail"]
-                server.start()
-                back = next(
-                    each for each in told if (each["stale"] or {}).get("reason") != "redis-away"
-                )
-                assert back["series"]["agent"]["now"] == 1
+        with (
+            dashboard(server.url, is_open=True) as served,
+            served.client() as client,
+            client.stream("GET", "/api/accounts/live/live/stream") as stream,
+        ):
+            told = (json.loads(line[6:]) for line in stream.iter_lines() if line[:5] == "data:")
+            assert next(told)["series"]["agent"]["now"] == 1
+            time.sleep(1.2)  # the append-only file is flushed once a second
+            server.kill()
+            away = next(each for each in told if (each["stale"] or {})["reason"] == "redis-away")
+            assert away["series"]["agent"]["now"] == 1
+            answer = served.get("/accounts/live/live")
+            assert answer.status_code == 503
+            assert "Redis" in answer.json()["detail"]
+            server.start()
+            back = next(
+                each for each in told if (each["stale"] or {}).get("reason") != "redis-away"
+            )
+            assert back["series"]["agent"]["now"] == 1
     finally:
         server.stop()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -37,4 +38,6 @@ def fill(
                 for begin in range(0, len(placed), 2000):
                     await writer.apply(f"{topic}/{log}", placed[begin : begin + 2000])
 
-    asyncio.run(write())
+    # In a thread of its own: a browser's tests have a running event loop in theirs.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(write())).result()
