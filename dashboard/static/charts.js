@@ -208,7 +208,7 @@ export function curve(host, { label, token, timezone, data, height }) {
       {
         width,
         height,
-        padding: [10, 12, 0, 0],
+        padding: [10, 22, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 8, fill: color(token), stroke: color("--card"), width: 2 }, drag: { setScale: false, x: false, y: false } },
         tzDate: (second) => uPlot.tzDate(new Date(second * 1000), timezone),
