@@ -17,7 +17,15 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import export, freshness, ingestion, memory, report
+from benchmarks import (
+    export,
+    freshness,
+    ingestion,
+    live_viewers,
+    memory,
+    report,
+    report_pages,
+)
 from benchmarks.postgres import NoPostgres, programs
 from benchmarks.table import Row, markdown
 from servers.apache_kafka import kafka_version
@@ -25,7 +33,7 @@ from servers.redis_server import binary
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
-_ALL = (ingestion, report, export, memory, freshness)
+_ALL = (ingestion, report, export, report_pages, live_viewers, memory, freshness)
 _PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "orjson", "redis", "bytewax", "quixstreams",
     "duckdb", "psycopg",

@@ -1,11 +1,10 @@
 """A dashboard that really listens, in a thread of the tests."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import uvicorn
 from redis.client import Redis
 
 from commands.reporting import Reporting
+from commands.serve import listening
 from dashboard import tokens
 from dashboard.app import create_app
 from dashboard.health import Places
@@ -62,7 +62,8 @@ def dashboard(
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     )
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    stack = ExitStack()
+    listener = stack.enter_context(listening("127.0.0.1", 0))
     thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
     thread.start()
     while not server.started:
@@ -77,5 +78,5 @@ def dashboard(
         app.state.broadcast.end()
         server.should_exit = True
         thread.join(10)
-        listener.close()
+        stack.close()
         redis.close()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from serving import Dashboard
 
 #: Requests made up for each operation.
-EXAMPLES = 60
+EXAMPLES = 40
 
 
 @pytest.fixture(scope="module")
