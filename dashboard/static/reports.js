@@ -380,7 +380,7 @@ function layered(id, told, names, labels, nothing) {
 function usageReport(report) {
   const rows = [];
   const section = (...cells) => rows.push(element("tr", { class: "section" }, ...cells.map((text, index) => element("th", { scope: index ? "col" : "colgroup" }, text)), ...pad(cells)));
-  const line = (label, ...cells) => rows.push(element("tr", {}, element("th", { scope: "row" }, label), ...cells.map((text) => element("td", {}, text)), ...pad([label, ...cells])));
+  const line = (label, ...cells) => rows.push(element("tr", { class: cells.length === 1 && "single" }, element("th", { scope: "row" }, label), ...cells.map((text) => element("td", {}, text)), ...pad([label, ...cells])));
   const pad = (cells) => Array.from({ length: 4 - cells.length }, () => element("td"));
   section("Interaction Flows Run");
   line("Total", count(report.flow_runs.total));

@@ -1,8 +1,8 @@
 """Every page, in light and dark: for whoever cannot see it, and as a picture for who can.
 
-    SCREENSHOTS=docs/images python -m pytest tests/browser/test_looks.py
+    make pictures
 
-keeps the pictures that the README shows.
+keeps the pictures that the documentation shows.
 """
 
 import os
