@@ -9,9 +9,10 @@ let made = 0;
  * @param {HTMLElement} host holds the input
  * @param {object} told `options()` returns (a promise of) [{value, label, note}]; `chosen(option)`
  *   is told of a choice; `cleared()` of an emptied field, where that is a choice. A `free` field
- *   keeps what was typed and not chosen, another goes back to the last choice.
+ *   keeps what was typed and not chosen, another goes back to the last choice. `typed(text)` is told
+ *   of something entered that is not in the list, where that is a choice.
  */
-export function combobox(host, { options, chosen, cleared = null, free = false }) {
+export function combobox(host, { options, chosen, cleared = null, free = false, typed = null }) {
   const input = host.querySelector("input");
   const id = `combo-${(made += 1)}`;
   const list = element("ul", { class: "combo-list", role: "listbox", id, hidden: true });
@@ -57,7 +58,8 @@ export function combobox(host, { options, chosen, cleared = null, free = false }
     }
     list.hidden = shown.length === 0;
     note.hidden = shown.length > 0;
-    note.textContent = shown.length ? "" : "Nothing is called like this.";
+    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing is called like this.";
+    note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);
   }
@@ -114,6 +116,11 @@ export function combobox(host, { options, chosen, cleared = null, free = false }
       settled = "";
       close();
       cleared();
+    } else if (event.key === "Enter" && typed && list.hidden && input.value.trim() !== settled) {
+      event.preventDefault();
+      settled = input.value.trim();
+      close();
+      typed(settled);
     } else if (event.key === "Escape" && !(list.hidden && note.hidden)) {
       event.preventDefault();
       input.value = settled;

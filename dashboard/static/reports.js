@@ -103,6 +103,11 @@ const flows = combobox($("#flow-combo"), {
     flow = "";
     go();
   },
+  // The list has the most used; any other can be asked for by its name.
+  typed: (name) => {
+    flow = name;
+    go();
+  },
 });
 
 form.addEventListener("submit", (event) => {
@@ -143,12 +148,13 @@ async function load() {
   $("#problem").replaceChildren();
   try {
     const query = asked();
-    const [told, heat, report] = await Promise.all([
+    const [told, heat, report, one] = await Promise.all([
       get(below(account, "/dashboard", { ...query, flow }), signal),
       get(below(account, "/dashboard/heat", query), signal),
       get(below(account, "/report", query), signal),
+      flow && get(below(account, "/dashboard/heat", { ...query, flow }), signal),
     ]);
-    show(told, heat, report);
+    show(told, heat, report, one);
     reports.classList.remove("stale");
     reports.setAttribute("aria-busy", "false");
   } catch (problem) {
@@ -160,7 +166,7 @@ async function load() {
   }
 }
 
-function show(told, heat, report) {
+function show(told, heat, report, one) {
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
   const notes = [`As of ${hourInWords(localNow(told.usage.as_of))}`];
@@ -170,7 +176,7 @@ function show(told, heat, report) {
   usage(told.usage);
   resolution(told.resolution);
   concurrency(told.concurrency);
-  ranks(heat);
+  ranks(heat, one);
   layered("applications", told.applications, APPLICATIONS, SERIES, "No flow ran in this period");
   layered("connectivity", told.connectivity, Object.keys(SERVICES), SERVICES, "Nothing was clicked in this period");
   usageReport(report);
@@ -332,20 +338,21 @@ function concurrency(told) {
   card.querySelector("[data-as-table]").replaceChildren(made);
 }
 
-function ranks(heat) {
+/** The most used flows; only `one`, if one is chosen. */
+function ranks(heat, one) {
   const card = $("#heat");
-  const listed = flow ? heat.flows.filter((each) => each.flow === flow) : heat.flows;
-  const top = flow ? listed : listed.slice(0, RANKS);
+  const listed = one ? one.flows : heat.flows;
+  const top = one ? listed : listed.slice(0, RANKS);
   const most = Math.max(1, ...heat.flows.slice(0, 1).map(({ runs }) => runs));
   const rows = top.map(({ flow: name, runs, share: part }) => rank(name, runs, part, most, "--c1"));
-  const left = flow ? 0 : heat.total.runs - top.reduce((sum, { runs }) => sum + runs, 0);
+  const left = one ? 0 : heat.total.runs - top.reduce((sum, { runs }) => sum + runs, 0);
   const others = heat.flow_count - top.length;
   if (left) rows.push(rank(`${several(others, "other flow")}`, left, left / heat.total.runs, most, "--quiet"));
   card.querySelector(".ranks").replaceChildren(...(rows.length ? rows : [element("li", {}, empty("No flow ran in this period", "Try other days."))]));
   const row = ({ runs, completed, abandoned, share: part }) => [count(runs), count(completed), count(abandoned), share(part)];
   const all = listed.map((each) => [each.flow, ...row(each)]);
-  if (heat.other && !flow) all.push([`other (${several(heat.other.flows, "flow")})`, ...row(heat.other)]);
-  asTable(card, ["Interaction Flow", "Runs", "Completed", "Abandoned", "Share"], all, flow ? null : [`Total (${several(heat.flow_count, "flow")})`, ...row(heat.total)]);
+  if (heat.other && !one) all.push([`other (${several(heat.other.flows, "flow")})`, ...row(heat.other)]);
+  asTable(card, ["Interaction Flow", "Runs", "Completed", "Abandoned", "Share"], all, one ? null : [`Total (${several(heat.flow_count, "flow")})`, ...row(heat.total)]);
 }
 
 function rank(name, runs, part, most, token) {

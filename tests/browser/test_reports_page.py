@@ -157,6 +157,11 @@ def test_one_flow(visit: Visit) -> None:
     page.reload()  # the address has it
     settled(page)
     expect(page.locator("#figure-runs")).to_have_text("3")
+    chooser.fill("no such flow")
+    expect(page.get_by_text("Not in the list; Enter shows it all the same.")).to_be_visible()
+    chooser.press("Enter")
+    expect(page.locator("#figure-runs")).to_have_text("0")
+    expect(page.locator("#heat")).to_contain_text("No flow ran in this period")
     chooser.fill("")
     chooser.press("Enter")
     expect(page.locator("#figure-runs")).to_have_text("100")
