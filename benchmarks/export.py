@@ -1,113 +1,278 @@
-"""Export: a month's report, in process and as a whole command, behind few and many events.
+"""Export: a report in process and as a whole command, behind few and many events, and all at once.
 
     python -m benchmarks.export [--short] [--few N] [--many N]
 
-Fills a Redis with one account's month twice, sparse and dense, and times the same report on both:
-the cost must follow the days and not the events. `usage --version` beside it is what starting the
-command costs by itself.
+- *busy*: an account that uses every slot of every series and counter, for a year, with 50 flows. It
+  is timed from the first Redis command to the finished bytes, by the functions of `usage export`.
+- *few* and *many*: one month whose events lie in the same 1,000 places, one in each or as many as
+  there are. The cost must follow the days and not the events, so what is in use is compared first.
+- *as a process*: the command from its start to its end; `usage --version` beside it is what any
+  command costs to start.
+- *all*: `usage export --all` over 2,000 accounts.
 """
 
 import argparse
 import os
+import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from redis.client import Redis
 
 from benchmarks import ours
-from benchmarks.ours import Event, FlowRun, Placed, SessionStarted, SessionStopped
+from benchmarks.ours import (
+    AssistClicked,
+    CallMinutes,
+    Event,
+    FlowRun,
+    NumberPurchased,
+    Placed,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+)
 from benchmarks.table import Row, markdown, times
 from servers.redis_server import redis_server
 
-FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
-_BEGIN = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
-_MONTH = 31 * 86_400
+FIRST, LAST, ZONE = date(2026, 10, 1), date(2026, 10, 31), "Europe/Paris"
+_YEAR = (date(2026, 1, 1), date(2026, 12, 31))
+_AS_OF = datetime(2027, 1, 2, tzinfo=UTC)
+_NEW_YEAR = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+_OCTOBER = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
+_SLOT, _MONTH_SLOTS, _YEAR_SLOTS = 900, 31 * 96, 365 * 96
 _APPLICATIONS: tuple[Any, ...] = ("agent", "ticket-guidance", "mobile-web", "web-self-service")
+_SERVICES: tuple[Any, ...] = ("call-now", "callback", "chat", "email")
+_OUTCOMES: tuple[Any, ...] = ("completed", "abandoned")
+
+#: In how many places of the month there are events.
+PLACES = 1_000
+
+#: Milliseconds from the first Redis command to the finished bytes, and of a whole process.
+_GOAL_MONTH, _GOAL_YEAR, _GOAL_PROCESS = 5, 50, 250
+#: Accounts per second.
+_GOAL_ALL = 300
+
+
+# --------------------------------------------------------------------------------- events
 
 
 def month_of(account: str, count: int) -> Iterator[Placed]:
-    """Yield *count* events spread over October 2026: sessions of 20 minutes, and flow runs."""
+    """Yield *count* events, a multiple of PLACES, in PLACES places of October 2026.
+
+    A place is a slot and what happens in it. The sessions that begin in one end in the next but
+    one. Nothing happens in a slot's first second, so that every end leaves the slot's rise at 0.
+    """
+    each = count // PLACES
     for number in range(count):
-        application = _APPLICATIONS[number % 4]
-        second = _BEGIN + _MONTH * number // count
-        data = (
-            SessionStarted(f"s{number}", application),
-            SessionStopped(f"s{number - 1}", _APPLICATIONS[(number - 1) % 4]),
-            FlowRun(f"flow {number % 50}", application),
-        )[number % 3]
-        yield Placed(number, Event("b", str(number), account, second * 1_000_000, data), second)
+        place, repeat = divmod(number, each)
+        slot = place * _MONTH_SLOTS // PLACES
+        second = _OCTOBER + slot * _SLOT + 1 + (_SLOT - 1) * repeat // each
+        data = _in_place(place, repeat)
+        name = f"{place}/{repeat}"
+        yield Placed(number, Event("b", name, account, second * 1_000_000, data), second)
 
 
-def in_process(redis: Redis, account: str, file_format: str, *, deep: bool) -> float:
-    """Return the median milliseconds from the first Redis command to the finished bytes."""
-    as_of = datetime.now(UTC) + timedelta(days=1)
-    taken = []
-    for _ in range(15):
+def _in_place(place: int, repeat: int) -> Any:
+    turn, step = divmod(place, 8)
+    application = _APPLICATIONS[(turn + step // 4) % 4]
+    name = f"{turn}-{step // 4}-{repeat}"
+    if step in (0, 4):
+        return SessionStarted(name, application)
+    if step in (2, 6):
+        return SessionStopped(name, application)
+    if step in (1, 5):
+        return FlowRun(f"flow {place % 50}", application, _OUTCOMES[turn % 2])
+    if step == 3:
+        return AssistClicked(_SERVICES[turn % 4])
+    others = (CallMinutes(1_500), SmsSent(), SmsSent(False), NumberPurchased("+33123456789"))
+    return others[turn % 4]
+
+
+def busy_year() -> Iterator[Placed]:
+    """Yield 2026 of an account that uses everything in every slot."""
+    rng = random.Random(1)
+    told: list[tuple[int, Any]] = []
+    for slot in range(_YEAR_SLOTS):
+        begin = _NEW_YEAR + slot * _SLOT
+        for application in _APPLICATIONS:
+            for number in range(rng.randint(1, 2)):
+                start, name = begin + rng.randrange(_SLOT), f"{slot}-{number}"
+                told.append((start, SessionStarted(name, application)))
+                stop = start + rng.randrange(60, 7_200)
+                told.append((stop, SessionStopped(name, application)))
+            flow = FlowRun(f"flow {rng.randrange(50)}", application, rng.choice(_OUTCOMES))
+            told.append((begin + rng.randrange(_SLOT), flow))
+        more = (*map(AssistClicked, _SERVICES), CallMinutes(rng.randrange(1, 20_000)), SmsSent(),
+                SmsSent(False), NumberPurchased("+33123456789"))  # fmt: skip
+        told += [(begin + rng.randrange(_SLOT), data) for data in more]
+    told.sort(key=lambda item: item[0])
+    for offset, (second, data) in enumerate(told):
+        event = Event("b", str(offset), "busy", second * 1_000_000, data)
+        yield Placed(offset, event, second)
+
+
+def month_of_many(accounts: int, each: int) -> Iterator[Placed]:
+    """Yield October 2026 of so many accounts, *each* with so many events of mixed kinds."""
+    rng = random.Random(2)
+    count = accounts * each
+    for offset in range(count):
+        second = _OCTOBER + _MONTH_SLOTS * _SLOT * offset // count
+        account = f"account-{rng.randrange(accounts):05}"
+        data = _mixed(rng, f"{offset // accounts // 4}")
+        yield Placed(offset, Event("a", str(offset), account, second * 1_000_000, data), second)
+
+
+def _mixed(rng: random.Random, session: str) -> Any:
+    draw, application = rng.random(), rng.choice(_APPLICATIONS)
+    if draw < 0.5:
+        return (SessionStarted if draw < 0.25 else SessionStopped)(session, application)
+    if draw < 0.75:
+        return FlowRun(f"flow {rng.randrange(20)}", application)
+    if draw < 0.9:
+        return AssistClicked(rng.choice(_SERVICES))
+    return CallMinutes(rng.randrange(1, 9_000)) if draw < 0.95 else SmsSent()
+
+
+# -------------------------------------------------------------------------------- figures
+
+
+def _medians(makes: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Return the median milliseconds of each, made in turn so that all see the same machine."""
+    taken: list[list[float]] = [[] for _ in makes]
+    for _ in range(rounds):
+        for make, found in zip(makes, taken, strict=True):
+            began = time.perf_counter()
+            make()
+            found.append((time.perf_counter() - began) * 1000)
+    return [statistics.median(found) for found in taken]
+
+
+def _steps(redis: Redis, days: tuple[date, date], file_format: str, rounds: int) -> str:
+    """Return the median milliseconds of each step to a busy account's report, as a sentence."""
+    taken: list[list[float]] = []
+    for _ in range(rounds):
+        marks = [time.perf_counter()]
+        for _ in ours.report_in_steps(
+            redis, "busy", *days, ZONE, _AS_OF, file_format=file_format, deep=file_format == "xls"
+        ):
+            marks.append(time.perf_counter())
+        taken.append([(end - begin) * 1000 for begin, end in pairwise(marks)])
+    period, read, build, render = (statistics.median(step) for step in zip(*taken, strict=True))
+    return f"period {period:.2f}, read {read:.1f}, report {build:.1f}, file {render:.1f} ms"
+
+
+def _busy(redis: Redis) -> Iterator[Row]:
+    """Yield the rows of the busy account: a month and a year, in process."""
+    for what, days, goal, rounds in (
+        ("month", (FIRST, LAST), _GOAL_MONTH, 31),
+        ("year", _YEAR, _GOAL_YEAR, 9),
+    ):
+        for file_format in ("json", "xls"):
+            make = partial(ours.export, redis, "busy", *days, ZONE, _AS_OF, file_format)
+            (taken,) = _medians([make], rounds)
+            yield Row(
+                "export", f"a busy {what}, {file_format}, in process",
+                f"{taken / goal:.2f} of the goal", f"{taken:,.1f} ms",
+                f"goal {goal} ms; {_steps(redis, days, file_format, rounds)}",
+            )  # fmt: skip
+
+
+def _few_and_many(url: str, redis: Redis, few: int, many: int) -> Iterator[Row]:
+    """Yield the rows of one month behind few and many events, in process and as a process."""
+    names = {"few": few, "many": many}
+    for account, count in names.items():
         began = time.perf_counter()
-        ours.report(
-            redis, account, FIRST, LAST, "Europe/Paris", as_of, file_format=file_format, deep=deep
+        ours.fill(url, month_of(account, count), f"{account}/0")
+        seconds = time.perf_counter() - began
+        print(f"export: {account}, {count:,} events in {seconds:.0f} s", file=sys.stderr)
+    shapes = [ours.in_use(redis, account, FIRST, LAST, ZONE, _AS_OF) for account in names]
+    assert shapes[0] == shapes[1], "few and many do not use the same slots"
+    for file_format in ("json", "xls"):
+        pair = _medians(
+            [
+                partial(ours.export, redis, account, FIRST, LAST, ZONE, _AS_OF, file_format)
+                for account in names
+            ],
+            51,
         )
-        taken.append((time.perf_counter() - began) * 1000)
-    return statistics.median(taken)
-
-
-def command(url: str, *arguments: str) -> float:
-    """Return the median milliseconds of a whole `usage` process."""
-    environment = {**os.environ, "USAGE_REDIS": url}
-    taken = []
-    for _ in range(7):
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "commands.main", *arguments],
-            env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        yield Row(
+            "export", f"a month behind {many:,} events, {file_format}, in process",
+            times(pair[1] / pair[0]), f"{pair[1]:,.1f} ms",
+            f"goal 1.20 ×; {pair[0]:,.1f} ms behind {few:,} in the same slots",
         )  # fmt: skip
-        taken.append((time.perf_counter() - began) * 1000)
-    return statistics.median(taken)
 
 
-def run(*, short: bool, few: int = 10_000, many: int = 1_000_000) -> list[Row]:
+def _processes(url: str) -> Iterator[Row]:
+    """Yield the rows of whole processes."""
+    month = ("--from", str(FIRST), "--to", str(LAST), "--tz", ZONE, "-o", "-", "--format")
+    commands = [("export", "busy", *month, name) for name in ("json", "xls")]
+    taken = _medians([partial(_run, url, *words) for words in (*commands, ("--version",))], 15)
+    for file_format, milliseconds in zip(("json", "xls"), taken, strict=False):
+        yield Row(
+            "export", f"a busy month, {file_format}, as a process",
+            f"{milliseconds / _GOAL_PROCESS:.2f} of the goal", f"{milliseconds:,.0f} ms",
+            f"goal {_GOAL_PROCESS} ms",
+        )  # fmt: skip
+    yield Row("export", "`usage --version` as a process", "", f"{taken[-1]:,.0f} ms")
+
+
+def _run(url: str, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "commands.main", *arguments],
+        env={**os.environ, "USAGE_REDIS": url},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
+    """Yield the rows of every account's report at once."""
+    ours.fill(url, month_of_many(accounts, each), "all/0")
+    for file_format in ("json", "xls"):
+        with tempfile.TemporaryDirectory(prefix="usage-benchmark-") as folder:
+            days = ("--from", str(FIRST), "--to", str(LAST))
+            words = ("export", "--all", *days, "--format", file_format, "-d", folder)
+            (taken,) = _medians([partial(_run, url, *words)], 3)
+            written = len(os.listdir(folder))
+        rate = written / taken * 1000
+        yield Row(
+            "export", f"`--all`, {file_format}", f"{_GOAL_ALL / rate:.2f} of the goal",
+            f"{rate:,.0f} accounts/s",
+            f"goal {_GOAL_ALL} accounts/s; {written:,} accounts of about {each} events each; "
+            f"{taken / 1000:.1f} s from the command's start to its end",
+        )  # fmt: skip
+
+
+def run(*, short: bool, few: int = PLACES, many: int = 10_000_000) -> list[Row]:
     """Run everything of this benchmark and return its rows; ratios are many events to few."""
     if short:
         many = min(many, 200_000)
+    rows: list[Row] = []
     with redis_server() as server, Redis.from_url(server.url) as redis:
-        names = {"few": few, "many": many}
-        for account, count in names.items():
-            ours.fill(server.url, month_of(account, count), f"{account}/0")
-        rows = []
-        for file_format, deep in (("json", False), ("xls", True)):
-            pair = [in_process(redis, name, file_format, deep=deep) for name in names]
-            rows.append(_row(f"{file_format}, in process", pair, (few, many)))
-        month = ("--from", str(FIRST), "--to", str(LAST), "--tz", "Europe/Paris")
-        for file_format in ("json", "xls"):
-            pair = [
-                command(server.url, "export", name, *month, "--format", file_format, "-o", "-")
-                for name in names
-            ]
-            rows.append(_row(f"{file_format}, as a process", pair, (few, many)))
-        start = command(server.url, "--version")
-        rows.append(Row("export", "`usage --version` as a process", "", f"{start:,.0f} ms"))
-        return rows
-
-
-def _row(what: str, pair: Sequence[float], counts: tuple[int, int]) -> Row:
-    (with_few, with_many), (few, many) = pair, counts
-    return Row(
-        "export", f"a month, {what}", times(with_many / with_few), f"{with_many:,.0f} ms",
-        f"behind {many:,} events; {with_few:,.0f} ms behind {few:,}",
-    )  # fmt: skip
+        ours.fill(server.url, busy_year(), "busy/0")
+        rows += _busy(redis)
+        rows += _processes(server.url)
+        rows += _few_and_many(server.url, redis, few, many)
+    with redis_server() as server:
+        rows += _all(server.url, 2_000, 50 if short else 200)
+    return rows
 
 
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="at most 200,000 events")
-    parser.add_argument("--few", type=int, default=10_000)
-    parser.add_argument("--many", type=int, default=1_000_000)
+    parser.add_argument("--short", action="store_true", help="fewer events")
+    parser.add_argument("--few", type=int, default=PLACES, help="a multiple of 1,000")
+    parser.add_argument("--many", type=int, default=10_000_000, help="a multiple of 1,000")
     arguments = parser.parse_args()
     print(markdown(run(short=arguments.short, few=arguments.few, many=arguments.many)))
 

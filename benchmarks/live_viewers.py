@@ -51,10 +51,10 @@ def history(accounts: int) -> Iterator[Placed]:
     for account in range(accounts):
         for number in range(_OPEN):
             second = now - 3600 + 3600 * number // _OPEN
-            for data in (
-                SessionStarted(f"s{number}", "agent"),
-                *([SessionStopped(f"s{number}", "agent")] if number % 2 else []),
-            ):
+            told: list[SessionStarted | SessionStopped] = [SessionStarted(f"s{number}", "agent")]
+            if number % 2:
+                told.append(SessionStopped(f"s{number}", "agent"))
+            for data in told:
                 at = second + (60 if isinstance(data, SessionStopped) else 0)
                 name = f"{account}-{offset}"
                 yield Placed(offset, Event("b", name, _name(account), at * 1_000_000, data), at)

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
 
 from benchmarks.tally import Tally
+from commands.export import WITH_BREAKDOWNS, make_report
 from export.formats import FORMATS
 from export.report import Account, build, period
 from rollups import keys
@@ -53,10 +54,10 @@ WORKER = [sys.executable, "-m", "commands.main", "worker"]
 #: The consumer group of the workers.
 GROUP = "usage"
 
-#: The kinds of keys (the letter behind the account) of identities, sessions and counters per slot.
-IDENTITIES, SESSIONS, _COUNTERS = "i", "z", "s"
-#: The kinds of keys that are needed for a while only: identities, sessions, deltas, open days.
-PASSING = ("i", "z", "x", "o", "q")
+#: The kinds of keys (the letter behind the account) of identities, sessions and open days.
+IDENTITIES, SESSIONS, _OPEN_DAYS = "i", "z", "d"
+#: The kinds of keys that are needed for a while only: identities, sessions, deltas, what is due.
+PASSING = ("i", "z", "x", "q")
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _NEVER = -549755813888
@@ -88,7 +89,7 @@ def tally(redis: Redis) -> Tally:
     for key in redis.scan_iter(f"{keys.FIRST.name}:{{*", count=10_000):
         account, _, rest = key.decode().removeprefix(f"{keys.FIRST.name}:{{").partition("}")
         kind, _, number = rest.removeprefix(":").partition(":")
-        if kind == _COUNTERS:
+        if kind == _OPEN_DAYS:
             days.add((account, int(number)))
         elif kind == SESSIONS:
             for second in _starts(redis, key):
@@ -146,11 +147,51 @@ def report(
     deep: bool = False,
 ) -> bytes:
     """Return the Usage Report as `usage export` writes it, *deep* with all breakdowns."""
+    *_, content = report_in_steps(
+        redis, account, first, last, tz, as_of, file_format=file_format, deep=deep
+    )
+    return cast(bytes, content)
+
+
+def report_in_steps(
+    redis: Redis,
+    account: str,
+    first: date,
+    last: date,
+    tz: str,
+    as_of: datetime,
+    *,
+    file_format: str,
+    deep: bool,
+) -> Iterator[object]:
+    """Yield what there is after each step to a report: its period, reading, report, and bytes."""
     within = period(first, last, tz, as_of)
+    yield within
     reading = Rollups.live(redis).read(account, *within.slots, by_slot=deep, flows=deep)
+    yield reading
     owner = Account(account, account, dnis=True, sms=True)
     told = build(owner, within, reading, as_of, breakdowns=deep)
-    return FORMATS[file_format](told)
+    yield told
+    yield FORMATS[file_format](told)
+
+
+def export(
+    redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime, file_format: str
+) -> bytes:
+    """Return the bytes that `usage export` writes, made by the same functions."""
+    deep = file_format in WITH_BREAKDOWNS
+    return FORMATS[file_format](make_report(redis, account, first, last, tz, as_of, deep=deep))
+
+
+def in_use(redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime) -> object:
+    """Return which metric, curve and flow of *account* has something in which slot of some days."""
+    within = period(first, last, tz, as_of)
+    reading = Rollups.live(redis).read(account, *within.slots, by_slot=True, flows=True)
+    return (
+        {metric: list(map(bool, amounts)) for metric, amounts in reading.by_slot.items()},
+        {series: [list(map(bool, part)) for part in its] for series, its in reading.curves.items()},
+        set(reading.flows),
+    )
 
 
 def decoded(report_bytes: bytes) -> dict[str, Any]:

@@ -27,3 +27,14 @@ def ending_at_signals() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@contextmanager
+def ignoring_signals() -> Iterator[None]:
+    """Ignore the signals that ask for the end, as do the processes that are started meanwhile."""
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

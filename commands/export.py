@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,12 @@ from commands.errors import Failure
 from export.formats import FORMATS
 from export.model import Report
 
+if TYPE_CHECKING:
+    from rollups.reading import Reading
+    from rollups.reads import Rollups
+
 #: Formats that hold more than the report's first sheet.
-_WITH_BREAKDOWNS = ("xls", "xlsx")
+WITH_BREAKDOWNS = ("xls", "xlsx")
 
 
 class Day(click.ParamType):
@@ -30,7 +34,10 @@ class Day(click.ParamType):
         if isinstance(value, date):
             return value
         try:
-            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+            year, month, day = value.split("-")
+            if value.isascii() and (year + month + day).isdigit() and len(year) == 4:
+                return date(int(year), int(month), int(day))
+            raise ValueError(value)
         except ValueError:
             self.fail(f"{value!r} is no day of the calendar; write it like 2026-10-01", param, ctx)
 
@@ -55,7 +62,8 @@ class Instant(click.ParamType):
 
 
 @click.command("export")
-@click.argument("account")
+@click.argument("account", required=False)
+@click.option("--all", "every", is_flag=True, help="Every account's report, into the folder of -d.")
 @click.option("--from", "first", type=Day(), required=True, help="First day, inclusive.")
 @click.option("--to", "last", type=Day(), required=True, help="Last day, inclusive.")
 @click.option(
@@ -78,31 +86,54 @@ class Instant(click.ParamType):
     metavar="FILE",
     help="The file, or - for standard output; usage.xls (or .xlsx, …) if left out.",
 )
+@click.option(
+    "-d",
+    "--directory",
+    metavar="DIR",
+    help="With --all: the folder for the files, each named for its account; made if missing.",
+)
 def export(
-    account: str,
+    account: str | None,
+    every: bool,
     first: date,
     last: date,
     timezone: str | None,
     as_of: datetime | None,
     file_format: str | None,
     output: str | None,
+    directory: str | None,
 ) -> None:
     """Write the Usage Report of ACCOUNT for some days, first and last included.
+
+    With --all, the reports of all accounts, as of one instant, each in its account's time zone.
 
     \b
     Examples:
       usage export acme --from 2026-10-01 --to 2026-10-31
       usage export acme --from 2026-10-01 --to 2026-10-31 --tz Europe/Paris --format json -o -
+      usage export --all --from 2026-10-01 --to 2026-10-31 -d reports
     """
+    if every:
+        from commands.export_all import Job, write_all
+
+        folder = _folder_of_all(account, output, directory)
+        as_of = as_of or datetime.now(UTC)
+        file_format = file_format or "xls"
+        write_all(Job(settings.read(), first, last, timezone, as_of, file_format, folder))
+        return
+    if account is None:
+        raise click.UsageError("Name an ACCOUNT, or take --all with -d DIR.")
+    if directory is not None:
+        raise click.UsageError("-d goes with --all; name the file of one account with -o.")
     file_format = file_format or _format_of(output)
     target = output or f"usage.{file_format}"
     _check_folder(target)
-    deep = file_format in _WITH_BREAKDOWNS
+    deep = file_format in WITH_BREAKDOWNS
     with redis_connection(settings.read()) as redis:
         report = make_report(redis, account, first, last, timezone, as_of, deep=deep)
     content = FORMATS[file_format](report)
     write_file(target, content)
-    for notice in _notices(report, file_format):
+    for notice in notices_of(report, file_format):
         click.echo(notice, err=True)
     if target != "-":
         click.echo(f"{target}: {report.name}, {first} to {last}, {report.timezone}", err=True)
@@ -125,7 +156,7 @@ def make_report(
     from export.report import Account, ImpossiblePeriod, build, period
     from rollups import accounts
     from rollups.local_time import UnalignedZone, UnknownZone
-    from rollups.reads import Rollups
+    from rollups.reads import read_in_force
 
     as_of = as_of or datetime.now(UTC)
     known = accounts.get(redis, account)
@@ -135,15 +166,32 @@ def make_report(
         raise click.BadParameter(str(error), param_hint="--tz") from None
     except (ImpossiblePeriod, UnalignedZone) as error:
         raise click.UsageError(str(error)) from None
-    rollups = Rollups.live(redis)
-    if not rollups.exists(account):
+
+    def look(rollups: "Rollups") -> "Reading | None":
+        if not rollups.exists(account):
+            return None
+        return rollups.read(account, *within.slots, by_slot=deep, flows=deep)
+
+    reading = read_in_force(redis, look)
+    if reading is None:
+        names = read_in_force(redis, lambda rollups: rollups.accounts())
         raise Failure(
             f"There is no account {account!r}: no event was counted for it and it was never set"
-            f"{_nearest(rollups.accounts(), account)}"
+            f"{_nearest(names, account)}"
         )
-    reading = rollups.read(account, *within.slots, by_slot=deep, flows=deep)
     told = Account(account, known.name, known.dnis, known.sms)
     return build(told, within, reading, as_of, breakdowns=deep)
+
+
+def _folder_of_all(account: str | None, output: str | None, directory: str | None) -> str:
+    """Return the folder for the reports of all accounts; what does not go with it is refused."""
+    if account is not None:
+        raise click.UsageError(f"Give the account {account!r} or --all, not both.")
+    if output is not None:
+        raise click.UsageError("-o names one file; with --all, name a folder with -d.")
+    if not directory:
+        raise click.UsageError("With --all, name a folder for the reports with -d.")
+    return directory
 
 
 def _nearest(accounts: list[str], account: str) -> str:
@@ -177,13 +225,16 @@ def write_file(target: str, content: bytes) -> None:
     try:
         beside.write_bytes(content)
         beside.replace(target)
-    except OSError as error:
+    except BaseException as error:  # also when it is told to stop in between
         beside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
 
 
-def _notices(report: Report, file_format: str) -> list[str]:
-    if file_format not in _WITH_BREAKDOWNS:
+def notices_of(report: Report, file_format: str) -> list[str]:
+    """Return a sentence for each breakdown that *file_format* has to cut."""
+    if file_format not in WITH_BREAKDOWNS:
         return []
     from export.breakdowns import notices
 

@@ -1,7 +1,6 @@
 """`usage` itself: finds the subcommand and imports nothing else."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +43,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand; a mistyped one is answered with the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(args[0], COMMANDS, 1)
             hint = f" Did you mean `usage {near[0]}`?" if near else " See `usage --help`."
             raise click.UsageError(f"There is no command `{args[0]}`.{hint}", ctx)

@@ -1,10 +1,14 @@
 """Reports for the dashboard, made by the code of `usage export`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dashboard.reports import Asked, Breakdown, Impossible, Missing
+
+if TYPE_CHECKING:
+    from rollups.reading import Reading
+    from rollups.reads import Rollups
 
 
 class Reporting:
@@ -44,7 +48,7 @@ class Reporting:
         from export.report import Account, ImpossiblePeriod, build, period
         from rollups import accounts
         from rollups.local_time import UnalignedZone, UnknownZone
-        from rollups.reads import Rollups
+        from rollups.reads import read_in_force
 
         known = accounts.get(self._redis, asked.account)
         zone = asked.timezone or known.timezone
@@ -54,9 +58,14 @@ class Reporting:
             raise Impossible("tz", str(error)) from None
         except (ImpossiblePeriod, UnalignedZone) as error:
             raise Impossible("from", str(error)) from None
-        rollups = Rollups.live(self._redis)
-        if not rollups.exists(asked.account):
+
+        def read(rollups: "Rollups") -> "Reading | None":
+            if not rollups.exists(asked.account):
+                return None
+            return rollups.read(asked.account, *within.slots, by_slot=True, flows=flows)
+
+        reading = read_in_force(self._redis, read)
+        if reading is None:
             raise Missing(asked.account)
-        reading = rollups.read(asked.account, *within.slots, by_slot=True, flows=flows)
         told = Account(asked.account, known.name, known.dnis, known.sms)
         return build(told, within, reading, asked.as_of)

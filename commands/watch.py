@@ -79,13 +79,16 @@ def _looking(
     from commands.serve import places_of
     from dashboard.health import Watch
     from dashboard.live import look, members
-    from rollups.reads import Rollups
+    from rollups.reads import read_in_force
     from stream_app.telemetry import LIFETIME
 
     health = Watch(redis, places_of(config, redis), LIFETIME)
     health.start()
     try:
-        yield lambda: members(look(Rollups.live(redis), account, int(time.time())), health.health())
+        yield lambda: members(
+            read_in_force(redis, lambda rollups: look(rollups, account, int(time.time()))),
+            health.health(),
+        )
     finally:
         health.stop()
 

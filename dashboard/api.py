@@ -23,7 +23,7 @@ from dashboard.reports import Asked, Breakdown, Impossible, Missing
 from dashboard.views import Runs, RunsByDay
 from rollups import accounts
 from rollups.local_time import UnknownZone, midnight, offset_at, zone
-from rollups.reads import Rollups
+from rollups.reads import Rollups, read_in_force
 from rollups.slots import slot_of
 from rollups.vocabulary import ABANDONED, COMPLETED
 
@@ -88,11 +88,7 @@ def list_accounts(request: Request, asker: Allowed) -> Response:
 @router.get("/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"])
 def get_account(request: Request, account: str, asker: Allowed) -> Response:
     """One account."""
-    asker.must_see(account)
-    rollups = Rollups.live(request.app.state.redis)
-    if not rollups.exists(account):
-        raise NoSuchAccount
-    return _json(_details(rollups, account))
+    return _json(_details(_visible(request, account, asker), account))
 
 
 @router.put(
@@ -230,8 +226,10 @@ def _runs_of_flow(request: Request, whole: Breakdown, flow: str | None) -> RunsB
     tz = zone(whole.timezone)
     days = [whole.first + timedelta(days=n) for n in range((whole.last - whole.first).days + 1)]
     edges = [slot_of(midnight(day, tz)) for day in (*days, whole.last + timedelta(days=1))]
-    rollups = Rollups.live(request.app.state.redis)
-    slots = rollups.flow_by_slot(whole.account, flow, edges[0], edges[-1])
+    slots = read_in_force(
+        request.app.state.redis,
+        lambda rollups: rollups.flow_by_slot(whole.account, flow, edges[0], edges[-1]),
+    )
     return _by_day(days, [edge - edges[0] for edge in edges], slots)
 
 
@@ -249,8 +247,9 @@ def _by_day(days: list[date], edges: list[int], slots: dict[str, list[int]]) -> 
 @router.get("/accounts/{account}/live", response_model=schemas.Live, tags=["Live"])
 def live(request: Request, account: str, asker: Allowed) -> Response:
     """The current hour: each series now, its peak so far, its last 60 minutes by the second."""
-    rollups = _visible(request, account, asker)
-    found = look(rollups, account, int(time.time()))
+    _visible(request, account, asker)
+    second = int(time.time())
+    found = read_in_force(request.app.state.redis, lambda rollups: look(rollups, account, second))
     return _json(members(found, request.app.state.watch.health()))
 
 
@@ -296,6 +295,7 @@ def _still_may(request: Request, asker: Asker) -> bool:
 
 
 def _visible(request: Request, account: str, asker: Asker) -> Rollups:
+    """Return the rollups in force. Raises NoSuchAccount unless *account* is there to be seen."""
     asker.must_see(account)
     rollups = Rollups.live(request.app.state.redis)
     if not rollups.exists(account):

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from dashboard.health import Health
 from dashboard.live import Live, first_difference, look, members, redis_away, state
-from rollups.reads import Rollups
+from rollups.reads import read_in_force
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +133,11 @@ class Broadcast:
         health = self._health()
         found: dict[str, Live] = {}
         try:
-            rollups = Rollups.live(self._redis)
-            for account in accounts:
-                found[account] = look(rollups, account, int(time.time()))
+            second = int(time.time())
+            found = read_in_force(
+                self._redis,
+                lambda rollups: {account: look(rollups, account, second) for account in accounts},
+            )
         except (RedisError, OSError):
             health = health._replace(stale=redis_away())
         return health, found

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
+from rollups.local_time import HourRun
+
 
 class Asked(NamedTuple):
     """The report that is asked for: local days, both included, of an account that is visible."""
@@ -55,13 +57,13 @@ class Day(Protocol):
     def counts(self) -> Counts: ...
 
 
-class Hour(Protocol):
-    """One hour of the wall clock and the most sessions present at any second of it, by series."""
+class Hours(Protocol):
+    """Hours of the wall clock, in order, as columns."""
 
     @property
-    def begins(self) -> datetime: ...
+    def runs(self) -> Sequence[HourRun]: ...
     @property
-    def peaks(self) -> Mapping[str, int]: ...
+    def peaks(self) -> Mapping[str, Sequence[int]]: ...
 
 
 class FlowRuns(Protocol):
@@ -108,7 +110,7 @@ class Breakdown(Protocol):
     @property
     def days(self) -> Sequence[Day]: ...
     @property
-    def hours(self) -> Sequence[Hour]: ...
+    def hours(self) -> Hours: ...
     @property
     def flows(self) -> Sequence[FlowRuns]: ...
 

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from dashboard.reports import Breakdown, Hour
+from dashboard.reports import Breakdown
+from rollups.local_time import each_hour, local_datetime
 from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
 
 #: Flows that are listed; the rest is summed up, exactly, as `other`.
@@ -17,6 +18,10 @@ MOST_FLOWS: Final = 1000
 
 #: The services that a customer who gives up on a flow turns to.
 TURNED_TO: Final = ("call-now", "callback", "chat")
+
+_DAY: Final = 86_400
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_ALL_CLOCKS: Final = list(range(24))
 
 View = dict[str, Any]
 
@@ -147,29 +152,56 @@ def _turned(runs: Runs, clicks: Mapping[str, int] | None) -> View:
     return {**_each(clicks, TURNED_TO), "turned": turned, "share": share}
 
 
+class _Hours(NamedTuple):
+    """The hours of a local day: which of all hours they are, and what each is on the clock."""
+
+    day: date
+    stretch: slice
+    clocks: list[int]  #: the hour of the clock that each shows, 0 to 23
+    begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
+
+
 def concurrency(report: Breakdown) -> View:
     """Return each series' highest concurrency per day, its hour and the average beside it.
 
     `heat` has the peak of every hour, per day a list of 24: None where the day has no such hour, or
     it has not begun; of two hours that the clocks show alike, the higher peak.
     """
-    days = [
-        (day, list(hours)) for day, hours in groupby(report.hours, lambda hour: hour.begins.date())
-    ]
+    days = _hours_by_day(report)
+    peaks = report.hours.peaks
     return {
         **_head(report),
         "series": {
             series: {
                 **_whole(report, series),
-                "days": [{"day": day.isoformat(), **_day(hours, series)} for day, hours in days],
+                "days": [_day(hours, peaks[series]) for hours in days] if days else [],
             }
             for series in SERIES
         },
         "heat": {
-            "days": [day.isoformat() for day, _ in days],
-            "peaks": {series: [_clock(hours, series) for _, hours in days] for series in SERIES},
+            "days": [hours.day.isoformat() for hours in days],
+            "peaks": {
+                series: [_clock(hours, peaks[series]) for hours in days] if days else []
+                for series in SERIES
+            },
         },
-    }  # fmt: skip
+    }
+
+
+def _hours_by_day(report: Breakdown) -> list[_Hours]:
+    found: list[_Hours] = []
+    numbered = enumerate(each_hour(report.hours.runs))
+    for number, its in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
+        hours = list(its)
+        found.append(
+            _Hours(
+                date.fromordinal(_EPOCH_ORDINAL + number),
+                slice(hours[0][0], hours[-1][0] + 1),
+                [(hour.begin + hour.offset) % _DAY // 3600 for _, hour in hours],
+                [(hour.begin, hour.offset) for _, hour in hours],
+            )
+        )
+    return found
 
 
 def _whole(report: Breakdown, series: str) -> View:
@@ -182,23 +214,27 @@ def _whole(report: Breakdown, series: str) -> View:
     }
 
 
-def _day(hours: Sequence[Hour], series: str) -> View:
+def _day(hours: _Hours, peaks: Sequence[int]) -> View:
     """Return a day's maximum, the earliest hour that has it, and the mean of its reported hours."""
-    peaks = [hour.peaks[series] for hour in hours]
-    top, reported = max(peaks), sum(map(bool, peaks))
+    its = peaks[hours.stretch]
+    top, reported = max(its), sum(map(bool, its))
+    busiest = local_datetime(*hours.begins[its.index(top)]).isoformat() if top > 0 else None
     return {
+        "day": hours.day.isoformat(),
         "max": top,
-        "hour": hours[peaks.index(top)].begins.isoformat() if top > 0 else None,
-        "average": sum(peaks) / reported if reported else 0,
+        "hour": busiest,
+        "average": sum(its) / reported if reported else 0,
     }
 
 
-def _clock(hours: Sequence[Hour], series: str) -> list[int | None]:
+def _clock(hours: _Hours, peaks: Sequence[int]) -> list[int | None]:
+    its = peaks[hours.stretch]
+    if hours.clocks == _ALL_CLOCKS:
+        return list(its)
     row: list[int | None] = [None] * 24
-    for hour in hours:
-        known = row[hour.begins.hour]
-        peak = hour.peaks[series]
-        row[hour.begins.hour] = peak if known is None else max(known, peak)
+    for clock, peak in zip(hours.clocks, its, strict=True):
+        known = row[clock]
+        row[clock] = peak if known is None else max(known, peak)
     return row
 
 

@@ -4,17 +4,20 @@ A spreadsheet holds a limited number of rows. A breakdown that is longer is cut,
 and hours keep the earliest; flows keep the most used, the rest summed exactly in one row.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from itertools import repeat
+from operator import attrgetter
+from typing import Final, NamedTuple
 
-from export.layout import Kind, offset
-from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Counts, FlowRuns, Report
+from export.layout import Kind, offset_text
+from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Counts, FlowRuns, Hours, Report
 from export.text import readable
 from rollups.vocabulary import SERIES, SERVICES
 
-Value = str | int | float | date | datetime
+#: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
+#: and counted from 1970-01-01.
+Value = str | int | float
 
 #: How many rows one sheet can have, by file format.
 SHEET_ROWS: Final = {"xls": 65_536, "xlsx": 1_048_576}
@@ -23,26 +26,30 @@ SHEET_ROWS: Final = {"xls": 65_536, "xlsx": 1_048_576}
 RESERVED_ROWS: Final = 6
 
 _WHOLE_PERIOD: Final = "Whole period"
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table."""
 
     heading: str
     kind: Kind
+    values: Sequence[Value]  #: one for each row
+    total: Value  #: the sum of a counter, the highest of peaks, of all rows also where some are cut
     group: str = ""  #: heading above it and its neighbours of the same group
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One breakdown, as a sheet shows it."""
+class Table(NamedTuple):
+    """One breakdown, as a sheet shows it: its columns, which are equally long."""
 
     name: str
     columns: tuple[Column, ...]
-    rows: Sequence[tuple[Value, ...]]
-    total: tuple[Value, ...]  #: sums of counters, highest of peaks, of all rows also where cut
     notice: str  #: the sentence that says what is left out; empty where nothing is
+
+    @property
+    def rows(self) -> list[tuple[Value, ...]]:
+        """The same, row by row."""
+        return list(zip(*(column.values for column in self.columns), strict=True))
 
 
 def tables(report: Report, sheet_rows: int) -> list[Table]:
@@ -96,82 +103,95 @@ def _flows_left_out(report: Report, limit: int) -> str:
 
 
 def _per_day(report: Report, room: int, notice: str) -> Table:
-    dnis, sms = report.dnis, report.sms
-    rows = [
-        (day.day, *_counters(day.counts, dnis, sms), *(day.peaks.get(name, 0) for name in SERIES))
-        for day in report.days[:room]
+    days = report.days[:room]
+    counts = [day.counts for day in days]
+    peaks = {series: [day.peaks.get(series, 0) for day in days] for series in SERIES}
+    columns = (
+        Column("Day", Kind.DAY, [day.day.toordinal() - _EPOCH for day in days], _WHOLE_PERIOD),
+        *_counter_columns(counts, report),
+        *_peak_columns(peaks, report),
+    )
+    return Table("Per day", columns, notice)
+
+
+def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
+    flows, clicks, calls = "Interaction Flows Run", "Assistance Services", "DNIS Service"
+
+    def column(
+        heading: str, group: str, value: Callable[[Counts], Value], kind: Kind = Kind.INTEGER
+    ) -> Column:
+        return Column(heading, kind, list(map(value, counts)), value(report.counts), group)
+
+    columns = [
+        column("Total", flows, attrgetter("flow_runs_total")),
+        column("Completed", flows, attrgetter("completed")),
+        column("Abandoned", flows, attrgetter("abandoned")),
     ]
-    total = (_WHOLE_PERIOD, *_counters(report.counts, dnis, sms), *_maxima(report))
-    columns = (Column("Day", Kind.DAY), *_counter_columns(dnis, sms), *_peak_columns())
-    return Table("Per day", columns, rows, total, notice)
-
-
-def _counter_columns(dnis: bool, sms: bool) -> list[Column]:
-    flows, clicks = "Interaction Flows Run", "Assistance Services"
-    columns = [Column(text, Kind.INTEGER, flows) for text in ("Total", "Completed", "Abandoned")]
-    columns += [Column(LABELS[name], Kind.INTEGER, clicks) for name in SERVICES]
-    if dnis:
-        columns.append(Column("Phone numbers purchased", Kind.INTEGER, "DNIS Service"))
-        columns.append(Column("Call Now minutes", Kind.MINUTES, "DNIS Service"))
-    if sms:
-        columns.append(Column("SMS with a campaign link", Kind.INTEGER, "Outgoing SMS"))
+    for name in SERVICES:
+        columns.append(column(LABELS[name], clicks, lambda its, name=name: its.clicks.get(name, 0)))  # type: ignore[misc]
+    if report.dnis:
+        columns += [
+            column("Phone numbers purchased", calls, attrgetter("numbers_purchased")),
+            column(
+                "Call Now minutes", calls, lambda its: its.call_thousandths / 1000, Kind.MINUTES
+            ),
+        ]
+    if report.sms:
+        columns.append(
+            column("SMS with a campaign link", "Outgoing SMS", attrgetter("sms_with_link"))
+        )
     return columns
 
 
-def _counters(counts: Counts, dnis: bool, sms: bool) -> tuple[int | float, ...]:
-    """Return the values of `_counter_columns`, in the same order."""
-    flows = (counts.flow_runs_total, counts.completed, counts.abandoned)
-    clicks = (counts.clicks.get(name, 0) for name in SERVICES)
-    calls = (counts.numbers_purchased, counts.call_thousandths / 1000) if dnis else ()
-    messages = (counts.sms_with_link,) if sms else ()
-    return (*flows, *clicks, *calls, *messages)
-
-
 def _per_hour(report: Report, room: int, notice: str) -> Table:
-    rows: list[tuple[Value, ...]] = []
-    for hour in report.hours[:room]:
-        peak = hour.peaks.get
-        rows.append((hour.begins, offset(hour.begins), *[peak(name, 0) for name in SERIES]))
+    hours = report.hours
+    begins, offsets = _wall_clock(hours)
+    peaks = {series: hours.peaks[series][:room] for series in SERIES}
     columns = (
-        Column("Hour begins", Kind.HOUR),
-        Column("UTC offset", Kind.MOMENT),
-        *_peak_columns(),
+        Column("Hour begins", Kind.HOUR, begins[:room], _WHOLE_PERIOD),
+        Column("UTC offset", Kind.MOMENT, offsets[:room], ""),
+        *_peak_columns(peaks, report),
     )
-    return Table("Per hour", columns, rows, (_WHOLE_PERIOD, "", *_maxima(report)), notice)
+    return Table("Per hour", columns, notice)
 
 
-def _peak_columns() -> list[Column]:
+def _wall_clock(hours: Hours) -> tuple[list[int], list[str]]:
+    """Return what the wall clock shows as each hour begins, in seconds, and its UTC offset."""
+    begins: list[int] = []
+    offsets: list[str] = []
+    for run in hours.runs:
+        begins += range(run.begin + run.offset, run.end + run.offset, run.seconds)
+        offsets += repeat(offset_text(run.offset), run.hours)
+    return begins, offsets
+
+
+def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Column]:
     agents, flows = "Peak agent sessions", "Peak Interaction Flows"
-    columns = [Column(LABELS[name], Kind.INTEGER, agents) for name in AGENT_SECTION]
-    return columns + [Column(LABELS[name], Kind.INTEGER, flows) for name in FLOW_SECTION]
-
-
-def _maxima(report: Report) -> tuple[int, ...]:
-    return tuple(report.concurrency[name].maximum for name in SERIES)
+    groups = [(agents, name) for name in AGENT_SECTION] + [(flows, name) for name in FLOW_SECTION]
+    return [
+        Column(LABELS[name], Kind.INTEGER, peaks[name], report.concurrency[name].maximum, group)
+        for group, name in groups
+    ]
 
 
 def _per_flow(report: Report, room: int, notice: str) -> Table:
-    every = sum(flow.total for flow in report.flows)
     kept = report.flows[: room - 1] if notice else report.flows
-    rows = [_flow_row(flow, every) for flow in kept]
+    rows = list(kept)
     if notice:
-        rows.append(_flow_row(_summed("other", report.flows[len(kept) :]), every))
+        rows.append(_summed("other", report.flows[len(kept) :]))
+    total = _summed("Total", report.flows)
+    every = total.total or 1
+    runs = [flow.total for flow in rows]
     columns = (
-        Column("Interaction Flow", Kind.TEXT),
-        Column("Runs", Kind.INTEGER),
-        Column("Completed", Kind.INTEGER),
-        Column("Abandoned", Kind.INTEGER),
-        Column("Share of total", Kind.SHARE),
+        Column("Interaction Flow", Kind.TEXT, [readable(flow.flow) for flow in rows], "Total"),
+        Column("Runs", Kind.INTEGER, runs, total.total),
+        Column("Completed", Kind.INTEGER, [flow.completed for flow in rows], total.completed),
+        Column("Abandoned", Kind.INTEGER, [flow.abandoned for flow in rows], total.abandoned),
+        Column("Share of total", Kind.SHARE, [n / every for n in runs], total.total / every),
     )
-    total = _flow_row(_summed("Total", report.flows), every)
-    return Table("Interaction Flows", columns, rows, total, notice)
+    return Table("Interaction Flows", columns, notice)
 
 
 def _summed(title: str, flows: Sequence[FlowRuns]) -> FlowRuns:
     completed, abandoned = (sum(f.completed for f in flows), sum(f.abandoned for f in flows))
     return FlowRuns(title, completed, abandoned)
-
-
-def _flow_row(flow: FlowRuns, every: int) -> tuple[Value, ...]:
-    runs = flow.total
-    return (readable(flow.flow), runs, flow.completed, flow.abandoned, runs / (every or 1))

@@ -4,13 +4,14 @@ Labels and their order are a contract: people's spreadsheets look them up.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Concurrency, Report
 from export.text import readable
+from rollups.local_time import local_datetime
 from rollups.vocabulary import APPLICATIONS, SERVICES
 
 
@@ -27,24 +28,21 @@ class Kind(Enum):
     HOUR = auto()  #: the local wall time at which an hour begins, without its UTC offset
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One value and what it is."""
 
     value: str | int | float
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A label for column A and the values from column B on."""
 
     label: str
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A bold row with its column headings from column B on, and the rows below it."""
 
     title: str
@@ -97,9 +95,9 @@ def moment(instant: datetime) -> str:
     return f"{text[:16]} {text[16:]}"
 
 
-def offset(instant: datetime) -> str:
-    """Return the UTC offset of local time *instant*: `+01:00`."""
-    return instant.isoformat(" ", "minutes")[16:]
+def offset_text(offset: int) -> str:
+    """Return a UTC offset of *offset* seconds: `+01:00`."""
+    return local_datetime(0, offset).isoformat(" ", "minutes")[16:]
 
 
 def _heading_rows(report: Report) -> tuple[Row, ...]:

@@ -5,9 +5,8 @@ numbers. Only section rows and headings are bold, so that they stand out, and pr
 the sheet can tell them by it.
 """
 
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from export.layout import Kind
 
@@ -41,8 +40,7 @@ _ALIGNMENTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """Everything that a cell's appearance depends on; sizes in points, colours as RRGGBB."""
 
     size: int = 10
@@ -91,23 +89,23 @@ def value(kind: Kind) -> Look:
 def section_heading(kind: Kind) -> Look:
     """Return the look of a column heading in a section's row, aligned as the values below it."""
     below = value(kind)
-    return replace(SECTION, size=9, align=below.align, indent=below.indent)
+    return SECTION._replace(size=9, align=below.align, indent=below.indent)
 
 
 @cache
 def total(kind: Kind) -> Look:
     """Return the look of a value of *kind* in a table's last row."""
-    return replace(value(kind), ink=NAVY, fill=BAND, above=NAVY, below=NAVY)
+    return value(kind)._replace(ink=NAVY, fill=BAND, above=NAVY, below=NAVY)
 
 
 @cache
 def first_of_day(kind: Kind) -> Look:
     """Return the look of a value of *kind* in the row with which a local day begins."""
-    return replace(value(kind), above=STRONG_RULE)
+    return value(kind)._replace(above=STRONG_RULE)
 
 
 @cache
 def heading(kind: Kind) -> Look:
     """Return the look of the heading above values of *kind*, aligned as they are."""
     below = value(kind)
-    return replace(HEADING, align=below.align, indent=below.indent)
+    return HEADING._replace(align=below.align, indent=below.indent)

@@ -1,15 +1,15 @@
 """The Usage Report, computed: a reading of the rollups in, the report out. Pure."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from itertools import accumulate, groupby
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate, islice
 from operator import add
 from typing import NamedTuple
 
-from export.model import Concurrency, Counts, Day, FlowRuns, HourPeaks, Report
+from export.model import Concurrency, Counts, Day, FlowRuns, Hours, Report, hour_of
 from rollups.fold import split_flow_metric
 from rollups.instants import DAY_SECONDS
-from rollups.local_time import Hour, hours, local_datetime, midnight, zone
+from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
 from rollups.reading import Reading
 from rollups.slots import SLOT_SECONDS, slot_of
 from rollups.vocabulary import (
@@ -26,7 +26,8 @@ from rollups.vocabulary import (
     runs_of,
 )
 
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_ORDINAL = _EPOCH.toordinal()
 
 
 class Period(NamedTuple):
@@ -35,7 +36,7 @@ class Period(NamedTuple):
     first: date
     last: date
     timezone: str
-    hours: tuple[Hour, ...]
+    runs: tuple[HourRun, ...]  #: its hours
     begin: int  #: second of the local midnight that `first` begins with
     end: int  #: second of the local midnight that ends `last`
 
@@ -43,6 +44,11 @@ class Period(NamedTuple):
     def slots(self) -> tuple[int, int]:
         """The slots [first, end) that the period consists of."""
         return slot_of(self.begin), slot_of(self.end)
+
+    @property
+    def hours(self) -> tuple[Hour, ...]:
+        """Every hour of the wall clock in the period, in order."""
+        return tuple(each_hour(self.runs))
 
 
 class ImpossiblePeriod(ValueError):
@@ -58,7 +64,12 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     tz = zone(timezone)
     if last < first:
         raise ImpossiblePeriod(f"the period is reversed: {first} comes after {last}")
-    today = as_of.astimezone(tz).date()
+    try:
+        today = as_of.astimezone(tz).date()
+    except OverflowError:
+        raise ImpossiblePeriod(
+            f"in {timezone} the as-of instant lies outside the calendar"
+        ) from None
     if first > today:
         raise ImpossiblePeriod(
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
@@ -66,7 +77,7 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     if first.year < 2 or last.year > 9998:
         raise ImpossiblePeriod("a period lies within the years 0002 to 9998")
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)
-    return Period(first, last, timezone, tuple(hours(begin, end, tz)), begin, end)
+    return Period(first, last, timezone, tuple(hour_runs(begin, end, tz)), begin, end)
 
 
 class Account(NamedTuple):
@@ -91,8 +102,8 @@ def build(
     Its *breakdowns* by day, hour and flow are as deep as *reading* is; without them it is computed
     in a third of the time.
     """
-    cutoff = as_of.timestamp()
-    counted = [hour for hour in within.hours if hour.begin < cutoff]
+    cutoff = -((_EPOCH - as_of) // timedelta(seconds=1))  # the first whole second not before it
+    counted = tuple(run.before(cutoff) for run in within.runs)
     peaks = {series: _hourly_peaks(reading, series, counted) for series in SERIES}
     return Report(
         account=account.id,
@@ -106,85 +117,113 @@ def build(
         dnis=account.dnis,
         sms=account.sms,
         days=_days(within, reading, counted, peaks) if breakdowns else (),
-        hours=_hours(counted, peaks) if breakdowns else (),
+        hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
         flows=_flows(reading.flows) if breakdowns else (),
     )
 
 
-def _hourly_peaks(reading: Reading, series: str, counted: Sequence[Hour]) -> list[int]:
-    """Return the most sessions present at any second of each hour."""
-    curve = reading.curves[series]
-    levels = accumulate(curve.nets, initial=reading.carry[series])
-    tops = list(map(add, levels, curve.rises))
-    base = reading.first * SLOT_SECONDS
-    return [
-        max(tops[(begin - base) // SLOT_SECONDS : (end - base) // SLOT_SECONDS])
-        for begin, end, _ in counted
-    ]
+def _holds_any(run: HourRun) -> bool:
+    return run.hours > 0
 
 
-def _concurrency(peaks: Sequence[int], counted: Sequence[Hour]) -> Concurrency:
+def _hourly_peaks(reading: Reading, series: str, counted: Sequence[HourRun]) -> list[int]:
+    """Return the most sessions present at any second of each hour; *counted* begin the reading."""
+    curve, carry = reading.curves[series], reading.carry[series]
+    if not any(curve.rises) and not any(curve.nets):
+        return [carry] * sum(run.hours for run in counted)
+    levels = accumulate(curve.nets, initial=carry)
+    tops = map(add, levels, curve.rises)
+    peaks: list[int] = []
+    for run in counted:
+        slots = run.seconds // SLOT_SECONDS
+        of_run = islice(tops, run.hours * slots)
+        # An hour takes its slots one after the other from the same iterator.
+        peaks += map(max, *[of_run] * slots) if slots > 1 else of_run
+    return peaks
+
+
+def _concurrency(peaks: Sequence[int], counted: Sequence[HourRun]) -> Concurrency:
     top = max(peaks, default=0)
-    busiest = counted[peaks.index(top)] if top > 0 else None
+    busiest = None
+    if top > 0:
+        begin, _, offset = hour_of(counted, peaks.index(top))
+        busiest = local_datetime(begin, offset)
     return Concurrency(
         maximum=top,
         peak_sum=sum(peaks),
-        reported_hours=sum(map(bool, peaks)),
-        busiest_hour=local_datetime(busiest.begin, busiest.offset) if busiest else None,
+        reported_hours=len(peaks) - peaks.count(0),
+        busiest_hour=busiest,
     )
+
+
+_RUNS = {application: runs_of(application) for application in APPLICATIONS}
+_CLICKS = {service: clicks_on(service) for service in SERVICES}
+_COMPLETED, _ABANDONED = runs_ending(COMPLETED), runs_ending(ABANDONED)
 
 
 def _counts(sums: Mapping[str, int]) -> Counts:
+    told = sums.get
     return Counts(
-        flow_runs={application: sums.get(runs_of(application), 0) for application in APPLICATIONS},
-        completed=sums.get(runs_ending(COMPLETED), 0),
-        abandoned=sums.get(runs_ending(ABANDONED), 0),
-        clicks={service: sums.get(clicks_on(service), 0) for service in SERVICES},
-        call_thousandths=sums.get(CALL_THOUSANDTHS, 0),
-        sms_with_link=sums.get(SMS_WITH_LINK, 0),
-        numbers_purchased=sums.get(NUMBERS_PURCHASED, 0),
+        flow_runs={application: told(metric, 0) for application, metric in _RUNS.items()},
+        completed=told(_COMPLETED, 0),
+        abandoned=told(_ABANDONED, 0),
+        clicks={service: told(metric, 0) for service, metric in _CLICKS.items()},
+        call_thousandths=told(CALL_THOUSANDTHS, 0),
+        sms_with_link=told(SMS_WITH_LINK, 0),
+        numbers_purchased=told(NUMBERS_PURCHASED, 0),
     )
 
 
-def _hours(counted: Sequence[Hour], peaks: Mapping[str, Sequence[int]]) -> tuple[HourPeaks, ...]:
-    return tuple(
-        HourPeaks(
-            local_datetime(hour.begin, hour.offset),
-            hour.end - hour.begin,
-            {series: peaks[series][index] for series in SERIES},
-        )
-        for index, hour in enumerate(counted)
-    )
+class _Piece(NamedTuple):
+    """Hours of one local day, one after the other: all of it, unless the clocks change."""
+
+    day: int  #: counted from 1970-01-01
+    hour: int  #: the number of its first hour in the period
+    end_hour: int
+    slot: int  #: its first slot, counted from the beginning of the period
+    end_slot: int
+
+
+def _pieces(within: Period) -> Iterator[_Piece]:
+    """Yield the hours of each local day of the period, in order."""
+    number, origin = 0, slot_of(within.begin)
+    for begin, count, seconds, offset in within.runs:
+        done = 0
+        while done < count:
+            local = begin + done * seconds + offset
+            day = local // DAY_SECONDS
+            left = -((local - (day + 1) * DAY_SECONDS) // seconds)  # hours until midnight
+            hours = min(left, count - done)
+            slot = slot_of(begin + done * seconds) - origin
+            slots = hours * (seconds // SLOT_SECONDS)
+            yield _Piece(day, number, number + hours, slot, slot + slots)
+            done += hours
+            number += hours
 
 
 def _days(
-    within: Period,
-    reading: Reading,
-    counted: Sequence[Hour],
-    peaks: Mapping[str, Sequence[int]],
+    within: Period, reading: Reading, counted: Sequence[HourRun], peaks: Mapping[str, Sequence[int]]
 ) -> tuple[Day, ...]:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
-    sums: dict[date, dict[str, int]] = {}
-    day_of_slot = {
-        slot: day
-        for day, its_hours in groupby(within.hours, _local_day)
-        for hour in its_hours
-        for slot in range(slot_of(hour.begin), slot_of(hour.end))
-    }
-    for metric, slots in reading.by_slot.items():
-        for slot, amount in slots.items():
-            day_sums = sums.setdefault(day_of_slot[slot], {})
-            day_sums[metric] = day_sums.get(metric, 0) + amount
-    tops: dict[date, dict[str, int]] = {}
-    for day, numbered in groupby(enumerate(counted), lambda pair: _local_day(pair[1])):
-        places = [place for place, _ in numbered]
-        stretch = slice(places[0], places[-1] + 1)
-        tops[day] = {series: max(peaks[series][stretch]) for series in SERIES}
-    return tuple(Day(day, _counts(sums.get(day, {})), tops[day]) for day in sorted(tops))
-
-
-def _local_day(hour: Hour) -> date:
-    return date.fromordinal(_EPOCH_ORDINAL + (hour.begin + hour.offset) // DAY_SECONDS)
+    begun = sum(run.hours for run in counted)
+    days: dict[int, list[_Piece]] = {}
+    for piece in _pieces(within):
+        days.setdefault(piece.day, []).append(piece)
+    found = []
+    for day, pieces in sorted(days.items()):
+        if pieces[0].hour >= begun:
+            continue
+        sums: dict[str, int] = {}
+        tops = dict.fromkeys(SERIES, 0)
+        for piece in pieces:
+            slots = slice(piece.slot, piece.end_slot)
+            hours = slice(piece.hour, min(piece.end_hour, begun))
+            for metric, amounts in reading.by_slot.items():
+                sums[metric] = sums.get(metric, 0) + sum(amounts[slots])
+            for series, its in peaks.items():
+                tops[series] = max(tops[series], max(its[hours], default=0))
+        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), _counts(sums), tops))
+    return tuple(found)
 
 
 def _flows(sums: Mapping[str, int]) -> tuple[FlowRuns, ...]:

@@ -3,36 +3,37 @@
 The first sheet is `export.layout`'s; each breakdown follows on a sheet of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from math import ceil
-from typing import Final
-from unicodedata import east_asian_width
+from operator import ne
+from typing import Final, NamedTuple, cast
 
 from export import look
-from export.breakdowns import Table, Value, tables
+from export.breakdowns import Column, Table, tables
 from export.layout import Kind, Row, Section, account_title, period, sections
 from export.look import Look
 from export.model import Report
+from rollups.instants import DAY_SECONDS
 
 #: What a cell of a grid holds; dates are serial numbers already.
 Content = str | int | float
 
-_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's dates have no zone
-_DAY: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_SERIAL: Final = 25_569  # days from 1899-12-30, where spreadsheets begin to count
 _FIRST_SERIAL: Final = 61  # 1900-03-01: before it, Excel counts a day that never was
 
 _FIRST_WIDTHS: Final = (44, 13, 13, 27)
 _WIDTHS: Final = {Kind.DAY: 14, Kind.HOUR: 19, Kind.TEXT: 58, Kind.MOMENT: 11}
 _NUMBER_WIDTH: Final = 13.5
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
+_BODY_HEIGHT: Final = 16  # of a table's rows, in points
 _LINE_HEIGHT: Final = 13.5  # of text in 10 points, itself in points
 _LONGEST_SUBTITLE_NAME: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One row of a sheet, its cells from column A on."""
 
     height: float  #: points
@@ -41,17 +42,38 @@ class Line:
     joined: tuple[tuple[int, int], ...] = ()  #: first and last column of each merged stretch
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Body(NamedTuple):
+    """The rows of a table as columns, all equally long: most of what a workbook holds."""
+
+    columns: tuple[Sequence[Content], ...] = ()
+    heights: Sequence[float] = ()  #: of the rows, in points
+    looks: tuple[Sequence[Look], ...] = ()  #: of the columns, for each kind of row
+    kinds: Sequence[int] = ()  #: of the rows
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the same, row by row."""
+        rows = zip(*self.columns, strict=True)
+        for cells, height, kind in zip(rows, self.heights, self.kinds, strict=True):
+            yield Line(height, cells, self.looks[kind])
+
+
+class Sheet(NamedTuple):
     """One sheet with its print set-up."""
 
     name: str
     widths: tuple[float, ...]  #: of the columns, in characters
-    lines: list[Line]
+    head: list[Line]
+    body: Body = Body()
+    foot: tuple[Line, ...] = ()
     frozen_columns: int = 0
     heading_rows: tuple[int, int] | None = None  #: frozen down to, and repeated on every page
     landscape: bool = False
     one_page: bool = False  #: all of it on one page; otherwise as wide as one page
+
+    @property
+    def lines(self) -> list[Line]:
+        """All of its rows."""
+        return [*self.head, *self.body.lines(), *self.foot]
 
 
 def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
@@ -71,16 +93,33 @@ def first_sheet(report: Report) -> Sheet:
     return Sheet("Usage Report", _FIRST_WIDTHS, lines, one_page=True)
 
 
-def serial(value: date) -> float | str:
-    """Return local *value* as days since 1899-12-30, as spreadsheets count them.
+def serials(column: Column) -> Sequence[Content]:
+    """Return the values of *column*; days and hours as spreadsheets do, in days since 1899-12-30.
 
-    What lies before 1900-03-01 is returned as ISO text: Excel's calendar is wrong there.
+    Of what lies before 1900-03-01, ISO text is returned: Excel's calendar is wrong there.
     """
-    if isinstance(value, datetime):
-        days = (value.replace(tzinfo=None) - _EPOCH) / _DAY
-        return days if days >= _FIRST_SERIAL else value.isoformat(" ", "minutes")[:16]
-    number = value.toordinal() - _EPOCH.toordinal()
-    return number if number >= _FIRST_SERIAL else value.isoformat()
+    if column.kind not in (Kind.DAY, Kind.HOUR):
+        return column.values
+    values = cast(Sequence[int], column.values)
+    numbers: Sequence[float]
+    if column.kind is Kind.DAY:
+        numbers = [day + _EPOCH_SERIAL for day in values]
+    else:
+        # One division of whole numbers, so that the nearest float is met.
+        shift = _EPOCH_SERIAL * DAY_SECONDS
+        numbers = [(second + shift) / DAY_SECONDS for second in values]
+    if min(numbers, default=_FIRST_SERIAL) >= _FIRST_SERIAL:
+        return numbers
+    return [
+        number if number >= _FIRST_SERIAL else _iso(column.kind, value)
+        for number, value in zip(numbers, values, strict=True)
+    ]
+
+
+def _iso(kind: Kind, value: int) -> str:
+    seconds = value * DAY_SECONDS if kind is Kind.DAY else value
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat(" ", "minutes")
+    return text[:10] if kind is Kind.DAY else text[:16]
 
 
 def lines_needed(text: str, width: float) -> int:
@@ -88,7 +127,11 @@ def lines_needed(text: str, width: float) -> int:
 
     Wide characters (CJK, most emoji) count as two.
     """
-    needed = sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+    needed = len(text)
+    if not text.isascii():
+        from unicodedata import east_asian_width
+
+        needed += sum(east_asian_width(character) in "WF" for character in text)
     return 1 if needed <= width else ceil(needed / (width * 0.85))
 
 
@@ -133,10 +176,37 @@ def _breakdown(table: Table, about: str) -> Sheet:
     headings = _headings(table)
     heading_rows = (len(lines), len(lines) + len(headings) - 1)
     lines += headings
-    lines += _text_lines(table, kinds) if kinds[0] is Kind.TEXT else _dated_lines(table, kinds)
-    lines.append(Line(20, [_content(v) for v in table.total], [look.total(k) for k in kinds]))
+    totals = [column.total for column in table.columns]
+    foot = Line(20, totals, [look.total(kind) for kind in kinds])
     widths = tuple(_WIDTHS.get(kind, _NUMBER_WIDTH) for kind in kinds)
-    return Sheet(table.name, widths, lines, 1, heading_rows, landscape=sum(widths) > 110)
+    return Sheet(
+        table.name,
+        widths,
+        lines,
+        _body(table),
+        (foot,),
+        frozen_columns=1,
+        heading_rows=heading_rows,
+        landscape=sum(widths) > 110,
+    )
+
+
+def _body(table: Table) -> Body:
+    """Return the rows of a table; hours have a rule above each local midnight."""
+    kinds = [column.kind for column in table.columns]
+    columns = tuple(map(serials, table.columns))
+    usual = [look.value(kind) for kind in kinds]
+    first, count = table.columns[0], len(columns[0])
+    if first.kind is Kind.HOUR:
+        opening = [look.first_of_day(kind) for kind in kinds]
+        days = [second // DAY_SECONDS for second in cast(Sequence[int], first.values)]
+        begins_day = list(map(ne, days, chain((None,), days)))
+        return Body(columns, [_BODY_HEIGHT] * count, (usual, opening), begins_day)
+    heights: list[float] = [_BODY_HEIGHT] * count
+    if first.kind is Kind.TEXT:
+        width = _WIDTHS[Kind.TEXT]
+        heights = [4 + lines_needed(str(text), width) * _LINE_HEIGHT for text in first.values]
+    return Body(columns, heights, (usual,), [0] * count)
 
 
 def _headings(table: Table) -> list[Line]:
@@ -150,33 +220,3 @@ def _headings(table: Table) -> list[Line]:
     above = [group if i in starts else "" for i, group in enumerate(groups)]
     joined = tuple((first, last) for first, last in spans if first < last)
     return [Line(20, above, [look.GROUP] * len(groups), joined), Line(50, names, looks)]
-
-
-def _text_lines(table: Table, kinds: list[Kind]) -> list[Line]:
-    width = _WIDTHS[Kind.TEXT]
-    looks = [look.value(kind) for kind in kinds]
-    lines = []
-    for row in table.rows:
-        height = 4 + lines_needed(str(row[0]), width) * _LINE_HEIGHT
-        lines.append(Line(height, [_content(cell) for cell in row], looks))
-    return lines
-
-
-def _dated_lines(table: Table, kinds: list[Kind]) -> list[Line]:
-    """Return the lines of a table by day or hour; hours have a rule above each local midnight."""
-    usual = [look.value(kind) for kind in kinds]
-    opening = [look.first_of_day(kind) for kind in kinds] if kinds[0] is Kind.HOUR else usual
-    lines: list[Line] = []
-    day: date | None = None
-    for row in table.rows:
-        begins, *others = row
-        assert isinstance(begins, date)
-        begun = begins.date() if isinstance(begins, datetime) else begins
-        cells = [serial(begins), *map(_content, others)]
-        lines.append(Line(16, cells, usual if begun == day else opening))
-        day = begun
-    return lines
-
-
-def _content(value: Value) -> Content:
-    return serial(value) if isinstance(value, date) else value

@@ -1,9 +1,12 @@
 """The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
 
-xlwt writes every record but one: it has no way to repeat heading rows on each printed page. That
-takes a built-in defined name, which `_Book` adds to the workbook's link table.
+xlwt writes every record but two kinds. It has no way to repeat heading rows on each printed page:
+that takes a built-in defined name, which `_Book` adds to the workbook's link table. And it makes an
+object of each cell, which costs more than all the rest: `export.xls_rows` makes the rows, and those
+of a sheet stand where xlwt expects its first one.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 from struct import pack
@@ -11,10 +14,11 @@ from typing import Any, Final
 
 import xlwt
 
+from export import xls_rows
 from export.breakdowns import SHEET_ROWS
 from export.look import FONT, PALETTE, Look
 from export.model import Report
-from export.sheets import Line, Sheet, sheets
+from export.sheets import Body, Line, Sheet, sheets
 
 _A4: Final = 9
 _FOOTER: Final = b"&L&8&A&R&8Page &P"
@@ -29,10 +33,15 @@ _ALIGNMENTS: Final = {
 
 def render(report: Report) -> bytes:
     """Return *report* as the bytes of an .xls file."""
+    return workbook(sheets(report, SHEET_ROWS["xls"]))
+
+
+def workbook(pages: Sequence[Sheet]) -> bytes:
+    """Return the bytes of an .xls file that has these sheets."""
     book = _Book()
     for rgb, index in _COLOURS.items():
         book.set_colour_RGB(index, *bytes.fromhex(rgb))
-    for index, sheet in enumerate(sheets(report, SHEET_ROWS["xls"])):
+    for index, sheet in enumerate(pages):
         _draw(book, index, sheet)
     stream = BytesIO()
     book.save(stream)
@@ -46,6 +55,20 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         super().__init__()
         self.owner = "usage"
         self.repeated_rows: dict[int, tuple[int, int]] = {}  #: first and last row, by sheet index
+        self._xfs: dict[Look, int] = {}
+
+    def xf(self, look: Look) -> int:
+        """Return the index of the style of *look*; a new one is added."""
+        index = self._xfs.get(look)
+        if index is None:
+            index = self._xfs[look] = self.add_style(_style(look))
+        return index
+
+    def string_index(self, texts: Sequence[str]) -> list[int]:
+        """Return the places of *texts* in the table of strings; new ones are added."""
+        places = {text: self.add_str(text) for text in dict.fromkeys(texts)}
+        self._Workbook__sst._add_calls += len(texts) - len(places)  # each use of a text counts
+        return list(map(places.__getitem__, texts))
 
     def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
         """Return the link table: this workbook, its sheets, and `Print_Titles` of each."""
@@ -74,8 +97,64 @@ def _draw(book: _Book, index: int, sheet: Sheet) -> None:
         page.panes_frozen = True
         page.horz_split_pos = sheet.heading_rows[1] + 1
         page.vert_split_pos = sheet.frozen_columns
-    for row, line in enumerate(sheet.lines):
-        _draw_line(page, row, line)
+    below = len(sheet.head) + len(sheet.body.heights)
+    rows = [_line(book, row, line) for row, line in enumerate(sheet.head)]
+    rows.append(_body(book, len(sheet.head), sheet.body))
+    rows += [_line(book, row, line) for row, line in enumerate(sheet.foot, below)]
+    _put_rows(page, below + len(sheet.foot), len(sheet.widths), b"".join(rows))
+    page.merged_ranges.extend(
+        (row, row, first, last)
+        for row, line in enumerate(sheet.head)
+        for first, last in line.joined
+    )
+
+
+class _Rows:
+    """All rows of a sheet, as records, in the place of an xlwt row."""
+
+    level = 0
+
+    def __init__(self, records: bytes) -> None:
+        self.records = records
+
+    def get_row_biff_data(self) -> bytes:
+        """Return all the records."""
+        return self.records
+
+    def get_cells_biff_data(self) -> bytes:
+        """Return nothing more."""
+        return b""
+
+
+def _put_rows(page: Any, rows: int, columns: int, records: bytes) -> None:
+    """Put the *records* of all rows into a sheet, and their bounds."""
+    page.Row = lambda _index, _page: _Rows(records)
+    page.row(0)
+    page.last_used_row = rows - 1
+    page.first_used_col, page.last_used_col = 0, columns - 1
+
+
+def _line(book: _Book, row: int, line: Line) -> bytes:
+    xfs = [book.xf(look) for look in line.looks]
+    return xls_rows.one(row, _twips(line.height), line.cells, xfs, book.add_str)
+
+
+def _body(book: _Book, first_row: int, body: Body) -> bytes:
+    """Return the rows of a table: all at once if its columns allow that, otherwise one by one."""
+    if not body.heights:
+        return b""
+    # Styles are added in the order in which the rows need them, and only those that one needs.
+    xfs = {kind: [book.xf(look) for look in body.looks[kind]] for kind in dict.fromkeys(body.kinds)}
+    twips = {height: _twips(height) for height in set(body.heights)}
+    heights = [twips[height] for height in body.heights]
+    rows = xls_rows.many(first_row, body.columns, heights, body.kinds, xfs, book.string_index)
+    if rows is None:
+        rows = b"".join(_line(book, row, line) for row, line in enumerate(body.lines(), first_row))
+    return rows
+
+
+def _twips(points: float) -> int:
+    return round(points * 20)
 
 
 def _set_up_print(page: Any, sheet: Sheet) -> None:
@@ -89,24 +168,6 @@ def _set_up_print(page: Any, sheet: Sheet) -> None:
     page.top_margin = page.bottom_margin = 0.8
     page.header_str = b""
     page.footer_str = _FOOTER
-
-
-def _draw_line(page: Any, index: int, line: Line) -> None:
-    row = page.row(index)
-    row.height = round(line.height * 20)
-    row.height_mismatch = True
-    inside = {column for first, last in line.joined for column in range(first + 1, last + 1)}
-    for column, (content, look) in enumerate(zip(line.cells, line.looks, strict=True)):
-        if column in inside:
-            continue
-        if content == "":
-            row.set_cell_blank(column, _style(look))
-        elif isinstance(content, str):
-            row.set_cell_text(column, content, _style(look))
-        else:
-            row.set_cell_number(column, content, _style(look))
-    for first, last in line.joined:
-        page.merge(index, index, first, last, _style(line.looks[first]))
 
 
 @cache

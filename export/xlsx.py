@@ -47,11 +47,10 @@ def _draw(book: Any, formats: dict[Look, Any], sheet: Sheet) -> None:
     if sheet.heading_rows:
         page.repeat_rows(*sheet.heading_rows)
         page.freeze_panes(sheet.heading_rows[1] + 1, sheet.frozen_columns)
-    for line in sheet.lines:
+    for index, line in enumerate(sheet.lines):
         for look in line.looks:
             if look not in formats:
                 formats[look] = book.add_format(_properties(look))
-    for index, line in enumerate(sheet.lines):
         _draw_line(page, index, line, [formats[look] for look in line.looks])
 
 

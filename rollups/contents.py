@@ -8,9 +8,10 @@ from redis.client import Redis
 
 from rollups import keys
 from rollups.concurrency import Summary
+from rollups.days import Day, block_nets, day_nets, open_day, sealed_days
 from rollups.keys import Namespace
-from rollups.reads import unpack, unpack_by_slot
-from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY, block_of, first_slot_of
+from rollups.reads import days_of
+from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS
 from rollups.vocabulary import SERIES
 
 #: How often an account is read anew because it changed in the meantime.
@@ -42,39 +43,40 @@ class Difference(NamedTuple):
 
 def contents(redis: Redis, at: Namespace, account: str) -> Contents:
     """Return what the rollups *at* a namespace hold of *account* at one moment. Raises Busy."""
-    days: set[int] | None = None
+    known: tuple[list[int], list[int]] | None = None
     for _ in range(_TRIES):
         pipe = redis.pipeline(transaction=True)
         pipe.hgetall(at.head(account))
-        pipe.hgetall(at.open_days(account))
-        wanted = sorted(days or ())
-        for key_of_day in (at.peaks, at.slot_counters, at.slot_flows):
-            for day in wanted:
-                pipe.hgetall(key_of_day(account, day))
-        blocks = sorted({block_of(day) for day in wanted})
-        for key_of_block in (at.day_counters, at.day_flows, at.day_nets):
-            for block in blocks:
-                pipe.hgetall(key_of_block(account, block))
-        pipe.hgetall(at.block_nets(account))
-        head, open_days, *answers = pipe.execute()
-        known, days = days, _days(head, open_days)
-        if known == days:
-            return Contents(_fences(head), dict(_values(wanted, blocks, answers)))
+        pipe.hgetall(at.nets(account))
+        days, blocks = known or ([], [])
+        for day in days:
+            pipe.hgetall(at.day(account, day))
+        for block in blocks:
+            pipe.get(at.sealed_days(account, block))
+        head, nets, *answers = pipe.execute()
+        places = _days(head, keys.OPEN_DAYS), _blocks(head, keys.SEALED_DAYS)
+        if known == places:
+            found = {day: open_day(fields) for day, fields in zip(days, answers, strict=False)}
+            for block, packed in zip(blocks, answers[len(days) :], strict=True):
+                for place, its in sealed_days(packed).items():
+                    found[block * DAYS_PER_BLOCK + place] = its
+            return Contents(_fences(head), dict(_values(found, nets)))
+        known = places
     raise Busy(account)
 
 
-def _days(head: Mapping[bytes, bytes], open_days: Mapping[bytes, bytes]) -> set[int]:
-    """Return every UTC day that an event touched: the open ones, and the sealed ones' bits."""
-    days = {int(day) for day in open_days}
-    for field, bits in head.items():
-        if field.startswith(keys.SEALED_DAYS.encode()):
-            block = int(field[len(keys.SEALED_DAYS) :])
-            days |= {
-                block * DAYS_PER_BLOCK + place
-                for place in range(DAYS_PER_BLOCK)
-                if int(bits) >> place & 1
-            }
-    return days
+def _blocks(head: Mapping[bytes, bytes], kind: str) -> list[int]:
+    prefix = kind.encode()
+    return sorted(int(field[len(prefix) :]) for field in head if field.startswith(prefix))
+
+
+def _days(head: Mapping[bytes, bytes], kind: str) -> list[int]:
+    """Return the UTC days of a kind that an account's *head* names."""
+    return [
+        day
+        for block in _blocks(head, kind)
+        for day in days_of(block, head[f"{kind}{block}".encode()])
+    ]
 
 
 def _fences(head: Mapping[bytes, bytes]) -> dict[str, int]:
@@ -87,40 +89,27 @@ def _fences(head: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def _values(
-    days: list[int], blocks: list[int], answers: list[dict[bytes, bytes]]
+    days: Mapping[int, Day], nets: Mapping[bytes, bytes]
 ) -> Iterator[tuple[tuple[str, str], Any]]:
-    """Yield what each slot, day and block holds; *answers* are in the order in which was asked."""
-    left = iter(answers)
-    for day in days:
-        for index, packed in next(left).items():
-            numbers = unpack(packed)
-            for at in range(0, len(numbers), 3):
-                slot = first_slot_of(day) + numbers[at]
-                yield (SERIES[int(index)], _slot(slot)), Summary(*numbers[at + 1 : at + 3])
-    for kind in ("", "flow "):
-        for metric, slots in unpack_by_slot({day: next(left) for day in days}).items():
-            for slot, amount in slots.items():
-                yield (kind + metric, _slot(slot)), amount
-    for kind in ("", "flow "):
-        for _ in blocks:
-            for field, total in next(left).items():
-                when, _, metric = field.decode().partition(".")
-                yield (f"{kind}{metric} in all", _day(int(when))), int(total)
-    for _ in blocks:
-        for field, net in next(left).items():
-            series, _, when = field.decode().partition(".")
-            yield (f"{SERIES[int(series)]} in all", _day(int(when))), int(net)
-    for field, net in next(left).items():
-        series, _, block = field.decode().partition(".")
-        first = int(block) * DAYS_PER_BLOCK
-        yield (
-            (f"{SERIES[int(series)]} in all", f"{_day(first)} and {DAYS_PER_BLOCK - 1} days"),
-            int(net),
-        )
+    """Yield what each slot, day and block holds."""
+    for number, day in days.items():
+        for series, (slots, its_nets, rises) in day.curves.items():
+            for slot, net, rise in zip(slots, its_nets, rises, strict=True):
+                yield (series, _slot(number, slot)), Summary(net, rise)
+        for kind, counters in (("", day.counters), ("flow ", day.flows)):
+            for metric, (slots, amounts) in counters.items():
+                for slot, amount in zip(slots, amounts, strict=True):
+                    yield (kind + metric, _slot(number, slot)), amount
+    for name, packed in nets.items():
+        first = int(name) * DAYS_PER_BLOCK
+        for series, net in zip(SERIES, block_nets(packed), strict=True):
+            if net:
+                yield (f"{series} in all", f"{_day(first)} and {DAYS_PER_BLOCK - 1} days"), net
+        for place, series, net in day_nets(packed):
+            yield (f"{series} in all", _day(first + place)), net
 
 
-def _slot(slot: int) -> str:
-    day, place = divmod(slot, SLOTS_PER_DAY)
+def _slot(day: int, place: int) -> str:
     minutes = place * SLOT_SECONDS // 60
     return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}Z"
 

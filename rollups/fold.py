@@ -1,8 +1,10 @@
-"""Folding: one account's events of one batch, added up before anything goes to Redis.
+"""Folding: one account's events of one round, added up before anything goes to Redis.
 
 The result, a `Part`, is what the Lua script applies at once: sums, not events. It is right only if
 none of its events was applied before, which the script checks first and answers with what to leave
 out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
+
+A round takes batches of several topic-partitions at once, so a part has a fence for each of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -18,7 +20,6 @@ from rollups.events import (
     Event,
     FlowRun,
     NumberPurchased,
-    NumberReleased,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -41,7 +42,7 @@ from rollups.vocabulary import (
 )
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An event as it stands in a topic-partition."""
 
     offset: int
@@ -50,44 +51,71 @@ class Placed(NamedTuple):
     recorded: int = 0
 
 
+#: Events of one topic-partition, by the name of its fence, in the order of their offsets.
+Portion = tuple[str, Sequence[Placed]]
+
 _pack = msgspec.msgpack.Encoder().encode
-
-#: How much one counter grew: (metric, [(slot of the day, amount), ...]).
-Growth = tuple[str, list[tuple[int, int]]]
-
-#: UTC day to metric to slot of the day to amount.
-_Counters = dict[int, dict[str, dict[int, int]]]
 
 
 class Part(NamedTuple):
-    """One account's part of one batch of one topic-partition, folded."""
+    """One account's part of a round, folded."""
 
-    fence: str  #: the topic-partition, "topic/partition"
-    first: int  #: the offset of its first event
-    last: int  #: the offset of its last event
+    #: Per topic-partition: its name, the offsets of its first and of its last event here.
+    fences: list[tuple[str, int, int]]
     recorded: int  #: the second of the newest of its records
     #: The UTC days that its events touch (`days_touched_by`), and the newest record that does.
-    days: list[tuple[int, int]]
+    days: dict[int, int]
     #: Per epoch (`epoch_of`): the identities, as decimal strings of signed 64-bit numbers.
-    identities: list[tuple[int, list[str]]]
-    #: Sessions told of: (8-byte key, application's index, earliest start, earliest stop, epoch).
-    sessions: list[tuple[bytes, int, int | None, int | None, int]]
-    #: Per UTC day: the counters that grew.
-    counters: list[tuple[int, list[Growth]]]
-    #: Per UTC day: flow runs by outcome and flow, named by `flow_metric`.
-    flows: list[tuple[int, list[Growth]]]
+    identities: dict[int, list[str]]
+    #: Sessions told of, by (8-byte key, epoch): the application's index, and what is told.
+    sessions: dict[tuple[bytes, int], tuple[int, Presence]]
+    #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
+    counters: dict[tuple[str, int], int]
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the part as the script takes it: MessagePack, and the session keys end to end.
 
-        (The MessagePack that Redis' Lua reads has no type for bytes.)
+        (The MessagePack that Redis' Lua reads has no type for bytes.) Everything in it is a list
+        whose length the script knows from its place, for lists of lists cost Lua a table each.
         """
-        told = [told[1:] for told in self.sessions]
+        fences: list[str | int] = []
+        for fence in self.fences:
+            fences += fence
+        sessions: list[int | None] = []
+        for (_, epoch), (application, presence) in self.sessions.items():
+            sessions += (application, epoch)
+            sessions += (_NEVER if second is None else second for second in presence)
+        counters: list[str | int] = []
+        for (metric, slot), amount in sorted(self.counters.items()):
+            counters += (metric, slot, amount)
         return (
-            _pack((*self[:6], told, self.counters, self.flows)),
-            b"".join(key for key, *_ in self.sessions),
+            _pack(
+                (
+                    fences,
+                    self.recorded,
+                    _flat(self.days),
+                    _flat(self.identities),
+                    sessions,
+                    counters,
+                )
+            ),
+            b"".join([key for key, _ in self.sessions]),
         )
 
+
+#: Stands for "none told" where the script reads a second: the smallest number of five bytes.
+_NEVER = -549_755_813_888
+
+
+def _flat(pairs: Mapping[int, object]) -> list[object]:
+    flat: list[object] = []
+    for pair in pairs.items():
+        flat += pair
+    return flat
+
+
+_TWO_63, _TWO_64 = 1 << 63, 1 << 64
+_SLOT_MICROS = SLOT_SECONDS * SECOND
 
 #: An epoch and an identity published in it.
 Told = tuple[int, str]
@@ -98,6 +126,10 @@ REMEMBERED = 35 * DAY_SECONDS
 #: Seconds after which a day is sealed that no event touched, by the records' timestamps. Events of
 #: a part lie less than this apart, or one of them could have sealed the day of another.
 SEALED_AFTER = 35 * DAY_SECONDS
+
+#: Events that a part may have: more would hold up everybody else in Redis for too long, and Lua
+#: hands over 8,000 values to a command at most.
+MOST_EVENTS = 2_500
 
 
 def epoch_of(recorded: int) -> int:
@@ -120,8 +152,11 @@ def identity(source: str, event_id: str) -> str:
 
     Among a million events of an account, the chance that any two share one is 1 to 37 million.
     """
-    number = xxh3_64_intdigest(f"{source}\n{event_id}".encode())
-    return str(number - (1 << 64) if number >> 63 else number)
+    return _signed(xxh3_64_intdigest(f"{source}\n{event_id}".encode()))
+
+
+def _signed(number: int) -> str:
+    return str(number - _TWO_64 if number >= _TWO_63 else number)
 
 
 def session_key(application: str, session: str) -> bytes:
@@ -132,6 +167,17 @@ def session_key(application: str, session: str) -> bytes:
 def flow_metric(outcome: str, flow: str) -> str:
     """Return the name of the counter of runs of *flow* that ended with *outcome*."""
     return f"{outcome[0]}:{flow}"
+
+
+def is_flow_metric(metric: str) -> bool:
+    """Tell whether a counter is one that `flow_metric` named; no other has its colon there."""
+    return metric[1] == ":"
+
+
+def split_flow_metric(metric: str) -> tuple[str, str]:
+    """Return (outcome, flow) of a name that `flow_metric` built."""
+    outcome = COMPLETED if metric[0] == COMPLETED[0] else OUTCOMES[1]
+    return outcome, metric[2:]
 
 
 _RUNS = {application: runs_of(application) for application in APPLICATIONS}
@@ -158,132 +204,165 @@ def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def fold(
-    fence: str,
-    placed: Sequence[Placed],
+    portions: Sequence[Portion],
     limits: Mapping[str, int],
     known: frozenset[Told] = frozenset(),
 ) -> Part:
-    """Return the part that *placed*, one account's events in the order of their offsets, add up to.
+    """Return the part that *portions* of one account add up to.
 
     Of several events with one identity in one epoch, or neighbouring ones, the first counts. What
-    is in *known* was applied before and does not count; the offsets reach over it all the same.
-    *placed* must not be empty, and its records lie less than `SEALED_AFTER` apart. *limits* are
+    is in *known* was applied before and does not count; the fences reach over it all the same.
+    No portion may be empty, and all their records lie less than `SEALED_AFTER` apart. *limits* are
     those of sessions, in seconds.
+
+    Every event comes through this loop, so what is the same as for the event before is not worked
+    out again: events of a batch share their seconds.
     """
     identities: dict[int, list[str]] = {}
-    counted: set[str] = set()
+    counted: set[int] = set()
     days: dict[int, int] = {}
-    sessions: dict[tuple[bytes, int, int], Presence] = {}
-    counters: _Counters = {}
-    flows: _Counters = {}
-    newest = placed[0].recorded
-    for _, event, recorded in placed:
-        if recorded > newest:
-            newest = recorded
-        name, epoch = identity(event.source, event.id), recorded // REMEMBERED
-        # Records of a part lie in one epoch or in two neighbouring ones, so a repeat is near.
-        if name in counted or (known and (epoch, name) in known):
-            continue
-        counted.add(name)
-        if epoch in identities:
-            identities[epoch].append(name)
-        else:
-            identities[epoch] = [name]
-        data, second = event.data, event.time // SECOND
-        today = second // DAY_SECONDS
-        touched: tuple[int, ...] = (today,)
-        place = second // SLOT_SECONDS - today * SLOTS_PER_DAY
-        if isinstance(data, FlowRun):
-            _add(counters, today, _RUNS[data.application], place, 1)
-            _add(counters, today, _ENDINGS[data.outcome], place, 1)
-            _add(flows, today, flow_metric(data.outcome, data.flow), place, 1)
-        elif isinstance(data, (SessionStarted, SessionStopped)):
-            _tell(sessions, event.time, data, epoch)
-            touched = days_touched_by(event, limits)
-        else:
-            metric, amount = _growth(data)
-            _add(counters, today, metric, place, amount)
-        for day in touched:
-            if days.get(day, recorded) <= recorded:
-                days[day] = recorded
+    sessions: dict[tuple[bytes, int], tuple[int, Presence]] = {}
+    counters: dict[tuple[str, int], int] = {}
+    newest = recorded = portions[0][1][0].recorded
+    names = identities.setdefault(epoch_of(recorded), [])
+    epoch, day, last_day, last_slot = epoch_of(recorded), 0, None, None
+    for _, items in portions:
+        for item in items:
+            event = item.event
+            if item.recorded != recorded:
+                recorded, last_day = item.recorded, None
+                newest = max(newest, recorded)
+                if recorded // REMEMBERED != epoch:
+                    epoch = recorded // REMEMBERED
+                    names = identities.setdefault(epoch, [])
+            number = xxh3_64_intdigest(f"{event.source}\n{event.id}".encode())
+            # Records of a part lie in one epoch or in two neighbouring ones, so a repeat is near.
+            if number in counted or (known and (epoch, _signed(number)) in known):
+                continue
+            counted.add(number)
+            names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
+            data, slot = event.data, event.time // _SLOT_MICROS
+            if slot != last_slot:
+                last_slot, day = slot, slot // SLOTS_PER_DAY
+            if isinstance(data, FlowRun):
+                key = _RUNS[data.application], slot
+                counters[key] = counters.get(key, 0) + 1
+                key = _ENDINGS[data.outcome], slot
+                counters[key] = counters.get(key, 0) + 1
+                key = f"{data.outcome[0]}:{data.flow}", slot  # flow_metric, without a call
+                amount = 1
+            elif isinstance(data, AssistClicked):
+                key, amount = (_CLICKS[data.service], slot), 1
+            elif isinstance(data, (SessionStarted, SessionStopped)):
+                _tell(sessions, event.time, data, epoch)
+                for touched in days_touched_by(event, limits):
+                    if touched not in days or days[touched] < recorded:
+                        days[touched] = recorded
+                continue
+            elif isinstance(data, CallMinutes):
+                key, amount = (CALL_THOUSANDTHS, slot), data.thousandths
+            elif isinstance(data, SmsSent):
+                key, amount = (SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK, slot), 1
+            else:
+                purchased = isinstance(data, NumberPurchased)
+                key, amount = (NUMBERS_PURCHASED if purchased else NUMBERS_RELEASED, slot), 1
+            counters[key] = counters.get(key, 0) + amount
+            if day != last_day:
+                last_day = day
+                if days.get(day, recorded) <= recorded:
+                    days[day] = recorded
     return Part(
-        fence,
-        placed[0].offset,
-        placed[-1].offset,
+        [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
         newest,
-        list(days.items()),
-        list(identities.items()),
-        [(key, app, *presence, epoch) for (key, app, epoch), presence in sessions.items()],
-        _grown(counters),
-        _grown(flows),
+        days,
+        {epoch: names for epoch, names in identities.items() if names},
+        sessions,
+        counters,
     )
 
 
-def stretches(placed: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
-    """Cut *placed* where its records would lie `SEALED_AFTER` or more apart, keeping the order."""
-    begin, low, high = 0, placed[0].recorded, placed[0].recorded
-    for index, (_, _, recorded) in enumerate(placed):
-        low, high = min(low, recorded), max(high, recorded)
-        if high - low >= SEALED_AFTER:
-            yield placed[begin:index]
-            begin, low, high = index, recorded, recorded
-    yield placed[begin:]
-
-
 def _tell(
-    sessions: dict[tuple[bytes, int, int], Presence],
+    sessions: dict[tuple[bytes, int], tuple[int, Presence]],
     time: int,
     data: SessionStarted | SessionStopped,
     epoch: int,
 ) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
     if isinstance(data, SessionStarted):
-        told = Presence(start=time // SECOND)
+        told = Presence(time // SECOND, None)
     else:
-        told = Presence(stop=-(-time // SECOND))
-    key = (session_key(data.application, data.session), _APPLICATION_INDEX[data.application], epoch)
+        told = Presence(None, -(-time // SECOND))
+    key = (session_key(data.application, data.session), epoch)
     known = sessions.get(key)
-    sessions[key] = told if known is None else merge(known, told)
+    if known is not None:
+        told = merge(known[1], told)
+    sessions[key] = _APPLICATION_INDEX[data.application], told
 
 
-def _growth(
-    data: AssistClicked | CallMinutes | SmsSent | NumberPurchased | NumberReleased,
-) -> tuple[str, int]:
-    """Return the one counter that *data* moves and by how much."""
-    if isinstance(data, AssistClicked):
-        return _CLICKS[data.service], 1
-    if isinstance(data, CallMinutes):
-        return CALL_THOUSANDTHS, data.thousandths
-    if isinstance(data, SmsSent):
-        return (SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK), 1
-    return (NUMBERS_PURCHASED if isinstance(data, NumberPurchased) else NUMBERS_RELEASED), 1
+def stretches(portions: Sequence[Portion], *, close: bool = False) -> Iterator[list[Portion]]:
+    """Cut *portions* of one account into such as can be folded, keeping the order in each.
+
+    A cut is made where records would lie `SEALED_AFTER` or more apart, or be too many for a part.
+    That they are *close* spares a look at each.
+    """
+    for piece in [list(portions)] if close else _close_ones(portions):
+        taken: list[Portion] = []
+        room = MOST_EVENTS
+        for fence, items in piece:
+            begin = 0
+            while len(items) - begin > room:
+                if room:
+                    taken.append((fence, items[begin : begin + room]))
+                yield taken
+                taken, begin, room = [], begin + room, MOST_EVENTS
+            taken.append((fence, items[begin:] if begin else items))
+            room -= len(items) - begin
+        yield taken
 
 
-def _add(sums: _Counters, day: int, metric: str, place: int, amount: int) -> None:
-    try:
-        slots = sums[day][metric]
-    except KeyError:
-        slots = sums.setdefault(day, {}).setdefault(metric, {})
-    slots[place] = slots.get(place, 0) + amount
+def _close_ones(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
+    """Cut *portions* where records would lie `SEALED_AFTER` or more apart."""
+    taken: list[Portion] = []
+    low = high = portions[0][1][0].recorded
+    for fence, items in portions:
+        begin = 0
+        for index, item in enumerate(items):
+            low, high = min(low, item.recorded), max(high, item.recorded)
+            if high - low >= SEALED_AFTER:
+                if index > begin:
+                    taken.append((fence, items[begin:index]))
+                yield taken
+                taken, begin = [], index
+                low = high = item.recorded
+        taken.append((fence, items[begin:]))
+    yield taken
 
 
-def _grown(sums: _Counters) -> list[tuple[int, list[Growth]]]:
-    """Return what *sums* hold, as a part has it."""
-    return [
-        (day, [(metric, list(slots.items())) for metric, slots in metrics.items()])
-        for day, metrics in sums.items()
-    ]
+def span_of(placed: Sequence[Placed]) -> tuple[int, int]:
+    """Return the seconds of the oldest and of the newest record of *placed*, which has some."""
+    seconds = [item.recorded for item in placed]
+    return min(seconds), max(seconds)
 
 
-def split_flow_metric(metric: str) -> tuple[str, str]:
-    """Return (outcome, flow) of a name that `flow_metric` built."""
-    outcome = COMPLETED if metric[0] == COMPLETED[0] else OUTCOMES[1]
-    return outcome, metric[2:]
+def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:
+    """Divide *portions* by account, keeping the order of each topic-partition's events."""
+    accounts: dict[str, list[Portion]] = {}
+    for fence, placed in portions:
+        for account, items in accounts_of(placed).items():
+            if account in accounts:
+                accounts[account].append((fence, items))
+            else:
+                accounts[account] = [(fence, items)]
+    return accounts
 
 
 def accounts_of(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
     """Group *placed* by account, keeping their order."""
     accounts: dict[str, list[Placed]] = {}
     for item in placed:
-        accounts.setdefault(item.event.account, []).append(item)
+        account = item.event.account
+        if account in accounts:
+            accounts[account].append(item)
+        else:
+            accounts[account] = [item]
     return accounts

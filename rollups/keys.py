@@ -6,22 +6,23 @@ change them together. Numbers in keys and fields are decimal.
 
     key                         type    holds                                            lives
     u:{a}                       hash    fences ("f:topic/partition@id" -> last           for ever
-                                        applied offset), sizes of the tables below,
-                                        sealed days ("s:<block>" -> one bit a day)
-    u:{a}:o                     hash    open UTC day -> second of the newest record      35 days
-                                        that touched it
+                                        applied offset); how many identities
+                                        ("i:<epoch>") and sessions ("z:<epoch>") are
+                                        remembered; which days of a block are open
+                                        ("o:<block>") and sealed ("s:<block>"), a bit each
     u:{a}:q                     hash    day or table that is due to go -> its last       1 day
                                         change, and the second at which that was seen
     u:{a}:i:<epoch>:<bucket>    set     identities of the events published in an epoch   35-70 days
-    u:{a}:z:<epoch>:<bucket>    hash    8-byte session key -> packed (start, stop)       35-70 days
+    u:{a}:z:<epoch>:<bucket>    hash    8-byte session key -> start, stop: 5 bytes each  35-70 days
+    u:{a}:d:<day>               hash    an open UTC day: series -> a record of (slot,    35 days
+                                        net, rise) for each slot in which it changes;
+                                        metric, flow metric -> a record of (slot,
+                                        amount); "t" -> second of the newest record
+                                        that touched the day
     u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     35 days
-    u:{a}:p:<day>               hash    series -> packed [slot, net, rise, ...]          for ever
-    u:{a}:n                     hash    "series.block" -> net of 32 days, in sessions    for ever
-    u:{a}:n:<block>             hash    "series.day" -> net of a UTC day, in sessions    for ever
-    u:{a}:s:<day>               hash    metric -> packed [slot, amount, ...]             for ever
-    u:{a}:c:<block>             hash    "day.metric" -> amount of the UTC day            for ever
-    u:{a}:t:<day>               hash    flow metric -> packed [slot, runs, ...]          for ever
-    u:{a}:g:<block>             hash    "day.flow metric" -> runs of the UTC day         for ever
+    u:{a}:k:<block>             string  the sealed days of a block (`days.seal`)         for ever
+    u:{a}:n                     hash    block -> net of each series over it, then a      for ever
+                                        record of (day and series, net) for each day
     u:limits                    string  JSON: application -> session limit in seconds,   for ever
                                         and the layout of all this
     u:accounts                  set     every account an event was counted for           for ever
@@ -45,9 +46,9 @@ change them together. Numbers in keys and fields are decimal.
     usage:failures:<hash>       string  failed logins of an address                      15 min
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
-packed values are MessagePack arrays; an epoch has 35 days (`fold.epoch_of`). The scripts in `lua/`
-build the names below `u:{a}` from it. "35 days" are counted in the records' own timestamps; then a
-worker drops the key (`seal.lua`).
+packed values are MessagePack arrays, and records are taken apart in `days`; an epoch has 35 days
+(`fold.epoch_of`). The scripts in `lua/` build the names below `u:{a}` from it. "35 days" are
+counted in the records' own timestamps; then a worker drops the key (`due.lua`, `seal.lua`).
 """
 
 from typing import Final, NamedTuple
@@ -62,7 +63,7 @@ TOKENS: Final = "usage:tokens"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 
 
 class Namespace(NamedTuple):
@@ -85,6 +86,13 @@ class Namespace(NamedTuple):
         """The key of how far each topic-partition is counted."""
         return f"{self.name}:position"
 
+    def positions_at(self, tag: str) -> str:
+        """Return the same for the accounts of one node of a cluster, with a *tag* that lies there.
+
+        Without a cluster the tag is empty.
+        """
+        return f"{self.positions}:{{{tag}}}" if tag else self.positions
+
     @property
     def everything(self) -> str:
         """The pattern of all keys of these rollups, and of no other's."""
@@ -94,46 +102,27 @@ class Namespace(NamedTuple):
         """Return the key that all rollup keys of *account* begin with; itself a hash."""
         return f"{self.name}:{{{account}}}"
 
-    def open_days(self, account: str) -> str:
-        """Return the key of the UTC days of *account* that are not sealed."""
-        return f"{self.head(account)}:o"
-
-    def peaks(self, account: str, day: int) -> str:
-        """Return the key of a UTC day's (net, rise) per series and slot."""
-        return f"{self.head(account)}:p:{day}"
+    def day(self, account: str, day: int) -> str:
+        """Return the key of an open UTC day: curves and counters by slot."""
+        return f"{self.head(account)}:d:{day}"
 
     def slot_deltas(self, account: str, day: int) -> str:
-        """Return the key of a UTC day's deltas per second, by series and slot."""
+        """Return the key of an open UTC day's deltas per second, by series and slot."""
         return f"{self.head(account)}:x:{day}"
 
-    def block_nets(self, account: str) -> str:
-        """Return the key of the net change per series and block of days."""
+    def sealed_days(self, account: str, block: int) -> str:
+        """Return the key of the sealed UTC days of a block."""
+        return f"{self.head(account)}:k:{block}"
+
+    def nets(self, account: str) -> str:
+        """Return the key of the net change per series, block of days and UTC day."""
         return f"{self.head(account)}:n"
-
-    def day_nets(self, account: str, block: int) -> str:
-        """Return the key of the net change per series and UTC day of a block."""
-        return f"{self.head(account)}:n:{block}"
-
-    def slot_counters(self, account: str, day: int) -> str:
-        """Return the key of a UTC day's counters per slot."""
-        return f"{self.head(account)}:s:{day}"
-
-    def day_counters(self, account: str, block: int) -> str:
-        """Return the key of the daily counters of a block of UTC days."""
-        return f"{self.head(account)}:c:{block}"
-
-    def slot_flows(self, account: str, day: int) -> str:
-        """Return the key of a UTC day's runs per flow and slot."""
-        return f"{self.head(account)}:t:{day}"
-
-    def day_flows(self, account: str, block: int) -> str:
-        """Return the key of the daily runs per flow of a block of UTC days."""
-        return f"{self.head(account)}:g:{block}"
 
 
 FIRST: Final = Namespace()
 
-#: The field of an account's head that has one bit for each sealed day of the block behind it.
+#: The fields of an account's head that have one bit for each day of the block behind it.
+OPEN_DAYS: Final = "o:"
 SEALED_DAYS: Final = "s:"
 #: The field of an account's head that has the fence of the topic-partition behind it.
 FENCE: Final = "f:"

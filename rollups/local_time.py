@@ -4,6 +4,7 @@ An hour is the set of instants that share local date, local hour and UTC offset,
 25 of them when the clocks change by an hour, and a 30-minute change makes a short hour.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rollups.slots import SLOT_SECONDS
 
 _HOUR = 3600
+_DAY = 86_400
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,6 +24,28 @@ class Hour(NamedTuple):
     begin: int
     end: int
     offset: int  #: the UTC offset in seconds
+
+
+class HourRun(NamedTuple):
+    """Hours of one length and one UTC offset, one after the other: seconds [begin, end).
+
+    Nearly all hours of a year are in three of them; only a clock change begins another.
+    """
+
+    begin: int
+    hours: int  #: how many
+    seconds: int  #: how long each hour is: 3600, less where a clock change cuts it
+    offset: int  #: the UTC offset in seconds
+
+    @property
+    def end(self) -> int:
+        """The second in which the last of the hours ends."""
+        return self.begin + self.hours * self.seconds
+
+    def before(self, second: int) -> "HourRun":
+        """Return those of the hours that begin before *second*."""
+        begun = -((self.begin - second) // self.seconds)
+        return self._replace(hours=max(0, min(self.hours, begun)))
 
 
 class UnknownZone(ValueError):
@@ -101,20 +125,59 @@ def hours(begin: int, end: int, tz: ZoneInfo) -> list[Hour]:
     *begin* must begin an hour, as a local midnight does. Raises UnalignedZone where an hour does
     not consist of whole slots.
     """
-    found: list[Hour] = []
-    offset = offset_at(begin, tz) if begin < end else 0
-    while begin < end:
-        until = min(begin + _HOUR - (begin + offset) % _HOUR, end)
-        next_offset = offset_at(until, tz)
-        if next_offset != offset:
-            was = offset
-            until = _first_second(begin, until, lambda s, was=was: offset_at(s, tz) != was)
-            next_offset = offset_at(until, tz)
-        if until % SLOT_SECONDS or begin % SLOT_SECONDS:
-            raise UnalignedZone(_why_unaligned(tz, begin, offset))
-        found.append(Hour(begin, until, offset))
-        begin, offset = until, next_offset
+    return list(each_hour(hour_runs(begin, end, tz)))
+
+
+def each_hour(runs: Iterable[HourRun]) -> Iterator[Hour]:
+    """Yield every hour of *runs*, in order."""
+    for run in runs:
+        for begin in range(run.begin, run.end, run.seconds):
+            yield Hour(begin, begin + run.seconds, run.offset)
+
+
+def hour_runs(begin: int, end: int, tz: ZoneInfo) -> list[HourRun]:
+    """Return the hours of the wall clock in the seconds [begin, end) as runs of equal ones.
+
+    *begin* must begin an hour, as a local midnight does. Raises UnalignedZone where an hour does
+    not consist of whole slots.
+    """
+    found: list[HourRun] = []
+    for start, stop, offset in _stretches(begin, end, tz):
+        # start |--)first |-----)-----)-----)last |--)stop: only a clock change cuts an hour short.
+        first = min(start + -(start + offset) % _HOUR, stop)
+        last = max(first, stop - (stop + offset) % _HOUR)
+        if any(edge % SLOT_SECONDS for edge in (start, first, last, stop)):
+            cut_at_once = start % SLOT_SECONDS or first % SLOT_SECONDS
+            raise UnalignedZone(_why_unaligned(tz, start if cut_at_once else last, offset))
+        parts = (
+            (start, 1, first - start),
+            (first, (last - first) // _HOUR, _HOUR),
+            (last, 1, stop - last),
+        )
+        found += [
+            HourRun(at, count, seconds, offset) for at, count, seconds in parts if count * seconds
+        ]
     return found
+
+
+def _stretches(begin: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
+    """Yield (begin, end, UTC offset) of the stretches of [begin, end) in which it stays the same.
+
+    The clock is looked at once a day: no zone has ever changed its own twice within one.
+    """
+    if begin >= end:
+        return
+    since, seen, offset = begin, begin, offset_at(begin, tz)
+    while seen < end:
+        look = min(seen + _DAY, end)
+        if offset_at(look, tz) != offset:
+            was = offset
+            look = _first_second(seen, look, lambda s, was=was: offset_at(s, tz) != was)
+            yield since, look, offset
+            since, offset = look, offset_at(look, tz)
+        seen = look
+    if since < end:
+        yield since, end, offset
 
 
 def _why_unaligned(tz: ZoneInfo, begin: int, offset: int) -> str:

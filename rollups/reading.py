@@ -18,6 +18,15 @@ class Curve(NamedTuple):
         return {slot: Summary(*pair) for slot, pair in pairs if pair != (0, 0)}
 
 
+def dense(slots: Mapping[int, int], first: int, end: int) -> list[int]:
+    """Return the amount of each slot of [first, end), in order, from those that have one."""
+    amounts = [0] * (end - first)
+    for slot, amount in slots.items():
+        if first <= slot < end:
+            amounts[slot - first] = amount
+    return amounts
+
+
 class Reading(NamedTuple):
     """An account's rollups over the slots [first, end)."""
 
@@ -29,7 +38,8 @@ class Reading(NamedTuple):
     curves: Mapping[str, Curve]
     #: Metric to its sum over the range.
     totals: Mapping[str, int]
-    #: Metric to its amounts by slot; empty unless asked for.
-    by_slot: Mapping[str, Mapping[int, int]]
+    #: Metric to its amount in each slot of [first, end), in order; only metrics that have any, and
+    #: empty unless asked for.
+    by_slot: Mapping[str, Sequence[int]]
     #: Flow metric (see `fold.flow_metric`) to its sum over the range; empty unless asked for.
     flows: Mapping[str, int]

@@ -1,16 +1,18 @@
 """Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
-from redis.client import Redis
+from redis.client import Pipeline, Redis
 
 from rollups import keys
+from rollups.days import Amounts, Day, block_nets, day_nets, open_day, sealed_days
 from rollups.fold import flow_metric
 from rollups.keys import Namespace
 from rollups.reading import Curve, Reading
 from rollups.slots import (
+    DAYS_PER_BLOCK,
     SLOT_SECONDS,
     SLOTS_PER_DAY,
     block_of,
@@ -18,12 +20,23 @@ from rollups.slots import (
     days_touched,
     first_slot_of,
     slot_of,
-    whole_days,
 )
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT, OUTCOMES, SERIES
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOMES, SERIES
+
+T = TypeVar("T")
 
 #: Returns the list of numbers in a packed value.
 unpack = msgspec.msgpack.Decoder(list[int]).decode
+
+#: The fields of an open day that are no flow's.
+FIELDS = [*(str(index).encode() for index in range(len(SERIES))), *(m.encode() for m in METRICS)]
+
+#: Series to a level, in sessions.
+Levels = dict[str, int]
+#: Block of days to the nets in it, packed (`days.block_nets`).
+Nets = Mapping[int, bytes]
+#: UTC day to what is kept of it.
+Days = Mapping[int, Day]
 
 
 class Position(NamedTuple):
@@ -61,58 +74,96 @@ class Rollups(NamedTuple):
 
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
-        raw = cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions))
-        return {name.decode(): position(told) for name, told in raw.items()}
+        return lowest([cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions))])
 
     def read(
         self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
     ) -> Reading:
-        """Return the rollups of *account* over the slots [first, end).
+        """Return the rollups of *account* over the slots [first, end), as of one moment.
 
-        Whole UTC days come from the daily counters and only the two edges from slots, unless the
-        amounts are wanted *by_slot*. The cost depends on the days in the range, not on the events.
+        The cost depends on the days in the range, not on the events.
         """
-        days = list(days_touched(first, end))
-        whole = whole_days(first, end)
-        edges = [day for day in days if day not in whole]
-        slot_days = days if by_slot else edges
-        blocks = sorted({block_of(day) for day in whole})
-        before = day_of(first)
+        return self.read_many([(account, first, end)], by_slot=by_slot, flows=flows)[0]
+
+    def read_many(
+        self,
+        wanted: Sequence[tuple[str, int, int]],
+        *,
+        by_slot: bool = False,
+        flows: bool = False,
+    ) -> list[Reading]:
+        """Return what `read` returns of each (account, first, end), in two round trips."""
+        spans = [(account, _days_around(first, end)) for account, first, end in wanted]
+        found = self.days_of_many(spans, flows=flows)
+        return [
+            reading_of(first, end, *its, by_slot=by_slot)
+            for (_, first, end), its in zip(wanted, found, strict=True)
+        ]
+
+    def days_of_many(
+        self, wanted: Sequence[tuple[str, range]], *, flows: bool
+    ) -> list[tuple[Nets, Days]]:
+        """Return, for each account and range of UTC days, its nets and those days that exist.
+
+        Each account as of one moment. Without *flows*, those of open days are left out.
+        """
+        return self._days_with(wanted, None if flows else FIELDS)
+
+    def _days_with(
+        self, wanted: Sequence[tuple[str, range]], only: Sequence[bytes] | None
+    ) -> list[tuple[Nets, Days]]:
+        """Return the same, of open days *only* some fields; all for None."""
         pipe = self.redis.pipeline(transaction=False)
-        pipe.hgetall(self.keys.block_nets(account))
-        pipe.hgetall(self.keys.day_nets(account, block_of(before)))
-        for day in days or [before]:
-            pipe.hgetall(self.keys.peaks(account, day))
+        for account, days in wanted:
+            fields = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+            pipe.hmget(self.keys.head(account), fields)
+        # A transaction: a day that is sealed after the look at the head is found in its block.
+        atomic = self.redis.pipeline(transaction=True)
+        readers = [
+            self._ask(atomic, account, days, bits, only)
+            for (account, days), bits in zip(wanted, pipe.execute(), strict=True)
+        ]
+        answers = iter(atomic.execute())
+        return [reader(answers) for reader in readers]
+
+    def _ask(
+        self,
+        pipe: Pipeline,
+        account: str,
+        days: range,
+        bits: list[bytes | None],
+        only: Sequence[bytes] | None,
+    ) -> Callable[[Iterator[Any]], tuple[Nets, Days]]:
+        """Put the commands of a read into *pipe*; return what takes their answers apart."""
+        blocks = _blocks(days)
+        told = zip(blocks, bits, strict=True)
+        is_open = [day for block, its in told for day in days_of(block, its) if day in days]
+        pipe.hgetall(self.keys.nets(account))
         for block in blocks:
-            pipe.hgetall(self.keys.day_counters(account, block))
-        for day in slot_days:
-            pipe.hgetall(self.keys.slot_counters(account, day))
-        if flows:
-            for block in blocks:
-                pipe.hgetall(self.keys.day_flows(account, block))
-            for day in edges:
-                pipe.hgetall(self.keys.slot_flows(account, day))
-        answers = iter(pipe.execute())
-        block_nets, day_nets = next(answers), next(answers)
-        peaks = {day: next(answers) for day in days or [before]}
-        daily = [next(answers) for _ in blocks]
-        slotwise = {day: next(answers) for day in slot_days}
-        curves, before_first = _curves(peaks, first, end)
-        per_slot = unpack_by_slot(slotwise) if by_slot else {}
-        flow_sums: dict[str, int] = {}
-        if flows:
-            daily_flows = [next(answers) for _ in blocks]
-            edge_flows = {day: next(answers) for day in edges}
-            flow_sums = _sums(daily_flows, whole, edge_flows, first, end)
-        return Reading(
-            first,
-            end,
-            _carry(block_nets, day_nets, before_first, first),
-            curves,
-            _sums(daily, whole, {day: slotwise[day] for day in edges}, first, end),
-            {name: _within(slots, first, end) for name, slots in per_slot.items()},
-            flow_sums,
-        )
+            pipe.get(self.keys.sealed_days(account, block))
+        for day in is_open:
+            if only is None:
+                pipe.hgetall(self.keys.day(account, day))
+            else:
+                pipe.hmget(self.keys.day(account, day), list(only))
+
+        def take(answers: Iterator[Any]) -> tuple[Nets, Days]:
+            nets = {int(block): packed for block, packed in next(answers).items()}
+            found = {
+                block * DAYS_PER_BLOCK + place: day
+                for block in blocks
+                for place, day in sealed_days(next(answers)).items()
+            }
+            for day in is_open:
+                fields = next(answers)
+                if only is not None:
+                    pairs = zip(only, fields, strict=True)
+                    fields = {name: records for name, records in pairs if records is not None}
+                if fields:
+                    found[day] = open_day(fields)
+            return nets, {day: found[day] for day in days if day in found}
+
+        return take
 
     def levels(self, account: str, second: int) -> dict[str, int]:
         """Return how many sessions of each series are present at *second*.
@@ -173,20 +224,27 @@ class Rollups(NamedTuple):
 
     def flow_by_slot(self, account: str, flow: str, first: int, end: int) -> dict[str, list[int]]:
         """Return outcome to the runs of *flow* with it, one number per slot of [first, end)."""
-        days = list(days_touched(first, end))
-        names = [flow_metric(outcome, flow) for outcome in OUTCOMES]
-        pipe = self.redis.pipeline(transaction=False)
-        for day in days:
-            pipe.hmget(self.keys.slot_flows(account, day), names)
-        runs = {outcome: [0] * (end - first) for outcome in OUTCOMES}
-        for day, answer in zip(days, pipe.execute() if days else (), strict=True):
-            base = first_slot_of(day) - first
-            for outcome, packed in zip(OUTCOMES, answer, strict=True):
-                numbers = iter(unpack(packed) if packed else ())
-                for place, amount in zip(numbers, numbers, strict=True):
-                    if 0 <= base + place < end - first:
-                        runs[outcome][base + place] = amount
-        return runs
+        names = {outcome: flow_metric(outcome, flow) for outcome in OUTCOMES}
+        only = [name.encode() for name in names.values()]
+        ((_, days),) = self._days_with([(account, _days_around(first, end))], only)
+        slots: dict[str, list[int]] = {}
+        for number, day in days.items():
+            wanted = {name: day.flows[name] for name in names.values() if name in day.flows}
+            _spread(slots, wanted, first_slot_of(number), first, end)
+        return {outcome: slots.get(name, [0] * (end - first)) for outcome, name in names.items()}
+
+
+def read_in_force(redis: Redis, read: Callable[[Rollups], T]) -> T:
+    """Return what *read* finds in the rollups that are in force, from before it to after it.
+
+    A rebuild may switch to new rollups and drop the old ones while they are being read; what was
+    found of them then is not all of it, and is read again.
+    """
+    while True:
+        rollups = Rollups.live(redis)
+        found = read(rollups)
+        if Rollups.live(redis) == rollups:
+            return found
 
 
 def position(told: bytes) -> Position:
@@ -195,85 +253,113 @@ def position(told: bytes) -> Position:
     return Position(int(offset), int(second) if second else None)
 
 
-def _curves(
-    days: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
-) -> tuple[dict[str, Curve], dict[str, int]]:
+def lowest(of_nodes: Sequence[Mapping[bytes, bytes]]) -> dict[str, Position]:
+    """Return how far each topic-partition is counted on every node, from each node's positions."""
+    found: dict[str, Position] = {}
+    for number, positions in enumerate(of_nodes):
+        told = {name.decode(): position(packed) for name, packed in positions.items()}
+        for name in found.keys() - told.keys():
+            found[name] = Position(0)
+        for name, at in told.items():
+            known = found.get(name, at if number == 0 else Position(0))
+            found[name] = min(known, at, key=lambda its: its.offset)
+    return found
+
+
+def days_of(block: int, told: bytes | None) -> list[int]:
+    """Return the UTC days of *block* whose bits are set, as the head of an account tells them."""
+    bits = int(told or 0)
+    return [block * DAYS_PER_BLOCK + place for place in range(DAYS_PER_BLOCK) if bits >> place & 1]
+
+
+def _days_around(first: int, end: int) -> range:
+    """Return the UTC days that the slots [first, end) touch; that of *first* if there are none."""
+    return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
+
+
+def _blocks(days: range) -> range:
+    return range(block_of(days[0]), block_of(days[-1]) + 1)
+
+
+def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False) -> Reading:
+    """Return the reading over the slots [first, end) that an account's *days* add up to."""
+    curves, before = _curves(days, first, end)
+    totals: dict[str, int] = {}
+    slots: dict[str, list[int]] = {}
+    flow_totals: dict[str, int] = {}
+    for number, day in days.items():
+        base = first_slot_of(number)
+        _add_totals(totals, day.counters, base, first, end)
+        _add_totals(flow_totals, day.flows, base, first, end)
+        if by_slot:
+            _spread(slots, day.counters, base, first, end)
+    levels = {series: _carry(nets, series, day_of(first)) + before[series] for series in SERIES}
+    return Reading(first, end, levels, curves, totals, slots, flow_totals)
+
+
+def _curves(days: Days, first: int, end: int) -> tuple[dict[str, Curve], Levels]:
     """Return the curves over [first, end), and each one's net in the slots of its day before."""
     size = end - first
     nets = {series: [0] * size for series in SERIES}
     rises = {series: [0] * size for series in SERIES}
     before = dict.fromkeys(SERIES, 0)
-    for day, fields in days.items():
-        base = first_slot_of(day) - first
-        whole = base >= 0 and base + SLOTS_PER_DAY <= size
-        for index, packed in fields.items():
-            series = SERIES[int(index)]
-            numbers = unpack(packed)
-            if whole and len(numbers) == 3 * SLOTS_PER_DAY:
-                nets[series][base : base + SLOTS_PER_DAY] = numbers[1::3]
-                rises[series][base : base + SLOTS_PER_DAY] = numbers[2::3]
+    for number, day in days.items():
+        base = first_slot_of(number) - first
+        for series, curve in day.curves.items():
+            its_nets, its_rises = nets[series], rises[series]
+            if len(curve.slots) == SLOTS_PER_DAY and 0 <= base <= size - SLOTS_PER_DAY:
+                its_nets[base : base + SLOTS_PER_DAY] = curve.nets
+                its_rises[base : base + SLOTS_PER_DAY] = curve.rises
                 continue
-            for place, net, rise in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+            for place, net, rise in zip(*curve, strict=True):
                 at = base + place
                 if 0 <= at < size:
-                    nets[series][at] = net
-                    rises[series][at] = rise
+                    its_nets[at] = net
+                    its_rises[at] = rise
                 elif at < 0:
                     before[series] += net
     return {series: Curve(nets[series], rises[series]) for series in SERIES}, before
 
 
-def _carry(
-    block_nets: Mapping[bytes, bytes],
-    day_nets: Mapping[bytes, bytes],
-    slots_before: Mapping[str, int],
-    first: int,
-) -> dict[str, int]:
-    """Return the level of each series before the slot *first*: blocks, then days, then slots."""
-    day = day_of(first)
-    levels = dict(slots_before)
-    for nets, bound in ((block_nets, block_of(day)), (day_nets, day)):
-        for place, net in nets.items():
-            index, _, number = place.partition(b".")
-            if int(number) < bound:
-                levels[SERIES[int(index)]] += int(net)
-    return levels
+def _carry(nets: Nets, series: str, day: int) -> int:
+    """Return the level of *series* before the UTC *day*: whole blocks, then days."""
+    index, its_block = SERIES.index(series), block_of(day)
+    level = sum(block_nets(packed)[index] for block, packed in nets.items() if block < its_block)
+    if its_block in nets:
+        place = day - its_block * DAYS_PER_BLOCK
+        level += sum(n for p, name, n in day_nets(nets[its_block]) if p < place and name == series)
+    return level
 
 
-def unpack_by_slot(days: Mapping[int, Mapping[bytes, bytes]]) -> dict[str, dict[int, int]]:
-    """Return metric to slot to amount from the packed days."""
-    found: dict[str, dict[int, int]] = {}
-    for day, fields in days.items():
-        base = first_slot_of(day)
-        for metric, packed in fields.items():
-            numbers = iter(unpack(packed))
-            slots = found.setdefault(metric.decode(), {})
-            for place, amount in zip(numbers, numbers, strict=True):
-                slots[base + place] = amount
-    return found
-
-
-def _sums(
-    daily: Iterable[Mapping[bytes, bytes]],
-    whole: range,
-    edges: Mapping[int, Mapping[bytes, bytes]],
-    first: int,
-    end: int,
-) -> dict[str, int]:
-    """Return metric to its sum: *daily* counters of *whole* days, slots of *edges* in the range."""
-    sums: dict[str, int] = {}
-    for fields in daily:
-        for place, amount in fields.items():
-            day, _, metric = place.partition(b".")
-            if int(day) in whole:
-                name = metric.decode()
-                sums[name] = sums.get(name, 0) + int(amount)
-    for name, slots in unpack_by_slot(edges).items():
-        total = sum(amount for slot, amount in slots.items() if first <= slot < end)
+def _add_totals(
+    totals: dict[str, int], counters: Mapping[str, Amounts], base: int, first: int, end: int
+) -> None:
+    """Add what *counters* of the day that begins with the slot *base* have within [first, end)."""
+    whole = first <= base and base + SLOTS_PER_DAY <= end
+    for metric, (slots, amounts) in counters.items():
+        if whole:
+            total = sum(amounts)
+        else:
+            pairs = zip(slots, amounts, strict=True)
+            total = sum(amount for place, amount in pairs if first <= base + place < end)
         if total:
-            sums[name] = sums.get(name, 0) + total
-    return sums
+            totals[metric] = totals.get(metric, 0) + total
 
 
-def _within(slots: Mapping[int, Any], first: int, end: int) -> dict[int, Any]:
-    return {slot: value for slot, value in slots.items() if first <= slot < end}
+def _spread(
+    by_slot: dict[str, list[int]], counters: Mapping[str, Amounts], base: int, first: int, end: int
+) -> None:
+    """Put the amounts of a day's slots where they belong in a list over [first, end)."""
+    at = base - first
+    for metric, (slots, amounts) in counters.items():
+        if metric not in by_slot:
+            if not any(first <= base + place < end for place in slots):
+                continue
+            by_slot[metric] = [0] * (end - first)
+        its = by_slot[metric]
+        if len(slots) == SLOTS_PER_DAY and 0 <= at <= len(its) - SLOTS_PER_DAY:
+            its[at : at + SLOTS_PER_DAY] = amounts
+            continue
+        for place, amount in zip(slots, amounts, strict=True):
+            if 0 <= at + place < len(its):
+                its[at + place] = amount

@@ -13,7 +13,6 @@ from typing import TypeVar
 from rollups.concurrency import FLAT, Presence, Summary, interval, merge, summarize
 from rollups.fold import (
     SEALED_AFTER,
-    Growth,
     Part,
     Placed,
     Told,
@@ -21,10 +20,11 @@ from rollups.fold import (
     epoch_of,
     fold,
     identity,
+    is_flow_metric,
     is_near,
 )
-from rollups.reading import Curve, Reading
-from rollups.slots import SLOT_SECONDS, day_of, first_slot_of, slot_of
+from rollups.reading import Curve, Reading, dense
+from rollups.slots import SLOT_SECONDS, day_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def apply_events(
             account.fences[fence] = item.offset
             if _known(account, item):
                 continue
-            if not apply(account, fold(fence, [item], limits), limits):
+            if not apply(account, fold([(fence, [item])], limits), limits):
                 refused.append(item)
     return refused
 
@@ -93,24 +93,26 @@ def apply(account: Account, part: Part, limits: Mapping[str, int]) -> bool:
     """
     sessions: dict[SessionKey, Presence] = {}
     moves: list[tuple[str, int, int]] = []
-    for key, index, start, stop, epoch in part.sessions:
+    for (key, epoch), (index, presence) in part.sessions.items():
         application = APPLICATIONS[index]
         place = _place((account.sessions, sessions), epoch, key, application)
         old = sessions.get(place, account.sessions.get(place, Presence()))
-        sessions[place] = merge(old, Presence(start, stop))
+        sessions[place] = merge(old, presence)
         moves += _moves(application, old, sessions[place], limits[application])
-    days = {day for day, _ in part.days} | {day_of(slot_of(second)) for _, second, _ in moves}
+    days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in moves}
     if any(part.recorded >= account.sealed_at(day) for day in days):
         return False
-    for day, recorded in part.days:
+    for day, recorded in part.days.items():
         account.touched[day] = max(recorded, account.touched.get(day, recorded))
-    for epoch, names in part.identities:
+    for epoch, names in part.identities.items():
         account.identities.update((epoch, name) for name in names)
     account.sessions |= sessions
     for series, second, amount in moves:
         _add_delta(account.deltas[series], second, amount)
-    _grow(account.counters, part.counters)
-    _grow(account.flows, part.flows)
+    for (metric, slot), amount in part.counters.items():
+        counters = account.flows if is_flow_metric(metric) else account.counters
+        slots = counters.setdefault(metric, {})
+        slots[slot] = slots.get(slot, 0) + amount
     return True
 
 
@@ -148,15 +150,6 @@ def _add_delta(slots: dict[int, dict[int, int]], second: int, amount: int) -> No
         del slots[slot]
 
 
-def _grow(counters: dict[str, dict[int, int]], days: list[tuple[int, list[Growth]]]) -> None:
-    for day, metrics in days:
-        for metric, steps in metrics:
-            slots = counters.setdefault(metric, {})
-            for place, amount in steps:
-                slot = first_slot_of(day) + place
-                slots[slot] = slots.get(slot, 0) + amount
-
-
 def read(account: Account, first: int, end: int) -> Reading:
     """Return the rollups of *account* over the slots [first, end), with every breakdown."""
     found = {
@@ -172,7 +165,11 @@ def read(account: Account, first: int, end: int) -> Reading:
         },
         {series: _curve(summaries, first, end) for series, summaries in found.items()},
         _totals(account.counters, first, end),
-        {metric: _within(slots, first, end) for metric, slots in account.counters.items()},
+        {
+            metric: dense(slots, first, end)
+            for metric, slots in account.counters.items()
+            if _within(slots, first, end)
+        },
         _totals(account.flows, first, end),
     )
 

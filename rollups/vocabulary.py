@@ -56,5 +56,17 @@ def clicks_on(service: str) -> str:
     return f"clicks.{service}"
 
 
+#: Every counter of an account but those of its flows.
+METRICS: Final = (
+    *map(runs_of, APPLICATIONS),
+    *map(runs_ending, OUTCOMES),
+    *map(clicks_on, SERVICES),
+    CALL_THOUSANDTHS,
+    SMS_WITH_LINK,
+    SMS_WITHOUT_LINK,
+    NUMBERS_PURCHASED,
+    NUMBERS_RELEASED,
+)
+
 #: How many seconds a session without a stop lasts, unless the deployment says otherwise.
 DEFAULT_SESSION_LIMIT: Final = 24 * 60 * 60

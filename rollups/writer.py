@@ -1,7 +1,11 @@
-"""Writing the rollups: batches of events into Redis, each event once, by one script an account."""
+"""Writing the rollups: rounds of events into Redis, each event once, by one script an account."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from hashlib import sha1
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -11,15 +15,27 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
 from rollups import keys
-from rollups.fold import Placed, Told, accounts_of, days_touched_by, fold, stretches
+from rollups.days import open_day, seal, sealed_days
+from rollups.fold import (
+    SEALED_AFTER,
+    Placed,
+    Portion,
+    Told,
+    by_account,
+    days_touched_by,
+    fold,
+    span_of,
+    stretches,
+)
 from rollups.keys import Namespace
 from rollups.line import ask, close_torn_log, line
-from rollups.reads import Position, position
+from rollups.reads import Position, lowest, position
+from rollups.slots import DAYS_PER_BLOCK
 from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, UnfitRedis
 from rollups.vocabulary import APPLICATIONS
 
 #: The scripts, in the order in which they are registered.
-SCRIPTS: Final = ("apply", "advance", "seal")
+SCRIPTS: Final = ("apply", "advance", "due", "seal")
 _SOURCES = {
     name: files("rollups.lua").joinpath(f"{name}.lua").read_text("utf-8") for name in SCRIPTS
 }
@@ -27,9 +43,26 @@ _SOURCES = {
 #: SMISMEMBER is the newest command in use.
 OLDEST_REDIS: Final = (6, 2)
 
+#: Events that are folded before others may run: about 2 ms.
+_FOLDED_AT_ONCE = 1_000
+
+#: Days of one account that are sealed in one go.
+_DAYS_AT_ONCE = 8
+
 _APPLIED, _PARTLY_APPLIED, _KNOWN, _SEALED = 0, 1, 2, 3
 
 _pack = msgspec.msgpack.Encoder().encode
+
+
+class Taken(NamedTuple):
+    """A batch of one topic-partition, as it is to be applied."""
+
+    fence: str  #: the name of the topic-partition (`keys.fence`)
+    placed: Sequence[Placed]  #: its events in the order of their offsets; there may be none
+    ends: int | None = None  #: where the position moves when all of it is in the rollups
+    second: int | None = None  #: the timestamp of its newest record
+    #: the least and the greatest `Placed.recorded`; looked for where it is not told
+    span: tuple[int, int] | None = None
 
 
 class Held(NamedTuple):
@@ -45,14 +78,83 @@ class Applied(NamedTuple):
     """What became of a batch."""
 
     events: int  #: how many it had
-    duplicates: int  #: how many of these were told before
+    duplicates: int  #: how many of its round were told before
     #: Some of what must be refused before the rest of the batch can be applied; the position has
     #: not moved.
     held: tuple[Held, ...] = ()
 
 
+class _Node:
+    """A server with some of the accounts, and with positions of its own, which are true of these.
+
+    What it acknowledged is kept here, so that a new connection can be asked whether it still has
+    that: a server may lose its last writes, and with them the positions behind them.
+    """
+
+    def __init__(self, redis: AsyncRedis, forgot: Callable[[], None], tag: str = "") -> None:
+        self.redis = redis
+        self._forgot = forgot  # called when the server had forgotten the scripts, and maybe more
+        self.tag = tag  #: a hash tag that lies on this node of a cluster; empty without one
+        self.acknowledged: dict[str, int] = {}
+        self.shas: dict[str, str] = {}
+        self.run_id = b""  # of the server whose append-only file was seen to
+
+    async def confirm(self, connection: Any, at: Namespace) -> None:
+        """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
+        await connection.on_connect()
+        self.run_id = await close_torn_log(connection, self.run_id)
+        expected = dict(self.acknowledged)
+        if not expected:
+            return
+        [stored] = await ask(connection, ("HMGET", at.positions_at(self.tag), *expected))
+        found = (position(told).offset if told else 0 for told in stored)
+        behind = {
+            name: (offset, wanted)
+            for (name, wanted), offset in zip(expected.items(), found, strict=True)
+            if offset < wanted
+        }
+        if behind:
+            raise LostWrites(behind)
+
+    async def load(self, connection: Any) -> None:
+        """Register the scripts."""
+        shas = await ask(connection, *(("SCRIPT", "LOAD", _SOURCES[name]) for name in SCRIPTS))
+        self.shas = {name: sha.decode() for name, sha in zip(SCRIPTS, shas, strict=True)}
+
+    async def run(self, connection: Any, script: str, *calls: Sequence[Any]) -> list[Any]:
+        """Run a script once for each of *calls* (key, arguments), in one go; return the answers.
+
+        Every script may be run again, and is, where the server had forgotten it.
+        """
+        while True:
+            answers = await ask(
+                connection,
+                *(("EVALSHA", self.shas[script], 1, *call) for call in calls),
+                raising=False,
+            )
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                self._forgot()
+                await self.load(connection)  # the fences skip what was applied
+                continue
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
+
+    async def advance(
+        self, connection: Any, at: Namespace, positions: Mapping[str, Position]
+    ) -> None:
+        """Move the positions forward on this node."""
+        arguments: list[Any] = []
+        for name, (offset, second) in positions.items():
+            arguments += [name, offset, "" if second is None else second]
+        await self.run(connection, "advance", (at.positions_at(self.tag), *arguments))
+        for name, (offset, _) in positions.items():
+            self.acknowledged[name] = max(offset, self.acknowledged.get(name, 0))
+
+
 class Writer:
-    """Applies batches of events. One per worker; it keeps nothing that Redis does not have.
+    """Applies rounds of events. One per worker; it keeps nothing that Redis does not have.
 
     *limits* are the session limits in seconds, by application. It writes the rollups *at* a
     namespace, or those that are in force whenever it begins.
@@ -69,12 +171,10 @@ class Writer:
         self.redis = redis
         self.keys = at or keys.FIRST
         self.limits = dict(limits)
+        self.packed_limits = _pack([limits[application] for application in APPLICATIONS])
         self._follows = at is None
-        self._acknowledged: dict[str, int] = {}
-        self._limits = _pack([limits[application] for application in APPLICATIONS])
         self._registered: set[str] = set()
-        self._shas: dict[str, str] = {}
-        self._run_id = b""  # of the server whose append-only file was seen to
+        self._nodes = [_Node(redis, self._registered.clear)]
 
     @classmethod
     def of(
@@ -85,32 +185,24 @@ class Writer:
         *timeout* is how many seconds Redis may take to answer.
         """
         writer = cls(AsyncRedis(), limits, at)
-        writer.redis = AsyncRedis.from_url(
+        [node] = writer._nodes
+
+        async def confirm(connection: Any) -> None:
+            await node.confirm(connection, writer.keys)
+
+        writer.redis = node.redis = AsyncRedis.from_url(
             url,
             socket_timeout=timeout,
             socket_connect_timeout=min(timeout, 2.0),
             health_check_interval=30,
             retry=Retry(NoBackoff(), 0),  # whoever calls knows what must be done again
-            redis_connect_func=writer._confirm,
+            redis_connect_func=confirm,
         )
         return writer
 
-    async def _confirm(self, connection: Any) -> None:
-        """Check on a new *connection* that Redis has what it acknowledged. Raises LostWrites."""
-        await connection.on_connect()
-        self._run_id = await close_torn_log(connection, self._run_id)
-        expected = dict(self._acknowledged)
-        if not expected:
-            return
-        [stored] = await ask(connection, ("HMGET", self.keys.positions, *expected))
-        found = (position(told).offset if told else 0 for told in stored)
-        behind = {
-            name: (offset, wanted)
-            for (name, wanted), offset in zip(expected.items(), found, strict=True)
-            if offset < wanted
-        }
-        if behind:
-            raise LostWrites(behind)
+    def node_of(self, account: str) -> _Node:
+        """Return the node that has the rollups of *account*."""
+        return self._nodes[0]
 
     # ------------------------------------------------------------------ beginning
 
@@ -120,21 +212,26 @@ class Writer:
         A name that Redis does not know has position 0. What was acknowledged before this call is
         expected no longer.
         """
-        self._acknowledged = {}
+        for node in self._nodes:
+            node.acknowledged = {}
         await self.prepare()
         if self._follows:
             self.keys = await self.in_force()
         if not names:
             return {}
-        stored = await cast(
-            Awaitable[list[bytes | None]], self.redis.hmget(self.keys.positions, list(names))
-        )
-        found = {
-            name: position(told).offset if told else 0
-            for name, told in zip(names, stored, strict=True)
-        }
-        self._acknowledged = dict(found)
-        return found
+        begins: dict[str, int] = {}
+        for node in self._nodes:
+            stored = await cast(
+                Awaitable[list[bytes | None]],
+                node.redis.hmget(self.keys.positions_at(node.tag), list(names)),
+            )
+            node.acknowledged = {
+                name: position(told).offset if told else 0
+                for name, told in zip(names, stored, strict=True)
+            }
+            for name, offset in node.acknowledged.items():
+                begins[name] = min(offset, begins.get(name, offset))
+        return begins
 
     async def in_force(self) -> Namespace:
         """Return the namespace that is in force now; reports are read from it."""
@@ -142,13 +239,10 @@ class Writer:
 
     async def prepare(self) -> None:
         """Register the scripts; again after Redis has forgotten them."""
-        async with line(self.redis) as connection:
-            await self._load(connection)
-
-    async def _load(self, connection: Any) -> None:
         self._registered.clear()
-        shas = await ask(connection, *(("SCRIPT", "LOAD", _SOURCES[name]) for name in SCRIPTS))
-        self._shas = {name: sha.decode() for name, sha in zip(SCRIPTS, shas, strict=True)}
+        for node in self._nodes:
+            async with line(node.redis) as connection:
+                await node.load(connection)
 
     # ------------------------------------------------------------------- applying
 
@@ -159,90 +253,46 @@ class Writer:
         ends: int | None = None,
         second: int | None = None,
     ) -> Applied:
-        """Apply a batch of one topic-partition, in the order of its offsets, exactly once.
+        """Apply a batch of one topic-partition by itself; see `Round`."""
+        [applied] = await self.round([Taken(fence, placed, ends, second)]).run()
+        return applied
 
-        With *ends*, the position moves there when all of it is in the rollups; *second* is the
-        timestamp of its newest record. Safe to repeat, whole or in other cuts, also when a call
-        failed and yet took effect. Where events are `held`, everything before the first of them is
-        applied; call again without those that were refused. Raises RedisError when Redis failed;
-        then an unknown part of the accounts was written, each of them wholly or not at all, and the
-        position did not move beyond what is written.
-        """
-        async with line(self.redis) as connection:
-            round_trips = _Batch(self, connection, fence, placed)
-            await round_trips.run()
-            held = tuple(sorted(round_trips.held, key=lambda item: item.placed.offset))
-            if ends is not None and not held:
-                await self._advance(connection, {fence: Position(ends, second)})
-        return Applied(len(placed), round_trips.duplicates, held)
+    def round(self, batches: Sequence[Taken]) -> "Round":
+        """Return a round of *batches*, each of another topic-partition."""
+        return Round(self, batches)
 
-    async def send(
-        self,
-        connection: Any,
-        fence: str,
-        work: Sequence[tuple[str, Sequence[Placed], frozenset[Told]]],
-        mode: str = "",
-    ) -> list[Any]:
-        """Fold and send these parts of accounts, all in one round trip; return the answers."""
-        parts = [
-            (account, fold(fence, items, self.limits, known).packed())
-            for account, items, known in work
-        ]
-        while True:
-            new = [account for account in dict(parts) if account not in self._registered]
-            # Accounts are listed before their first event is written, so that none is missing.
-            register = [("SADD", self.keys.accounts, *new)] if new else []
-            answers = await ask(
-                connection,
-                *register,
-                *(
-                    (
-                        *("EVALSHA", self._shas["apply"], 1, self.keys.head(account)),
-                        *(*part, self._limits, mode),
-                    )
-                    for account, part in parts
-                ),
-                raising=False,
-            )
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self._load(connection)  # somebody flushed them; the fences skip the rest
-                continue
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
+    async def list_accounts(self, accounts: Sequence[str]) -> None:
+        """Have *accounts* listed before their first event is written, so that none is missing."""
+        new = [account for account in accounts if account not in self._registered]
+        if new:
+            await self.redis.sadd(self.keys.accounts, *new)
             self._registered.update(new)
-            return answers[len(register) :]
 
     # -------------------------------------------------------------------- advancing
 
     async def advance(self, positions: Mapping[str, Position]) -> None:
         """Record that every record before these offsets is counted or refused; never goes back.
 
-        Only for what needed no writing, or was written and recorded before; see `apply`.
+        Only for what needed no writing, or was written and recorded before; see `Round`.
         """
         if positions:
-            async with line(self.redis) as connection:
-                await self._advance(connection, positions)
+            for node in self._nodes:
+                async with line(node.redis) as connection:
+                    await node.advance(connection, self.keys, positions)
 
-    async def _advance(self, connection: Any, positions: Mapping[str, Position]) -> None:
-        arguments: list[Any] = []
-        for name, (offset, second) in positions.items():
-            arguments += [name, offset, "" if second is None else second]
-        await self._run(connection, "advance", self.keys.positions, arguments)
-        for name, (offset, _) in positions.items():
-            self._acknowledged[name] = max(offset, self._acknowledged.get(name, 0))
-
-    async def _run(self, connection: Any, script: str, key: str, arguments: list[Any]) -> Any:
-        while True:
-            [answer] = await ask(
-                connection, ("EVALSHA", self._shas[script], 1, key, *arguments), raising=False
-            )
-            if not isinstance(answer, NoScriptError):
-                break
-            await self._load(connection)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    async def positions(self) -> dict[str, Position]:
+        """Return how far each topic-partition is counted, on every node."""
+        return lowest(
+            [
+                cast(
+                    dict[bytes, bytes],
+                    await cast(
+                        Awaitable[Any], node.redis.hgetall(self.keys.positions_at(node.tag))
+                    ),
+                )
+                for node in self._nodes
+            ]
+        )
 
     # ---------------------------------------------------------------------- sealing
 
@@ -250,31 +300,41 @@ class Writer:
         """Seal what nothing touched for 35 days in *accounts*; return how many of their days.
 
         *complete* is the second up to which everything is counted (`watermark.complete`); *now* is
-        the second it is. What is due is sealed a day later on the clock (see `seal.lua`).
+        the second it is. What is due is sealed a day later on the clock (see `due.lua`).
         """
         sealed = 0
-        async with line(self.redis) as connection:
-            for account in accounts:
-                head = self.keys.head(account)
-                sealed += await self._run(connection, "seal", head, [complete, now])
+        for account in accounts:
+            node = self.node_of(account)
+            async with line(node.redis) as connection:
+                while done := await self._seal_some(node, connection, account, complete, now):
+                    sealed += done
         return sealed
+
+    async def _seal_some(
+        self, node: _Node, connection: Any, account: str, complete: int, now: int
+    ) -> int:
+        """Seal some days of one block; return how many, 0 where none is left, or they changed."""
+        head = self.keys.head(account)
+        [told] = await node.run(connection, "due", (head, complete, now, _DAYS_AT_ONCE))
+        if not told:
+            return 0
+        block, packed, flat = told
+        first = int(block) * DAYS_PER_BLOCK
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        days = sealed_days(packed)
+        for day, its in fields.items():
+            days[int(day) - first] = open_day(dict(zip(its[::2], its[1::2], strict=True)))
+        seen = chain.from_iterable((day, _sha1(b"".join(its))) for day, its in fields.items())
+        known = _sha1(packed) if packed else ""
+        [done] = await node.run(connection, "seal", (head, block, known, seal(days), *seen))
+        return len(fields) if done else 0
 
     # ------------------------------------------------------------- what must be true
 
     async def check_fitness(self) -> None:
         """Raise UnfitRedis where this Redis may drop keys, or lacks a command that is used."""
-        server = await self.redis.info("server")
-        version = str(server.get("valkey_version") or server["redis_version"])
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-            oldest = ".".join(map(str, OLDEST_REDIS))
-            raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
-        memory = await self.redis.info("memory")
-        policy = memory.get("maxmemory_policy", "noeviction")
-        if memory.get("maxmemory") and policy != "noeviction":
-            raise UnfitRedis(
-                f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), and a "
-                "rollup that is gone makes a wrong bill; set maxmemory-policy noeviction"
-            )
+        for node in self._nodes:
+            await _check_fitness(node.redis)
 
     async def check_limits(self) -> None:
         """Record the session limits, and the layout, with the rollups that are in force.
@@ -299,63 +359,202 @@ class Writer:
             raise LimitsDiffer(recorded, self.limits)
 
 
-class _Batch:
-    """One batch on its way into the rollups: what of each account is still to be applied."""
+async def _check_fitness(redis: AsyncRedis) -> None:
+    server = await redis.info("server")
+    version = str(server.get("valkey_version") or server["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        oldest = ".".join(map(str, OLDEST_REDIS))
+        raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
+    memory = await redis.info("memory")
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if memory.get("maxmemory") and policy != "noeviction":
+        raise UnfitRedis(
+            f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), and a "
+            "rollup that is gone makes a wrong bill; set maxmemory-policy noeviction"
+        )
 
-    def __init__(self, writer: Writer, connection: Any, fence: str, placed: Sequence[Placed]):
-        self._writer, self._connection, self._fence = writer, connection, fence
-        #: Each account's events in stretches that can be folded, in order.
-        self._waiting = {
-            account: list(stretches(items)) for account, items in accounts_of(placed).items()
+
+def _sha1(content: bytes) -> str:
+    return sha1(content, usedforsecurity=False).hexdigest()
+
+
+#: What one script call is about: an account, and a topic-partition if it is about only one.
+_Whose = tuple[str, str]
+
+
+class _Call(NamedTuple):
+    """A part on its way to its account."""
+
+    whose: _Whose
+    portions: list[Portion]
+    known: frozenset[Told]
+    packed: tuple[bytes, bytes]
+
+
+class Round:
+    """Batches of several topic-partitions on their way into the rollups, each event exactly once.
+
+    Safe to repeat, whole or in other cuts, also when it failed and yet took effect. Where events of
+    a batch are `held`, everything of it before the first of them is applied; what is left of it
+    must come again without those that were refused. The other batches of the round are applied.
+
+    Folding is what costs in this process, and running it what costs in Redis; so a round may be
+    prepared while another is running, and lets that go on in between.
+    """
+
+    def __init__(self, writer: Writer, batches: Sequence[Taken]) -> None:
+        self._writer, self._batches = writer, batches
+        spans = [batch.span or span_of(batch.placed) for batch in batches if batch.placed]
+        oldest = min((low for low, _ in spans), default=0)
+        newest = max((high for _, high in spans), default=0)
+        close = newest - oldest < SEALED_AFTER
+        #: What of each account is still to be applied: stretches that can be folded, in order.
+        self._waiting: dict[_Whose, list[list[Portion]]] = {
+            (account, ""): list(stretches(portions, close=close))
+            for account, portions in by_account((b.fence, b.placed) for b in batches).items()
         }
-        self._known: dict[str, frozenset[Told]] = {}
-        self.held: list[Held] = []
-        self.duplicates = 0
+        self._known: dict[_Whose, frozenset[Told]] = {}
+        self._held: dict[str, list[Held]] = {}
+        self._duplicates = 0
+        self._calls: list[_Call] = []
 
-    async def run(self) -> None:
-        """Send the first stretch of every account until there is none."""
-        while self._waiting:
-            work = [
-                (account, items, self._known.get(account, frozenset()))
-                for account, (items, *_) in self._waiting.items()
-            ]
-            answers = await self._writer.send(self._connection, self._fence, work)
-            for (account, items, known), (code, *rest) in zip(work, answers, strict=True):
-                if code == _PARTLY_APPLIED:
-                    above = [item for item in items if item.offset > rest[0]]
-                    self._waiting[account][0] = above
+    async def prepare(self) -> None:
+        """Fold everything, with pauses in which others can run."""
+        self._calls = []
+        folded = 0
+        for whose, (portions, *_) in self._waiting.items():
+            known = self._known.get(whose, frozenset())
+            packed = fold(portions, self._writer.limits, known).packed()
+            self._calls.append(_Call(whose, portions, known, packed))
+            folded += sum(len(items) for _, items in portions)
+            if folded >= _FOLDED_AT_ONCE:
+                folded = 0
+                await asyncio.sleep(0)
+
+    async def run(self) -> list[Applied]:
+        """Apply everything, and then move the positions; return what became of each batch.
+
+        Raises RedisError when Redis failed; then an unknown part of the accounts was written, each
+        of them wholly or not at all, and no position moved beyond what is written.
+        """
+        writer = self._writer
+        async with AsyncExitStack() as stack:
+            # One connection to each node for all of it: see `line`.
+            lines = {
+                node: await stack.enter_async_context(line(node.redis)) for node in writer._nodes
+            }
+            while self._waiting:
+                if not self._calls:
+                    await self.prepare()
+                await self._send(lines)
+                self._calls = []
+            positions = {
+                batch.fence: Position(batch.ends, batch.second)
+                for batch in self._batches
+                if batch.ends is not None and batch.fence not in self._held
+            }
+            if positions:
+                for node, connection in lines.items():
+                    await node.advance(connection, writer.keys, positions)
+        return [
+            Applied(
+                len(batch.placed),
+                self._duplicates,
+                tuple(sorted(self._held.get(batch.fence, ()), key=lambda i: i.placed.offset)),
+            )
+            for batch in self._batches
+        ]
+
+    async def _send(self, lines: Mapping[_Node, Any]) -> None:
+        """Send what is folded, to every node at once, and see to the answers."""
+        accounts = [call.whose[0] for call in self._calls]
+        await self._writer.list_accounts(accounts)
+        calls: dict[_Node, list[_Call]] = {node: [] for node in lines}
+        for call in self._calls:
+            calls[self._writer.node_of(call.whose[0])].append(call)
+        answers = await asyncio.gather(
+            *(self._ask(node, lines[node], its) for node, its in calls.items())
+        )
+        await self._writer.list_accounts(accounts)  # again, where the server had forgotten them
+        for its, answered in zip(calls.values(), answers, strict=True):
+            for call, (code, *rest) in zip(its, answered, strict=True):
+                if code == _APPLIED:
+                    self._done(call.whose)
+                elif code == _PARTLY_APPLIED:
+                    self._leave_out(call, dict(zip(rest[::2], rest[1::2], strict=True)))
                 elif code == _KNOWN:
                     pairs = zip(rest[::2], rest[1::2], strict=True)
                     told = {(epoch, identity.decode()) for epoch, identity in pairs}
-                    self.duplicates += len(told)
-                    self._known[account] = known | told
-                elif code == _SEALED:
-                    await self._look_closely(account, known)
+                    self._duplicates += len(told)
+                    self._known[call.whose] = call.known | told
+                elif call.whose[1] or len(call.portions) == 1 == len(self._waiting[call.whose]):
+                    await self._look_closely(call, lines)
                 else:
-                    self._waiting[account].pop(0)
-                    if not self._waiting[account]:
-                        del self._waiting[account]
+                    self._divide(call.whose)
 
-    async def _look_closely(self, account: str, known: frozenset[Told]) -> None:
-        """Find out which events of *account* are for a sealed day, where one of a part may be.
+    async def _ask(
+        self, node: _Node, connection: Any, calls: Sequence[_Call], mode: str = ""
+    ) -> list[Any]:
+        head, limits = self._writer.keys.head, self._writer.packed_limits
+        told = [(head(call.whose[0]), *call.packed, limits, mode) for call in calls]
+        return await node.run(connection, "apply", *told) if told else []
+
+    def _done(self, whose: _Whose) -> None:
+        self._waiting[whose].pop(0)
+        if not self._waiting[whose]:
+            del self._waiting[whose]
+
+    def _leave_out(self, call: _Call, fences: Mapping[bytes, int]) -> None:
+        """Keep of the first stretch of an account what lies above *fences*."""
+        left: list[Portion] = []
+        for fence, items in call.portions:
+            upto = fences.get(fence.encode(), -1)
+            above = [item for item in items if item.offset > upto]
+            if above:
+                left.append((fence, above))
+        if left:
+            self._waiting[call.whose][0] = left
+        else:
+            self._done(call.whose)
+
+    def _divide(self, whose: _Whose) -> None:
+        """Have each topic-partition by itself: one with a sealed day must not hold up the others.
+
+        Whether an event is refused may depend on what those still bring.
+        """
+        known = self._known.pop(whose, frozenset())
+        for portions in self._waiting.pop(whose):
+            for fence, items in portions:
+                alone = self._waiting.setdefault((whose[0], fence), [])
+                alone.append([(fence, items)])
+                self._known[whose[0], fence] = known
+
+    async def _look_closely(self, call: _Call, lines: Mapping[_Node, Any]) -> None:
+        """Find out which events of a topic-partition are for a sealed day, where one may be.
 
         What comes before the first of them is applied one by one, for each event keeps open the
         days that it touches. Then those are held whose day nothing in between could have kept open.
         """
-        items = [item for stretch in self._waiting[account] for item in stretch]
-        asked = [(account, [item], known) for item in items]
-        answers = await self._writer.send(self._connection, self._fence, asked, "ask")
+        account, _ = whose = call.whose
+        items = [item for [(_, its)] in self._waiting[whose] for item in its]
+        fence, limits = call.portions[0][0], self._writer.limits
+        alone: list[list[Portion]] = [[(fence, [item])] for item in items]
+        asked = [
+            _Call(whose, one, call.known, fold(one, limits, call.known).packed()) for one in alone
+        ]
+        node = self._writer.node_of(account)
+        answers = await self._ask(node, lines[node], asked, "ask")
         sealed = [answer[1:] if answer[0] == _SEALED else None for answer in answers]
         first = next((index for index, told in enumerate(sealed) if told), len(items))
         if first > 0:
-            singles: list[Sequence[Placed]] = [[item] for item in items[:first]]
             rest = items[first:]
-            self._waiting[account] = [*singles, *(stretches(rest) if rest else ())]
+            self._waiting[whose] = [*alone[:first], *(stretches([(fence, rest)]) if rest else ())]
             return
         kept_open: set[int] = set()
+        held = self._held.setdefault(fence, [])
         for item, told in zip(items, sealed, strict=True):
             if told and told[0] not in kept_open:
-                self.held.append(Held(item, told[1]))
+                held.append(Held(item, told[1]))
             else:
-                kept_open.update(days_touched_by(item.event, self._writer.limits))
-        del self._waiting[account]
+                kept_open.update(days_touched_by(item.event, limits))
+        del self._waiting[whose]

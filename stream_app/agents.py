@@ -1,4 +1,4 @@
-"""The agents: one per topic, each taking whole batches from Kafka into the rollups.
+"""What becomes of a batch: its steps, and the attempts at each until it succeeds.
 
 What happens to a batch, in this order, and what a crash after each step means:
 
@@ -36,7 +36,7 @@ from rollups.reads import Position
 from rollups.trouble import LostWrites
 from rollups.writer import Applied, Held, Writer
 from stream_app.broker import BrokerAway
-from stream_app.codec import decode
+from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
@@ -58,14 +58,12 @@ def sort_out(batch: Batch) -> tuple[list[Placed], list[tuple[DeadLetter, Refused
     """Return the events of *batch* at their offsets, and the dead letters of the rest."""
     placed: list[Placed] = []
     letters: list[tuple[DeadLetter, Refused]] = []
-    topic = batch.tp.topic
-    for record in batch.records:
-        try:
-            event = decode(topic, record.value, record.headers, record.timestamp)
-        except Refused as refused:
-            letters.append((dead_letter(record, refused), refused))
+    outcomes = decode_all(batch.tp.topic, batch.records)
+    for record, outcome in zip(batch.records, outcomes, strict=True):
+        if isinstance(outcome, Refused):
+            letters.append((dead_letter(record, outcome), outcome))
         else:
-            placed.append(Placed(record.offset, event, _recorded(record.timestamp, event)))
+            placed.append(Placed(record.offset, outcome, _recorded(record.timestamp, outcome)))
     return placed, letters
 
 
@@ -129,17 +127,20 @@ class Work(NamedTuple):
     complete: Callable[[], Awaitable[int]]
 
 
+#: A dead letter, and the refusal it tells of.
+Letter = tuple[DeadLetter, Refused]
+
+
 class NotYet(Exception):
     """Whether an event of the batch is refused depends on what other partitions still bring."""
 
 
 class Intake:
-    """One batch on its way into the rollups and the dead letters; it remembers how far it came."""
+    """One batch with events for a sealed day, on its way into the rollups and the dead letters."""
 
-    def __init__(self, batch: Batch, fence: str, work: Work) -> None:
-        self.batch = batch
-        self._fence, self._work = fence, work
-        self._placed: list[Placed] | None = None  # what is left to be applied, once it is known
+    def __init__(self, batch: Batch, fence: str, work: Work, placed: list[Placed]) -> None:
+        self._batch, self._fence, self._work = batch, fence, work
+        self._placed = placed  # what is left to be applied
 
     async def run(self) -> None:
         """Take the batch in, however long Redis or Kafka is away.
@@ -147,30 +148,20 @@ class Intake:
         Raises Stale if the partitions were assigned anew before that was done; NotYet if it must be
         run again later.
         """
-        telemetry = self._work.telemetry
-        if self._placed is None:
-            placed, letters = sort_out(self.batch)
-            await self._refuse(letters)
-            self._placed = placed
-        second = second_of(self.batch)
         while True:
             apply = partial(
-                self._work.writer.apply, self._fence, self._placed, self.batch.ends, second
+                self._work.writer.apply,
+                self._fence,
+                self._placed,
+                self._batch.ends,
+                second_of(self._batch),
             )
             applied: Applied = await self._insist(apply)
-            telemetry.duplicates += applied.duplicates
             if not applied.held:
                 break
             refused = await self._refuse_sealed(applied.held)
             self._placed = [item for item in self._placed if item.offset not in refused]
-        telemetry.batches += 1
-        telemetry.counted += len(self._placed)
-
-    async def _refuse(self, letters: list[tuple[DeadLetter, Refused]]) -> None:
-        if letters:
-            told = [letter for letter, _ in letters]
-            await self._insist(lambda: _publish(self._work.producer, told))
-            self._work.telemetry.refused.update(str(refused.reason) for _, refused in letters)
+        self._work.telemetry.took(len(self._placed))
 
     async def _refuse_sealed(self, held: Sequence[Held]) -> set[int]:
         """Make those of *held* dead letters for which that is certain; return their offsets.
@@ -186,14 +177,22 @@ class Intake:
         certain = [item.placed.offset for item in held if item.since <= complete]
         if first.placed.offset not in certain:
             raise NotYet
-        records = {record.offset: record for record in self.batch.records}
+        records = {record.offset: record for record in self._batch.records}
         refused = Refused(Reason.SEALED, _SEALED)
         letters = [(dead_letter(records[offset], refused), refused) for offset in certain]
-        await self._refuse(letters)
+        await refuse(letters, self._batch.generation, self._work)
         return set(certain)
 
     async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        return await _insist(act, self.batch, self._work)
+        return await insist(act, self._batch.generation, self._work)
+
+
+async def refuse(letters: Sequence[Letter], generation: int, work: Work) -> None:
+    """Publish dead letters and return when Kafka has acknowledged each. Raises Stale."""
+    if letters:
+        told = [letter for letter, _ in letters]
+        await insist(lambda: _publish(work.producer, told), generation, work)
+        work.telemetry.refused.update(str(refused.reason) for _, refused in letters)
 
 
 def second_of(batch: Batch) -> int | None:
@@ -211,16 +210,16 @@ async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
     await asyncio.gather(*sent)
 
 
-async def _insist(act: Callable[[], Awaitable[Any]], batch: Batch, work: Work) -> Any:
+async def insist(act: Callable[[], Awaitable[Any]], generation: int, work: Work) -> Any:
     """Do *act*, which is safe to repeat, until it succeeds; return its result. Raises Stale."""
     pause = FIRST_PAUSE
     telemetry = work.telemetry
     while True:
         try:
-            with work.attempts.of(batch.generation):
+            with work.attempts.of(generation):
                 result = await act()
         except LostWrites as error:
-            work.attempts.end(batch.generation)
+            work.attempts.end(generation)
             work.lost_writes(error)
             raise Stale from None
         except (RedisError, KafkaError, ProducerSendError, BrokerAway, OSError) as error:

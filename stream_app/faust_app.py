@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import faust
@@ -16,9 +17,9 @@ from rollups import keys
 from rollups.reads import Position
 from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, UnfitRedis
 from rollups.writer import Writer
-from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Intake, NotYet, Stale, Work
+from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
-from stream_app.lanes import Job, Lanes
+from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
@@ -39,6 +40,10 @@ _LOOKS_TO_JOIN, _LOOKS_TO_END = 8, 25
 _SEALING_LOOK = 5.0
 #: Seconds after which a wish to join the group again is repeated.
 _JOIN_PATIENCE = 3.0
+
+
+#: Seconds that the last round, and then the last commit, may take when a worker is told to end.
+_LAST_ROUND, _LAST_COMMIT = 2.0, 1.0
 
 
 class GivenUp(Exception):
@@ -76,9 +81,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.attempts = Attempts(lambda: self.consumer_generation_id)
         self._admin = admin_client(config.kafka)
         self.sealing = Sealing(self.writer, self._admin)
-        self.lanes = Lanes(
-            self.finish, lambda tp: self.consumer.hold(tp), lambda tp: self.consumer.release(tp)
-        )
+        self.rounds = Rounds(lambda: self.work, lambda: self.consumer, self.crash)
         self._topic_ids: dict[str, str] = {}
         self._left_generation: int | None = None
         self._asked_to_join = 0.0
@@ -96,6 +99,15 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await self._wait_for("Kafka", self._prepare_kafka)
         await super().on_start()
         self.add_future(self._watch_group())
+        self.add_future(self.rounds.run())
+
+    async def on_stop(self) -> None:
+        """Finish the round under way and commit it; begin nothing else."""
+        await self.rounds.end(_LAST_ROUND)
+        with suppress(Exception):  # for others to look at; a worker begins where Redis says
+            async with asyncio.timeout(_LAST_COMMIT):
+                await self.consumer.commit()
+        await super().on_stop()
 
     async def _watch_group(self) -> None:
         """End the worker when it can get no partitions any more, also before it ever got one."""
@@ -143,24 +155,6 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.producer, self.writer, self.telemetry, self.attempts, self.lost_writes,
             self.sealing.complete,
         )  # fmt: skip
-
-    async def finish(self, job: Job) -> bool:
-        """Take a batch in; return False if it must be tried again later."""
-        batch = job.intake.batch
-        try:
-            if self.consumer.continues(batch):
-                await job.intake.run()
-                self.consumer.finished(batch)
-        except NotYet:
-            return False
-        except Stale:
-            log.info("A batch of %s is left to the next assignment", batch.tp)
-        except Exception as error:  # never into Faust, which would ack the batch and go on
-            log.critical("The worker ends: %s", error, exc_info=True)
-            await self.crash(error)
-            return True
-        job.event.ack()
-        return True
 
     # ---------------------------------------------------- where the rollups end
 
@@ -303,7 +297,7 @@ def _add_agent(app: UsageApp, topic: str) -> None:
     async def take_batches(stream: Any) -> None:
         async for event in stream.noack().events():
             batch = event.value
-            await app.lanes.take(Job(event, Intake(batch, app.fence(batch.tp), app.work)))
+            await app.rounds.take(Job(event, batch, app.fence(batch.tp)))
 
     name = topic.removeprefix("usage.")
     take_batches.__name__ = name

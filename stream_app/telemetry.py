@@ -33,6 +33,11 @@ class Telemetry:
     waiting_for: str = ""  #: what it waits for; empty while it works
     rollups: str = ""  #: the namespace that it writes
 
+    def took(self, events: int) -> None:
+        """Note that a batch with so many valid events is in the rollups."""
+        self.batches += 1
+        self.counted += events
+
     def encoded(self) -> bytes:
         """Return the counts as JSON."""
         return orjson.dumps(

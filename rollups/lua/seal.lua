@@ -1,69 +1,42 @@
--- Seal the days of one account that nothing changed for 35 days, and forget what only a change needs.
+-- Seal days of one account and block: what is kept of them goes into the block's one string, and
+-- what only a change would need goes.
 --
 -- KEYS[1]  the account's head
--- ARGV[1]  the second up to which everything is counted: no record published before it is still to
---          come, as far as timestamps can be trusted
--- ARGV[2]  the second it is now
+-- ARGV[1]  the block
+-- ARGV[2]  SHA-1 of the block's string as due.lua told it; empty where there was none
+-- ARGV[3]  the block's new string, the days in it
+-- ARGV[4], ARGV[5], ...  a day, and the SHA-1 of its fields and values end to end as told
 --
--- Of a sealed day the deltas per second go; (net, rise) and counters stay, so no report changes. A
--- later event for it is refused by apply.lua, whether the day was sealed here already or is only due.
--- Records may be published with timestamps of long ago, where a topic is copied from elsewhere; they
--- find their days open for as long as they keep coming: a day that is due is marked with its last
--- change first, and sealed when it was left alone for another day on the clock.
--- An epoch's identities and sessions go when no record that would look for them can come any more.
--- Answers how many days were sealed.
+-- Changes nothing and answers 0 where anything is not as it was told; else answers 1.
+-- No report changes. A later event for a sealed day is refused by apply.lua.
 
-local head, complete, now = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local head, block = KEYS[1], ARGV[1]
 local call = redis.call
 
-local SEALED_AFTER = 35 * 86400
-local LEFT_ALONE = 86400
 local DAYS_PER_BLOCK = 32
 
-local function is_left_alone(key, field, value) -- for a day since `value` was first seen there
-  local seen, since = (call("HGET", key, field) or ""):match("^(.*) (%d+)$")
-  if seen == value then return tonumber(since) + LEFT_ALONE <= now end
-  call("HSET", key, field, value .. " " .. string.format("%.0f", now))
-  return false
+local string_key = head .. ":k:" .. block
+local known = call("GET", string_key)
+if (known and redis.sha1hex(known) or "") ~= ARGV[2] then return 0 end
+for i = 4, #ARGV, 2 do
+  local fields = call("HGETALL", head .. ":d:" .. ARGV[i])
+  if redis.sha1hex(table.concat(fields)) ~= ARGV[i + 1] then return 0 end
 end
 
-local sealed, blocks = {}, {}
-local open = call("HGETALL", head .. ":o")
-for i = 1, #open, 2 do
-  if tonumber(open[i + 1]) + SEALED_AFTER <= complete
-    and is_left_alone(head .. ":q", open[i], open[i + 1]) then
-    local day = tonumber(open[i])
-    local block = math.floor(day / DAYS_PER_BLOCK)
-    sealed[#sealed + 1] = day
-    blocks[block] = blocks[block] or {}
-    table.insert(blocks[block], day - block * DAYS_PER_BLOCK)
-  end
+local open = tonumber(call("HGET", head, "o:" .. block) or "0")
+local sealed = tonumber(call("HGET", head, "s:" .. block) or "0")
+for i = 4, #ARGV, 2 do
+  call("UNLINK", head .. ":d:" .. ARGV[i], head .. ":x:" .. ARGV[i])
+  call("HDEL", head .. ":q", ARGV[i])
+  local bit = 2 ^ (tonumber(ARGV[i]) - tonumber(block) * DAYS_PER_BLOCK)
+  if math.floor(open / bit) % 2 == 1 then open = open - bit end
+  if math.floor(sealed / bit) % 2 == 0 then sealed = sealed + bit end
 end
-for _, day in ipairs(sealed) do
-  call("UNLINK", head .. ":x:" .. day)
-  call("HDEL", head .. ":o", day)
-  call("HDEL", head .. ":q", day)
+call("SET", string_key, ARGV[3])
+call("HSET", head, "s:" .. block, string.format("%.0f", sealed))
+if open > 0 then
+  call("HSET", head, "o:" .. block, string.format("%.0f", open))
+else
+  call("HDEL", head, "o:" .. block)
 end
-for block, places in pairs(blocks) do
-  local bits = tonumber(call("HGET", head, "s:" .. block) or "0")
-  for _, place in ipairs(places) do
-    if math.floor(bits / 2 ^ place) % 2 == 0 then bits = bits + 2 ^ place end
-  end
-  call("HSET", head, "s:" .. block, bits)
-end
-
-for _, field in ipairs(call("HKEYS", head)) do
-  local letter, epoch = field:match("^([iz]):(%-?%d+)n$")
-  if letter and (tonumber(epoch) + 2) * SEALED_AFTER <= complete then
-    local name = letter .. ":" .. epoch
-    local size = call("HGET", head, name .. "#") or "0"
-    if is_left_alone(head .. ":q", name, size) then
-      for bucket = 0, tonumber(call("HGET", head, field)) - 1 do
-        call("UNLINK", head .. ":" .. name .. ":" .. bucket)
-      end
-      call("HDEL", head, field, name .. "#")
-      call("HDEL", head .. ":q", name)
-    end
-  end
-end
-return #sealed
+return 1

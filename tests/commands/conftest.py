@@ -49,8 +49,7 @@ def process(redis_url: str) -> Callable[..., "subprocess.Popen[bytes]"]:
     def start(*arguments: str, kafka: str = NOWHERE, **more: Any) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "USAGE_KAFKA": kafka, "USAGE_REDIS": redis_url}
         command = [sys.executable, "-m", "commands.main", *arguments]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=environment, **(pipes | more))
 
     return start

@@ -3,6 +3,9 @@
 import asyncio
 import csv
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,11 @@ import vector_files
 import xlrd
 from click.testing import Result
 from redis.asyncio import Redis
+from redis.client import Redis as RedisClient
 from reference import LIMITS
 
+from rollups import keys
+from rollups.reads import Rollups, read_in_force
 from rollups.writer import Writer
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
@@ -92,7 +98,16 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
         (("acme", *MONTH, "-o", "/"), 1, "is a folder"),
         (("acme", "--from", "2026-02-30", "--to", "2026-10-01"), 2, "no day of the calendar"),
         (("acme", "--from", "yesterday", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
+        (("acme", "--from", "26-10-01", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
+        (("acme", "--from", "2026-+1-01", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
+        (("acme", "--from", "2026-1０-01", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
+        (("acme", "--from", "20261001", "--to", "2026-10-01"), 2, "write it like 2026-10-01"),
         (("acme", *MONTH, "--as-of", "noon"), 2, "write it like 2026-11-01T09:00:00Z"),
+        (
+            ("acme", *MONTH, "--as-of", "9999-12-31T23:59:59Z", "--tz", "Asia/Tokyo"),
+            2,
+            "outside the calendar",
+        ),
         (("acme", *MONTH, "--format", "pdf"), 2, "'pdf' is not one of"),
         (("acme", "--to", "2026-10-01"), 2, "Missing option '--from'"),
         (
@@ -147,3 +162,40 @@ def test_the_accounts_own_time_zone_is_the_default(usage: Usage) -> None:
     assert report["timezone"] == "Asia/Tokyo"
     busiest = report["concurrency"]["web-self-service"]["busiest_hour"]
     assert busiest == "2026-10-01T19:00:00+09:00"
+
+
+@pytest.mark.parametrize("file_format", ["xls", "json"])
+def test_a_report_imports_nothing_it_does_not_need(redis_url: str, file_format: str) -> None:
+    """A whole run of the command, for its start is most of what an operator waits for."""
+    needless = {
+        "_strptime", "confluent_kafka", "faust", "fractions", "multiprocessing", "openpyxl", "rich",
+        "xlsxwriter", "orjson" if file_format == "xls" else "xlwt",
+    }  # fmt: skip
+    arguments = ("export", "acme", *MONTH, "--format", file_format, "-o", os.devnull)
+    code = (
+        "import sys; from commands.main import main;"
+        f"main({list(arguments)!r}, standalone_mode=False);"
+        f"print(sorted({needless!r} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "USAGE_REDIS": redis_url}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=60
+    )
+    assert done.stdout == b"[]\n"
+
+
+def test_rollups_that_a_rebuild_replaces_meanwhile_are_read_again(redis_url: str) -> None:
+    """What is found while the old ones may be dropped is not all of it."""
+    asked: list[str] = []
+    with RedisClient.from_url(redis_url) as client:
+
+        def look(rollups: Rollups) -> str:
+            asked.append(rollups.keys.name)
+            client.set(keys.LIVE, "u2")
+            return rollups.keys.name
+
+        try:
+            assert read_in_force(client, look) == "u2"
+        finally:
+            client.delete(keys.LIVE)
+    assert asked == ["u", "u2"]

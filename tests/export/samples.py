@@ -1,11 +1,11 @@
 """Reports to render in tests: one realistic account, and the same with anything changed."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from export.model import Concurrency, Counts, Day, FlowRuns, HourPeaks, Report
+from export.model import Concurrency, Counts, Day, FlowRuns, Hours, Report
+from rollups.local_time import hour_runs
 from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -77,7 +77,7 @@ def report(**changes: Any) -> Report:
         dnis=True,
         sms=True,
     )
-    return replace(sample, **changes)
+    return sample._replace(**changes)
 
 
 def with_breakdowns(**changes: Any) -> Report:
@@ -91,11 +91,12 @@ def days(number: int) -> tuple[Day, ...]:
     return tuple(Day(first + timedelta(n), counts(n % 7), _peaks(n)) for n in range(number))
 
 
-def hours(number: int) -> tuple[HourPeaks, ...]:
+def hours(number: int) -> Hours:
     """Return *number* hours from midnight of 1 October 2026 in Paris."""
-    begin = datetime(2026, 9, 30, 22, tzinfo=UTC)
-    begins = ((begin + timedelta(hours=n)).astimezone(PARIS) for n in range(number))
-    return tuple(HourPeaks(local, 3600, _peaks(n)) for n, local in enumerate(begins))
+    begin = int(datetime(2026, 9, 30, 22, tzinfo=UTC).timestamp())
+    columns = zip(*(_peaks(n).values() for n in range(number)), strict=True)
+    peaks = dict(zip(SERIES, map(list, columns), strict=True))
+    return Hours(hour_runs(begin, begin + number * 3600, PARIS), peaks)
 
 
 def flows(number: int) -> tuple[FlowRuns, ...]:

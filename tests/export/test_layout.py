@@ -1,14 +1,14 @@
 """The first sheet's rows, and where breakdowns are cut: pure data, before any file format."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 import samples
 
-from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, notices, tables
+from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, Column, notices, tables
 from export.formats import FORMATS
-from export.layout import moment, sections
-from export.sheets import lines_needed, serial, sheets
+from export.layout import Kind, moment, sections
+from export.sheets import lines_needed, serials, sheets
 
 
 def test_labels_are_the_contract() -> None:
@@ -84,18 +84,23 @@ def test_the_two_hours_of_one_name_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "counted"),
+    ("kind", "shown", "counted"),
     [
-        (date(2026, 10, 1), 46_296),
-        (datetime(2026, 10, 1, 12, tzinfo=samples.PARIS), 46_296.5),
-        (date(1900, 3, 1), 61),
-        (date(1900, 2, 28), "1900-02-28"),  # Excel's 1900 has a 29 February; this is text
-        (datetime(1899, 5, 4, 7, tzinfo=UTC), "1899-05-04 07:00"),
+        (Kind.DAY, "2026-10-01", 46_296),
+        (Kind.HOUR, "2026-10-01T12:00", 46_296.5),
+        (Kind.HOUR, "2026-10-01T01:00", 46_296 + 1 / 24),
+        (Kind.DAY, "1900-03-01", 61),
+        (Kind.DAY, "1900-02-28", "1900-02-28"),  # Excel's 1900 has a 29 February; this is text
+        (Kind.HOUR, "1899-05-04T07:00", "1899-05-04 07:00"),
+        (Kind.DAY, "0999-01-01", "0999-01-01"),
     ],
 )
-def test_dates_become_serial_numbers(day: date, counted: float | str) -> None:
-    """Local dates and hours are counted as spreadsheets do, from where they do it right."""
-    assert serial(day) == counted
+def test_dates_become_serial_numbers(kind: Kind, shown: str, counted: float | str) -> None:
+    """Local days and hours are counted as spreadsheets do, from where they do it right."""
+    seconds = round(datetime.fromisoformat(shown).replace(tzinfo=UTC).timestamp())
+    value = seconds // 86_400 if kind is Kind.DAY else seconds
+
+    assert serials(Column("", kind, [value], "")) == [counted]
 
 
 def test_wide_characters_need_twice_the_room() -> None:
@@ -135,7 +140,7 @@ def test_the_row_other_makes_a_cut_table_of_flows_add_up() -> None:
 
     assert [row[0] for row in table.rows[-2:]] == ["Claim a repair 00008", "other"]
     for column in (1, 2, 3):
-        assert sum(row[column] for row in table.rows) == table.total[column]  # type: ignore[misc]
+        assert sum(row[column] for row in table.rows) == table.columns[column].total  # type: ignore[misc]
     assert sum(row[4] for row in table.rows) == pytest.approx(1)  # type: ignore[misc]
     assert table.notice.startswith("The 91 least used flows are in the row “other”")
 
@@ -143,7 +148,7 @@ def test_the_row_other_makes_a_cut_table_of_flows_add_up() -> None:
 def test_notices_are_the_sentences_of_the_sheets() -> None:
     """What the sheets say is left out is what the command can say, by file format."""
     rows = SHEET_ROWS["xls"]
-    report = samples.report(hours=samples.hours(8) * (rows // 8))
+    report = samples.report(hours=samples.hours(rows))
 
     assert notices(report) == [
         "Per hour: The last 6 hours are left out here: a sheet holds 65,536 rows."

@@ -79,12 +79,13 @@ def test_verify_names_what_differs_and_changes_nothing(system: Any) -> None:
     lines = filled(system)
     client = system.client()
     day = 20_727  # 2026-10-01
-    client.hdel(keys.FIRST.peaks("account-1", day), "1")
-    client.hincrby(keys.FIRST.day_counters("account-2", day // 32), f"{day}.sms.link", 5)
+    client.hdel(keys.FIRST.day("account-1", day), "1")
+    five = (40 << 56 | 5).to_bytes(8, "big")  # in the slot of 10:00
+    client.hset(keys.FIRST.day("account-2", day), "sms.link", five)
     done = system.usage("rebuild", "--verify", code=1)
     told = done.stdout.decode().splitlines()
     assert any(line.startswith("account-1: agent, 2026-10-01T") for line in told), told
-    assert any(line.startswith("account-2: sms.link in all, 2026-10-01: ") for line in told), told
+    assert any(line.startswith("account-2: sms.link, 2026-10-01T") for line in told), told
     assert {line.partition(":")[0] for line in told} == {"account-1", "account-2"}
     assert b"2 of 6 accounts differ" in done.stderr
     assert Rollups.live(client).keys == keys.FIRST

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from delivery import Batches
 from redis.asyncio import Redis as AsyncRedis
 
@@ -16,8 +15,6 @@ from rollups.vocabulary import APPLICATIONS
 from rollups.writer import Applied, Writer
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
-
-_unpack = msgspec.msgpack.decode
 
 
 def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[Applied]:
@@ -56,11 +53,10 @@ def told(reading: Reading) -> dict[str, Any]:
 
 
 def laid_open(redis: Any, account: str) -> dict[str, Any]:
-    """Return everything kept of *account*, unpacked; tables as one, however they are cut up.
+    """Return everything kept of *account*; tables as one, however they are cut up.
 
-    Left out is what says how the events came and not which: the fences, the number of buckets, when
-    a day was last touched, and which of an event's copies came first, in whose epoch it is
-    remembered.
+    Left out is what says how the events came and not which: the fences, when a day was last
+    touched, and which of an event's copies came first, in whose epoch it is remembered.
     """
     head = f"u:{{{account}}}"
     found: dict[str, Any] = defaultdict(dict)
@@ -70,17 +66,15 @@ def laid_open(redis: Any, account: str) -> dict[str, Any]:
             found["i"] |= dict.fromkeys(redis.smembers(key))
         elif kind == "z":  # u:{a}:z:<epoch>:<bucket>
             found["z"] |= redis.hgetall(key)
-        elif kind == "o":
-            continue
         elif kind == "":
-            for field, size in redis.hgetall(key).items():
-                if field.endswith(b"#"):  # i:<epoch># or z:<epoch>#
+            for field, value in redis.hgetall(key).items():
+                if field[:2] in (b"i:", b"z:"):
                     sizes = found["sizes"]
-                    sizes[field[:1]] = sizes.get(field[:1], 0) + int(size)
+                    sizes[field[:1]] = sizes.get(field[:1], 0) + int(value)
+                elif field[:2] != b"f:":
+                    found[key][field] = value
         else:
-            packed = kind in ("x", "p", "s", "t")
-            found[key] = {
-                field: _unpack(value) if packed else int(value)
-                for field, value in redis.hgetall(key).items()
-            }
+            assert kind in ("d", "x", "n")
+            fields = redis.hgetall(key)
+            found[key] = {field: value for field, value in fields.items() if field != b"t"}
     return dict(found)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import LIMITS
 
+from rollups.concurrency import Presence
 from rollups.events import (
     AssistClicked,
     CallMinutes,
@@ -24,6 +25,7 @@ from rollups.fold import (
     Part,
     Placed,
     accounts_of,
+    by_account,
     flow_metric,
     fold,
     identity,
@@ -34,7 +36,13 @@ from rollups.instants import SECOND, parse_rfc3339
 from rollups.vocabulary import APPLICATIONS
 
 DAY = 20_731  # 2026-10-05
+SLOT = DAY * 96 + 36
 NINE = "2026-10-05T09:00:00Z"  # slot 36 of its day
+
+
+def one(items: list[Placed]) -> Part:
+    """Fold *items* as the only portion of a part."""
+    return fold([("t/0", items)], LIMITS)
 
 
 def placed(*items: tuple[str, Any], first: int = 0) -> list[Placed]:
@@ -61,11 +69,11 @@ def placed(*items: tuple[str, Any], first: int = 0) -> list[Placed]:
 )
 def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
     """In the slot of its time, and nowhere else."""
-    part = fold("t/0", placed((NINE, data)), LIMITS)
-    [(day, growth)] = part.counters
-    assert day == DAY
-    assert dict(growth) == {metric: [(36, amount)] for metric, amount in grown.items()}
-    assert part.sessions == []
+    part = one(placed((NINE, data)))
+    if isinstance(data, FlowRun):
+        grown = grown | {flow_metric(data.outcome, "f"): 1}
+    assert part.counters == {(metric, SLOT): amount for metric, amount in grown.items()}
+    assert (part.sessions, part.days) == ({}, {DAY: 0})
 
 
 @pytest.mark.parametrize(
@@ -82,8 +90,9 @@ def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
 )
 def test_the_day_and_slot_of_an_event(time: str, day: int, slot: int) -> None:
     """UTC midnight, slot edges, offsets, before 1970."""
-    part = fold("t/0", placed((time, SmsSent())), LIMITS)
-    assert part.counters == [(day, [("sms.link", [(slot, 1)])])]
+    part = one(placed((time, SmsSent())))
+    assert part.counters == {("sms.link", day * 96 + slot): 1}
+    assert list(part.days) == [day]
 
 
 @pytest.mark.parametrize(
@@ -93,58 +102,67 @@ def test_a_start_is_cut_off_and_a_stop_rounded_up(fraction: str, start: int, sto
     """So that a session of a microsecond is present for a second."""
     time = f"2026-10-05T09:00:00{fraction}Z"
     nine = parse_rfc3339(NINE) // SECOND
-    part = fold("t/0", placed((time, SessionStarted("s", "agent"))), LIMITS)
-    assert part.sessions == [(session_key("agent", "s"), 0, nine + start, None, 0)]
-    part = fold("t/0", placed((time, SessionStopped("s", "agent"))), LIMITS)
-    assert part.sessions == [(session_key("agent", "s"), 0, None, nine + stop, 0)]
+    key = session_key("agent", "s"), 0
+    part = one(placed((time, SessionStarted("s", "agent"))))
+    assert part.sessions == {key: (0, Presence(start=nine + start))}
+    part = one(placed((time, SessionStopped("s", "agent"))))
+    assert part.sessions == {key: (0, Presence(stop=nine + stop))}
 
 
 def test_a_stop_before_1970_is_rounded_up_as_well() -> None:
     """Ceiling means later, on either side of the epoch."""
-    part = fold("t/0", placed(("1969-12-31T23:59:58.5Z", SessionStopped("s", "agent"))), LIMITS)
-    assert part.sessions[0][2:4] == (None, -1)
+    part = one(placed(("1969-12-31T23:59:58.5Z", SessionStopped("s", "agent"))))
+    assert list(part.sessions.values()) == [(0, Presence(stop=-1))]
 
 
 def test_a_session_told_of_often_is_one_entry() -> None:
     """The earliest start and the earliest stop of the batch."""
-    part = fold(
-        "t/0",
+    part = one(
         placed(
             ("2026-10-05T09:00:10Z", SessionStarted("s", "agent")),
             ("2026-10-05T09:00:30Z", SessionStopped("s", "agent")),
             ("2026-10-05T09:00:05Z", SessionStarted("s", "agent")),
             ("2026-10-05T09:00:40Z", SessionStopped("s", "agent")),
-        ),
-        LIMITS,
+        )
     )
     nine = parse_rfc3339(NINE) // SECOND
-    assert part.sessions == [(session_key("agent", "s"), 0, nine + 5, nine + 30, 0)]
+    presence = Presence(nine + 5, nine + 30)
+    assert part.sessions == {(session_key("agent", "s"), 0): (0, presence)}
 
 
 def test_the_same_name_in_two_applications_is_two_sessions() -> None:
     """A session is identified by account, application and name."""
     told = [(NINE, SessionStarted("s", application)) for application in APPLICATIONS]
-    part = fold("t/0", placed(*told), LIMITS)
-    assert len({key for key, *_ in part.sessions}) == 4
-    assert [index for _, index, *_ in part.sessions] == [0, 1, 2, 3]
-    assert all(len(key) == 8 for key, *_ in part.sessions)
+    part = one(placed(*told))
+    assert len(part.sessions) == 4
+    assert [index for index, _ in part.sessions.values()] == [0, 1, 2, 3]
+    assert all(len(key) == 8 for key, _ in part.sessions)
 
 
 def test_an_event_counts_once_in_a_batch() -> None:
     """Of several with one identity the first counts; its offset is covered all the same."""
     [first] = placed((NINE, CallMinutes(1)))
     again = Placed(7, first.event)
-    part = fold("t/0", [first, again], LIMITS)
-    assert part.counters == [(DAY, [("call.minutes", [(36, 1)])])]
-    assert (part.first, part.last) == (0, 7)
-    assert part.identities == [(0, [identity("test", "0")])]
+    part = one([first, again])
+    assert part.counters == {("call.minutes", SLOT): 1}
+    assert part.fences == [("t/0", 0, 7)]
+    assert part.identities == {0: [identity("test", "0")]}
+
+
+def test_an_event_counts_once_in_a_round() -> None:
+    """Also where its copies came by several topic-partitions; each has its fence."""
+    [first] = placed((NINE, CallMinutes(1)))
+    part = fold([("t/0", [first]), ("t/1", [Placed(9, first.event)])], LIMITS)
+    assert part.counters == {("call.minutes", SLOT): 1}
+    assert part.fences == [("t/0", 0, 0), ("t/1", 9, 9)]
+    assert part.identities == {0: [identity("test", "0")]}
 
 
 def test_what_is_known_does_not_count() -> None:
     """An event applied before leaves only its offset."""
     items = placed((NINE, SmsSent()), (NINE, SmsSent()), first=41)
     known = frozenset((0, identity("test", name)) for name in ("41", "42"))
-    assert fold("t/3", items, LIMITS, known) == Part("t/3", 41, 42, 0, [], [], [], [], [])
+    assert fold([("t/3", items)], LIMITS, known) == Part([("t/3", 41, 42)], 0, {}, {}, {}, {})
 
 
 def test_identity_is_source_and_id() -> None:
@@ -172,19 +190,40 @@ def test_accounts_keep_the_order_of_their_events() -> None:
     }
 
 
+def test_portions_are_divided_by_account() -> None:
+    """Each account keeps the order of each topic-partition's events."""
+    items = [Placed(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(4)]
+    divided = by_account([("t/0", items), ("t/1", items[1:2])])
+    assert divided == {
+        "a": [("t/0", items[::2])],
+        "b": [("t/0", items[1::2]), ("t/1", items[1:2])],
+    }
+
+
 @given(st.lists(events(), min_size=1, max_size=12))
 def test_packing_keeps_everything(drawn: list[Event]) -> None:
     """What the script unpacks is the part, with the session keys end to end."""
-    part = fold("t/0", [Placed(i, event) for i, event in enumerate(drawn)], LIMITS)
+    items = [Placed(i, event) for i, event in enumerate(drawn)]
+    part = fold([("t/0", items), ("t/1", items[:1])], LIMITS)
     packed, session_keys = part.packed()
-    fence, first, last, *rest = msgspec.msgpack.decode(packed)
-    _, _, identities, told, counters, flows = rest
-    assert (fence, first, last) == ("t/0", 0, len(drawn) - 1)
-    assert session_keys == b"".join(key for key, *_ in part.sessions)
-    assert told == [list(rest) for _, *rest in part.sessions]
-    assert msgspec.convert(identities, list[tuple[int, list[str]]]) == part.identities
-    assert msgspec.convert(counters, type_of_growth) == part.counters
-    assert msgspec.convert(flows, type_of_growth) == part.flows
+    fences, recorded, days, identities, told, counters = msgspec.msgpack.decode(packed)
+    assert fences == ["t/0", 0, len(drawn) - 1, "t/1", 0, 0]
+    assert recorded == part.recorded
+    assert unflat(days) == part.days
+    assert unflat(identities) == part.identities
+    assert session_keys == b"".join(key for key, _ in part.sessions)
+    never = -(2**39)
+    assert told == [
+        number
+        for (_, epoch), (application, presence) in part.sessions.items()
+        for number in (application, epoch, *(never if at is None else at for at in presence))
+    ]
+    cells = zip(counters[::3], counters[1::3], counters[2::3], strict=True)
+    assert [((metric, slot), amount) for metric, slot, amount in cells] == sorted(
+        part.counters.items()
+    )
 
 
-type_of_growth = list[tuple[int, list[tuple[str, list[tuple[int, int]]]]]]
+def unflat(flat: list[Any]) -> dict[Any, Any]:
+    """Return what was laid end to end as pairs again."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups.instants import SECOND, parse_rfc3339
+from rollups import instants
+from rollups.instants import SECOND, parse_rfc3339, parse_rfc3339_all
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NINE = 1_791_190_800 * SECOND  # 2026-10-05T09:00:00Z
@@ -123,3 +124,63 @@ def test_it_agrees_with_the_standard_library(wall: datetime, minutes: int) -> No
     """Any date, any offset, any microsecond."""
     moment = wall.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     assert parse_rfc3339(moment.isoformat()) == (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _one(text: str) -> int | None:
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None
+
+
+_WALLS = [
+    "2026-10-05T09:00:00",
+    "2026-10-05t09:00:59",
+    "2026-02-30T09:00:00",
+    "2016-12-31T23:59:60",
+]
+_FRACTIONS = [
+    "", ".", ".5", ".250000", ".000001", ".9999999", ",250000", ".1_0000", ".+10000", ".25000 ",
+    ".٢٥٠٠٠٠", ".²²²²²²", "250000", "..25000", ".25000Z",
+]  # fmt: skip
+_ZONES = [
+    "Z",
+    "z",
+    "X",
+    "",
+    "+00:00",
+    "-00:00",
+    "+02:00",
+    "-23:59",
+    "+24:00",
+    "+0200",
+    "Z+02:00",
+    "Z\n",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(*map(st.sampled_from, (_WALLS, _FRACTIONS, _ZONES))).map("".join) | st.text(),
+        max_size=4,
+    )
+)
+def test_many_times_are_read_as_each_of_them_is(texts: list[str]) -> None:
+    """None stands where one is refused, and no time has an influence on another."""
+    assert parse_rfc3339_all(texts) == [_one(text) for text in texts]
+
+
+@pytest.mark.parametrize("zone", _ZONES)
+@pytest.mark.parametrize("fraction", _FRACTIONS)
+@pytest.mark.parametrize("wall", _WALLS)
+def test_what_was_seen_before_changes_no_answer(wall: str, fraction: str, zone: str) -> None:
+    """A time is read the same when its second and its offset are known as when neither is."""
+    text = f"{wall}{fraction}{zone}"
+    instants._seen.clear()
+    instants._offsets_seen.clear()
+    instants._offsets_seen["Z"] = 0
+    first = _one(text)
+    for known in _ZONES:
+        _one(f"{wall}{known}")
+    assert _one(text) == first
+    assert parse_rfc3339_all([text]) == [first]

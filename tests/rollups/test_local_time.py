@@ -1,7 +1,11 @@
 """Local days and hours, in zones that make them difficult, against zoneinfo asked on its own."""
 
+import struct
+import zoneinfo
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
+from importlib import resources
+from itertools import groupby, pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,8 +15,10 @@ from hypothesis import strategies as st
 
 from rollups.local_time import (
     Hour,
+    HourRun,
     UnalignedZone,
     UnknownZone,
+    hour_runs,
     hours,
     local_date,
     local_datetime,
@@ -110,6 +116,50 @@ def test_a_change_of_30_minutes_makes_a_short_hour() -> None:
     tz = ZoneInfo("Australia/Lord_Howe")
     begin, end = second("2026-04-05T01:00+11:00"), second("2026-04-05T02:00+10:30")
     assert [hour.end - hour.begin for hour in hours(begin, end, tz)] == [3600, 1800]
+
+
+def test_the_hours_of_a_year_are_few_runs() -> None:
+    """A clock change begins another; what is cut short stands alone."""
+    tz = ZoneInfo("Australia/Lord_Howe")
+    begin, end = (midnight(date(year, 1, 1), tz) for year in (2026, 2027))
+    # +11:00 [----------)[--)  +10:30 [----------)[--)  +11:00 [----------)
+    april, october = second("2026-04-05T02:00+11:00"), second("2026-10-04T02:00+10:30")
+    assert hour_runs(begin, end, tz) == [
+        HourRun(begin, (april - begin) // 3600, 3600, 39_600),
+        HourRun(april, 1, 1800, 37_800),
+        HourRun(april + 1800, (october - april) // 3600, 3600, 37_800),
+        HourRun(october, 1, 1800, 39_600),
+        HourRun(october + 1800, (end - october) // 3600, 3600, 39_600),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "left"), [(-1, 0), (0, 0), (1, 1), (1800, 1), (1801, 2), (5400, 3), (10**9, 3)]
+)
+def test_the_hours_before_a_second(bound: int, left: int) -> None:
+    """Those that begin before it, whole."""
+    # [----)[----)[----)   of 30 minutes each
+    assert HourRun(0, 3, 1800, 0).before(bound) == HourRun(0, left, 1800, 0)
+
+
+def _changes(data: bytes) -> list[int]:
+    """Return the seconds of all changes of a TZif file (RFC 8536): its second, 64-bit block."""
+    counts = struct.unpack(">6l", data[20:44])
+    utc, standard, leaps, times, types, letters = counts
+    at = 44 + times * 5 + types * 6 + letters + leaps * 8 + standard + utc
+    times = struct.unpack(">6l", data[at + 20 : at + 44])[3]
+    return list(struct.unpack(f">{times}q", data[at + 44 : at + 44 + 8 * times]))
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_no_clock_changes_twice_within_a_day(name: str) -> None:
+    """So that looking at it once a day misses no change: in every zone that there is here."""
+    places = [Path(folder, name) for folder in zoneinfo.TZPATH]
+    packaged = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
+    files = [place.read_bytes() for place in (*places, packaged) if place.is_file()]
+    assert files
+    for data in files:
+        assert all(later - earlier > 86_400 for earlier, later in pairwise(_changes(data)))
 
 
 @pytest.mark.parametrize("length", [0, -900])

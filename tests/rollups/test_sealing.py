@@ -13,7 +13,7 @@ from redis_side import DAY, deliver, read
 
 from rollups import state
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import SEALED_AFTER, Placed, stretches
+from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed, stretches
 from rollups.instants import SECOND
 from rollups.reads import Position
 from rollups.watermark import complete
@@ -126,7 +126,7 @@ def test_a_sealed_day_reads_the_same_and_keeps_only_its_sums(server: Any, redis:
         calls = ((due - 1, NOW), (due, NOW + D), (due, NOW + 2 * D - 1), (due, NOW + 2 * D))
         sealed = [await writer.seal(["acme"], *call) for call in (*calls, (due, NOW + 9 * D))]
         assert report() == before
-        assert (keys_of(redis, "x"), redis.exists("u:{acme}:o")) == (0, 0)
+        assert (keys_of(redis, "x"), keys_of(redis, "d")) == (0, 0)
         assert keys_of(redis, "i") > 0  # of use until the next epoch ends
         for now in (NOW, NOW + D):
             await writer.seal(["acme"], PUBLISHED + 71 * D, now)
@@ -198,8 +198,35 @@ def test_months_of_records_in_one_batch_are_cut(server: Any, redis: Redis) -> No
     """[0 -- 35 d)[35 d -- ...): no two records of a part could seal a day for each other."""
     days = (0, 10, 34, 35, 36, 80, 10)
     placed = [Placed(i, sms(str(i)), PUBLISHED + day * D) for i, day in enumerate(days)]
-    cut = [[item.offset for item in piece] for piece in stretches(placed)]
+    cut = [
+        [item.offset for _, its in piece for item in its] for piece in stretches([("t", placed)])
+    ]
     assert cut == [[0, 1, 2], [3, 4], [5], [6]]
+
+
+def test_a_part_of_several_partitions_is_cut_alike(server: Any, redis: Redis) -> None:
+    """a: 0, 1 d | 40 d   b: 41 d | 0: each keeps its own order, and no piece spans 35 days."""
+    a, b = (
+        [Placed(i, sms(f"{name}{i}"), PUBLISHED + day * D) for i, day in enumerate(days)]
+        for name, days in (("a", (0, 1, 40)), ("b", (41, 0)))
+    )
+    cut = [
+        [(n, [i.offset for i in its]) for n, its in piece]
+        for piece in stretches([("a", a), ("b", b)])
+    ]
+    assert cut == [[("a", [0, 1])], [("a", [2]), ("b", [0])], [("b", [1])]]
+
+
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("first", [10, MOST_EVENTS - 1, MOST_EVENTS, MOST_EVENTS + 1])
+def test_a_part_has_so_many_events_at_most(first: int, close: bool) -> None:
+    """More would hold up everybody else in Redis, and Lua hands over no more to a command."""
+    placed = [Placed(i, sms(str(i)), PUBLISHED) for i in range(2 * MOST_EVENTS + 1)]
+    portions = [("a", placed[:first]), ("b", placed[first:])]
+    pieces = list(stretches(portions, close=close))
+    assert [sum(len(its) for _, its in piece) for piece in pieces] == [MOST_EVENTS] * 2 + [1]
+    assert [item for piece in pieces for _, its in piece for item in its] == placed
+    assert all(its for piece in pieces for _, its in piece)
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,30 @@
     python -m tests.stream_app.fuzz --events 1000000 --seed 7
 
 Each record begins as a valid event of one type in one of three modes and is damaged, or not. It
-ends at the first record that breaks what is promised, and says which one.
+ends at the first record that breaks what is promised, and says which one. Then the records are read
+again in small batches, in which each must come out as it does alone.
 """
 
 import argparse
 import base64
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from rollups.events import Event
 from rollups.fold import Placed, fold
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from stream_app.codec import Headers, decode
+from stream_app.codec import Headers, decode, decode_all
 from stream_app.refusals import Reason, Refused
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 ACCEPTED = "accepted"
 MAX_SENTENCE = 600
+BATCH = 4  #: records that are read at once, on average: few, so that some batches are sound
 
 _LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
@@ -40,7 +43,7 @@ class Record(NamedTuple):
     topic: str
     value: bytes | None
     headers: Headers = ()
-    timestamp: int | None = None
+    timestamp: int = -1
 
 
 class Broken(AssertionError):
@@ -66,7 +69,7 @@ def _outcome(record: Record) -> str:
     except Refused as why:
         refused = why
     else:
-        fold("usage/0", [Placed(0, event)], _LIMITS).packed()
+        fold([("usage/0", [Placed(0, event)])], _LIMITS).packed()
         return ACCEPTED
     assert refused.reason in Reason, "a reason from the list"
     assert 0 < len(refused.sentence) <= MAX_SENTENCE, "a sentence of at most 600 characters"
@@ -74,6 +77,33 @@ def _outcome(record: Record) -> str:
     assert not controls, "no control characters"
     refused.sentence.encode()
     return str(refused.reason)
+
+
+def together(topic: str, batch: list[Record]) -> list[str]:
+    """Return what becomes of the records of *batch*, all of *topic*, when they are read at once.
+
+    The promise: exactly what becomes of each alone. Raises Broken.
+    """
+    alone = [_told(record) for record in batch]
+    try:
+        found = [_plainly(outcome) for outcome in decode_all(topic, batch)]
+    except Exception as error:
+        raise Broken(f"{type(error).__name__}: {error}, for the batch {batch}") from error
+    if found != alone:
+        raise Broken(f"{found} together, but {alone} alone, for the batch {batch}")
+    return [ACCEPTED if isinstance(told, Event) else told[0] for told in found]
+
+
+def _told(record: Record) -> Event | tuple[str, str]:
+    """Return the event in *record*, or the reason and the sentence."""
+    try:
+        return decode(*record)
+    except Refused as refused:
+        return _plainly(refused)
+
+
+def _plainly(outcome: Event | Refused) -> Event | tuple[str, str]:
+    return outcome if isinstance(outcome, Event) else (str(outcome.reason), outcome.sentence)
 
 
 # ------------------------------------------------------------------ making records
@@ -252,7 +282,7 @@ _DAMAGES = (
 _ODDS = (10, 20, 10, 10, 10, 10, 10, 10, 10, 3, 0.5, 0.5)
 
 _OFFSETS = ("Z", "Z", "z", "+00:00", "-00:00", "+05:45", "+14:00", "-14:00", "+23:59", "-23:59")
-_TIMESTAMPS = (None, -1, 0, 1_759_649_400_000, 1_800_000_000_000, 1_800_000_000_000, 2**63 - 1)
+_TIMESTAMPS = (-1, -1, 0, 1_759_649_400_000, 1_800_000_000_000, 1_800_000_000_000, 2**63 - 1)
 _TIMES = (
     "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999999-23:59",
     "2016-12-31T23:59:60Z", "2016-12-31T23:59:61Z", "2026-02-29T00:00:00Z", "2026-02-30T00:00:00Z",
@@ -299,8 +329,23 @@ _BINARY_HEADERS: tuple[Headers, ...] = (
 
 
 def count(events: int, seed: int) -> Counter[str]:
-    """Return how many of *events* random records were accepted, and refused by reason."""
-    return Counter(outcome(record) for record in records(events, seed))
+    """Return how many of *events* random records were accepted, and refused by reason.
+
+    Each is read alone, and again in a batch of its topic.
+    """
+    counts: Counter[str] = Counter()
+    sizes = Random(seed)
+    batches: dict[str, list[Record]] = defaultdict(list)
+    for record in records(events, seed):
+        counts[outcome(record)] += 1
+        batch = batches[record.topic]
+        batch.append(record)
+        if sizes.random() < 1 / BATCH:
+            together(record.topic, batch)
+            batch.clear()
+    for topic, batch in batches.items():
+        together(topic, batch)
+    return counts
 
 
 def table(counts: Counter[str]) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz import ACCEPTED, Record, count, outcome, records, table
+from fuzz import ACCEPTED, Record, count, outcome, records, table, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usage_events import KINDS, NOTHING, binary, example, refused, structured, with_data
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 _quietly = settings(max_examples=300, deadline=None, derandomize=True)
 _topics = st.sampled_from(EVENT_TOPICS)
-_timestamps = st.none() | st.integers(-1, 2**63 - 1)
+_timestamps = st.integers(-1, 2**63 - 1)
 _names = st.sampled_from(
     [f"ce_{name}" for name in (*example(FLOW), "", "data_base64")] + ["content-type", "x"]
 )
@@ -180,6 +180,143 @@ def test_long_and_ugly_data(kind):
 def test_the_ends_of_time_can_be_folded(kind, time):
     """The first and last instants that can be written are counted like any other."""
     assert outcome(Record(TOPIC_OF[kind], structured(example(kind, time=time)))) == ACCEPTED
+
+
+# ------------------------------------------------------------------ many records at once
+
+GOOD = structured(example(FLOW))
+MORE = structured(example(FLOW, id="another", subject="globex", time="2026-10-05T07:30:00.000250Z"))
+ACCENTS = json.dumps(example(FLOW, id="caf\u00e9"), ensure_ascii=False).encode()
+AS_BINARY = binary(example(FLOW))
+FUTURE_FOR = 1_700_000_000_000  #: a timestamp for which the examples lie in the future
+
+#: What a value may hold that is no event, or not one only, but could be in company.
+_PIECES = [
+    None, b"", b" ", b",", b"[", b"]", b"{", b"}", b'"', b"\\", b"\n", b"0", b"null", b"{}",
+    GOOD[:-1], GOOD[1:], GOOD[:40], GOOD[40:], b"[" + GOOD, GOOD + b"]", GOOD + b",", b"," + GOOD,
+    GOOD + GOOD, GOOD + b"," + MORE, GOOD + b"\n" + MORE, b"[" + GOOD + b"]",
+    b'{"padding":"', GOOD.replace(b"{", b'{"padding":[', 1), b"],".join([b"", GOOD[1:]]),
+    ACCENTS[: ACCENTS.index(b"\xa9")], ACCENTS[ACCENTS.index(b"\xa9") :], b"\xff",
+    GOOD.replace(b"{", b'{"x":"\xff",', 1), GOOD.replace(b"{", b'{"x":"\xc3\xa9",', 1),
+    GOOD.replace(b"{", b'{"x":"' + b"x" * 65_536 + b'",', 1),
+]  # fmt: skip
+_sound = st.sampled_from([GOOD, MORE, ACCENTS, VALUE])
+_cut = st.builds(
+    lambda value, at, tail: value[at:] if tail else value[:at],
+    _sound, st.integers(0, len(VALUE)), st.booleans(),
+)  # fmt: skip
+_changed = st.builds(
+    lambda name, text: structured(example(FLOW, **{name: text})),
+    st.sampled_from([*example(FLOW), "datacontenttype", "data_base64"]),
+    st.sampled_from(
+        [
+            "", "\n", "\x7f", "café", "usage.sms.sent", "application/json", "text/plain", "e30=",
+            "2026-10-05T07:30:00.25Z", "2026-10-05T07:30:60.250000Z", "+02:00", "1.0", 1, NOTHING,
+        ]
+    ),
+)  # fmt: skip
+_values = st.one_of(_sound, _sound, _cut, _changed, st.sampled_from(_PIECES), st.binary(max_size=9))
+_headers = st.sampled_from(
+    [
+        (), (), (), (), (("trace", b"\xff"),), (("content-type", b"application/cloudevents+json"),),
+        (("content-type", b"application/cloudevents-batch+json"),), tuple(AS_BINARY[1]),
+    ]
+)  # fmt: skip
+_fetched = st.builds(
+    lambda value, headers, stamp: Record(FLOWS, value, headers, stamp),
+    _values, _headers, st.sampled_from([-1, 0, FUTURE_FOR, 2 * FUTURE_FOR]),
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.lists(_fetched, max_size=7))
+def test_a_batch_is_read_as_each_of_its_records_is_alone(batch):
+    """Sound, broken and hostile records in any company: no outcome depends on a neighbour."""
+    together(FLOWS, batch)
+
+
+_times = st.sampled_from(
+    [
+        "2026-10-05T07:30:00.250000Z", "2026-10-05T07:30:00Z", "2026-10-05T07:30:01.000001Z",
+        "2026-10-05T09:30:00.25+02:00", "2026-10-05t07:30:00.250000z",
+        "2026-10-05T07:30:00.٢٥٠٠٠٠Z", "2026-10-05T07:30:00.²²²²²²Z", "2026-02-30T00:00:00.0Z",
+        "2026-10-05T07:30:00.1_0000Z", "2026-10-05T07:30:00.+10000Z", "2026-10-05T07:30:00.2X",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from(KINDS), st.none() | _topics, st.lists(_times, max_size=5))
+def test_sound_batches_of_every_type(kind, elsewhere, times):
+    """Where every value can be decoded, the columns come out as each record does, on any topic."""
+    topic = elsewhere or TOPIC_OF[kind]
+    together(topic, [Record(topic, structured(example(kind, time=time))) for time in times])
+
+
+@pytest.mark.parametrize("at", range(0, len(GOOD), 3))
+def test_two_halves_never_make_an_event(at):
+    """An event that is cut in two stays two broken records, whatever stands around and between."""
+    halves = [GOOD[:at], GOOD[at:]]
+    for values in (
+        halves,
+        [GOOD, *halves, MORE],
+        [GOOD + b"," + MORE, *halves],  # two events in one value make up for one in two
+        [*halves, GOOD + MORE],
+        [GOOD[:at], b",", GOOD[at:]],
+    ):
+        told = together(FLOWS, [Record(FLOWS, value) for value in values])
+        assert [outcome == ACCEPTED for outcome in told] == [
+            value in (GOOD, MORE) for value in values
+        ]
+
+
+def test_what_looks_like_an_array_of_events_is_none():
+    """Brackets and commas of the neighbours never make sense of a value."""
+    batch = [Record(FLOWS, value) for value in (b"[", GOOD, b",", MORE, b"]", GOOD + b"," + MORE)]
+    assert [told == ACCEPTED for told in together(FLOWS, batch)] == [
+        False, True, False, True, False, False,
+    ]  # fmt: skip
+
+
+def test_every_record_has_its_own_five_minutes():
+    """The oldest timestamp of a batch bounds its own record, and no other."""
+    late = Record(FLOWS, GOOD, (), FUTURE_FOR)
+    batch = [Record(FLOWS, GOOD), late, Record(FLOWS, GOOD, (), 2 * FUTURE_FOR), late]
+    assert together(FLOWS, batch) == [ACCEPTED, Reason.FUTURE, ACCEPTED, Reason.FUTURE]
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken", "reason"),
+    [
+        (FLOW, GOOD.replace(b"{", b'{"x":"\xff",', 1), Reason.MALFORMED),  # in text that is skipped
+        (FLOW, GOOD.replace(b"{", b'{"x":"' + b"x" * 65_536 + b'",', 1), Reason.TOO_LARGE),
+        (FLOW, structured(example("usage.sms.sent")), Reason.WRONG_TOPIC),
+        (FLOW, structured(example(FLOW, id="\x7f")), Reason.INVALID_ATTRIBUTE),
+        ("usage.call.minutes", b'"minutes": 0.0005', Reason.INVALID_DATA),
+        ("usage.call.minutes", b'"minutes": "1"', Reason.INVALID_DATA),
+    ],
+)
+def test_what_only_a_second_look_finds_is_found_in_a_batch(kind, broken, reason):
+    """The decoder takes these values without an error, so the batch has to ask for each rule."""
+    good = structured(example(kind))
+    if broken.startswith(b'"minutes"'):
+        broken = good.replace(b'"minutes": 12.5', broken)
+    batch = [Record(TOPIC_OF[kind], value) for value in (good, broken, good)]
+    assert together(TOPIC_OF[kind], batch) == [ACCEPTED, reason, ACCEPTED]
+
+
+def test_a_type_is_asked_for_where_there_is_but_one():
+    """An event without its type is refused, though its topic carries no other."""
+    batch = [Record(FLOWS, structured(example(FLOW, type=NOTHING))), Record(FLOWS, GOOD)]
+    assert together(FLOWS, batch) == [Reason.INVALID_ATTRIBUTE, ACCEPTED]
+
+
+def test_no_records_have_no_outcomes():
+    """An empty batch is a batch."""
+    assert together(FLOWS, []) == []
+
+
+# ------------------------------------------------------------------ random records
 
 
 def test_random_records_keep_every_promise():

@@ -30,6 +30,7 @@ def consumer() -> Any:
     made = BatchConsumer.__new__(BatchConsumer)
     made._delivered, made._processed, made._unacked_messages = {FLOWS: 0}, {FLOWS: 0}, set()
     made.app = SimpleNamespace(consumer_generation_id=3)
+    made._seeking = 0
     return made
 
 
