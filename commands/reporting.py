@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dashboard.reports import Asked, Breakdown, Impossible, Missing
+from dashboard.reports import Asked, Breakdown, FlowBreakdown, Impossible, Missing
 
 if TYPE_CHECKING:
+    from export.model import Report
     from rollups.reading import Reading
     from rollups.reads import Rollups
 
@@ -40,11 +41,16 @@ class Reporting:
             raise Missing(asked.account) from None
         return FORMATS[file_format](report)
 
-    def breakdown(self, asked: Asked, *, flows: bool = False) -> Breakdown:
-        """Return the same report with its days and hours, and with its flows if wanted.
+    def breakdown(self, asked: Asked) -> Breakdown:
+        """Return the same report with its days and hours."""
+        return self._part(asked, by_slot=True)
 
-        `usage.xls` has both always; a page that shows no flows need not read them.
-        """
+    def flows(self, asked: Asked) -> FlowBreakdown:
+        """Return the same report with its flows."""
+        return self._part(asked, flows=True)
+
+    def _part(self, asked: Asked, **depth: bool) -> "Report":
+        """Return the report as deep as a page needs it; `usage.xls` has it all."""
         from export.report import Account, ImpossiblePeriod, build, period
         from rollups import accounts
         from rollups.local_time import UnalignedZone, UnknownZone
@@ -62,7 +68,7 @@ class Reporting:
         def read(rollups: "Rollups") -> "Reading | None":
             if not rollups.exists(asked.account):
                 return None
-            return rollups.read(asked.account, *within.slots, by_slot=True, flows=flows)
+            return rollups.read(asked.account, *within.slots, **depth)
 
         reading = read_in_force(self._redis, read)
         if reading is None:

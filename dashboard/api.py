@@ -63,8 +63,8 @@ def _made(make: Callable[[], T]) -> T:
         raise Invalid(("query", error.field), str(error)) from None
 
 
-def _breakdown(request: Request, asked: Asked, *, flows: bool = False) -> Breakdown:
-    told: Breakdown = _made(lambda: request.app.state.reports.breakdown(asked, flows=flows))
+def _breakdown(request: Request, asked: Asked) -> Breakdown:
+    told: Breakdown = _made(lambda: request.app.state.reports.breakdown(asked))
     return told
 
 
@@ -179,7 +179,8 @@ def dashboard_heat(
     limit: Annotated[int, Query(ge=1, le=views.MOST_FLOWS)] = views.MOST_FLOWS,
 ) -> Response:
     """How often each flow ran, most used first; beyond `limit`, the exact sum of the rest."""
-    return _json(views.heat(_breakdown(request, asked, flows=True), flow, limit))
+    whole = _made(lambda: request.app.state.reports.flows(asked))
+    return _json(views.heat(whole, flow, limit))
 
 
 @router.get(

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from dashboard.health import Health
 from dashboard.live import Live, first_difference, look, members, redis_away, state
-from rollups.reads import read_in_force
+from rollups.reads import Rollups, read_in_force
 
 log = logging.getLogger(__name__)
 
@@ -111,36 +111,40 @@ class Broadcast:
         """Look until the end."""
         while not self._ending:
             self._wake.clear()
-            began = time.monotonic()
+            began, cost = time.monotonic(), 0.0
             accounts = list(self._channels)
             if accounts:
                 try:
-                    health, found = await asyncio.to_thread(self._look, accounts)
+                    health, found, cost = await asyncio.to_thread(self._look, accounts)
                     for account in accounts:
                         if account in self._channels:
                             self._tell(self._channels[account], account, health, found.get(account))
                 except Exception:
                     log.exception("A look at what is watched failed; the next one comes")
             took = time.monotonic() - began
-            pause = max(PAUSE - took, took * (1 / _MOST_LOAD - 1)) if accounts else None
+            # Twice a second; or, where so many looks cost too much, as often as the load allows.
+            pause = max(PAUSE, cost / _MOST_LOAD) - took if accounts else None
+            if pause is not None and pause <= 0:
+                continue
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
             except TimeoutError:
                 continue
 
-    def _look(self, accounts: list[str]) -> tuple[Health, dict[str, Live]]:
-        """Return the stream's state, and each account now; none of them while Redis is away."""
+    def _look(self, accounts: list[str]) -> tuple[Health, dict[str, Live], float]:
+        """Return the stream's state, each account now, and the seconds of a core that it took.
+
+        There is no account while Redis is away.
+        """
+        began = time.thread_time()
         health = self._health()
         found: dict[str, Live] = {}
         try:
             second = int(time.time())
-            found = read_in_force(
-                self._redis,
-                lambda rollups: {account: look(rollups, account, second) for account in accounts},
-            )
+            found = read_in_force(self._redis, lambda rollups: _each(rollups, accounts, second))
         except (RedisError, OSError):
             health = health._replace(stale=redis_away())
-        return health, found
+        return health, found, time.thread_time() - began
 
     def _tell(self, channel: _Channel, account: str, health: Health, live: Live | None) -> None:
         """Send what is new since the event before: a second, a level, or the stream's state."""
@@ -168,3 +172,14 @@ class Broadcast:
             told = {**members(channel.live, self._health()), **channel.told}
             channel.whole = (channel.number, encode(told, channel.number))
         return channel.whole[1]
+
+
+def _each(rollups: Rollups, accounts: list[str], second: int) -> dict[str, Live]:
+    """Return each of *accounts* at *second*; one that cannot be read takes no other with it."""
+    found = {}
+    for account in accounts:
+        try:
+            found[account] = look(rollups, account, second)
+        except ValueError:
+            log.exception("The account %s cannot be shown", account)
+    return found

@@ -90,8 +90,8 @@ class Concurrency(Protocol):
     def busiest_hour(self) -> datetime | None: ...
 
 
-class Breakdown(Protocol):
-    """A report with its days, its hours and, if asked for, its flows."""
+class Head(Protocol):
+    """What every report says of itself."""
 
     @property
     def account(self) -> str: ...
@@ -103,6 +103,11 @@ class Breakdown(Protocol):
     def timezone(self) -> str: ...
     @property
     def as_of(self) -> datetime: ...
+
+
+class Breakdown(Head, Protocol):
+    """A report with its days and its hours."""
+
     @property
     def counts(self) -> Counts: ...
     @property
@@ -111,6 +116,11 @@ class Breakdown(Protocol):
     def days(self) -> Sequence[Day]: ...
     @property
     def hours(self) -> Hours: ...
+
+
+class FlowBreakdown(Head, Protocol):
+    """A report with its flows, most used first."""
+
     @property
     def flows(self) -> Sequence[FlowRuns]: ...
 
@@ -124,5 +134,8 @@ class Reports(Protocol):
     def spreadsheet(self, asked: Asked) -> bytes:
         """Return the report as `usage export` writes `usage.xls`."""
 
-    def breakdown(self, asked: Asked, *, flows: bool = False) -> Breakdown:
-        """Return the report with its days and hours, and with its flows if wanted."""
+    def breakdown(self, asked: Asked) -> Breakdown:
+        """Return the report with its days and hours."""
+
+    def flows(self, asked: Asked) -> FlowBreakdown:
+        """Return the report with its flows."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from dashboard.reports import Breakdown
+from dashboard.reports import Breakdown, FlowBreakdown, Head
 from rollups.local_time import each_hour, local_datetime
 from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
 
@@ -67,7 +67,7 @@ def _sum(runs: Sequence[Runs]) -> Runs:
     return Runs(sum(each.completed for each in runs), sum(each.abandoned for each in runs))
 
 
-def heat(report: Breakdown, flow: str | None = None, most: int = MOST_FLOWS) -> View:
+def heat(report: FlowBreakdown, flow: str | None = None, most: int = MOST_FLOWS) -> View:
     """Return how often each flow ran, most used first; only *flow* if one is given.
 
     Beyond the *most* used, `other` is the exact sum of the rest and says of how many flows.
@@ -238,7 +238,7 @@ def _clock(hours: _Hours, peaks: Sequence[int]) -> list[int | None]:
     return row
 
 
-def _head(report: Breakdown) -> View:
+def _head(report: Head) -> View:
     return {
         "account": report.account,
         "from": report.first.isoformat(),
