@@ -18,8 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import (
+    budget,
     export,
     freshness,
+    growth,
     ingestion,
     live_viewers,
     memory,
@@ -33,7 +35,9 @@ from servers.redis_server import binary
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
-_ALL = (ingestion, report, export, report_pages, live_viewers, memory, freshness)
+_ALL = (
+    ingestion, budget, growth, report, export, report_pages, live_viewers, memory, freshness,
+)  # fmt: skip
 _PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "orjson", "redis", "bytewax", "quixstreams",
     "duckdb", "psycopg",

@@ -1,131 +1,131 @@
-"""Where an event's time goes: decode, fold, pack, and the script in Redis, each by itself.
+"""Where an event's time goes: decode, divide, fold, pack, send, and the script in Redis.
 
-    python -m benchmarks.budget [--events N] [--batch N]
+    python -m benchmarks.budget [--short] [--events N]
 
-Mixed load, one process, no Kafka: the stages are called one after the other on the same batches, as
-a worker gets them from its twelve partitions. All is processor time, for Redis that of its process.
+Mixed load in rounds as a worker makes them of twelve partitions, in one process without Kafka. All
+is processor time, for Redis that of its process; what a worker costs beyond it is fetching, Faust,
+and being disturbed.
 """
 
 import argparse
 import asyncio
 import time
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from aiokafka.structs import ConsumerRecord
+from faust.types import TP
 from redis.asyncio import Redis as AsyncRedis
 from xxhash import xxh32_intdigest
 
 from benchmarks.load import mixed
 from benchmarks.stage import cpu_of
-from rollups.events import Event
-from rollups.fold import Placed, accounts_of, fold
+from benchmarks.table import Row, markdown
+from rollups.fold import Portion, by_account, fold, span_of, stretches
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Writer
+from rollups.writer import Taken, Writer
 from servers.redis_server import RedisServer, redis_server
-from stream_app.codec import decode_all
+from stream_app.agents import sort_out
+from stream_app.run import look_for_garbage_less_often
+from stream_app.transport import Batch
 
 PARTITIONS = 12
+#: Records that a fetch brings of one partition: about a megabyte.
+_FETCHED = 4_500
 LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
-
-class Stage(NamedTuple):
-    """What a stage costs."""
-
-    name: str
-    micros: float  #: per event
+_Records = list[ConsumerRecord[bytes, bytes]]
 
 
-def batches_of(
-    records: list[tuple[str, bytes, bytes]], size: int
-) -> list[tuple[str, int, list[bytes]]]:
-    """Return (topic, partition, values) in batches, as fetched from the partitions in turn."""
-    partitions: dict[tuple[str, int], list[bytes]] = defaultdict(list)
-    for topic, key, value in records:
-        partitions[topic, xxh32_intdigest(key) % PARTITIONS].append(value)
-    cut = [
-        (at, topic, number, values[at : at + size])
-        for (topic, number), values in partitions.items()
-        for at in range(0, len(values), size)
-    ]
-    return [(topic, number, values) for _, topic, number, values in sorted(cut, key=lambda b: b[0])]
-
-
-def records_of(
-    topic: str, partition: int, values: list[bytes], stamp: int
-) -> list[ConsumerRecord[bytes, bytes]]:
-    """Return *values* as a worker is handed them, published at *stamp*, in milliseconds."""
-    return [
-        ConsumerRecord(topic, partition, offset, stamp, 0, None, value, None, -1, len(value), ())
-        for offset, value in enumerate(values)
-    ]
-
-
-async def measure(server: RedisServer, count: int, size: int) -> list[Stage]:
-    """Return what each stage costs over *count* events."""
-    batches = batches_of(mixed(count, seed=3), size)
+def rounds_of(count: int) -> Iterator[list[Batch]]:
+    """Yield batches of the partitions of one number, with *count* events in all."""
     stamp = int(time.time() * 1000)
-    decoded: list[list[Event]] = []
-    decoding = 0.0
-    for kept in (True, False):  # timed as a worker runs that has run for a while and keeps nothing
-        for topic, number, values in batches:
-            records = records_of(topic, number, values, stamp)
-            began = time.process_time()
-            outcomes = decode_all(topic, records)
-            spent = time.process_time() - began
-            if kept:
-                decoded.append([event for event in outcomes if isinstance(event, Event)])
-            else:
-                decoding += spent
-            del outcomes
-    offsets: dict[str, int] = defaultdict(int)
-    placed = []
-    for (topic, number, _), events in zip(batches, decoded, strict=True):
-        fence = f"{topic}/{number}"
-        first = offsets[fence]
-        offsets[fence] += len(events)
-        placed.append(
-            (fence, [Placed(first + i, event, stamp // 1000) for i, event in enumerate(events)])
+    partitions: dict[TP, _Records] = defaultdict(list)
+    for topic, key, value in mixed(count, seed=3):
+        tp = TP(topic, xxh32_intdigest(key) % PARTITIONS)
+        offset = len(partitions[tp])
+        partitions[tp].append(
+            ConsumerRecord(*tp, offset, stamp, 0, key, value, None, len(key), len(value), ())
         )
-    began = time.process_time()
-    parts = [
-        fold([(fence, items)], LIMITS)
-        for fence, batch in placed
-        for items in accounts_of(batch).values()
-    ]
-    folding = time.process_time() - began
-    began = time.process_time()
-    for part in parts:
-        part.packed()
-    packing = time.process_time() - began
+    longest = max(len(records) for records in partitions.values())
+    for at in range(0, longest, _FETCHED):
+        for number in range(PARTITIONS):
+            batches = [
+                Batch(tp, records[at : at + _FETCHED], at, at + _FETCHED, 0)
+                for tp, records in partitions.items()
+                if tp.partition == number and len(records) > at
+            ]
+            if batches:
+                yield batches
+
+
+class Clock:
+    """Adds up the processor time of each stage."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._since = time.process_time()
+
+    def is_over(self, stage: str) -> None:
+        """Count what passed since the last call for *stage*."""
+        now = time.process_time()
+        self.spent[stage] += now - self._since
+        self._since = now
+
+
+async def measure(server: RedisServer, count: int) -> list[Row]:
+    """Return what each stage costs over *count* events."""
+    batches_in_rounds = list(rounds_of(count))
+    look_for_garbage_less_often()
+    clock, parts, script = Clock(), 0, 0.0
     async with AsyncRedis.from_url(server.url) as redis:
         writer = Writer(redis, LIMITS)
         await writer.prepare()
-        began, before = time.process_time(), cpu_of(server.pid)
-        for fence, batch in placed:
-            await writer.apply(fence, batch, batch[-1].offset + 1)
-        applying = time.process_time() - began
-        script = cpu_of(server.pid) - before
-    seconds = [
-        ("decode and validate", decoding),
-        ("fold", folding),
-        ("pack", packing),
-        ("Redis", script),
-        ("apply in the worker: fold, pack, send", applying),
+        for batches in batches_in_rounds:
+            clock.is_over("")
+            portions: list[Portion] = []
+            for batch in batches:
+                placed, _ = sort_out(batch)
+                portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
+            clock.is_over("decode and validate")
+            accounts = by_account(portions)
+            pieces = [piece for its in accounts.values() for piece in stretches(its, close=True)]
+            clock.is_over("divide by account")
+            folded = [fold(piece, LIMITS) for piece in pieces]
+            clock.is_over("fold")
+            packed = [part.packed() for part in folded]
+            clock.is_over("pack")
+            parts += len(packed)
+            taken = [Taken(name, its, len(its), 0, span_of(its)) for name, its in portions]
+            prepared = writer.round(taken)
+            await prepared.prepare()
+            before = cpu_of(server.pid)
+            clock.is_over("")
+            await prepared.run()
+            clock.is_over("send to Redis, and take the answers")
+            script += cpu_of(server.pid) - before
+    named = {**clock.spent, "Redis: check and apply": script}
+    named.pop("")
+    note = f"{count:,} events, {parts:,} parts of accounts"
+    return [
+        Row("budget", stage, "", f"{spent / count * 1e6:.2f} µs an event", note)
+        for stage, spent in named.items()
     ]
-    print(f"{count:,} events in {len(placed):,} batches, {len(parts):,} parts of accounts")
-    return [Stage(name, spent / count * 1e6) for name, spent in seconds]
+
+
+def run(*, short: bool, events: int | None = None) -> list[Row]:
+    """Run everything of this benchmark and return its rows."""
+    with redis_server() as server:
+        return asyncio.run(measure(server, events or (240_000 if short else 600_000)))
 
 
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=240_000)
-    parser.add_argument("--batch", type=int, default=5_000)
+    parser.add_argument("--short", action="store_true", help="240,000 events, not 600,000")
+    parser.add_argument("--events", type=int)
     arguments = parser.parse_args()
-    with redis_server() as server:
-        for stage in asyncio.run(measure(server, arguments.events, arguments.batch)):
-            print(f"{stage.name:<36}{stage.micros:>8.2f} us an event")
+    print(markdown(run(short=arguments.short, events=arguments.events)))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class _Node:
 
     def __init__(self, redis: AsyncRedis, forgot: Callable[[], None], tag: str = "") -> None:
         self.redis = redis
-        self._forgot = forgot  # called when the server had forgotten the scripts, and maybe more
+        self._forgot = forgot  # called when the server may have forgotten which accounts there are
         self.tag = tag  #: a hash tag that lies on this node of a cluster; empty without one
         self.acknowledged: dict[str, int] = {}
         self.shas: dict[str, str] = {}
@@ -102,6 +102,7 @@ class _Node:
     async def confirm(self, connection: Any, at: Namespace) -> None:
         """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
         await connection.on_connect()
+        self._forgot()  # it may be another server, or one without its last writes
         self.run_id = await close_torn_log(connection, self.run_id)
         expected = dict(self.acknowledged)
         if not expected:
@@ -404,14 +405,19 @@ class Round:
 
     def __init__(self, writer: Writer, batches: Sequence[Taken]) -> None:
         self._writer, self._batches = writer, batches
+        self._has_run = False
         spans = [batch.span or span_of(batch.placed) for batch in batches if batch.placed]
         oldest = min((low for low, _ in spans), default=0)
         newest = max((high for _, high in spans), default=0)
-        close = newest - oldest < SEALED_AFTER
+        self._close = newest - oldest < SEALED_AFTER
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of what is in the rollups."""
         #: What of each account is still to be applied: stretches that can be folded, in order.
         self._waiting: dict[_Whose, list[list[Portion]]] = {
-            (account, ""): list(stretches(portions, close=close))
-            for account, portions in by_account((b.fence, b.placed) for b in batches).items()
+            (account, ""): list(stretches(portions, close=self._close))
+            for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
         self._known: dict[_Whose, frozenset[Told]] = {}
         self._held: dict[str, list[Held]] = {}
@@ -437,6 +443,11 @@ class Round:
         Raises RedisError when Redis failed; then an unknown part of the accounts was written, each
         of them wholly or not at all, and no position moved beyond what is written.
         """
+        if self._has_run:
+            # What a run that failed was told is true no more: the server may have lost that since,
+            # and the positions would move over it.
+            self._begin()
+        self._has_run = True
         writer = self._writer
         async with AsyncExitStack() as stack:
             # One connection to each node for all of it: see `line`.

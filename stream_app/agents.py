@@ -41,7 +41,7 @@ from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
 from stream_app.topics import DEAD_LETTERS
-from stream_app.transport import Batch
+from stream_app.transport import Batch, Generation
 
 log = logging.getLogger(__name__)
 
@@ -79,21 +79,21 @@ class Stale(Exception):
 class Attempts:
     """The attempts to write that are under way, so that a seek can wait until there is none.
 
-    Each attempt belongs to a generation of the consumer group, and is let in only while that is the
-    current one. So when a seek has waited for `quiet`, nothing read before it is written any more.
-    A generation in which one batch was given up is over as a whole: the next batch would be written
-    on top of the hole that the first one left.
+    Each attempt belongs to a generation (`transport.Generation`), and is let in only while that is
+    the current one. So when a seek has waited for `quiet`, nothing read before it is written any
+    more. A generation in which one batch was given up is over as a whole: the next batch would be
+    written on top of the hole that the first one left.
     """
 
-    def __init__(self, generation: Callable[[], int]) -> None:
+    def __init__(self, generation: Callable[[], Generation]) -> None:
         self._generation = generation
-        self._over: int | None = None
+        self._over: Generation | None = None
         self._running = 0
         self._none = asyncio.Event()
         self._none.set()
 
     @contextmanager
-    def of(self, generation: int) -> Iterator[None]:
+    def of(self, generation: Generation) -> Iterator[None]:
         """Make one attempt for a batch of *generation*. Raises Stale if that is over."""
         if generation != self._generation() or generation == self._over:
             raise Stale
@@ -106,7 +106,7 @@ class Attempts:
             if not self._running:
                 self._none.set()
 
-    def end(self, generation: int) -> None:
+    def end(self, generation: Generation) -> None:
         """Let nothing of *generation* in any more."""
         self._over = generation
 
@@ -187,7 +187,7 @@ class Intake:
         return await insist(act, self._batch.generation, self._work)
 
 
-async def refuse(letters: Sequence[Letter], generation: int, work: Work) -> None:
+async def refuse(letters: Sequence[Letter], generation: Generation, work: Work) -> None:
     """Publish dead letters and return when Kafka has acknowledged each. Raises Stale."""
     if letters:
         told = [letter for letter, _ in letters]
@@ -210,7 +210,7 @@ async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
     await asyncio.gather(*sent)
 
 
-async def insist(act: Callable[[], Awaitable[Any]], generation: int, work: Work) -> Any:
+async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work: Work) -> Any:
     """Do *act*, which is safe to repeat, until it succeeds; return its result. Raises Stale."""
     pause = FIRST_PAUSE
     telemetry = work.telemetry

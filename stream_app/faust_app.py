@@ -23,7 +23,7 @@ from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
-from stream_app.transport import BatchTransport
+from stream_app.transport import BatchTransport, Generation
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +78,12 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.config = config
         self.telemetry = Telemetry()
         self.writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT)
-        self.attempts = Attempts(lambda: self.consumer_generation_id)
+        self.attempts = Attempts(lambda: self.consumer.generation)
         self._admin = admin_client(config.kafka)
         self.sealing = Sealing(self.writer, self._admin)
         self.rounds = Rounds(lambda: self.work, lambda: self.consumer, self.crash)
         self._topic_ids: dict[str, str] = {}
-        self._left_generation: int | None = None
+        self._left_generation: Generation | None = None
         self._asked_to_join = 0.0
         self._looks: Counter[str] = Counter()
 
@@ -188,8 +188,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
     def begin_again(self, why: str) -> None:
         """Have the partitions assigned anew, once for as long as that takes."""
         now = asyncio.get_running_loop().time()
-        if self._left_generation != self.consumer_generation_id:
-            self._left_generation = self.consumer_generation_id
+        if self._left_generation != self.consumer.generation:
+            self._left_generation = self.consumer.generation
             log.warning("%s", why)
         elif now < self._asked_to_join + _JOIN_PATIENCE:
             return
@@ -230,7 +230,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def say_alive(self) -> None:
         """Tell Redis what this worker has done, and how far it is where nothing is in hand."""
-        generation = self.consumer_generation_id
+        generation = self.consumer.generation
         if generation == self._left_generation:
             self.begin_again("")
         processed = self.consumer.processed()
@@ -261,7 +261,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
     async def seal(self) -> None:
         """Seal what is due in some accounts."""
         try:
-            with self.attempts.of(self.consumer_generation_id):
+            with self.attempts.of(self.consumer.generation):
                 await self.sealing.some()
             if self._lasts("stalled", bool(self.sealing.stalled)) >= _LOOKS_AT_STALLED:
                 names = ", ".join(sorted(self.sealing.stalled))

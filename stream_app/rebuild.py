@@ -40,7 +40,7 @@ from stream_app.agents import second_of, sort_out
 from stream_app.broker import Span, admin_client, spans_of, topic_ids
 from stream_app.replay import Piece, Replay
 from stream_app.topics import EVENT_TOPICS
-from stream_app.transport import Batch
+from stream_app.transport import Batch, Generation
 
 #: Seconds for which Redis may be away before a rebuild is given up.
 _PATIENCE = 60.0
@@ -144,7 +144,7 @@ class Rebuild:
 
     async def _take(self, piece: Piece, only: Callable[[Placed], bool] | None = None) -> None:
         """Apply a piece, or *only* some of it; what is refused has its dead letter already."""
-        batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, 0)
+        batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
         placed, _ = sort_out(batch)
         where: tuple[Any, ...] = (piece.ends, second_of(batch))
         if only:

@@ -89,7 +89,7 @@ class Rounds:
         self._busy: set[TP] = set()  # partitions with a batch under way
         self._waiting: dict[TP, asyncio.Task[None]] = {}  # those whose batch left the rounds
         self._in_hand = 0
-        self._last = -1  # the number of the partitions that were taken last
+        self._last = (-1, "")  # the partition that was taken last: its number, its topic
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._ending = False
@@ -123,7 +123,7 @@ class Rounds:
                 prepared = await self._prepare(jobs)
             except Exception as error:  # never into Faust, which would ack the batch and go on
                 await self._end_all(error)
-                return
+                break
             if self._under_way:
                 await self._under_way
             if prepared and not self._ending:
@@ -140,8 +140,8 @@ class Rounds:
     def _next(self) -> list[Job]:
         """Take the first batch of some partitions, those of one number together."""
         ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._busy]
-        # From the number after the last one on, and around.
-        ready.sort(key=lambda tp: (tp.partition <= self._last, tp.partition, tp.topic))
+        # From the one after the last one on, and around: however full others are, it has its turn.
+        ready.sort(key=lambda tp: ((turn := (tp.partition, tp.topic)) <= self._last, turn))
         jobs: list[Job] = []
         events = 0
         for tp in ready:
@@ -149,7 +149,7 @@ class Rounds:
                 break
             job = self._queues[tp].popleft()
             self._busy.add(tp)
-            self._last = tp.partition
+            self._last = tp.partition, tp.topic
             events += len(job.batch.records)
             jobs.append(job)
         return jobs
@@ -208,6 +208,8 @@ class Rounds:
         self._wake.set()
 
     async def _end_all(self, error: Exception) -> None:
+        self._ending = True
+        self._wake.set()
         log.critical("The worker ends: %s", error, exc_info=error)
         await self._crash(error)
 

@@ -39,15 +39,22 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "GroupCoordinatorNotAvailable" not in record.getMessage()
 
 
+def look_for_garbage_less_often() -> None:
+    """Have Python's collector leave what is there alone, and look at new objects seldom.
+
+    Records in hand are many and none of them is garbage; looking at them again and again for cycles
+    took a seventh of a worker's time.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
 def run(app: Any, loglevel: str) -> int:
     """Run *app* until a signal ends it; return the exit code."""
     logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
     app.finalize()
     app.worker_init()
-    # Records in hand are many and none of them is garbage; looking at them again and again for
-    # cycles took a seventh of a worker's time. What is there at the start is never looked at.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    look_for_garbage_less_often()
     worker = _QuietWorker(app, loglevel=loglevel, redirect_stdouts=False)
     try:
         worker.execute_from_commandline()

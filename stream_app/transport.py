@@ -63,6 +63,17 @@ class RecordsGone(Exception):
         )
 
 
+class Generation(NamedTuple):
+    """What batches are read for: one assignment of the group, read from one place on.
+
+    Kafka's number alone does not tell assignments apart: the group of another cluster at the same
+    address counts from 1 again.
+    """
+
+    of_group: int  #: Kafka's number
+    seek: int  #: how many seeks this process had made
+
+
 class Batch(NamedTuple):
     """Records of one partition, as fetched; the value of one Faust message."""
 
@@ -70,7 +81,7 @@ class Batch(NamedTuple):
     records: list[ConsumerRecord]
     begins: int  #: where the batch before it ended
     ends: int  #: the offset after its last record
-    generation: int  #: of the consumer group, when it was fetched
+    generation: Generation  #: for which it was fetched
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -94,34 +105,42 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._processed: dict[TP, int] = {}  # every record before this is counted or refused
         self._sought_for = -1  # which of the group's assignments the last seek was for
         self._seeking = 0
+        self._seeks = 0  # how many were begun
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is current; what was read for another is not written any more."""
+        return Generation(self.app.consumer_generation_id, self._seeks)
 
     # ------------------------------------------------------------------ reading
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and yield one message per partition that had records."""
         records, active = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
+        generation = self.generation
         if records is None or self.should_stop:
             return
         if not self.flow_active:
             return  # the group is being assigned anew, which ends with a seek
         self._pass_over_gaps(records)
         for tp, batch in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if not self.flow_active or self.generation != generation:
                 return  # a rebalance: what is left here is fetched again
             if active is None or tp in active or tp in self._buffered_partitions:
                 yield tp, self._message(tp, batch, generation)
 
-    def _message(self, tp: TP, records: list[ConsumerRecord], generation: int) -> ConsumerMessage:
+    def _message(
+        self, tp: TP, records: list[ConsumerRecord], generation: Generation
+    ) -> ConsumerMessage:
         last = records[-1]
         value = Batch(tp, records, self._delivered[tp], last.offset + 1, generation)
         self._delivered[tp] = value.ends
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
-            [], None, value, None, 0, 0, tp, generation_id=generation,
+            [], None, value, None, 0, 0, tp, generation_id=generation.of_group,
         )  # fmt: skip
 
     def _pass_over_gaps(self, records: Mapping[TP, Any]) -> None:
@@ -163,6 +182,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         assignment_of = self.app.rebalancing_count
         assigned = self.assignment()
         self._delivered, self._processed = {}, {}
+        self._seeks += 1  # from here on nothing read before is written, nor taken for progress
         if not assigned:
             self._sought_for = assignment_of
             return
@@ -250,7 +270,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
         Raises BrokenChain where it is, and yet does not continue what was processed.
         """
-        if batch.generation != self.app.consumer_generation_id:
+        if batch.generation != self.generation:
             return False
         done = self._processed.get(batch.tp)
         if batch.begins != done or batch.records[0].offset < batch.begins:

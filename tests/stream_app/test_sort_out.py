@@ -10,7 +10,7 @@ from stream_app import dead_letters
 from stream_app.agents import sort_out
 from stream_app.refusals import Reason
 from stream_app.topics import FLOWS
-from stream_app.transport import Batch
+from stream_app.transport import Batch, Generation
 
 FLOW = "usage.flow.run"
 GOOD = structured(example(FLOW))
@@ -24,7 +24,7 @@ def fetched(*values: bytes | None, stamp: int = STAMP) -> Batch:
         ConsumerRecord(FLOWS, 3, 40 + 2 * place, stamp, 0, b"acme", value, None, 4, 0, ())
         for place, value in enumerate(values)
     ]
-    return Batch(TP(FLOWS, 3), records, 40, 40 + 2 * len(values), 1)
+    return Batch(TP(FLOWS, 3), records, 40, 40 + 2 * len(values), Generation(1, 1))
 
 
 def test_events_stand_at_the_offsets_of_their_records():

@@ -18,8 +18,15 @@ from faust.types import TP
 
 import settings
 from stream_app import transport
+from stream_app.agents import Attempts, Stale
 from stream_app.faust_app import create_app
-from stream_app.transport import Batch, BatchConsumer, BatchTransport, BrokenChain
+from stream_app.transport import (
+    Batch,
+    BatchConsumer,
+    BatchTransport,
+    BrokenChain,
+    Generation,
+)
 
 FLOWS = TP("usage.flows", 0)
 
@@ -30,11 +37,14 @@ def consumer() -> Any:
     made = BatchConsumer.__new__(BatchConsumer)
     made._delivered, made._processed, made._unacked_messages = {FLOWS: 0}, {FLOWS: 0}, set()
     made.app = SimpleNamespace(consumer_generation_id=3)
-    made._seeking = 0
+    made._seeking, made._seeks = 0, 1
     return made
 
 
-def batch(begins: int, ends: int, generation: int = 3) -> Batch:
+NOW = Generation(3, 1)
+
+
+def batch(begins: int, ends: int, generation: Generation = NOW) -> Batch:
     """Return a batch of one record, whose place is all that matters."""
     record = SimpleNamespace(offset=begins)
     return Batch(FLOWS, [record], begins, ends, generation)  # type: ignore[list-item]
@@ -105,13 +115,47 @@ def test_a_batch_with_records_from_before_is_not_taken_for_progress(consumer: An
     consumer.finished(batch(0, 20))
     record = SimpleNamespace(offset=10)
     with pytest.raises(BrokenChain):
-        consumer.finished(Batch(FLOWS, [record], 20, 25, 3))  # type: ignore[list-item]
+        consumer.finished(Batch(FLOWS, [record], 20, 25, NOW))  # type: ignore[list-item]
 
 
 def test_a_batch_of_an_older_generation_moves_nothing(consumer: Any) -> None:
     """Whoever has the partition now reads it again."""
-    assert not consumer.finished(batch(0, 10, generation=2))
+    assert not consumer.finished(batch(0, 10, generation=Generation(2, 1)))
     assert consumer._new_offset(FLOWS) == 0
+
+
+def test_a_batch_from_before_a_seek_moves_nothing_though_the_generation_has_the_same_number(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another cluster at the same address counts its group's generations from 1 again.
+
+    [0--10) of the old cluster, under way while the new one is sought, is not [0--10) of the new
+    one: those events would never be read.
+    """
+    attempts = Attempts(lambda: consumer.generation)
+    in_hand = batch(0, 10, consumer.generation)
+
+    async def nowhere(assigned: Any) -> dict[TP, int]:
+        assert not consumer.continues(in_hand)
+        with pytest.raises(Stale), attempts.of(in_hand.generation):
+            pytest.fail("it was let in")
+        return dict.fromkeys(assigned, 0)
+
+    async def zeros(*assigned: TP) -> dict[TP, int]:
+        return dict.fromkeys(assigned, 0)
+
+    async def sought(_: Any) -> None:
+        pass
+
+    consumer.app.where_the_rollups_end, consumer.app.rebalancing_count = nowhere, 1
+    consumer._committed_offset = {}
+    monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
+    for name, does in (("earliest_offsets", zeros), ("highwaters", zeros), ("seek_wait", sought)):
+        monkeypatch.setattr(consumer, name, does, raising=False)
+    asyncio.run(consumer.perform_seek())
+    assert not consumer.finished(in_hand)
+    assert consumer.processed() == {FLOWS: 0}
+    assert consumer.finished(batch(0, 10, consumer.generation))
 
 
 def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
