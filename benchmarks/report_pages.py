@@ -84,8 +84,8 @@ def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
                         Row(
                             "report pages", f"{page}, {days} days", "",
                             f"{statistics.median(taken):.0f} ms",
-                            f"goal: {goal} ms; slowest {max(taken):.0f} ms; {cost:.0f} ms of a core, "
-                            f"{size / 1000:,.0f} kB",
+                            f"goal: {goal} ms; slowest {max(taken):.0f} ms; "
+                            f"{cost:.0f} ms of a core, {size / 1000:,.0f} kB",
                         )
                     )  # fmt: skip
     return rows
