@@ -14,7 +14,7 @@ No step of Python is taken for a slot, unless an open day has slots without anyt
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rollups.days import (
@@ -35,7 +35,14 @@ from rollups.days import (
 )
 from rollups.fold import is_flow_metric
 from rollups.reading import Curve, Reading
-from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY, block_of, day_of, first_slot_of
+from rollups.slots import (
+    DAYS_PER_BLOCK,
+    SLOTS_PER_DAY,
+    block_of,
+    day_of,
+    days_touched,
+    first_slot_of,
+)
 from rollups.vocabulary import SERIES
 
 #: Block of days to the nets in it, packed (`days.block_nets`).
@@ -71,9 +78,9 @@ def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = 
     """
     lead = first - first_slot_of(day_of(first))
     of_curves, of_counters, of_flows = _pieces(days.opened, first, end)
-    cuts = _cuts(days.sealed, first, end)
+    cuts = _cuts(days, first, end)
     # The level at `first` is that at the beginning of its day, and what happens in between.
-    curves = _curves(_cuts(days.sealed, first - lead, end), of_curves, lead, end - first)
+    curves = _curves(_cuts(days, first - lead, end), of_curves, lead, end - first)
     levels = _levels(nets, day_of(first))
     if lead:
         for series, (its_nets, its_rises) in curves.items():
@@ -94,13 +101,13 @@ def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = 
 # ---------------------------------------------------------------------------------- cutting
 
 
-def _cuts(sealed: Mapping[int, bytes], first: int, end: int) -> list[_Cut]:
-    """Return what sealed blocks have in the slots [first, end)."""
+def _cuts(days: Days, first: int, end: int) -> list[_Cut]:
+    """Return what sealed blocks have in the slots [first, end), except where all days are open."""
     found = []
-    for block, packed in sealed.items():
+    for block, packed in days.sealed.items():
         begin = first_slot_of(block * DAYS_PER_BLOCK)
         low, high = max(first, begin), min(end, begin + GRID)
-        if low < high:
+        if not all(map(days.opened.get, days_touched(low, high))):
             source, place = (slice(low - base, high - base) for base in (begin, first))
             found.append(_Cut(packed, source, place))
     return found
@@ -260,4 +267,24 @@ def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
                 amounts = amounts[low:high]
             if its := sum(amounts):
                 found[metric] = found.get(metric, 0) + its
+    return found
+
+
+def flows_by_slot(
+    first: int, end: int, days: Days, metrics: Collection[str]
+) -> dict[str, list[int]]:
+    """Return the amounts of some flow *metrics* in each slot of [first, end); zeros for none."""
+    found = {metric: [0] * (end - first) for metric in metrics}
+    for packed, source, place in _cuts(days, first, end):
+        in_use, flows = sealed_flows(packed)
+        for metric in flows.keys() & found.keys():
+            slots, shift = flows[metric].slots(in_use), place.start - source.start
+            for slot, amount in zip(slots, flows[metric].amounts, strict=True):
+                if source.start <= slot < source.stop:
+                    found[metric][shift + slot] = amount
+    _, _, pieces = _pieces(days.opened, first, end)
+    for metric in pieces.keys() & found.keys():
+        its = pieces[metric]
+        numbers = amounts_in(_joined(its))
+        found[metric] = _dense(found[metric], end - first, its, AMOUNT_RECORD, numbers)
     return found

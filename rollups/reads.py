@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
-from redis.client import Pipeline, Redis
+from redis.cluster import RedisCluster
 
 from rollups import keys
+from rollups.connect import Client, live_keys, shares_of
 from rollups.days import SERIES_FIELDS
 from rollups.gathering import Days, Nets, reading_of
 from rollups.keys import Namespace
@@ -39,13 +40,16 @@ class Position(NamedTuple):
 class Rollups(NamedTuple):
     """The rollups of one namespace, to read from."""
 
-    redis: Redis
+    redis: Client
     keys: Namespace = keys.FIRST
 
     @classmethod
-    def live(cls, redis: Redis) -> "Rollups":
+    def live(cls, redis: Client) -> "Rollups":
         """Return the rollups that are in force now."""
-        return cls(redis, keys.namespace(cast(bytes | None, redis.get(keys.LIVE))))
+        pipe = redis.pipeline(transaction=False)
+        for name in live_keys(redis):
+            pipe.get(name)
+        return cls(redis, keys.in_force(pipe.execute()))
 
     def exists(self, account: str) -> bool:
         """Tell whether *account* was set by an operator or an event was counted for it."""
@@ -64,7 +68,13 @@ class Rollups(NamedTuple):
 
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
-        return lowest([cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions))])
+        places = [share.place for share in shares_of(self.redis)] or [""]
+        return lowest(
+            [
+                cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions_at(place)))
+                for place in places
+            ]
+        )
 
     def read(
         self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
@@ -98,47 +108,75 @@ class Rollups(NamedTuple):
         Each account as of one moment; `gathering.reading_of` makes readings of it. Days beside the
         range may be among them.
         """
+        return self._days_with(wanted, None if flows else FIELDS)
+
+    def _days_with(
+        self, wanted: Sequence[tuple[str, range]], only: Sequence[bytes] | None
+    ) -> list[tuple[Nets, Days]]:
+        """Return the same, of open days *only* some fields; all for None."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
-            fields = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
-            pipe.hmget(self.keys.head(account), fields)
-        # A transaction: a day that is sealed after the look at the head is found in its block.
+            pipe.hmget(self.keys.head(account), _open_fields(days))
+        told = list(zip(wanted, pipe.execute(), strict=True))
+        if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
+            return [days for one in told for days in self._in_one_step([one], only)]
+        return self._in_one_step(told, only)
+
+    def _in_one_step(
+        self,
+        told: Sequence[tuple[tuple[str, range], list[bytes | None]]],
+        only: Sequence[bytes] | None,
+    ) -> list[tuple[Nets, Days]]:
+        """Return the same, given which days the heads say to be open."""
         atomic = self.redis.pipeline(transaction=True)
-        readers = [
-            self._ask(atomic, account, days, bits, flows)
-            for (account, days), bits in zip(wanted, pipe.execute(), strict=True)
-        ]
+        readers = [self._ask(atomic, account, days, bits, only) for (account, days), bits in told]
         answers = iter(atomic.execute())
-        return [reader(answers) for reader in readers]
+        # All answers first: where a head has changed since it was asked, all is asked once more.
+        found = [reader(answers) for reader in readers]
+        return [
+            its or self._days_with([one], only)[0]
+            for (one, _), its in zip(told, found, strict=True)
+        ]
 
     def _ask(
-        self, pipe: Pipeline, account: str, days: range, bits: list[bytes | None], flows: bool
-    ) -> Callable[[Iterator[Any]], tuple[Nets, Days]]:
-        """Put the commands of a read into *pipe*; return what takes their answers apart."""
+        self,
+        pipe: Any,
+        account: str,
+        days: range,
+        bits: list[bytes | None],
+        only: Sequence[bytes] | None,
+    ) -> Callable[[Iterator[Any]], tuple[Nets, Days] | None]:
+        """Put the commands of a read into *pipe*; return what takes their answers apart.
+
+        That returns None where other days are open by then: a round that opens a day is seen whole
+        or not at all, and a day that is sealed meanwhile is open or sealed and never neither.
+        """
         blocks = _blocks(days)
         told = zip(blocks, bits, strict=True)
         is_open = [day for block, its in told for day in days_of(block, its) if day in days]
+        pipe.hmget(self.keys.head(account), _open_fields(days))
         pipe.hgetall(self.keys.nets(account))
         for block in blocks:
             pipe.get(self.keys.sealed_days(account, block))
         for day in is_open:
-            if flows:
+            if only is None:
                 pipe.hgetall(self.keys.day(account, day))
             else:
-                pipe.hmget(self.keys.day(account, day), FIELDS)
+                pipe.hmget(self.keys.day(account, day), list(only))
 
-        def take(answers: Iterator[Any]) -> tuple[Nets, Days]:
+        def take(answers: Iterator[Any]) -> tuple[Nets, Days] | None:
+            bits_then = next(answers)
             nets = {int(block): packed for block, packed in next(answers).items()}
             found = {block: next(answers) for block in blocks}
             sealed = {block: packed for block, packed in found.items() if packed}
             opened: dict[int, Mapping[bytes, bytes]] = {}
             for day in is_open:
                 fields = next(answers)
-                if not flows:
-                    pairs = zip(FIELDS, fields, strict=True)
-                    fields = {name: records for name, records in pairs if records}
+                if only is not None:
+                    pairs = zip(only, fields, strict=True)
+                    fields = {name: records for name, records in pairs if records is not None}
                 opened[day] = fields
-            return nets, Days(opened, sealed, flows)
+            return (nets, Days(opened, sealed, only is None)) if bits_then == bits else None
 
         return take
 
@@ -190,6 +228,11 @@ def days_of(block: int, told: bytes | None) -> list[int]:
 def _days_around(first: int, end: int) -> range:
     """Return the UTC days that the slots [first, end) touch; that of *first* if there are none."""
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
+
+
+def _open_fields(days: range) -> list[str]:
+    """Return the fields of a head that tell which of *days* are open."""
+    return [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
 
 
 def _blocks(days: range) -> range:

@@ -50,7 +50,7 @@ def count(server: RedisServer, upto: int, fence: str = "a/0", account: str = "ac
         begins = (await writer.begin([fence]))[fence]
         for number in range(begins // 10, upto):
             await writer.apply(fence, batch(number, account), 10 * number + 10, NOON)
-        await writer.redis.aclose()
+        await writer.close()
 
     asyncio.run(run())
 
