@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test faults bench lint pure clean
+.PHONY: demo test faults bench lint pure pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -46,6 +46,10 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.installed
 $(VENV)/.benched: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
+
+# The pictures of the dashboard that the documentation shows, taken anew.
+pictures: $(VENV)/.tested
+	SCREENSHOTS=docs/images/dashboard $(BIN)/python -m pytest -q tests/browser/test_looks.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target

@@ -17,7 +17,17 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import budget, export, freshness, growth, ingestion, memory, report
+from benchmarks import (
+    budget,
+    export,
+    freshness,
+    growth,
+    ingestion,
+    live_viewers,
+    memory,
+    report,
+    report_pages,
+)
 from benchmarks.postgres import NoPostgres, programs
 from benchmarks.table import Row, markdown
 from servers.apache_kafka import kafka_version
@@ -25,7 +35,9 @@ from servers.redis_server import binary
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
-_ALL = (ingestion, budget, growth, report, export, memory, freshness)
+_ALL = (
+    ingestion, budget, growth, report, export, report_pages, live_viewers, memory, freshness,
+)  # fmt: skip
 _PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "orjson", "redis", "bytewax", "quixstreams",
     "duckdb", "psycopg",

@@ -9,14 +9,17 @@ from commands.errors import Failure
 
 
 @contextmanager
-def redis_connection(config: settings.Settings) -> Iterator[Any]:
-    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure."""
+def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
+    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure.
+
+    An answer may take *patience* seconds.
+    """
     from redis.exceptions import MovedError, RedisClusterException, RedisError
 
     from rollups.connect import client
 
     try:
-        with client(config.redis, socket_timeout=30, socket_connect_timeout=3) as connected:
+        with client(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
             yield connected
     except MovedError:
         place = _place(config.redis)

@@ -23,6 +23,7 @@ _DAY = 24 * 3600
 #: How far ahead of the worker the demo may publish: the embedded broker keeps 5 MiB a partition.
 _MOST_AHEAD = 6_000
 _LOOK = 0.25
+_DASHBOARD_PORT = 8080
 _HEADINGS = (
     "Agents together", "Agent Application", "Ticket Guidance", "Mobile Web", "Web Self Service",
 )  # fmt: skip
@@ -47,7 +48,7 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
     """Run the whole system on this machine and watch it, until Ctrl-C.
 
     Starts a broker and Redis, publishes a day of three made-up companies and then live events,
-    runs a worker, and writes usage.xls for each company.
+    runs a worker and the dashboard, and writes usage.xls for each company.
 
     \b
     Example:
@@ -113,7 +114,23 @@ class _Demo:
         self.producer = Producer(
             {"bootstrap.servers": broker.bootstrap, "linger.ms": 5, "log_level": 0}
         )
+        self.dashboard = self._start_dashboard(running, folder, environment)
         self._say(f"Kafka {broker.bootstrap}   Redis {store.url}")
+        self._say(f"Dashboard {self.dashboard}")
+
+    def _start_dashboard(
+        self, running: ExitStack, folder: Path, environment: dict[str, str]
+    ) -> str:
+        """Start the dashboard, open to this machine, and return its address."""
+        from servers.child import Child
+        from servers.ports import free_port, is_free
+
+        port = _DASHBOARD_PORT if is_free(_DASHBOARD_PORT) else free_port()
+        child = Child("The dashboard", folder / "dashboard.log")
+        command = [sys.executable, "-m", "commands.main", "serve", "--open", "--port", str(port)]
+        child.start(command, lambda: not is_free(port), environment=environment)
+        running.callback(child.stop)
+        return f"http://127.0.0.1:{port}/"
 
     def run(self, seconds: float | None) -> None:
         """Publish, show and write until a signal or the time ends it; then a last report."""
@@ -256,8 +273,9 @@ class _Demo:
         reasons = ", ".join(f"{n} {reason}" for reason, n in told.get("refused", {}).items())
         phase = "live" if caught_up else "publishing the last 24 hours"
         foot = Text.assemble(
-            ("Refused  ", "dim"), reasons or "nothing yet",
-            ("\nReports  ", "dim"), self.written or "as soon as the day is in",
+            ("Dashboard  ", "dim"), (self.dashboard, "bold"),
+            ("\nRefused    ", "dim"), reasons or "nothing yet",
+            ("\nReports    ", "dim"), self.written or "as soon as the day is in",
         )  # fmt: skip
         return Panel(
             Group(head, table, foot), title=f"usage demo · {phase}", title_align="left",

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +15,8 @@ from export.formats import FORMATS
 from export.model import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rollups.reading import Reading
     from rollups.reads import Rollups
-
-T = TypeVar("T")
 
 #: Formats that hold more than the report's first sheet.
 WITH_BREAKDOWNS = ("xls", "xlsx")
@@ -160,6 +156,7 @@ def make_report(
     from export.report import Account, ImpossiblePeriod, build, period
     from rollups import accounts
     from rollups.local_time import UnalignedZone, UnknownZone
+    from rollups.reads import read_in_force
 
     as_of = as_of or datetime.now(UTC)
     known = accounts.get(redis, account)
@@ -184,21 +181,6 @@ def make_report(
         )
     told = Account(account, known.name, known.dnis, known.sms)
     return build(told, within, reading, as_of, breakdowns=deep)
-
-
-def read_in_force(redis: Any, read: "Callable[[Rollups], T]") -> T:
-    """Return what *read* finds in the rollups that are in force, from before it to after it.
-
-    A rebuild may switch to new rollups and drop the old ones while they are being read; what was
-    found of them then is not all of it, and is read again.
-    """
-    from rollups.reads import Rollups
-
-    while True:
-        rollups = Rollups.live(redis)
-        found = read(rollups)
-        if Rollups.live(redis) == rollups:
-            return found
 
 
 def _folder_of_all(account: str | None, output: str | None, directory: str | None) -> str:

@@ -23,7 +23,7 @@ import click
 from commands.connection import redis_connection
 from commands.ending import Stopped, ending_at_signals, ignoring_signals
 from commands.errors import Failure
-from commands.export import WITH_BREAKDOWNS, notices_of, read_in_force, write_file
+from commands.export import WITH_BREAKDOWNS, notices_of, write_file
 from export.file_names import file_name
 from export.formats import FORMATS
 from export.text import readable
@@ -83,6 +83,8 @@ class _Known(NamedTuple):
 def write_all(job: Job) -> None:
     """Write the report of every account; raise a Failure if one could not be written."""
     _check(job)
+    from rollups.reads import read_in_force
+
     with redis_connection(job.settings) as redis:
         names = read_in_force(redis, lambda rollups: rollups.accounts())
     if not names:
@@ -288,6 +290,8 @@ def _known(redis: Any, job: Job, names: Sequence[str]) -> list[_Known]:
 
 
 def _readings(redis: Any, job: Job, known: Sequence[_Known]) -> "list[Reading]":
+    from rollups.reads import read_in_force
+
     deep = job.file_format in WITH_BREAKDOWNS
     places = [(its.account, *its.within.slots) for its in known]
     return read_in_force(redis, lambda rollups: rollups.read_many(places, by_slot=deep, flows=deep))

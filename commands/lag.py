@@ -55,23 +55,39 @@ def lag(seconds: float | None, as_json: bool) -> None:
 
 def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
     """Return per topic how many offsets lie between the rollups and the end of the topic."""
-    from rollups import keys
-    from rollups.reads import Position, Rollups
-    from stream_app.broker import BrokerAway, admin_client, spans, topic_ids
+    from stream_app.broker import BrokerAway, admin_client
     from stream_app.topics import EVENT_TOPICS
 
     try:
-        ends = spans(config.kafka, EVENT_TOPICS)
-        ids = topic_ids(admin_client(config.kafka), EVENT_TOPICS)
+        places = reached(admin_client(config.kafka), redis)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
-    done = Rollups.live(
-        redis
-    ).positions()  # read after the ends: what was published before the call is seen
     found = dict.fromkeys(EVENT_TOPICS, 0)
+    for (topic, _), (counted, end) in places.items():
+        found[topic] += end - counted
+    return found
+
+
+def reached(
+    admin: Any, redis: Any, timeout: float = 10.0
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Return per topic and partition the offset up to which it is counted, and its end.
+
+    *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerAway.
+    """
+    from rollups import keys
+    from rollups.reads import Position, Rollups
+    from stream_app.broker import spans_of, topic_ids
+    from stream_app.topics import EVENT_TOPICS
+
+    ends = spans_of(admin, EVENT_TOPICS, timeout)
+    ids = topic_ids(admin, EVENT_TOPICS, timeout)
+    # Read after the ends: what was published before the call is seen.
+    done = Rollups.live(redis).positions()
+    found = {}
     for (topic, partition), span in ends.items():
-        reached = done.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
-        found[topic] += max(0, span.end - max(reached, span.begin))
+        at = done.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
+        found[topic, partition] = (min(max(at, span.begin), span.end), span.end)
     return found
 
 

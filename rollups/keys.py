@@ -42,8 +42,15 @@ change them together. Numbers in keys and fields are decimal.
                                         append-only file for a worker; on a cluster
                                         usage:log:{t}:0-5460, on each node
     usage:worker:<id>           string  what a worker says of itself, JSON               10 s
+    usage:workers               zset    workers of the last hour -> second of their      for ever
+                                        last word
     usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
     usage:accounts              set     every account that was set                       for ever
+    usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
+                                        JSON
+    usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h unused
+                                        cookie: the hash of its token
+    usage:failures:<hash>       string  failed logins of an address                      15 min
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
 packed values are MessagePack arrays, and records are taken apart in `days`; an epoch has 35 days
@@ -59,6 +66,8 @@ GENERATION: Final = "usage:generation"
 REBUILD: Final = "usage:rebuild"
 _LOG_BEGUN: Final = "usage:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
+WORKERS: Final = "usage:workers"
+TOKENS: Final = "usage:tokens"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
@@ -171,6 +180,16 @@ def settings(account: str) -> str:
 def worker(name: str) -> str:
     """Return the key under which the worker *name* says that it lives."""
     return f"usage:worker:{name}"
+
+
+def login(digest: str) -> str:
+    """Return the key of a browser's session, given the hash of its cookie."""
+    return f"usage:login:{digest}"
+
+
+def login_failures(digest: str) -> str:
+    """Return the key of the number of failed logins, given the hash of their address."""
+    return f"usage:failures:{digest}"
 
 
 def fence(topic: str, partition: int, topic_id: str = "") -> str:

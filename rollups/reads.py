@@ -1,7 +1,7 @@
 """Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from redis.cluster import RedisCluster
@@ -9,19 +9,23 @@ from redis.cluster import RedisCluster
 from rollups import keys
 from rollups.connect import Client, live_keys, shares_of
 from rollups.days import SERIES_FIELDS
-from rollups.gathering import Days, Nets, reading_of
+from rollups.fold import flow_metric
+from rollups.gathering import Days, Nets, flows_by_slot, reading_of
 from rollups.keys import Namespace
 from rollups.reading import Reading
 from rollups.slots import (
     DAYS_PER_BLOCK,
     SLOT_SECONDS,
+    SLOTS_PER_DAY,
     block_of,
     day_of,
     days_touched,
     first_slot_of,
     slot_of,
 )
-from rollups.vocabulary import METRICS, SERIES
+from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOMES, SERIES
+
+T = TypeVar("T")
 
 #: Returns the list of numbers in a packed value.
 unpack = msgspec.msgpack.Decoder(list[int]).decode
@@ -198,6 +202,65 @@ class Rollups(NamedTuple):
                 change for when, change in zip(numbers, numbers, strict=True) if when <= offset
             )
         return found
+
+    # ------------------------------------------------------------------ for the dashboard
+
+    def limits(self) -> dict[str, int]:
+        """Return the session limit of each application that these rollups are made with, in s."""
+        told = cast(bytes | None, self.redis.get(self.keys.limits))
+        recorded = msgspec.json.decode(told) if told else {}
+        return {name: recorded.get(name, DEFAULT_SESSION_LIMIT) for name in APPLICATIONS}
+
+    def has_events(self, account: str) -> bool:
+        """Tell whether an event was counted for *account*."""
+        return bool(self.redis.exists(self.keys.head(account)))
+
+    def changes(
+        self, account: str, first: int, end: int, series: Sequence[str] = SERIES
+    ) -> dict[str, list[tuple[int, int]]]:
+        """Return each series' (second, change of its level) over the slots [first, end), in order.
+
+        Only for slots of the last 35 days and later ones: older ones have no deltas per second any
+        more. The cost depends on the slots and on the seconds in which something changed.
+        """
+        days = list(days_touched(first, end))
+        pipe = self.redis.pipeline(transaction=False)
+        places = []
+        for day in days:
+            base = first_slot_of(day)
+            slots = range(max(first, base), min(end, base + SLOTS_PER_DAY))
+            places.append([(name, slot) for slot in slots for name in series])
+            fields = [f"{SERIES.index(name)}.{slot - base}" for name, slot in places[-1]]
+            pipe.hmget(self.keys.slot_deltas(account, day), fields)
+        found: dict[str, list[tuple[int, int]]] = {name: [] for name in series}
+        for named, packed in zip(places, pipe.execute() if days else (), strict=True):
+            for (name, slot), deltas in zip(named, packed, strict=True):
+                if deltas:
+                    numbers, base = unpack(deltas), slot * SLOT_SECONDS
+                    told = zip(numbers[::2], numbers[1::2], strict=True)
+                    found[name] += sorted((base + second, change) for second, change in told)
+        return found
+
+    def flow_by_slot(self, account: str, flow: str, first: int, end: int) -> dict[str, list[int]]:
+        """Return outcome to the runs of *flow* with it, one number per slot of [first, end)."""
+        names = {outcome: flow_metric(outcome, flow) for outcome in OUTCOMES}
+        only = [name.encode() for name in names.values()]
+        [(_, days)] = self._days_with([(account, _days_around(first, end))], only)
+        found = flows_by_slot(first, end, days, list(names.values()))
+        return {outcome: found[name] for outcome, name in names.items()}
+
+
+def read_in_force(redis: Client, read: Callable[[Rollups], T]) -> T:
+    """Return what *read* finds in the rollups that are in force, from before it to after it.
+
+    A rebuild may switch to new rollups and drop the old ones while they are being read; what was
+    found of them then is not all of it, and is read again.
+    """
+    while True:
+        rollups = Rollups.live(redis)
+        found = read(rollups)
+        if Rollups.live(redis) == rollups:
+            return found
 
 
 def position(told: bytes) -> Position:

@@ -252,6 +252,11 @@ class Writer:
         """Have *what* stand under *key* for some seconds."""
         await self._tell("SET", key, what, "EX", seconds)
 
+    async def be_listed(self, name: str, second: int, since: int) -> None:
+        """Put a worker that lives at *second* on their list; take off whoever did before *since*."""
+        await self._tell("ZADD", keys.WORKERS, second, name)
+        await self._tell("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", since)
+
     # ---------------------------------------------------------------------- sealing
 
     async def some_accounts(self, cursor: int, count: int) -> tuple[int, list[str]]:

@@ -17,13 +17,14 @@ def free_port() -> int:
     """
     for _ in range(1_000):
         port = random.randint(_FIRST, _LAST)
-        if port not in _handed_out and _is_free(port):
+        if port not in _handed_out and is_free(port):
             _handed_out.add(port)
             return port
     raise OSError(f"no free port on 127.0.0.1 between {_FIRST} and {_LAST}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing listens on that port of 127.0.0.1."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))

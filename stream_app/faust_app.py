@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -20,7 +21,7 @@ from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
-from stream_app.telemetry import HEARTBEAT, LIFETIME, Telemetry, worker_name
+from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
 
@@ -243,14 +244,17 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     return
                 await self.writer.advance(positions)
                 self.telemetry.rollups = self.writer.keys.name
-                await self.writer.say(
-                    keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME
-                )
+                await self._say(int(time.time()))
         except BeginAgain as error:
             self.attempts.end(generation)
             self.lost_writes(error)
         except (RedisError, OSError, Stale):
             log.debug("Redis does not answer, or the group is being assigned anew")
+
+    async def _say(self, second: int) -> None:
+        """Tell Redis what this worker has done, and be on the list of those that live."""
+        await self.writer.say(keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME)
+        await self.writer.be_listed(worker_name(), second, second - LISTED)
 
     async def seal(self) -> None:
         """Seal what is due in some accounts."""

@@ -48,6 +48,18 @@ def _leave_out(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def leave_out() -> Callable[[str], None]:
+    """Return a function that skips a test, told in the summary, or fails it where all must run."""
+
+    def leave(reason: str) -> None:
+        if os.environ.get(REQUIRE_KAFKA) == "1":
+            pytest.fail(f"{REQUIRE_KAFKA}=1, but this cannot run here: {reason}")
+        _leave_out(reason)
+
+    return leave
+
+
 @pytest.fixture
 def need_kafka() -> None:
     """Skip the test, told in the summary, where no Apache Kafka can run; fail if one must."""
@@ -101,7 +113,10 @@ def vectors() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the quick tests first, those with a Kafka broker last."""
-    order = ["rollups", "stream_app", "export", "commands", "servers", "kafka", "faults"]
+    order = [
+        "rollups", "stream_app", "export", "dashboard", "commands", "servers", "browser", "kafka",
+        "faults",
+    ]  # fmt: skip
 
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name

@@ -31,7 +31,8 @@ PURE = [
             "vocabulary",
         )
     ),
-    "export.report",
+    "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
+    "dashboard.operations",
 ]  # fmt: skip
 
 #: The packages of this project that each may import, itself left out.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import xlrd
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -34,12 +35,19 @@ def test_the_demo_writes_reports_and_leaves_nothing_running(process: Start, tmp_
     while len(list(folder.glob("*/usage.xls"))) < 3:
         assert time.monotonic() - began < 30, "no report after 30 s"
         time.sleep(0.1)
+    assert demo.stdout is not None
+    told = (line.decode() for line in demo.stdout)
+    address = next(line for line in told if line.startswith("Dashboard ")).split()[1]
+    page = httpx.get(f"{address}accounts/acme/live")
+    assert "Acme Insurance" in page.text
+    peak = httpx.get(f"{address}api/accounts/acme/live").json()["series"]["agent"]["peak"]
     below = children_of(demo.pid)
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=20)
     assert demo.returncode == 0, err.decode()
     assert b"events published" in out
-    assert len(below) >= 2
+    assert peak > 0
+    assert len(below) >= 3
     assert not [pid for pid in below if is_running(pid)]
     with xlrd.open_workbook(folder / "acme" / "usage.xls") as book:
         sheet = book.sheet_by_name("Usage Report")

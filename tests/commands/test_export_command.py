@@ -19,9 +19,8 @@ from redis.asyncio import Redis
 from redis.client import Redis as RedisClient
 from reference import LIMITS
 
-from commands.export import read_in_force
 from rollups import keys
-from rollups.reads import Rollups
+from rollups.reads import Rollups, read_in_force
 from rollups.writer import Writer
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")

@@ -485,9 +485,7 @@ def seal_what_is_due(server: Any, upto: int) -> None:
     """Seal what is due in acme when everything published until the second *upto* is counted."""
 
     async def seal() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-            writer = Writer(connection, DAY)
-            await writer.prepare()
+        async with writing(server.url) as writer:
             for now in (0, 86_400):
                 await writer.seal(["acme"], upto, now)
 

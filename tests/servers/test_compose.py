@@ -56,7 +56,7 @@ def test_ports_are_open_to_this_machine_only():
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "worker"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "worker", "dashboard"])
 def test_a_service_that_stays_is_watched_and_restarted(name: str):
     """Each has a healthcheck, comes back by itself, and is given time to end."""
     assert {"healthcheck", "stop_grace_period"} <= set(SERVICES[name])

@@ -1,0 +1,115 @@
+"""Report pages: how soon their data is there, at the API, for a month and for two years.
+
+    python -m benchmarks.report_pages [--short] [--events N]
+
+One account with two years of events, a dashboard as a process of its own, one request after the
+other over one connection, as one person's browser asks. Beside the time stands what a request costs
+the dashboard's process, which other work on the machine does not change.
+"""
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from benchmarks import ours
+from benchmarks.live_viewers import dashboard, processor_seconds
+from benchmarks.ours import (
+    AssistClicked,
+    Event,
+    FlowRun,
+    Placed,
+    SessionStarted,
+    SessionStopped,
+)
+from benchmarks.table import Row, markdown
+from servers.redis_server import redis_server
+
+LAST = date(2026, 10, 31)
+_DAYS = 730
+_FLOWS = 200
+_APPLICATIONS: tuple[Any, ...] = ("agent", "ticket-guidance", "mobile-web", "web-self-service")
+_SERVICES: tuple[Any, ...] = ("call-now", "callback", "chat", "email")
+_PAGES = (
+    "dashboard", "dashboard/usage", "dashboard/heat", "dashboard/applications",
+    "dashboard/concurrency", "dashboard/resolution", "dashboard/connectivity", "report",
+    "usage.xls", "dashboard/usage?flow=flow+1",
+)  # fmt: skip
+#: Days and what they may take, in milliseconds.
+_GOALS = {30: 100, _DAYS: 300}
+
+
+def history(count: int) -> Iterator[Placed]:
+    """Yield *count* events of one account, spread over two years: every day has all metrics."""
+    rng = random.Random(1)
+    end = int(datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC).timestamp()) + 86_400
+    begin = end - _DAYS * 86_400
+    for number in range(count):
+        second = begin + _DAYS * 86_400 * number // count
+        application, draw = rng.choice(_APPLICATIONS), rng.random()
+        if draw < 0.3:
+            data: Any = SessionStarted(f"s{number}", application)
+        elif draw < 0.55:
+            data = SessionStopped(f"s{number - 3}", application)
+        elif draw < 0.85:
+            flow = int(rng.paretovariate(0.7)) % _FLOWS
+            data = FlowRun(f"flow {flow}", application, rng.choice(("completed", "abandoned")))
+        else:
+            data = AssistClicked(rng.choice(_SERVICES), application)
+        yield Placed(number, Event("b", str(number), "big", second * 1_000_000, data), second)
+
+
+def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
+    """Run it and return the rows: the median of each page, and the slowest request."""
+    count = min(events, 200_000) if short else events
+    rows = []
+    with redis_server() as server:
+        ours.fill(server.url, history(count), "history/0")
+        with dashboard(server.url) as (port, pid), httpx.Client(timeout=60) as client:
+            for days, goal in _GOALS.items():
+                first = LAST - timedelta(days=days - 1)
+                for page in _PAGES:
+                    mark = "&" if "?" in page else "?"
+                    url = f"http://127.0.0.1:{port}/api/accounts/big/{page}{mark}from={first}&to={LAST}"
+                    rounds = 5 if short else 15
+                    before = processor_seconds(pid)
+                    taken, size = _times(client, f"{url}&tz=Europe/Paris", rounds)
+                    cost = (processor_seconds(pid) - before) * 1000 / rounds
+                    rows.append(
+                        Row(
+                            "report pages", f"{page}, {days} days", "",
+                            f"{statistics.median(taken):.0f} ms",
+                            f"goal: {goal} ms; slowest {max(taken):.0f} ms; "
+                            f"{cost:.0f} ms of a core, {size / 1000:,.0f} kB",
+                        )
+                    )  # fmt: skip
+    return rows
+
+
+def _times(client: httpx.Client, url: str, rounds: int) -> tuple[list[float], int]:
+    """Return the milliseconds of each of some requests, and the size of the answer."""
+    taken, size = [], 0
+    for _ in range(rounds):
+        began = time.perf_counter()
+        answer = client.get(url)
+        taken.append((time.perf_counter() - began) * 1000)
+        assert answer.status_code == 200, answer.text
+        size = len(answer.content)
+    return taken, size
+
+
+def main() -> None:
+    """Run it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="at most 200,000 events")
+    parser.add_argument("--events", type=int, default=1_000_000)
+    print(markdown(run(**vars(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""The JSON API: accounts, the Usage Report, the dashboard's reports, the live object."""
+
+import time
+from asyncio import to_thread
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import date, timedelta
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from redis.client import Redis
+from redis.exceptions import RedisError
+
+from dashboard import logins, schemas, tokens, views
+from dashboard.access import Allowed, AllowedToChange, Asker
+from dashboard.live import look, members
+from dashboard.periods import Period
+from dashboard.problems import Invalid, NoSuchAccount
+from dashboard.reports import Asked, Breakdown, Impossible, Missing
+from dashboard.views import Runs, RunsByDay
+from rollups import accounts
+from rollups.local_time import UnknownZone, midnight, offset_at, zone
+from rollups.reads import Rollups, read_in_force
+from rollups.slots import slot_of
+from rollups.vocabulary import ABANDONED, COMPLETED
+
+T = TypeVar("T")
+
+XLS = "application/vnd.ms-excel"
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": schemas.Sentence, "description": "No token, or one that is not valid."},
+    404: {"model": schemas.Sentence, "description": "No such account, or not yours."},
+    429: {"model": schemas.Sentence, "description": "Too many wrong tokens."},
+    503: {"model": schemas.Sentence, "description": "Redis does not answer."},
+}
+
+#: Seconds between two looks whether a viewer of the stream may still watch.
+_RECHECK = 10.0
+
+router = APIRouter(prefix="/api", responses=_REFUSALS)
+
+Flow = Annotated[
+    str | None,
+    Query(min_length=1, max_length=200, description="Only this Interaction Flow."),
+]
+
+
+def _json(told: Any) -> Response:
+    return Response(orjson.dumps(told), media_type="application/json")
+
+
+def _made(make: Callable[[], T]) -> T:
+    """Return what *make* returns; what it refuses is told to the asker."""
+    try:
+        return make()
+    except Missing:
+        raise NoSuchAccount from None
+    except Impossible as error:
+        raise Invalid(("query", error.field), str(error)) from None
+
+
+def _breakdown(request: Request, asked: Asked) -> Breakdown:
+    told: Breakdown = _made(lambda: request.app.state.reports.breakdown(asked))
+    return told
+
+
+# ------------------------------------------------------------------------------ accounts
+
+
+@router.get("/accounts", response_model=list[schemas.Account], tags=["Accounts"])
+def list_accounts(request: Request, asker: Allowed) -> Response:
+    """All accounts that you may see, by id."""
+    rollups = Rollups.live(request.app.state.redis)
+    if asker.account is None:
+        names = rollups.accounts()
+    else:
+        names = [asker.account] if rollups.exists(asker.account) else []
+    known = accounts.get_many(rollups.redis, names)
+    return _json(
+        [{"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)]
+    )
+
+
+@router.get("/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"])
+def get_account(request: Request, account: str, asker: Allowed) -> Response:
+    """One account."""
+    return _json(_details(_visible(request, account, asker), account))
+
+
+@router.put(
+    "/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"],
+    responses={403: {"model": schemas.Sentence, "description": "Asked by another site's page."}},
+)  # fmt: skip
+def put_account(
+    request: Request, account: str, change: schemas.AccountChange, asker: AllowedToChange
+) -> Response:
+    """Set what is given of an account and keep the rest; it exists from then on."""
+    asker.must_see(account)
+    redis: Redis = request.app.state.redis
+    try:
+        accounts.put(redis, account, **change.model_dump())
+    except UnknownZone as error:
+        raise Invalid(("body", "timezone"), str(error)) from None
+    except accounts.InvalidAccount as error:
+        raise Invalid(("body", "name"), str(error)) from None
+    return _json(_details(Rollups.live(redis), account))
+
+
+def _details(rollups: Rollups, account: str) -> dict[str, Any]:
+    return {
+        "account": account,
+        **accounts.get(rollups.redis, account)._asdict(),
+        "counted": rollups.has_events(account),
+        "session_limits": rollups.limits(),
+    }
+
+
+@router.get("/timezones", response_model=list[schemas.Zone], tags=["Accounts"])
+def list_timezones(asker: Allowed) -> Response:
+    """Every IANA time zone, with its offset now."""
+    now = int(time.time())
+    names = sorted(available_timezones() - {"localtime", "Factory"})
+    return _json([{"name": name, "offset": offset_at(now, zone(name))} for name in names])
+
+
+# ------------------------------------------------------------------------------- reports
+
+
+@router.get("/accounts/{account}/report", response_model=schemas.Report, tags=["Usage Report"])
+def report(request: Request, asked: Period) -> Response:
+    """The Usage Report, as `usage export --format json` writes it."""
+    content = _made(lambda: request.app.state.reports.document(asked))
+    return Response(content, media_type="application/json")
+
+
+@router.get(
+    "/accounts/{account}/usage.xls", tags=["Usage Report"], response_class=Response,
+    responses={200: {"content": {XLS: {}}, "description": "The file."}},
+)  # fmt: skip
+def usage_xls(request: Request, asked: Period) -> Response:
+    """The Usage Report as a spreadsheet, the same bytes as `usage export` writes."""
+    content = _made(lambda: request.app.state.reports.spreadsheet(asked))
+    disposition = {"Content-Disposition": 'attachment; filename="usage.xls"'}
+    return Response(content, media_type=XLS, headers=disposition)
+
+
+@router.get("/accounts/{account}/dashboard", response_model=schemas.Dashboard, tags=["Dashboard"])
+def dashboard(request: Request, asked: Period, flow: Flow = None) -> Response:
+    """All reports of the dashboard but `heat`, from one reading."""
+    whole = _breakdown(request, asked)
+    runs = _runs_of_flow(request, whole, flow)
+    return _json(
+        {
+            "usage": views.usage(whole, flow, runs),
+            "applications": views.applications(whole),
+            "concurrency": views.concurrency(whole),
+            "resolution": views.resolution(whole, flow, runs),
+            "connectivity": views.connectivity(whole),
+        }
+    )
+
+
+@router.get("/accounts/{account}/dashboard/usage", response_model=schemas.Usage, tags=["Dashboard"])
+def dashboard_usage(request: Request, asked: Period, flow: Flow = None) -> Response:
+    """Flow runs per day, begun and abandoned."""
+    whole = _breakdown(request, asked)
+    return _json(views.usage(whole, flow, _runs_of_flow(request, whole, flow)))
+
+
+@router.get("/accounts/{account}/dashboard/heat", response_model=schemas.Heat, tags=["Dashboard"])
+def dashboard_heat(
+    request: Request,
+    asked: Period,
+    flow: Flow = None,
+    limit: Annotated[int, Query(ge=1, le=views.MOST_FLOWS)] = views.MOST_FLOWS,
+) -> Response:
+    """How often each flow ran, most used first; beyond `limit`, the exact sum of the rest."""
+    whole = _made(lambda: request.app.state.reports.flows(asked))
+    return _json(views.heat(whole, flow, limit))
+
+
+@router.get(
+    "/accounts/{account}/dashboard/applications",
+    response_model=schemas.Applications, tags=["Dashboard"],
+)  # fmt: skip
+def dashboard_applications(request: Request, asked: Period) -> Response:
+    """Flow runs by application."""
+    return _json(views.applications(_breakdown(request, asked)))
+
+
+@router.get(
+    "/accounts/{account}/dashboard/concurrency",
+    response_model=schemas.Concurrency, tags=["Dashboard"],
+)  # fmt: skip
+def dashboard_concurrency(request: Request, asked: Period) -> Response:
+    """The highest concurrency per day for each series, its hour, the average; hour by day."""
+    return _json(views.concurrency(_breakdown(request, asked)))
+
+
+@router.get(
+    "/accounts/{account}/dashboard/resolution",
+    response_model=schemas.Resolution, tags=["Dashboard"],
+)  # fmt: skip
+def dashboard_resolution(request: Request, asked: Period, flow: Flow = None) -> Response:
+    """Flow runs against those that turned to call, callback or chat."""
+    whole = _breakdown(request, asked)
+    return _json(views.resolution(whole, flow, _runs_of_flow(request, whole, flow)))
+
+
+@router.get(
+    "/accounts/{account}/dashboard/connectivity",
+    response_model=schemas.Connectivity, tags=["Dashboard"],
+)  # fmt: skip
+def dashboard_connectivity(request: Request, asked: Period) -> Response:
+    """Clicks by service."""
+    return _json(views.connectivity(_breakdown(request, asked)))
+
+
+def _runs_of_flow(request: Request, whole: Breakdown, flow: str | None) -> RunsByDay | None:
+    """Return the runs of *flow* by local day of the report; None without one."""
+    if flow is None:
+        return None
+    tz = zone(whole.timezone)
+    days = [whole.first + timedelta(days=n) for n in range((whole.last - whole.first).days + 1)]
+    edges = [slot_of(midnight(day, tz)) for day in (*days, whole.last + timedelta(days=1))]
+    slots = read_in_force(
+        request.app.state.redis,
+        lambda rollups: rollups.flow_by_slot(whole.account, flow, edges[0], edges[-1]),
+    )
+    return _by_day(days, [edge - edges[0] for edge in edges], slots)
+
+
+def _by_day(days: list[date], edges: list[int], slots: dict[str, list[int]]) -> RunsByDay:
+    stretches = zip(days, edges[:-1], edges[1:], strict=True)
+    return {
+        day: Runs(sum(slots[COMPLETED][begin:end]), sum(slots[ABANDONED][begin:end]))
+        for day, begin, end in stretches
+    }
+
+
+# ---------------------------------------------------------------------------------- live
+
+
+@router.get("/accounts/{account}/live", response_model=schemas.Live, tags=["Live"])
+def live(request: Request, account: str, asker: Allowed) -> Response:
+    """The current hour: each series now, its peak so far, its last 60 minutes by the second."""
+    _visible(request, account, asker)
+    second = int(time.time())
+    found = read_in_force(request.app.state.redis, lambda rollups: look(rollups, account, second))
+    return _json(members(found, request.app.state.watch.health()))
+
+
+@router.get(
+    "/accounts/{account}/live/stream", tags=["Live"], response_class=StreamingResponse,
+    responses={200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Server-sent events, at least one a second. Each is the live object; its "
+        "`curve` begins at the first second that has changed since the event before, in the first "
+        "event at the first of the last 60 minutes.",
+    }},
+)  # fmt: skip
+def live_stream(request: Request, account: str, asker: Allowed) -> StreamingResponse:
+    """The live object as it changes."""
+    _visible(request, account, asker)
+    return StreamingResponse(
+        _events(request, account, asker),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(request: Request, account: str, asker: Asker) -> Any:
+    """Yield the stream, for as long as the asker may see the account."""
+    checked = time.monotonic()
+    async with aclosing(request.app.state.broadcast.watch(account)) as events:
+        async for event in events:
+            yield event
+            if time.monotonic() - checked > _RECHECK:
+                checked = time.monotonic()
+                if not await to_thread(_still_may, request, asker):
+                    return
+
+
+def _still_may(request: Request, asker: Asker) -> bool:
+    try:
+        redis = request.app.state.redis
+        if asker.login is not None:
+            return logins.find(redis, asker.login.secret) is not None
+        return asker.token is None or tokens.by_digest(redis, asker.token) is not None
+    except RedisError:
+        return True  # the stream says that Redis is away, and is asked again
+
+
+def _visible(request: Request, account: str, asker: Asker) -> Rollups:
+    """Return the rollups in force. Raises NoSuchAccount unless *account* is there to be seen."""
+    asker.must_see(account)
+    rollups = Rollups.live(request.app.state.redis)
+    if not rollups.exists(account):
+        raise NoSuchAccount
+    return rollups

@@ -1,0 +1,100 @@
+"""The application: everything of the dashboard put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from redis.client import Redis
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from dashboard import api, assets, pages, problems
+from dashboard.broadcast import Broadcast
+from dashboard.health import Places, Watch
+from dashboard.pages import LoginNeeded
+from dashboard.problems import Refused
+from dashboard.reports import Reports
+from dashboard.shield import Shield
+
+_DESCRIPTION: Final = (
+    "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
+    "Programs send `Authorization: Bearer …` with a token made by `usage token create`."
+)
+
+
+def create_app(
+    redis: Redis,
+    reports: Reports,
+    *,
+    open_to_all: bool,
+    lifetime: float,
+    places: Callable[[], Places] | None = None,
+) -> FastAPI:
+    """Return the dashboard of the rollups in *redis*, with what *reports* make of them.
+
+    *open_to_all* asks for no token and answers under names of this machine only. *places* says how
+    far the topics are counted (raises `health.KafkaAway`); without it lag is not known. A worker's
+    word in Redis lives for *lifetime* seconds.
+    """
+    watch = Watch(redis, places, lifetime)
+    broadcast = Broadcast(redis, watch.health)
+
+    @asynccontextmanager
+    async def running(_app: FastAPI) -> AsyncIterator[None]:
+        watch.start()
+        task = asyncio.create_task(broadcast.run())
+        try:
+            yield
+        finally:
+            broadcast.end()
+            watch.stop()
+            await task
+
+    app = FastAPI(
+        title="Usage", version="1", description=_DESCRIPTION, lifespan=running,
+        docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.redis = redis
+    app.state.reports = reports
+    app.state.open = open_to_all
+    app.state.watch = watch
+    app.state.broadcast = broadcast
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.include_router(assets.router)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(LoginNeeded, pages.to_login)
+    app.add_exception_handler(RedisError, _redis_away)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
+    return app
+
+
+async def _refused(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Refused)
+    if _wants_page(request):
+        return pages.problem_page(request, problem)
+    return await problems.answer(request, problem)
+
+
+async def _redis_away(request: Request, _error: Exception) -> Response:
+    refused = Refused(503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"})
+    return await _refused(request, refused)
+
+
+async def _http(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    if _wants_page(request):
+        sentence = "There is no such page." if problem.status_code == 404 else problem.detail
+        return pages.problem_page(request, Refused(problem.status_code, sentence))
+    return JSONResponse({"detail": problem.detail}, problem.status_code, problem.headers)
+
+
+def _wants_page(request: Request) -> bool:
+    """Tell whether a person is to read the answer."""
+    path = request.url.path
+    return not path.startswith(("/api/", "/assets/", "/openapi.json"))

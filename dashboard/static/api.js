@@ -1,0 +1,53 @@
+// The way to the API: JSON in, JSON out, and what went wrong as an error with a sentence.
+
+export class Problem extends Error {
+  /** @param {number} status @param {string} sentence @param {Record<string, string>} fields */
+  constructor(status, sentence, fields = {}) {
+    super(sentence);
+    this.status = status;
+    this.fields = fields;
+  }
+}
+
+const formKey = document.querySelector('meta[name="form-key"]')?.content ?? "";
+
+export async function get(path, signal) {
+  return answer(await reach(path, { signal }));
+}
+
+export async function put(path, body) {
+  const headers = { "Content-Type": "application/json", "X-Form-Key": formKey };
+  return answer(await reach(path, { method: "PUT", headers, body: JSON.stringify(body) }));
+}
+
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The server does not answer. It may be restarting.");
+  }
+}
+
+async function answer(response) {
+  if (response.status === 401) location.assign("/login");
+  const told = await response.json().catch(() => null);
+  if (response.ok) return told;
+  if (!Array.isArray(told?.detail)) {
+    throw new Problem(response.status, told?.detail ?? `The server failed (${response.status}).`);
+  }
+  const fields = {};
+  for (const each of told.detail) fields[each.loc.at(-1)] = sentence(each.msg);
+  throw new Problem(response.status, Object.values(fields).join(" "), fields);
+}
+
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+/** The address of something below an account. */
+export function below(account, path = "", query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value);
+  const tail = given.length ? `?${new URLSearchParams(given)}` : "";
+  return `/api/accounts/${encodeURIComponent(account)}${path}${tail}`;
+}

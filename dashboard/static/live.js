@@ -1,0 +1,129 @@
+// The live page: the stream of the current hour, its curves, and whether it is as new as it looks.
+
+import { below } from "./api.js";
+import { curve } from "./charts.js";
+import { COLORS, SERIES, callout, clock, count, duration, rate, several } from "./words.js";
+
+const { account } = document.body.dataset;
+const $ = (selector) => document.querySelector(selector);
+const cards = Object.fromEntries([...document.querySelectorAll("[data-series]")].map((card) => [card.dataset.series, card]));
+const SECONDS = 3600;
+
+for (const [name, card] of Object.entries(cards)) card.querySelector("[data-color]").style.setProperty("--dot", `var(${COLORS[name]})`);
+
+/** The levels of the last 60 minutes by series, and the second that the first of them is at. */
+let known = { from: 0, levels: {} };
+let charts = null;
+let zone = "";
+let last = 0;
+
+function take(told) {
+  last = Date.now();
+  status(told);
+  if (!told.series) return;
+  merge(told.curve);
+  $("#as-of").textContent = local(told.as_of, told.timezone);
+  $("#hour").textContent = `The hour from ${clock(told.hour.from)} to ${clock(told.hour.to)}`;
+  for (const [name, card] of Object.entries(cards)) series(card, name, told);
+  draw(told.timezone);
+}
+
+function merge({ from, levels }) {
+  const first = Object.values(levels)[0];
+  const end = from + first.length;
+  if (first.length >= SECONDS || from < known.from || from > known.from + SECONDS) {
+    known = { from, levels };
+    return;
+  }
+  const begin = end - SECONDS;
+  for (const [name, tail] of Object.entries(levels)) {
+    known.levels[name] = [...known.levels[name].slice(Math.max(0, begin - known.from), from - known.from), ...tail];
+  }
+  known.from = Math.max(begin, known.from);
+}
+
+function local(instant, timeZone) {
+  return new Intl.DateTimeFormat("en-GB", { timeZone, timeStyle: "medium" }).format(new Date(instant));
+}
+
+function series(card, name, told) {
+  const { now, peak, peak_at: at, open_long: long, oldest_began: oldest } = told.series[name];
+  const put = (what, text) => {
+    const place = card.querySelector(`[data-${what}]`);
+    place.classList.remove("skeleton");
+    if (place.textContent !== text) place.textContent = text;
+  };
+  put("now", count(now));
+  put("peak", at ? `${count(peak)} at ${clock(at, true)}` : "0");
+  const applications = name === "agent-sessions" ? ["agent", "ticket-guidance"] : [name];
+  const after = duration(Math.min(...applications.map((each) => told.long_after[each])));
+  put("after", `No stop for over ${after}`);
+  put("long", `${count(long)} of ${count(now)} open`);
+  put("oldest", long ? `oldest ${ago(oldest, told.as_of)}` : "");
+}
+
+function ago(instant, now) {
+  return duration(Math.max(0, Math.round((new Date(now) - new Date(instant)) / 1000)));
+}
+
+function draw(timezone) {
+  const seconds = Array.from({ length: known.levels.agent.length }, (_, index) => known.from + index);
+  if (charts && zone === timezone) {
+    for (const [name, chart] of Object.entries(charts)) chart.update([seconds, known.levels[name]]);
+    return;
+  }
+  zone = timezone;
+  charts = Object.fromEntries(
+    Object.entries(cards).map(([name, card]) => [
+      name,
+      curve(card.querySelector("[data-chart]"), {
+        label: `${SERIES[name]}, sessions over the last 60 minutes`,
+        token: COLORS[name],
+        timezone,
+        data: [seconds, known.levels[name]],
+        height: name === "agent-sessions" ? 250 : 170,
+      }),
+    ]),
+  );
+}
+
+// -------------------------------------------------------------------------------- status
+
+let shown = "";
+
+function status({ stream, stale }) {
+  pill(stale ? "Not up to date" : "Live", stale ? "off" : "live", stale?.message ?? "");
+  $("#rate").textContent = rate(stream.events_per_second);
+  $("#lag").textContent = stream.lag === null ? "–" : several(stream.lag, "event");
+}
+
+function pill(text, kind, message) {
+  const place = $("#pill");
+  place.className = `pill ${kind}`;
+  if (place.textContent !== text) place.textContent = text;
+  if (message === shown) return;
+  shown = message;
+  $("#problem").replaceChildren(...(message ? [callout(message, "warn")] : []));
+}
+
+function away() {
+  pill("Not up to date", "off", "The server does not answer; connecting again");
+}
+
+// A browser reconnects by itself unless the server refuses; then it is asked again here.
+function connect() {
+  const stream = new EventSource(below(account, "/live/stream"));
+  stream.onmessage = ({ data }) => take(JSON.parse(data));
+  stream.onerror = async () => {
+    away();
+    if (stream.readyState !== EventSource.CLOSED) return;
+    const answer = await fetch(below(account, "/live")).catch(() => null);
+    if (answer?.status === 401) location.assign("/login");
+    else setTimeout(connect, 2000);
+  };
+}
+
+setInterval(() => {
+  if (last && Date.now() - last > 4000) away();
+}, 1000);
+connect();

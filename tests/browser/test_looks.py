@@ -1,0 +1,204 @@
+"""Every page, in light and dark: for whoever cannot see it, and as a picture for who can.
+
+    make pictures
+
+keeps the pictures that the documentation shows.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from conftest import PHONE, Visits
+from filling import fill
+from playwright.sync_api import Page, expect
+from serving import Dashboard, dashboard
+
+from commands.demo_events import COMPANIES, events
+from rollups import accounts, keys
+from stream_app.codec import decode
+from stream_app.refusals import Refused
+from stream_app.telemetry import LIFETIME
+
+AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
+DAYS = 8
+SCHEMES = ("light", "dark")
+
+#: Path and what must be seen before it is looked at, by the name of its picture.
+PAGES = {
+    "login": ("/login", "Log in"),
+    "accounts": ("/", "Bluebird Airlines"),
+    "reports": ("/accounts/acme", "Usage Report"),
+    "live": ("/accounts/acme/live", "Live"),
+    "information": ("/accounts/acme/information", "Session limits"),
+    "first": ("/accounts/newcomer", "usage send first.ndjson"),
+    "api": ("/docs", "/api/accounts/{account}/report"),
+    "problem": ("/accounts/nobody", "There is no such account."),
+}
+
+
+def history(until: float) -> Iterator[bytes]:
+    """Yield some days of the demo's events of one company that are valid, up to *until*."""
+    for each in events(7, until - DAYS * 86_400, until + 86_400):
+        if each.time > until:
+            return
+        if each.key == b"acme":
+            try:
+                decode(each.topic, each.value)
+                yield each.value
+            except Refused:
+                continue
+
+
+@pytest.fixture(scope="module")
+def served(redis_url: str) -> Iterator[Dashboard]:
+    """Yield a dashboard over some days of a company, with a worker that says that it lives."""
+    lines = list(history(time.time()))
+    fill(redis_url, lines)
+    places = {("usage.flows", 0): (len(lines), len(lines))}
+    over = threading.Event()
+    with dashboard(redis_url, places=lambda: places) as running:
+        for company in COMPANIES:
+            accounts.put(running.redis, company.id, name=company.name, timezone=company.timezone)
+        accounts.put(running.redis, "newcomer", name="Newcomer Ltd")
+
+        def beat() -> None:
+            counted = 0
+            while not over.wait(0.3):
+                counted += 12
+                word = orjson.dumps({"counted": counted, "waiting_for": ""})
+                running.redis.zadd(keys.WORKERS, {"worker": 1})
+                running.redis.set(keys.worker("worker"), word, ex=LIFETIME)
+
+        heart = threading.Thread(target=beat)
+        heart.start()
+        yield running
+        over.set()
+        heart.join()
+
+
+@pytest.fixture
+def look(visits: Visits, served: Dashboard) -> Callable[..., Page]:
+    """Return a function that opens one of the pages and waits until it is whole."""
+
+    def go(name: str, scheme: str, **more: Any) -> Page:
+        path, awaited = PAGES[name]
+        token = None if name == "login" else served.token()
+        page = visits.open(served.url, path, token=token, scheme=scheme, **more)
+        expect(page.get_by_text(awaited, exact=name in ("login", "live")).first).to_be_visible()
+        if name == "reports":
+            expect(page.locator("#reports")).to_have_attribute("aria-busy", "false")
+        if name == "information":
+            expect(page.get_by_label("Name")).to_have_value("Acme Insurance")
+        if name == "live":
+            expect(page.locator("#pill")).to_have_text("Live")
+            expect(page.locator("#rate")).not_to_have_text("0.0")
+        return page
+
+    return go
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds against the page, each with the elements it is about."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [f"{each['id']}: {[node['html'][:160] for node in each['nodes']]}" for each in found]
+
+
+def keep(page: Page, name: str, scheme: str) -> None:
+    """Keep a picture of the page, where pictures are wanted."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.mouse.move(0, 0)
+        page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_barrier(
+    look: Callable[..., Page], visits: Visits, name: str, scheme: str
+) -> None:
+    """No violation that axe knows of, contrast included."""
+    page = look(name, scheme)
+    assert violations(page) == []
+    keep(page, name, scheme)
+    if name == "problem":
+        assert len(visits.complaints) == 1  # the browser notes the 404
+        visits.complaints.clear()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_tables_lists_and_open_documentation_have_no_barrier(
+    look: Callable[..., Page], scheme: str
+) -> None:
+    """What is only there after a click is looked at, too."""
+    page = look("reports", scheme)
+    for switch in page.locator("[data-table]").all():
+        switch.click()
+    page.get_by_role("combobox", name="Interaction Flow").click()
+    expect(page.get_by_role("option", name="Reset password")).to_be_visible()
+    assert violations(page) == []
+    page = look("api", scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["reports", "live"])
+def test_on_a_phone(look: Callable[..., Page], name: str) -> None:
+    """No barrier there either."""
+    page = look(name, "light", viewport=PHONE)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    keep(page, f"{name}-phone", "light")
+
+
+def test_the_numbers_at_the_pointer(look: Callable[..., Page]) -> None:
+    """Hovering over a bar shows its day and all numbers of it; so does the map of hours."""
+    page = look("reports", "light")
+    chart = page.locator("#usage .chart .u-over")
+    box = chart.bounding_box()
+    assert box is not None
+    chart.hover(position={"x": box["width"] * 0.93, "y": box["height"] / 2})
+    tip = page.locator("#usage .tip")
+    expect(tip).to_contain_text("Begun")
+    today = page.locator("#to").input_value()
+    words = f"{datetime.fromisoformat(today):%b} {int(today[-2:])}, {today[:4]}"
+    expect(tip).to_contain_text(words)
+    cells = page.locator("#heatmap canvas")
+    cells.hover(position={"x": 120, "y": 11 * 10 + 5})
+    expect(page.locator("#heatmap .tip")).to_contain_text("10:00 – 10:59")
+
+
+def test_the_page_says_when_it_is_not_up_to_date(
+    look: Callable[..., Page], served: Dashboard, visits: Visits
+) -> None:
+    """Another worker list for a moment: none lives. It says so, and takes it back."""
+    page = look("live", "light")
+    health = served.app.state.watch.health
+    from dashboard.health import Stale
+
+    stale = Stale("lag", "12 events are not counted yet; what is shown is 8 s old")
+    served.app.state.broadcast._health = lambda: health()._replace(stale=stale)
+    expect(page.locator("#pill")).to_have_text("Not up to date")
+    expect(page.get_by_text("what is shown is 8 s old")).to_be_visible()
+    served.app.state.broadcast._health = health
+    expect(page.locator("#pill")).to_have_text("Live")
+    expect(page.get_by_text("what is shown is 8 s old")).to_have_count(0)
+
+
+def test_the_clock_of_the_page_is_the_accounts(look: Callable[..., Page]) -> None:
+    """The browser is in Los Angeles, the account in Paris: as-of and hour are those of Paris."""
+    from zoneinfo import ZoneInfo
+
+    page = look("live", "dark")
+    told = page.locator("#as-of").text_content()
+    assert told is not None
+    paris = datetime.now(UTC).astimezone(ZoneInfo("Europe/Paris"))
+    told_at = datetime.combine(paris.date(), datetime.strptime(told, "%H:%M:%S").time())  # noqa: DTZ007
+    apart = abs((paris.replace(tzinfo=None) - told_at).total_seconds())
+    assert min(apart, 86_400 - apart) < timedelta(seconds=10).total_seconds()

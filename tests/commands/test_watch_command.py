@@ -1,0 +1,70 @@
+"""`usage watch`: the live object in the terminal."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from redis.client import Redis
+
+from commands.watch import blocks
+from rollups import accounts
+
+Usage = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _an_account(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        accounts.put(redis, "acme", timezone="Asia/Kathmandu")
+
+
+def test_once_as_json(usage: Usage) -> None:
+    """The same object as the API's."""
+    told = json.loads(usage("watch", "acme", "--once", "--json").stdout)
+    assert told["account"] == "acme"
+    assert told["timezone"] == "Asia/Kathmandu"
+    assert told["series"]["agent"]["now"] == 0
+    assert len(told["curve"]["levels"]["agent"]) == 3600
+    assert told["stale"]["reason"] == "no-worker"
+
+
+def test_once_for_people(usage: Usage) -> None:
+    """Every series, and why the numbers may be old."""
+    shown = usage("watch", "acme", "--once").stdout
+    for title in ("Agents together", "Agent Application", "Mobile Web", "Web Self Service"):
+        assert title in shown
+    assert "No worker runs" in shown
+
+
+def test_live_for_some_seconds(usage: Usage) -> None:
+    """It ends by itself, with code 0."""
+    done = usage("watch", "acme", "--seconds", "1")
+    assert done.exit_code == 0
+    assert "Last 60 minutes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["nobody"], 1, "There is no account 'nobody'"), (["acme", "--json"], 2, "--once")],
+)
+def test_what_it_cannot_show(usage: Usage, arguments: list[str], code: int, words: str) -> None:
+    """A sentence, and the exit code of its kind."""
+    done = usage("watch", *arguments)
+    assert done.exit_code == code
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("levels", "columns", "drawn"),
+    [
+        ([0, 0, 0], 3, "   "),
+        ([0, 4, 8], 3, " ▄█"),
+        ([1, 0, 100], 3, "▁ █"),  # what is above 0 is seen
+        ([0, 7, 0, 0, 0, 1], 3, "█ ▂"),  # the most of each two seconds
+        ([5], 40, "█"),
+    ],
+)
+def test_a_curve_in_block_characters(levels: list[int], columns: int, drawn: str) -> None:
+    """As high as the most of its stretch."""
+    assert blocks(levels, columns) == drawn

@@ -1,0 +1,110 @@
+"""Whether what is shown is as new as it looks: looks by hand, under a clock moved by hand."""
+
+from typing import Any
+
+import pytest
+from redis.client import Redis
+
+from dashboard.health import PATIENCE, Looks, words_of_workers
+from rollups import keys
+
+ALIVE = {"w1": {"counted": 0, "waiting_for": ""}}
+PLACE = ("usage.flows", 0)
+
+
+def reason(looks: Looks, now: float) -> str | None:
+    """Return why the numbers are stale at *now*."""
+    stale = looks.health(now).stale
+    return stale.reason if stale else None
+
+
+def test_events_per_second_are_what_all_workers_grew_by() -> None:
+    """Two workers, 30 and 70 a second; one that joins with a million counted adds nothing."""
+    looks = Looks()
+    for second in range(11):
+        told: dict[str, Any] = {"a": {"counted": 30 * second}, "b": {"counted": 70 * second + 5}}
+        if second > 5:
+            told["c"] = {"counted": 1_000_000}
+        looks.workers(second, told)
+    assert looks.health(10).events_per_second == 100.0
+    assert looks.health(10).workers == 3
+
+
+def test_a_worker_that_starts_again_takes_nothing_away() -> None:
+    """Its count begins at 0 again; the rate is never negative."""
+    looks = Looks()
+    for second, counted in enumerate([500, 600, 0, 100]):
+        looks.workers(second, {"a": {"counted": counted}})
+    assert looks.health(3).events_per_second == pytest.approx(200 / 3, abs=0.1)
+
+
+def test_no_worker() -> None:
+    """Nothing new is counted, whatever Kafka says."""
+    looks = Looks()
+    looks.workers(0, {})
+    looks.topics(0, {PLACE: (5, 5)})
+    assert reason(looks, 0) == "no-worker"
+    looks.workers(1, ALIVE)
+    assert reason(looks, 1) is None
+
+
+def test_a_worker_that_waits_says_for_what() -> None:
+    """Only if all of them wait: while one works, something is counted."""
+    looks = Looks()
+    waits = {"counted": 0, "waiting_for": "Redis: refused"}
+    looks.workers(0, {"a": waits})
+    assert reason(looks, 0) == "worker-waits"
+    looks.workers(1, {"a": waits, **ALIVE})
+    assert reason(looks, 1) is None
+
+
+def test_events_in_flight_are_no_lag() -> None:
+    """Under steady traffic the newest are always on their way; that is not being behind."""
+    looks = Looks()
+    for second in range(20):
+        looks.workers(second, ALIVE)
+        looks.topics(second, {PLACE: (100 * second, 100 * second + 100)})
+    assert reason(looks, 19) is None
+    assert looks.health(19).lag == 100
+
+
+def test_falling_behind_is_told_with_how_old_the_numbers_are() -> None:
+    """Counted up to what was there at 2 s; at 12 s, that is 10 s old."""
+    looks = Looks()
+    for second in range(13):
+        looks.workers(second, ALIVE)
+        looks.topics(second, {PLACE: (min(100 * second, 200), 100 * second)})
+    stale = looks.health(12).stale
+    assert stale is not None
+    assert stale.reason == "lag"
+    assert stale.message == "1,000 events are not counted yet; what is shown is 10 s old"
+
+
+def test_one_partition_that_stands_still_is_seen_beside_a_busy_one() -> None:
+    """A sum over the partitions would hide it."""
+    looks = Looks()
+    other = ("usage.flows", 1)
+    for second in range(13):
+        looks.workers(second, ALIVE)
+        looks.topics(second, {PLACE: (1, 2), other: (1000 * second, 1000 * second)})
+    assert reason(looks, 12) == "lag"
+
+
+def test_kafka_away_and_back() -> None:
+    """What is published is unknown, and so is the lag; then it is known again."""
+    looks = Looks()
+    looks.workers(0, ALIVE)
+    looks.topics(0, {PLACE: (1, 1)})
+    looks.kafka_is_away("no broker answered")
+    assert (reason(looks, 1), looks.health(1).lag) == ("kafka-away", None)
+    looks.topics(2, {PLACE: (1, 1)})
+    assert (reason(looks, 2), looks.health(2).lag) == (None, 0)
+
+
+def test_a_worker_is_silent_before_its_word_is_gone(redis_url: str) -> None:
+    """Its word lives ten seconds; after three without a new one it counts as gone."""
+    with Redis.from_url(redis_url) as redis:
+        redis.zadd(keys.WORKERS, {"loud": 1, "silent": 2, "gone": 3})
+        redis.set(keys.worker("loud"), b'{"counted":7}', ex=10)
+        redis.set(keys.worker("silent"), b'{"counted":8}', px=int((10 - PATIENCE) * 1000) - 500)
+        assert words_of_workers(redis, 10) == {"loud": {"counted": 7}}
