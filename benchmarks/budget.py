@@ -27,7 +27,7 @@ from rollups.writer import Taken, Writer
 from servers.redis_server import RedisServer, redis_server
 from stream_app.agents import sort_out
 from stream_app.run import look_for_garbage_less_often
-from stream_app.transport import Batch
+from stream_app.transport import Batch, Generation
 
 PARTITIONS = 12
 #: Records that a fetch brings of one partition: about a megabyte.
@@ -51,7 +51,7 @@ def rounds_of(count: int) -> Iterator[list[Batch]]:
     for at in range(0, longest, _FETCHED):
         for number in range(PARTITIONS):
             batches = [
-                Batch(tp, records[at : at + _FETCHED], at, at + _FETCHED, 0)
+                Batch(tp, records[at : at + _FETCHED], at, at + _FETCHED, Generation(0, 0))
                 for tp, records in partitions.items()
                 if tp.partition == number and len(records) > at
             ]

@@ -14,18 +14,22 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
 
     An answer may take *patience* seconds.
     """
-    from redis.client import Redis
-    from redis.exceptions import RedisError
+    from redis.exceptions import MovedError, RedisClusterException, RedisError
 
-    client = Redis.from_url(config.redis, socket_timeout=patience, socket_connect_timeout=3)
+    from rollups.connect import client
+
     try:
-        yield client
-    except (RedisError, OSError) as error:
+        with client(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
+            yield connected
+    except MovedError:
+        place = _place(config.redis)
+        raise Failure(
+            f"Redis at {place} is a node of a cluster; add ?cluster=true to USAGE_REDIS"
+        ) from None
+    except (RedisError, RedisClusterException, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, RedisError) and error.filename:
             raise
         raise Failure(f"Redis at {_place(config.redis)} does not answer: {error}") from None
-    finally:
-        client.close()
 
 
 def _place(url: str) -> str:

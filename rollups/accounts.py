@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple, cast
 
-from redis.client import Redis
-
 from rollups import keys
+from rollups.connect import Client
 from rollups.local_time import zone
 
 
@@ -21,13 +20,13 @@ class InvalidAccount(ValueError):
     """A setting that an account cannot have."""
 
 
-def get(redis: Redis, account: str) -> AccountSettings:
+def get(redis: Client, account: str) -> AccountSettings:
     """Return the settings of *account*, whether it exists or not."""
     return _read(account, cast(dict[bytes, bytes], redis.hgetall(keys.settings(account))))
 
 
 def put(
-    redis: Redis,
+    redis: Client,
     account: str,
     *,
     name: str | None = None,
@@ -61,7 +60,7 @@ def is_valid_id(account: str) -> bool:
     )
 
 
-def get_many(redis: Redis, accounts: list[str]) -> list[AccountSettings]:
+def get_many(redis: Client, accounts: list[str]) -> list[AccountSettings]:
     """Return the settings of each of *accounts*, in one round trip."""
     pipe = redis.pipeline(transaction=False)
     for account in accounts:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from redis.client import Redis
-
 from rollups import keys
-from rollups.concurrency import Summary
+from rollups.concurrency import FLAT, Summary
+from rollups.connect import Client
 from rollups.days import Day, block_nets, day_nets, open_day, sealed_days
 from rollups.keys import Namespace
 from rollups.reads import days_of
@@ -41,7 +40,7 @@ class Difference(NamedTuple):
     rebuilt: Any
 
 
-def contents(redis: Redis, at: Namespace, account: str) -> Contents:
+def contents(redis: Client, at: Namespace, account: str) -> Contents:
     """Return what the rollups *at* a namespace hold of *account* at one moment. Raises Busy."""
     known: tuple[list[int], list[int]] | None = None
     for _ in range(_TRIES):
@@ -95,7 +94,8 @@ def _values(
     for number, day in days.items():
         for series, (slots, its_nets, rises) in day.curves.items():
             for slot, net, rise in zip(slots, its_nets, rises, strict=True):
-                yield (series, _slot(number, slot)), Summary(net, rise)
+                if (net, rise) != FLAT:  # says what nothing says; a sealed day does not keep it
+                    yield (series, _slot(number, slot)), Summary(net, rise)
         for kind, counters in (("", day.counters), ("flow ", day.flows)):
             for metric, (slots, amounts) in counters.items():
                 for slot, amount in zip(slots, amounts, strict=True):

@@ -23,17 +23,24 @@ change them together. Numbers in keys and fields are decimal.
     u:{a}:k:<block>             string  the sealed days of a block (`days.seal`)         for ever
     u:{a}:n                     hash    block -> net of each series over it, then a      for ever
                                         record of (day and series, net) for each day
+    u:{a}:-                     -       never there: a script is told of it beside the   -
+                                        head, so that a cluster refuses to run it while
+                                        the account is on its way to another node
     u:limits                    string  JSON: application -> session limit in seconds,   for ever
                                         and the layout of all this
     u:accounts                  set     every account an event was counted for           for ever
     u:position                  hash    "topic/partition@id" -> "offset second": every   for ever
                                         record before the offset is counted or refused,
                                         the last of them was published at the second
+    u:position:{t}:0-5460       hash    on a cluster instead: the same of the accounts   for ever
+                                        of one node, and on it (`layout`)
     usage:live                  string  the namespace in force; `u` where there is none  for ever
+    usage:live:{t}              string  on a cluster also this, on each node             for ever
     usage:generation            string  number of the newest namespace                   for ever
     usage:rebuild               string  who rebuilds                                     60 s
     usage:log                   string  run id of the server that last began a new       for ever
-                                        append-only file for a worker
+                                        append-only file for a worker; on a cluster
+                                        usage:log:{t}:0-5460, on each node
     usage:worker:<id>           string  what a worker says of itself, JSON               10 s
     usage:workers               zset    workers of the last hour -> second of their      for ever
                                         last word
@@ -51,12 +58,13 @@ packed values are MessagePack arrays, and records are taken apart in `days`; an 
 counted in the records' own timestamps; then a worker drops the key (`due.lua`, `seal.lua`).
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 LIVE: Final = "usage:live"
 GENERATION: Final = "usage:generation"
 REBUILD: Final = "usage:rebuild"
-LOG_BEGUN: Final = "usage:log"
+_LOG_BEGUN: Final = "usage:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
 WORKERS: Final = "usage:workers"
 TOKENS: Final = "usage:tokens"
@@ -70,6 +78,11 @@ class Namespace(NamedTuple):
     """A set of rollups: what all their keys begin with."""
 
     name: str = "u"
+
+    @property
+    def number(self) -> int:
+        """How many namespaces there were with this one; the newest is the one in force."""
+        return int(self.name[1:] or 1)
 
     @property
     def limits(self) -> str:
@@ -86,12 +99,12 @@ class Namespace(NamedTuple):
         """The key of how far each topic-partition is counted."""
         return f"{self.name}:position"
 
-    def positions_at(self, tag: str) -> str:
-        """Return the same for the accounts of one node of a cluster, with a *tag* that lies there.
+    def positions_at(self, place: str) -> str:
+        """Return the same for the accounts of one node of a cluster (`layout.Share.place`).
 
-        Without a cluster the tag is empty.
+        Without a cluster the place is empty.
         """
-        return f"{self.positions}:{{{tag}}}" if tag else self.positions
+        return f"{self.positions}:{place}" if place else self.positions
 
     @property
     def everything(self) -> str:
@@ -118,6 +131,10 @@ class Namespace(NamedTuple):
         """Return the key of the net change per series, block of days and UTC day."""
         return f"{self.head(account)}:n"
 
+    def never(self, account: str) -> str:
+        """Return a key of *account* that never exists."""
+        return f"{self.head(account)}:-"
+
 
 FIRST: Final = Namespace()
 
@@ -128,9 +145,26 @@ SEALED_DAYS: Final = "s:"
 FENCE: Final = "f:"
 
 
-def namespace(live: bytes | None) -> Namespace:
-    """Return the namespace in force, given what stands under `LIVE`."""
-    return Namespace(live.decode()) if live else FIRST
+def live_at(tag: str) -> str:
+    """Return the key of the namespace in force as a node of a cluster knows it, by its tag."""
+    return f"{LIVE}:{{{tag}}}"
+
+
+def log_begun(place: str) -> str:
+    """Return the key of the server that last began a new file, at a place of a cluster if any."""
+    return f"{_LOG_BEGUN}:{place}" if place else _LOG_BEGUN
+
+
+def in_force(told: Iterable[bytes | None]) -> Namespace:
+    """Return the namespace in force, given what stands under `LIVE` and the keys `live_at`.
+
+    It is the newest of them: each node of a cluster may have lost its last writes.
+    """
+    return max((Namespace(name.decode()) for name in told if name), key=_number, default=FIRST)
+
+
+def _number(namespace: Namespace) -> int:
+    return namespace.number
 
 
 def numbered(generation: int) -> Namespace:

@@ -1,7 +1,7 @@
 """One connection to Redis for a worker: several commands in one go, to one running server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from rollups import keys
+from rollups.trouble import BeginAgain
 
 
 @asynccontextmanager
@@ -49,10 +49,26 @@ async def ask(connection: Any, *commands: tuple[Any, ...], raising: bool = True)
     return answers
 
 
-async def close_torn_log(connection: Any, seen: bytes) -> bytes:
+async def at_once(*acts: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Do *acts* at the same time; return what each gave, when all have ended.
+
+    Also where one failed: a line must not be let go while somebody speaks on it. Raises the first
+    error, and one that says to begin again before any other.
+    """
+    if len(acts) == 1:
+        return [await acts[0]]
+    ended = await asyncio.gather(*acts, return_exceptions=True)
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    if errors:
+        raise min(errors, key=lambda error: not isinstance(error, BeginAgain))
+    return ended
+
+
+async def close_torn_log(connection: Any, seen: bytes, key: str) -> bytes:
     """Have a Redis that has restarted begin a new append-only file, once, before a write.
 
-    *seen* is the run id of the server that this was done for last; returns that of the server.
+    *seen* is the run id of the server that this was done for last; returns that of the server,
+    which remembers it under *key* (`keys.log_begun`) for other workers.
 
     Redis 7.0 that loads a file cut in the middle of a transaction leaves the first half of it in
     the file, goes on writing behind it, and at the next start takes both for one: pieces of a
@@ -60,17 +76,17 @@ async def close_torn_log(connection: Any, seen: bytes) -> bytes:
     not do this (measured); asking it, too, costs a rewrite per restart.
     """
     [server] = await ask(connection, ("INFO", "server"))
-    run_id = _info_field(server, b"run_id")
+    run_id = info_field(server, b"run_id")
     if run_id == seen:
         return run_id
-    [persistence, begun] = await ask(connection, ("INFO", "persistence"), ("GET", keys.LOG_BEGUN))
-    if _info_field(persistence, b"aof_enabled") == b"1" and begun != run_id:
+    [persistence, begun] = await ask(connection, ("INFO", "persistence"), ("GET", key))
+    if info_field(persistence, b"aof_enabled") == b"1" and begun != run_id:
         await _begin_new_log(connection)
-        await ask(connection, ("SET", keys.LOG_BEGUN, run_id))
+        await ask(connection, ("SET", key, run_id))
     return run_id
 
 
-def _info_field(info: bytes, name: bytes) -> bytes:
+def info_field(info: bytes, name: bytes) -> bytes:
     """Return the value of a field of what INFO answers; empty where there is none."""
     for text in info.splitlines():
         if text.startswith(name + b":"):
@@ -85,6 +101,6 @@ async def _begin_new_log(connection: Any) -> None:
         raise answer
     while True:
         [persistence] = await ask(connection, ("INFO", "persistence"))
-        if _info_field(persistence, b"aof_rewrite_scheduled") != b"1":
+        if info_field(persistence, b"aof_rewrite_scheduled") != b"1":
             return
         await asyncio.sleep(0.05)

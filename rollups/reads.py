@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
-from redis.client import Pipeline, Redis
+from redis.cluster import RedisCluster
 
 from rollups import keys
-from rollups.days import Amounts, Day, block_nets, day_nets, open_day, sealed_days
+from rollups.connect import Client, live_keys, shares_of
+from rollups.days import SERIES_FIELDS
 from rollups.fold import flow_metric
+from rollups.gathering import Days, Nets, flows_by_slot, reading_of
 from rollups.keys import Namespace
-from rollups.reading import Curve, Reading
+from rollups.reading import Reading
 from rollups.slots import (
     DAYS_PER_BLOCK,
     SLOT_SECONDS,
@@ -29,14 +31,7 @@ T = TypeVar("T")
 unpack = msgspec.msgpack.Decoder(list[int]).decode
 
 #: The fields of an open day that are no flow's.
-FIELDS = [*(str(index).encode() for index in range(len(SERIES))), *(m.encode() for m in METRICS)]
-
-#: Series to a level, in sessions.
-Levels = dict[str, int]
-#: Block of days to the nets in it, packed (`days.block_nets`).
-Nets = Mapping[int, bytes]
-#: UTC day to what is kept of it.
-Days = Mapping[int, Day]
+FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
 
 
 class Position(NamedTuple):
@@ -49,13 +44,16 @@ class Position(NamedTuple):
 class Rollups(NamedTuple):
     """The rollups of one namespace, to read from."""
 
-    redis: Redis
+    redis: Client
     keys: Namespace = keys.FIRST
 
     @classmethod
-    def live(cls, redis: Redis) -> "Rollups":
+    def live(cls, redis: Client) -> "Rollups":
         """Return the rollups that are in force now."""
-        return cls(redis, keys.namespace(cast(bytes | None, redis.get(keys.LIVE))))
+        pipe = redis.pipeline(transaction=False)
+        for name in live_keys(redis):
+            pipe.get(name)
+        return cls(redis, keys.in_force(pipe.execute()))
 
     def exists(self, account: str) -> bool:
         """Tell whether *account* was set by an operator or an event was counted for it."""
@@ -74,7 +72,13 @@ class Rollups(NamedTuple):
 
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
-        return lowest([cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions))])
+        places = [share.place for share in shares_of(self.redis)] or [""]
+        return lowest(
+            [
+                cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions_at(place)))
+                for place in places
+            ]
+        )
 
     def read(
         self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
@@ -105,7 +109,8 @@ class Rollups(NamedTuple):
     ) -> list[tuple[Nets, Days]]:
         """Return, for each account and range of UTC days, its nets and those days that exist.
 
-        Each account as of one moment. Without *flows*, those of open days are left out.
+        Each account as of one moment; `gathering.reading_of` makes readings of it. Days beside the
+        range may be among them.
         """
         return self._days_with(wanted, None if flows else FIELDS)
 
@@ -115,29 +120,45 @@ class Rollups(NamedTuple):
         """Return the same, of open days *only* some fields; all for None."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
-            fields = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
-            pipe.hmget(self.keys.head(account), fields)
-        # A transaction: a day that is sealed after the look at the head is found in its block.
+            pipe.hmget(self.keys.head(account), _open_fields(days))
+        told = list(zip(wanted, pipe.execute(), strict=True))
+        if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
+            return [days for one in told for days in self._in_one_step([one], only)]
+        return self._in_one_step(told, only)
+
+    def _in_one_step(
+        self,
+        told: Sequence[tuple[tuple[str, range], list[bytes | None]]],
+        only: Sequence[bytes] | None,
+    ) -> list[tuple[Nets, Days]]:
+        """Return the same, given which days the heads say to be open."""
         atomic = self.redis.pipeline(transaction=True)
-        readers = [
-            self._ask(atomic, account, days, bits, only)
-            for (account, days), bits in zip(wanted, pipe.execute(), strict=True)
-        ]
+        readers = [self._ask(atomic, account, days, bits, only) for (account, days), bits in told]
         answers = iter(atomic.execute())
-        return [reader(answers) for reader in readers]
+        # All answers first: where a head has changed since it was asked, all is asked once more.
+        found = [reader(answers) for reader in readers]
+        return [
+            its or self._days_with([one], only)[0]
+            for (one, _), its in zip(told, found, strict=True)
+        ]
 
     def _ask(
         self,
-        pipe: Pipeline,
+        pipe: Any,
         account: str,
         days: range,
         bits: list[bytes | None],
         only: Sequence[bytes] | None,
-    ) -> Callable[[Iterator[Any]], tuple[Nets, Days]]:
-        """Put the commands of a read into *pipe*; return what takes their answers apart."""
+    ) -> Callable[[Iterator[Any]], tuple[Nets, Days] | None]:
+        """Put the commands of a read into *pipe*; return what takes their answers apart.
+
+        That returns None where other days are open by then: a round that opens a day is seen whole
+        or not at all, and a day that is sealed meanwhile is open or sealed and never neither.
+        """
         blocks = _blocks(days)
         told = zip(blocks, bits, strict=True)
         is_open = [day for block, its in told for day in days_of(block, its) if day in days]
+        pipe.hmget(self.keys.head(account), _open_fields(days))
         pipe.hgetall(self.keys.nets(account))
         for block in blocks:
             pipe.get(self.keys.sealed_days(account, block))
@@ -147,21 +168,19 @@ class Rollups(NamedTuple):
             else:
                 pipe.hmget(self.keys.day(account, day), list(only))
 
-        def take(answers: Iterator[Any]) -> tuple[Nets, Days]:
+        def take(answers: Iterator[Any]) -> tuple[Nets, Days] | None:
+            bits_then = next(answers)
             nets = {int(block): packed for block, packed in next(answers).items()}
-            found = {
-                block * DAYS_PER_BLOCK + place: day
-                for block in blocks
-                for place, day in sealed_days(next(answers)).items()
-            }
+            found = {block: next(answers) for block in blocks}
+            sealed = {block: packed for block, packed in found.items() if packed}
+            opened: dict[int, Mapping[bytes, bytes]] = {}
             for day in is_open:
                 fields = next(answers)
                 if only is not None:
                     pairs = zip(only, fields, strict=True)
                     fields = {name: records for name, records in pairs if records is not None}
-                if fields:
-                    found[day] = open_day(fields)
-            return nets, {day: found[day] for day in days if day in found}
+                opened[day] = fields
+            return (nets, Days(opened, sealed, only is None)) if bits_then == bits else None
 
         return take
 
@@ -226,15 +245,12 @@ class Rollups(NamedTuple):
         """Return outcome to the runs of *flow* with it, one number per slot of [first, end)."""
         names = {outcome: flow_metric(outcome, flow) for outcome in OUTCOMES}
         only = [name.encode() for name in names.values()]
-        ((_, days),) = self._days_with([(account, _days_around(first, end))], only)
-        slots: dict[str, list[int]] = {}
-        for number, day in days.items():
-            wanted = {name: day.flows[name] for name in names.values() if name in day.flows}
-            _spread(slots, wanted, first_slot_of(number), first, end)
-        return {outcome: slots.get(name, [0] * (end - first)) for outcome, name in names.items()}
+        [(_, days)] = self._days_with([(account, _days_around(first, end))], only)
+        found = flows_by_slot(first, end, days, list(names.values()))
+        return {outcome: found[name] for outcome, name in names.items()}
 
 
-def read_in_force(redis: Redis, read: Callable[[Rollups], T]) -> T:
+def read_in_force(redis: Client, read: Callable[[Rollups], T]) -> T:
     """Return what *read* finds in the rollups that are in force, from before it to after it.
 
     A rebuild may switch to new rollups and drop the old ones while they are being read; what was
@@ -277,89 +293,10 @@ def _days_around(first: int, end: int) -> range:
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
 
 
+def _open_fields(days: range) -> list[str]:
+    """Return the fields of a head that tell which of *days* are open."""
+    return [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+
+
 def _blocks(days: range) -> range:
     return range(block_of(days[0]), block_of(days[-1]) + 1)
-
-
-def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False) -> Reading:
-    """Return the reading over the slots [first, end) that an account's *days* add up to."""
-    curves, before = _curves(days, first, end)
-    totals: dict[str, int] = {}
-    slots: dict[str, list[int]] = {}
-    flow_totals: dict[str, int] = {}
-    for number, day in days.items():
-        base = first_slot_of(number)
-        _add_totals(totals, day.counters, base, first, end)
-        _add_totals(flow_totals, day.flows, base, first, end)
-        if by_slot:
-            _spread(slots, day.counters, base, first, end)
-    levels = {series: _carry(nets, series, day_of(first)) + before[series] for series in SERIES}
-    return Reading(first, end, levels, curves, totals, slots, flow_totals)
-
-
-def _curves(days: Days, first: int, end: int) -> tuple[dict[str, Curve], Levels]:
-    """Return the curves over [first, end), and each one's net in the slots of its day before."""
-    size = end - first
-    nets = {series: [0] * size for series in SERIES}
-    rises = {series: [0] * size for series in SERIES}
-    before = dict.fromkeys(SERIES, 0)
-    for number, day in days.items():
-        base = first_slot_of(number) - first
-        for series, curve in day.curves.items():
-            its_nets, its_rises = nets[series], rises[series]
-            if len(curve.slots) == SLOTS_PER_DAY and 0 <= base <= size - SLOTS_PER_DAY:
-                its_nets[base : base + SLOTS_PER_DAY] = curve.nets
-                its_rises[base : base + SLOTS_PER_DAY] = curve.rises
-                continue
-            for place, net, rise in zip(*curve, strict=True):
-                at = base + place
-                if 0 <= at < size:
-                    its_nets[at] = net
-                    its_rises[at] = rise
-                elif at < 0:
-                    before[series] += net
-    return {series: Curve(nets[series], rises[series]) for series in SERIES}, before
-
-
-def _carry(nets: Nets, series: str, day: int) -> int:
-    """Return the level of *series* before the UTC *day*: whole blocks, then days."""
-    index, its_block = SERIES.index(series), block_of(day)
-    level = sum(block_nets(packed)[index] for block, packed in nets.items() if block < its_block)
-    if its_block in nets:
-        place = day - its_block * DAYS_PER_BLOCK
-        level += sum(n for p, name, n in day_nets(nets[its_block]) if p < place and name == series)
-    return level
-
-
-def _add_totals(
-    totals: dict[str, int], counters: Mapping[str, Amounts], base: int, first: int, end: int
-) -> None:
-    """Add what *counters* of the day that begins with the slot *base* have within [first, end)."""
-    whole = first <= base and base + SLOTS_PER_DAY <= end
-    for metric, (slots, amounts) in counters.items():
-        if whole:
-            total = sum(amounts)
-        else:
-            pairs = zip(slots, amounts, strict=True)
-            total = sum(amount for place, amount in pairs if first <= base + place < end)
-        if total:
-            totals[metric] = totals.get(metric, 0) + total
-
-
-def _spread(
-    by_slot: dict[str, list[int]], counters: Mapping[str, Amounts], base: int, first: int, end: int
-) -> None:
-    """Put the amounts of a day's slots where they belong in a list over [first, end)."""
-    at = base - first
-    for metric, (slots, amounts) in counters.items():
-        if metric not in by_slot:
-            if not any(first <= base + place < end for place in slots):
-                continue
-            by_slot[metric] = [0] * (end - first)
-        its = by_slot[metric]
-        if len(slots) == SLOTS_PER_DAY and 0 <= at <= len(its) - SLOTS_PER_DAY:
-            its[at : at + SLOTS_PER_DAY] = amounts
-            continue
-        for place, amount in zip(slots, amounts, strict=True):
-            if 0 <= at + place < len(its):
-                its[at + place] = amount

@@ -36,7 +36,11 @@ class LayoutDiffers(Exception):
         )
 
 
-class LostWrites(RedisError):
+class BeginAgain(RedisError):
+    """What was written may not all be there: begin where Redis says that the rollups end."""
+
+
+class LostWrites(BeginAgain):
     """Redis does not have what it acknowledged: it restarted, or a replica was promoted early."""
 
     def __init__(self, behind: Mapping[str, tuple[int, int]]) -> None:
@@ -45,3 +49,10 @@ class LostWrites(RedisError):
             for name, (stored, acknowledged) in sorted(behind.items())[:3]
         )
         super().__init__(f"Redis lost writes it had acknowledged: {told}")
+
+
+class NodesChanged(BeginAgain):
+    """The nodes of the cluster, or the accounts they have, are not those they were."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The Redis cluster has changed: {what}")

@@ -1,18 +1,16 @@
 """Writing the rollups: rounds of events into Redis, each event once, by one script an account."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from hashlib import sha1
-from importlib.resources import files
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from rollups import keys
 from rollups.days import open_day, seal, sealed_days
@@ -28,17 +26,14 @@ from rollups.fold import (
     stretches,
 )
 from rollups.keys import Namespace
-from rollups.line import ask, close_torn_log, line
+from rollups.line import ask, at_once, line
+from rollups.nodes import OF_A_CLUSTER, Node, Nodes, nodes_at
 from rollups.reads import Position, lowest, position
 from rollups.slots import DAYS_PER_BLOCK
-from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, UnfitRedis
+from rollups.trouble import LayoutDiffers, LimitsDiffer, UnfitRedis
 from rollups.vocabulary import APPLICATIONS
 
-#: The scripts, in the order in which they are registered.
-SCRIPTS: Final = ("apply", "advance", "due", "seal")
-_SOURCES = {
-    name: files("rollups.lua").joinpath(f"{name}.lua").read_text("utf-8") for name in SCRIPTS
-}
+log = logging.getLogger(__name__)
 
 #: SMISMEMBER is the newest command in use.
 OLDEST_REDIS: Final = (6, 2)
@@ -80,78 +75,8 @@ class Applied(NamedTuple):
     events: int  #: how many it had
     duplicates: int  #: how many of its round were told before
     #: Some of what must be refused before the rest of the batch can be applied; the position has
-    #: not moved.
+    #: moved to the first of them.
     held: tuple[Held, ...] = ()
-
-
-class _Node:
-    """A server with some of the accounts, and with positions of its own, which are true of these.
-
-    What it acknowledged is kept here, so that a new connection can be asked whether it still has
-    that: a server may lose its last writes, and with them the positions behind them.
-    """
-
-    def __init__(self, redis: AsyncRedis, forgot: Callable[[], None], tag: str = "") -> None:
-        self.redis = redis
-        self._forgot = forgot  # called when the server may have forgotten which accounts there are
-        self.tag = tag  #: a hash tag that lies on this node of a cluster; empty without one
-        self.acknowledged: dict[str, int] = {}
-        self.shas: dict[str, str] = {}
-        self.run_id = b""  # of the server whose append-only file was seen to
-
-    async def confirm(self, connection: Any, at: Namespace) -> None:
-        """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
-        await connection.on_connect()
-        self._forgot()  # it may be another server, or one without its last writes
-        self.run_id = await close_torn_log(connection, self.run_id)
-        expected = dict(self.acknowledged)
-        if not expected:
-            return
-        [stored] = await ask(connection, ("HMGET", at.positions_at(self.tag), *expected))
-        found = (position(told).offset if told else 0 for told in stored)
-        behind = {
-            name: (offset, wanted)
-            for (name, wanted), offset in zip(expected.items(), found, strict=True)
-            if offset < wanted
-        }
-        if behind:
-            raise LostWrites(behind)
-
-    async def load(self, connection: Any) -> None:
-        """Register the scripts."""
-        shas = await ask(connection, *(("SCRIPT", "LOAD", _SOURCES[name]) for name in SCRIPTS))
-        self.shas = {name: sha.decode() for name, sha in zip(SCRIPTS, shas, strict=True)}
-
-    async def run(self, connection: Any, script: str, *calls: Sequence[Any]) -> list[Any]:
-        """Run a script once for each of *calls* (key, arguments), in one go; return the answers.
-
-        Every script may be run again, and is, where the server had forgotten it.
-        """
-        while True:
-            answers = await ask(
-                connection,
-                *(("EVALSHA", self.shas[script], 1, *call) for call in calls),
-                raising=False,
-            )
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                self._forgot()
-                await self.load(connection)  # the fences skip what was applied
-                continue
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-            return answers
-
-    async def advance(
-        self, connection: Any, at: Namespace, positions: Mapping[str, Position]
-    ) -> None:
-        """Move the positions forward on this node."""
-        arguments: list[Any] = []
-        for name, (offset, second) in positions.items():
-            arguments += [name, offset, "" if second is None else second]
-        await self.run(connection, "advance", (at.positions_at(self.tag), *arguments))
-        for name, (offset, _) in positions.items():
-            self.acknowledged[name] = max(offset, self.acknowledged.get(name, 0))
 
 
 class Writer:
@@ -169,13 +94,12 @@ class Writer:
     def __init__(
         self, redis: AsyncRedis, limits: Mapping[str, int], at: Namespace | None = None
     ) -> None:
-        self.redis = redis
         self.keys = at or keys.FIRST
         self.limits = dict(limits)
         self.packed_limits = _pack([limits[application] for application in APPLICATIONS])
         self._follows = at is None
         self._registered: set[str] = set()
-        self._nodes = [_Node(redis, self._registered.clear)]
+        self.nodes = Nodes(Node(redis, self._registered.clear))
 
     @classmethod
     def of(
@@ -183,27 +107,15 @@ class Writer:
     ) -> "Writer":
         """Return a writer to the Redis at *url* that checks every new connection.
 
-        *timeout* is how many seconds Redis may take to answer.
+        The Redis may be a cluster (`connect`). *timeout* is how many seconds it may take to answer.
         """
         writer = cls(AsyncRedis(), limits, at)
-        [node] = writer._nodes
-
-        async def confirm(connection: Any) -> None:
-            await node.confirm(connection, writer.keys)
-
-        writer.redis = node.redis = AsyncRedis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=min(timeout, 2.0),
-            health_check_interval=30,
-            retry=Retry(NoBackoff(), 0),  # whoever calls knows what must be done again
-            redis_connect_func=confirm,
-        )
+        writer.nodes = nodes_at(url, timeout, writer._registered.clear, lambda: writer.keys)
         return writer
 
-    def node_of(self, account: str) -> _Node:
-        """Return the node that has the rollups of *account*."""
-        return self._nodes[0]
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self.nodes.close()
 
     # ------------------------------------------------------------------ beginning
 
@@ -211,20 +123,21 @@ class Writer:
         """Return where the rollups of these topic-partitions end, and go on from there.
 
         A name that Redis does not know has position 0. What was acknowledged before this call is
-        expected no longer.
+        expected no longer, and the nodes of a cluster are looked for anew.
         """
-        for node in self._nodes:
+        for node in self.nodes.all:
             node.acknowledged = {}
         await self.prepare()
         if self._follows:
             self.keys = await self.in_force()
         if not names:
             return {}
+        await self._forget_other_layouts()
         begins: dict[str, int] = {}
-        for node in self._nodes:
+        for node in self.nodes.all:
             stored = await cast(
                 Awaitable[list[bytes | None]],
-                node.redis.hmget(self.keys.positions_at(node.tag), list(names)),
+                node.redis.hmget(self.keys.positions_at(node.place), list(names)),
             )
             node.acknowledged = {
                 name: position(told).offset if told else 0
@@ -234,16 +147,55 @@ class Writer:
                 begins[name] = min(offset, begins.get(name, offset))
         return begins
 
+    async def _forget_other_layouts(self) -> None:
+        """Where a node of a cluster has no positions, delete those of other layouts.
+
+        They may be true no longer by the time at which that layout is there again.
+        """
+        known = {self.keys.positions_at(node.place): node for node in self.nodes.all if node.share}
+        missing = [key for key, node in known.items() if not await node.redis.exists(key)]
+        if not missing:
+            return
+        old = [
+            (node, key)
+            for node in known.values()
+            async for key in node.redis.scan_iter(f"{self.keys.positions}*", count=1000)
+            if key.decode() not in known
+        ]
+        for node, key in old:
+            await node.redis.unlink(key)
+        counted = await self._tell("EXISTS", self.keys.accounts)
+        if counted:
+            log.warning(
+                "The Redis cluster has rollups, but no positions for the hash slots as they are "
+                "now (%s): all topics are read from their beginning. What is counted is skipped, "
+                "so nothing is wrong, but it takes its time",
+                ", ".join(missing),
+            )
+
     async def in_force(self) -> Namespace:
         """Return the namespace that is in force now; reports are read from it."""
-        return keys.namespace(cast(bytes | None, await self.redis.get(keys.LIVE)))
+        if not self.nodes.all:
+            await self.nodes.find()
+        told = [await self._tell("GET", keys.LIVE)]
+        told += await asyncio.gather(
+            *(node.redis.get(keys.live_at(node.share.tag)) for node in self.nodes.all if node.share)
+        )
+        return keys.in_force(told)
 
     async def prepare(self) -> None:
-        """Register the scripts; again after Redis has forgotten them."""
+        """Look for the nodes and register the scripts; again after Redis has forgotten them."""
         self._registered.clear()
-        for node in self._nodes:
+        await self.nodes.find()
+        for node in self.nodes.all:
             async with line(node.redis) as connection:
                 await node.load(connection)
+
+    async def _tell(self, *command: Any) -> Any:
+        """Send a command about one key to the node that has it; return the answer."""
+        async with self.nodes.watched(), line(self.nodes.of(command[1]).redis) as connection:
+            [answer] = await ask(connection, command)
+            return answer
 
     # ------------------------------------------------------------------- applying
 
@@ -266,7 +218,7 @@ class Writer:
         """Have *accounts* listed before their first event is written, so that none is missing."""
         new = [account for account in accounts if account not in self._registered]
         if new:
-            await self.redis.sadd(self.keys.accounts, *new)
+            await self._tell("SADD", self.keys.accounts, *new)
             self._registered.update(new)
 
     # -------------------------------------------------------------------- advancing
@@ -277,9 +229,10 @@ class Writer:
         Only for what needed no writing, or was written and recorded before; see `Round`.
         """
         if positions:
-            for node in self._nodes:
-                async with line(node.redis) as connection:
-                    await node.advance(connection, self.keys, positions)
+            async with self.nodes.watched():
+                for node in self.nodes.all:
+                    async with line(node.redis) as connection:
+                        await node.advance(connection, self.keys, positions)
 
     async def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, on every node."""
@@ -288,14 +241,31 @@ class Writer:
                 cast(
                     dict[bytes, bytes],
                     await cast(
-                        Awaitable[Any], node.redis.hgetall(self.keys.positions_at(node.tag))
+                        Awaitable[Any], node.redis.hgetall(self.keys.positions_at(node.place))
                     ),
                 )
-                for node in self._nodes
+                for node in self.nodes.all
             ]
         )
 
+    async def say(self, key: str, what: bytes, seconds: int) -> None:
+        """Have *what* stand under *key* for some seconds."""
+        await self._tell("SET", key, what, "EX", seconds)
+
+    async def be_listed(self, name: str, second: int, since: int) -> None:
+        """Put a worker that lives at *second* on their list; take off whoever did before *since*."""
+        await self._tell("ZADD", keys.WORKERS, second, name)
+        await self._tell("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", since)
+
     # ---------------------------------------------------------------------- sealing
+
+    async def some_accounts(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        """Return some accounts that an event was counted for, about *count*, and a new cursor.
+
+        A cursor of 0 begins, and is returned at the end.
+        """
+        told = await self._tell("SSCAN", self.keys.accounts, cursor, "COUNT", count)
+        return int(told[0]), [name.decode() for name in told[1]]
 
     async def seal(self, accounts: Sequence[str], complete: int, now: int) -> int:
         """Seal what nothing touched for 35 days in *accounts*; return how many of their days.
@@ -304,19 +274,20 @@ class Writer:
         the second it is. What is due is sealed a day later on the clock (see `due.lua`).
         """
         sealed = 0
-        for account in accounts:
-            node = self.node_of(account)
-            async with line(node.redis) as connection:
-                while done := await self._seal_some(node, connection, account, complete, now):
-                    sealed += done
+        async with self.nodes.watched():
+            for account in accounts:
+                node = self.nodes.of(account)
+                async with line(node.redis) as connection:
+                    while done := await self._seal_some(node, connection, account, complete, now):
+                        sealed += done
         return sealed
 
     async def _seal_some(
-        self, node: _Node, connection: Any, account: str, complete: int, now: int
+        self, node: Node, connection: Any, account: str, complete: int, now: int
     ) -> int:
         """Seal some days of one block; return how many, 0 where none is left, or they changed."""
-        head = self.keys.head(account)
-        [told] = await node.run(connection, "due", (head, complete, now, _DAYS_AT_ONCE))
+        names = node.names(self.keys, account)
+        [told] = await node.run(connection, "due", (names, (complete, now, _DAYS_AT_ONCE)))
         if not told:
             return 0
         block, packed, flat = told
@@ -327,28 +298,31 @@ class Writer:
             days[int(day) - first] = open_day(dict(zip(its[::2], its[1::2], strict=True)))
         seen = chain.from_iterable((day, _sha1(b"".join(its))) for day, its in fields.items())
         known = _sha1(packed) if packed else ""
-        [done] = await node.run(connection, "seal", (head, block, known, seal(days), *seen))
+        [done] = await node.run(connection, "seal", (names, (block, known, seal(days), *seen)))
         return len(fields) if done else 0
 
     # ------------------------------------------------------------- what must be true
 
     async def check_fitness(self) -> None:
         """Raise UnfitRedis where this Redis may drop keys, or lacks a command that is used."""
-        for node in self._nodes:
-            await _check_fitness(node.redis)
+        await self.nodes.find()
+        for node in self.nodes.all:
+            await _check_fitness(node)
 
     async def check_limits(self) -> None:
         """Record the session limits, and the layout, with the rollups that are in force.
 
         Raises LimitsDiffer, or LayoutDiffers, where others are there.
         """
+        if not self.nodes.all:
+            await self.nodes.find()
         if self._follows:
             self.keys = await self.in_force()
         told = msgspec.json.encode({keys.LAYOUT_FIELD: keys.LAYOUT, **self.limits})
         try:
             # One command: a crash leaves all of it or nothing.
-            await self.redis.set(self.keys.limits, told, nx=True)
-            found = cast(bytes | None, await self.redis.get(self.keys.limits))
+            await self._tell("SET", self.keys.limits, told, "NX")
+            found: bytes | None = await self._tell("GET", self.keys.limits)
         except ResponseError as error:
             if "WRONGTYPE" in str(error):
                 raise LayoutDiffers from None
@@ -360,13 +334,15 @@ class Writer:
             raise LimitsDiffer(recorded, self.limits)
 
 
-async def _check_fitness(redis: AsyncRedis) -> None:
-    server = await redis.info("server")
+async def _check_fitness(node: Node) -> None:
+    server = await node.redis.info("server")
     version = str(server.get("valkey_version") or server["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         oldest = ".".join(map(str, OLDEST_REDIS))
         raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
-    memory = await redis.info("memory")
+    if server.get("redis_mode") == "cluster" and not node.share:
+        raise UnfitRedis(OF_A_CLUSTER)
+    memory = await node.redis.info("memory")
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
         raise UnfitRedis(
@@ -449,10 +425,10 @@ class Round:
             self._begin()
         self._has_run = True
         writer = self._writer
-        async with AsyncExitStack() as stack:
+        async with writer.nodes.watched(), AsyncExitStack() as stack:
             # One connection to each node for all of it: see `line`.
             lines = {
-                node: await stack.enter_async_context(line(node.redis)) for node in writer._nodes
+                node: await stack.enter_async_context(line(node.redis)) for node in writer.nodes.all
             }
             while self._waiting:
                 if not self._calls:
@@ -460,13 +436,16 @@ class Round:
                 await self._send(lines)
                 self._calls = []
             positions = {
-                batch.fence: Position(batch.ends, batch.second)
+                batch.fence: self._reached(batch, batch.ends)
                 for batch in self._batches
-                if batch.ends is not None and batch.fence not in self._held
+                if batch.ends is not None
             }
             if positions:
-                for node, connection in lines.items():
-                    await node.advance(connection, writer.keys, positions)
+                moves = [
+                    node.advance(connection, writer.keys, positions)
+                    for node, connection in lines.items()
+                ]
+                await at_once(*moves)
         return [
             Applied(
                 len(batch.placed),
@@ -476,16 +455,24 @@ class Round:
             for batch in self._batches
         ]
 
-    async def _send(self, lines: Mapping[_Node, Any]) -> None:
+    def _reached(self, batch: Taken, ends: int) -> Position:
+        """Return up to where *batch* is in the rollups: to its end, or to the first that is held.
+
+        That, too, is told on the connection on which it was applied.
+        """
+        if held := self._held.get(batch.fence):
+            first = min((item.placed for item in held), key=lambda item: item.offset)
+            return Position(first.offset, first.recorded)
+        return Position(ends, batch.second)
+
+    async def _send(self, lines: Mapping[Node, Any]) -> None:
         """Send what is folded, to every node at once, and see to the answers."""
         accounts = [call.whose[0] for call in self._calls]
         await self._writer.list_accounts(accounts)
-        calls: dict[_Node, list[_Call]] = {node: [] for node in lines}
+        calls: dict[Node, list[_Call]] = {node: [] for node in lines}
         for call in self._calls:
-            calls[self._writer.node_of(call.whose[0])].append(call)
-        answers = await asyncio.gather(
-            *(self._ask(node, lines[node], its) for node, its in calls.items())
-        )
+            calls[self._writer.nodes.of(call.whose[0])].append(call)
+        answers = await at_once(*(self._ask(node, lines[node], its) for node, its in calls.items()))
         await self._writer.list_accounts(accounts)  # again, where the server had forgotten them
         for its, answered in zip(calls.values(), answers, strict=True):
             for call, (code, *rest) in zip(its, answered, strict=True):
@@ -504,10 +491,10 @@ class Round:
                     self._divide(call.whose)
 
     async def _ask(
-        self, node: _Node, connection: Any, calls: Sequence[_Call], mode: str = ""
+        self, node: Node, connection: Any, calls: Sequence[_Call], mode: str = ""
     ) -> list[Any]:
-        head, limits = self._writer.keys.head, self._writer.packed_limits
-        told = [(head(call.whose[0]), *call.packed, limits, mode) for call in calls]
+        at, limits = self._writer.keys, self._writer.packed_limits
+        told = [(node.names(at, call.whose[0]), (*call.packed, limits, mode)) for call in calls]
         return await node.run(connection, "apply", *told) if told else []
 
     def _done(self, whose: _Whose) -> None:
@@ -540,7 +527,7 @@ class Round:
                 alone.append([(fence, items)])
                 self._known[whose[0], fence] = known
 
-    async def _look_closely(self, call: _Call, lines: Mapping[_Node, Any]) -> None:
+    async def _look_closely(self, call: _Call, lines: Mapping[Node, Any]) -> None:
         """Find out which events of a topic-partition are for a sealed day, where one may be.
 
         What comes before the first of them is applied one by one, for each event keeps open the
@@ -553,7 +540,7 @@ class Round:
         asked = [
             _Call(whose, one, call.known, fold(one, limits, call.known).packed()) for one in alone
         ]
-        node = self._writer.node_of(account)
+        node = self._writer.nodes.of(account)
         answers = await self._ask(node, lines[node], asked, "ask")
         sealed = [answer[1:] if answer[0] == _SEALED else None for answer in answers]
         first = next((index for index, told in enumerate(sealed) if told), len(items))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from rollups.address import is_cluster
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 
@@ -42,10 +43,15 @@ def _redis_url(text: str) -> str:
         parts = urlsplit(text)
         valid = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
         valid = valid and re.fullmatch(r"/?\d*", parts.path) is not None
+        # A cluster has database 0 only.
+        valid = valid and (not is_cluster(text) or parts.path in ("", "/", "/0"))
     except ValueError:
         valid = False
     if not valid:
-        raise ValueError("a URL like redis://127.0.0.1:6379/0")
+        raise ValueError(
+            "a URL like redis://127.0.0.1:6379/0, or redis://127.0.0.1:6379?cluster=true where "
+            "that is a node of a cluster"
+        )
     return text
 
 
@@ -73,7 +79,9 @@ VARIABLES: Mapping[str, Setting] = {
         "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas", _servers
     ),
     "USAGE_REDIS": Setting(
-        "redis://127.0.0.1:6379/0", "Redis, as a `redis://` or `rediss://` URL", _redis_url
+        "redis://127.0.0.1:6379/0",
+        "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster",
+        _redis_url,
     ),
     "USAGE_GROUP": Setting("usage", "the consumer group that all workers share", _group),
     "USAGE_PARTITIONS": Setting(

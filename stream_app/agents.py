@@ -32,8 +32,7 @@ from redis.exceptions import RedisError
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.instants import DAY_SECONDS, SECOND
-from rollups.reads import Position
-from rollups.trouble import LostWrites
+from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Held, Writer
 from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
@@ -122,7 +121,7 @@ class Work(NamedTuple):
     writer: Writer
     telemetry: Telemetry
     attempts: Attempts
-    lost_writes: Callable[[LostWrites], None]  #: called when Redis lost what it acknowledged
+    lost_writes: Callable[[BeginAgain], None]  #: called when Redis lost what it acknowledged
     #: tells the second up to which everything is counted (`rollups.watermark`)
     complete: Callable[[], Awaitable[int]]
 
@@ -171,8 +170,6 @@ class Intake:
         published in. Raises NotYet where it is not certain of the first.
         """
         first = held[0]
-        so_far = {self._fence: Position(first.placed.offset, first.placed.recorded)}
-        await self._insist(lambda: self._work.writer.advance(so_far))
         complete: int = await self._insist(self._work.complete)
         certain = [item.placed.offset for item in held if item.since <= complete]
         if first.placed.offset not in certain:
@@ -218,7 +215,7 @@ async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work
         try:
             with work.attempts.of(generation):
                 result = await act()
-        except LostWrites as error:
+        except BeginAgain as error:
             work.attempts.end(generation)
             work.lost_writes(error)
             raise Stale from None

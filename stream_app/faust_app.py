@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 import settings
 from rollups import keys
 from rollups.reads import Position
-from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, UnfitRedis
+from rollups.trouble import BeginAgain, LayoutDiffers, LimitsDiffer, UnfitRedis
 from rollups.writer import Writer
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
@@ -181,9 +181,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    def lost_writes(self, error: LostWrites) -> None:
+    def lost_writes(self, error: BeginAgain) -> None:
         """Begin again from what Redis has."""
-        self.begin_again(f"{error}. Reading these again")
+        self.begin_again(f"{error}. Reading again from where the rollups end")
 
     def begin_again(self, why: str) -> None:
         """Have the partitions assigned anew, once for as long as that takes."""
@@ -237,6 +237,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         positions = {self.fence(tp): Position(end) for tp, end in processed.items()}
         try:
             with self.attempts.of(generation):
+                await self.writer.nodes.check()
                 if await self.writer.in_force() != self.writer.keys:
                     self.attempts.end(generation)
                     self.begin_again("The rollups were rebuilt; going on in the new ones")
@@ -244,7 +245,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 await self.writer.advance(positions)
                 self.telemetry.rollups = self.writer.keys.name
                 await self._say(int(time.time()))
-        except LostWrites as error:
+        except BeginAgain as error:
             self.attempts.end(generation)
             self.lost_writes(error)
         except (RedisError, OSError, Stale):
@@ -252,11 +253,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def _say(self, second: int) -> None:
         """Tell Redis what this worker has done, and be on the list of those that live."""
-        pipe = self.writer.redis.pipeline(transaction=False)
-        pipe.set(keys.worker(worker_name()), self.telemetry.encoded(), ex=LIFETIME)
-        pipe.zadd(keys.WORKERS, {worker_name(): second})
-        pipe.zremrangebyscore(keys.WORKERS, "-inf", second - LISTED)
-        await pipe.execute()
+        await self.writer.say(keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME)
+        await self.writer.be_listed(worker_name(), second, second - LISTED)
 
     async def seal(self) -> None:
         """Seal what is due in some accounts."""

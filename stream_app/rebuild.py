@@ -7,7 +7,7 @@ What happens, in this order, and what a failure at each step leaves:
 2. `compare` holds each account against the one in force. Both are functions of the records up to
    their fences; so the one in force is read first, the new one is brought up to the same fences,
    and then they must be equal, value for value. (Failure: as above.)
-3. `switch` sets the name of the namespace in force, in one step; reports are read from the new one
+3. `switch` sets the name of the namespace in force; reports are read from the new one
    from then on. Workers notice within a second and go on where the new rollups end. What one of
    them still writes into the old ones nobody reads, and it is read again. (Failure: nothing is
    switched.)
@@ -24,17 +24,17 @@ from uuid import uuid4
 
 import orjson
 from faust.types import TP
-from redis.client import Redis
 from redis.exceptions import RedisError
 
 import settings
 from rollups import keys
+from rollups.connect import Client
 from rollups.contents import Busy, Contents, Difference, contents, differences
 from rollups.fold import Placed
 from rollups.keys import Namespace
-from rollups.namespaces import drop, drop_leftovers
+from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
 from rollups.reads import Position, Rollups
-from rollups.trouble import LostWrites
+from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Writer
 from stream_app.agents import second_of, sort_out
 from stream_app.broker import Span, admin_client, spans_of, topic_ids
@@ -81,7 +81,7 @@ class Rebuild:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Client,
         admin: Any,
         ids: Mapping[str, str],
         writer: Writer,
@@ -131,7 +131,7 @@ class Rebuild:
                 reached = {self._fence(*tp): Position(to) for tp, to in self._replay.ends.items()}
                 await self._insist(partial(self._writer.advance, reached))
                 return
-            except LostWrites:
+            except BeginAgain:
                 await self._begin_again()
 
     async def _begin_again(self) -> None:
@@ -166,7 +166,7 @@ class Rebuild:
         while True:
             try:
                 return await act()
-            except LostWrites:
+            except BeginAgain:
                 raise
             except (RedisError, OSError):
                 if time.monotonic() > deadline:
@@ -223,8 +223,8 @@ class Rebuild:
     async def switch(self) -> bool:
         """Put the new rollups in force; return whether every worker has gone over to them."""
         await self.catch_up_with_the_old(lambda *_: None)  # no report goes back in time
-        self._redis.set(keys.LIVE, self._writer.keys.name)
-        self.switched = True
+        self.switched = True  # whatever becomes of the next step, it may have taken effect
+        put_in_force(self._redis, self._writer.keys)
         followed = await self._wait_for_workers()
         await asyncio.to_thread(drop, self._redis, self._old)
         return followed
@@ -249,7 +249,7 @@ def _is_in(live: Mapping[str, Contents], fence: str, item: Placed) -> bool:
 
 @asynccontextmanager
 async def rebuilding(
-    config: settings.Settings, redis: Redis, *, incomplete: bool
+    config: settings.Settings, redis: Client, *, incomplete: bool
 ) -> AsyncIterator[Rebuild]:
     """Yield a rebuild, with nothing read yet; what it made is dropped unless it was switched to.
 
@@ -263,7 +263,7 @@ async def rebuilding(
         if (gone := _gone(live, ids, found)) and not incomplete:
             raise BeginningsGone(gone)
         drop_leftovers(redis, live.keys)
-        new = keys.numbered(redis.incr(keys.GENERATION))
+        new = new_namespace(redis, live.keys)
         writer = Writer.of(config.redis, config.session_limits, timeout=10.0, at=new)
         starts = {place: span.begin for place, span in found.items()}
         rebuild = None
@@ -274,14 +274,14 @@ async def rebuilding(
                 rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay)
                 yield rebuild
         finally:
-            await writer.redis.aclose()
+            await writer.close()
             if rebuild is None or not rebuild.switched:
                 with suppress(RedisError):
                     drop(redis, new)
 
 
 @asynccontextmanager
-async def _locked(redis: Redis) -> AsyncIterator[None]:
+async def _locked(redis: Client) -> AsyncIterator[None]:
     """Let nobody else rebuild; a process that is gone holds the lock for a minute at most."""
     token = uuid4().hex
     if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
@@ -296,7 +296,7 @@ async def _locked(redis: Redis) -> AsyncIterator[None]:
                 redis.delete(keys.REBUILD)
 
 
-async def _renew(redis: Redis, token: str) -> None:
+async def _renew(redis: Client, token: str) -> None:
     while True:
         await asyncio.sleep(_LOCK / 4)
         with suppress(RedisError):

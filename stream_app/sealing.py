@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from rollups import keys
-from rollups.reads import Position, position
+from rollups.reads import Position
 from rollups.watermark import complete
 from rollups.writer import Writer
 from stream_app.broker import spans_of, topic_ids
@@ -36,8 +36,7 @@ class Sealing:
         """Return how far each partition is counted, and where it begins and ends."""
         # The ends first: what is published after this look is no older than what was before it.
         ends = await asyncio.to_thread(_ends, self._admin)
-        raw = await cast(Any, self._writer.redis.hgetall(self._writer.keys.positions))
-        return {name.decode(): position(told) for name, told in raw.items()}, ends
+        return await self._writer.positions(), ends
 
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days. Raises as `complete`."""
@@ -46,13 +45,8 @@ class Sealing:
         upto = complete(positions, ends, now)
         before, self._behind = self._behind, _behind(positions, ends)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
-        self._cursor, names = await cast(
-            Any,
-            self._writer.redis.sscan(
-                self._writer.keys.accounts, cursor=self._cursor, count=_ACCOUNTS
-            ),
-        )
-        return await self._writer.seal([name.decode() for name in names], upto, now)
+        self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
+        return await self._writer.seal(names, upto, now)
 
 
 def _behind(

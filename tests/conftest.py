@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from rollups import connect
 from servers.apache_kafka import ApacheKafka, missing
+from servers.child import ServerMissingError
+from servers.redis_cluster import RedisCluster, redis_cluster
 from servers.redis_server import RedisServer, binary, redis_server
 
 #: Set where a missing Apache Kafka must fail the run.
@@ -79,25 +82,25 @@ def kafka(need_kafka: None, request: pytest.FixtureRequest) -> ApacheKafka:
     return broker
 
 
-@pytest.fixture(scope="session", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """Yield a running Redis, then a running Valkey: the store's contract holds on both."""
-    from servers.child import ServerMissingError
-
+@pytest.fixture(scope="session", params=["redis", "valkey", "cluster"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluster]:
+    """Yield a Redis, then a Valkey, then a cluster: the store's contract holds on each."""
+    if request.param == "cluster":
+        with redis_cluster() as running:
+            yield running
+        return
     try:
         binary(request.param)
     except ServerMissingError as error:
         _leave_out(f"the store's contract on {request.param}: {error}")
-    with redis_server(flavour=request.param) as running:
-        yield running
+    with redis_server(flavour=request.param) as alone:
+        yield alone
 
 
 @pytest.fixture
-def redis(server: RedisServer) -> Iterator[Any]:
+def redis(server: RedisServer | RedisCluster) -> Iterator[Any]:
     """Yield a client of an empty server."""
-    from redis.client import Redis
-
-    with Redis.from_url(server.url) as client:
+    with connect.client(server.url) as client:
         client.flushall()
         yield client
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from click.testing import CliRunner
 from confluent_kafka import Producer
-from redis.client import Redis
 
 from commands.main import main
+from rollups import connect
 from servers.apache_kafka import ApacheKafka
 from servers.child import Child
+from servers.redis_cluster import RedisCluster
 from servers.redis_server import RedisServer
 
 USAGE = [sys.executable, "-m", "commands.main"]
@@ -26,7 +27,7 @@ class System:
     """A broker and a Redis of its own, and what runs against them."""
 
     kafka: ApacheKafka
-    redis: RedisServer
+    redis: RedisServer | RedisCluster
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
@@ -117,4 +118,4 @@ class System:
 
     def client(self) -> Any:
         """Return a client of its Redis."""
-        return Redis.from_url(self.redis.url)
+        return connect.client(self.redis.url)

@@ -327,7 +327,7 @@ class Faults:
             while time.monotonic() < deadline:
                 log = client.info("persistence")
                 busy = log["aof_rewrite_in_progress"] or log["aof_rewrite_scheduled"]
-                begun = client.get(keys.LOG_BEGUN) == client.info("server")["run_id"].encode()
+                begun = client.get(keys.log_begun("")) == client.info("server")["run_id"].encode()
                 if not busy and (begun or not self.awake or self.link.deaf):
                     return
                 self.wait(0.05)

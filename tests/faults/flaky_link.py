@@ -49,6 +49,10 @@ class FlakyLink:
         self._ready, self._over = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    def lead_to(self, target: int) -> None:
+        """Lead new connections to another server."""
+        self._target = target
+
     def calm(self) -> None:
         """Be a plain proxy."""
         self.delay, self.loss, self.deaf = 0.0, 0.0, False

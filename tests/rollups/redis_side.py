@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from delivery import Batches
-from redis.asyncio import Redis as AsyncRedis
 
 from rollups.fold import Placed
 from rollups.reading import Reading
@@ -17,13 +17,22 @@ from rollups.writer import Applied, Writer
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
 
 
+@asynccontextmanager
+async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Writer]:
+    """Yield the writer of a worker that has just started."""
+    writer = Writer.of(url, limits, timeout=10.0)
+    try:
+        await writer.prepare()
+        yield writer
+    finally:
+        await writer.close()
+
+
 def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[Applied]:
     """Apply *batches* one after the other with one Writer; return what became of each."""
 
     async def run() -> list[Applied]:
-        async with AsyncRedis.from_url(url) as redis:
-            writer = Writer(redis, limits)
-            await writer.prepare()
+        async with writing(url, limits) as writer:
             return [await writer.apply(fence, placed) for fence, placed in batches]
 
     return asyncio.run(run())

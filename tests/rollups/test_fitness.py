@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from redis.asyncio import Redis
+from redis_side import writing
 from reference import LIMITS
 
 from rollups import writer
 from rollups.trouble import UnfitRedis
-from rollups.writer import Writer
 from servers.redis_server import RedisServer, redis_server
 
 
@@ -17,8 +16,8 @@ def check(url: str) -> None:
     """Ask the Redis at *url* whether it will do."""
 
     async def ask() -> None:
-        async with Redis.from_url(url) as redis:
-            await Writer(redis, LIMITS).check_fitness()
+        async with writing(url, LIMITS) as writer:
+            await writer.check_fitness()
 
     asyncio.run(ask())
 

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis_side import writing
 from reference import LIMITS
 
-from rollups import state
+from rollups import connect, state
 from rollups.events import Event, SmsSent
 from rollups.fold import REMEMBERED, Placed, epoch_of
 from rollups.reads import Rollups
 from rollups.slots import SLOTS_PER_DAY
-from rollups.writer import Writer
 from servers.redis_server import RedisServer
 
 DAY = 86_400
@@ -28,9 +27,7 @@ def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[i
     """Return how many messages count after *batches*, by the script and by the pure rule."""
 
     async def write() -> None:
-        async with Redis.from_url(server.url) as client:
-            writer = Writer(client, LIMITS)
-            await writer.prepare()
+        async with writing(server.url, LIMITS) as writer:
             for batch in batches:
                 await writer.apply("t/0", batch)
 
@@ -38,9 +35,7 @@ def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[i
     accounts: dict[str, state.Account] = {}
     for batch in batches:
         state.apply_events(accounts, "t/0", batch, LIMITS)
-    from redis.client import Redis as Client
-
-    with Client.from_url(server.url) as client:
+    with connect.client(server.url) as client:
         reading = Rollups.live(client).read("acme", 0, 400 * SLOTS_PER_DAY)
     pure = state.read(accounts["acme"], 0, 400 * SLOTS_PER_DAY)
     return reading.totals["sms.link"], pure.totals["sms.link"]

@@ -8,11 +8,10 @@ from drawing import ACCOUNTS, NOON, events
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from redis.asyncio import Redis as AsyncRedis
-from redis.client import Redis
 from redis_side import DAY, deliver, read, told
 
-from rollups import state
+from rollups import connect, state
+from rollups.address import is_cluster
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.reads import Position
@@ -35,7 +34,7 @@ class Rollups(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Begin with empty partitions and empty rollups."""
         super().__init__()
-        self.redis = Redis.from_url(self.url)
+        self.redis = connect.client(self.url)
         self.redis.flushall()
         self.logs: dict[str, list[Placed]] = {name: [] for name in PARTITIONS}
         self.read_to = dict.fromkeys(PARTITIONS, 0)
@@ -47,13 +46,13 @@ class Rollups(RuleBasedStateMachine):
 
     def new_writer(self) -> Writer:
         """Return the writer of a worker that has just started."""
-        writer = Writer(AsyncRedis.from_url(self.url), DAY)
+        writer = Writer.of(self.url, DAY, timeout=10.0)
         self.loop.run_until_complete(writer.prepare())
         return writer
 
     def teardown(self) -> None:
         """Let go of the server."""
-        self.loop.run_until_complete(self.writer.redis.aclose())
+        self.loop.run_until_complete(self.writer.close())
         self.loop.close()
         self.redis.close()
 
@@ -94,7 +93,7 @@ class Rollups(RuleBasedStateMachine):
     @rule()
     def another_worker(self) -> None:
         """A worker that knows nothing takes over."""
-        self.loop.run_until_complete(self.writer.redis.aclose())
+        self.loop.run_until_complete(self.writer.close())
         self.writer = self.new_writer()
 
     @rule()
@@ -129,5 +128,10 @@ def machine(server: Any) -> type[Rollups]:
 def test_any_interleaving_leaves_the_script_and_the_rule_equal(machine: type[Rollups]) -> None:
     """Sub-batches, fences, duplicates, accounts, other workers, sealing, the passing of months."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
+        machine,
+        settings=settings(
+            max_examples=15 if is_cluster(machine.url) else 60,
+            stateful_step_count=25,
+            deadline=None,
+        ),
     )

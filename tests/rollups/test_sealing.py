@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from delivery import PUBLISHED
 from drawing import NOON
-from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
-from redis_side import DAY, deliver, read
+from redis_side import DAY, deliver, read, writing
 
 from rollups import state
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
@@ -38,9 +37,7 @@ def with_writer(server: Any, act: Callable[[Writer], Awaitable[Any]]) -> Any:
     """Return what *act* gives with a writer to *server*."""
 
     async def run() -> Any:
-        async with AsyncRedis.from_url(server.url) as redis:
-            writer = Writer(redis, DAY)
-            await writer.prepare()
+        async with writing(server.url) as writer:
             return await act(writer)
 
     return asyncio.run(run())

@@ -11,19 +11,21 @@ from delivery import Batches, in_order, tangled
 from drawing import ACCOUNTS, NOON, limits, sets_of_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
+from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
-from redis_side import DAY, laid_open, read, told, write
+from redis_side import DAY, laid_open, read, told, write, writing
 
 from export.report import Account, build, period
-from rollups import keys, state
+from rollups import connect, keys, state
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import REMEMBERED, Placed
+from rollups.gathering import flows_by_slot
 from rollups.instants import SECOND
 from rollups.reads import Position, Rollups
+from rollups.slots import days_touched
 from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites
-from rollups.writer import Applied, Writer
+from rollups.writer import Applied
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -31,7 +33,7 @@ NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 @pytest.fixture(scope="module")
 def client(server: Any) -> Iterator[Redis]:
     """Yield a client for tests that empty the server once an example, not once a test."""
-    with Redis.from_url(server.url) as connected:
+    with connect.client(server.url) as connected:
         yield connected
 
 
@@ -68,9 +70,7 @@ def test_the_script_does_what_the_python_rule_does(
     )
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as redis:
-            writer = Writer(redis, limits)
-            await writer.prepare()
+        async with writing(server.url, limits) as writer:
             rule: dict[str, state.Account] = {}
             for fence, placed in batches:
                 await writer.apply(fence, placed)
@@ -235,9 +235,7 @@ def test_scripts_that_redis_has_forgotten_are_loaded_again(server: Any, redis: R
     """After SCRIPT FLUSH, as after a restart, the same writer goes on."""
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-            writer = Writer(connection, DAY)
-            await writer.prepare()
+        async with writing(server.url) as writer:
             for number in range(3):
                 redis.script_flush()
                 await writer.apply("t/0", log([sms(number)], first=number))
@@ -253,9 +251,7 @@ def test_a_writer_whose_redis_lost_everything_rebuilds_it(server: Any, redis: Re
     """A failover took the last writes and the scripts: replay by the same writer repairs it all."""
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-            writer = Writer(connection, DAY)
-            await writer.prepare()
+        async with writing(server.url) as writer:
             await writer.apply("t/0", log([sms(1)]))
             redis.flushall()
             redis.script_flush()
@@ -271,9 +267,7 @@ def test_a_writer_begins_where_the_rollups_end(server: Any, redis: Redis) -> Non
     """Positions that Redis does not know are at 0."""
 
     async def run() -> dict[str, int]:
-        async with AsyncRedis.from_url(server.url) as connection:
-            writer = Writer(connection, DAY)
-            await writer.begin([])
+        async with writing(server.url) as writer:
             await writer.advance({"t/0": Position(7), "t/1": Position(9)})
             return await writer.begin(["t/1", "t/2"])
 
@@ -284,13 +278,13 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(server: Any, red
     """Nothing is applied on top of the hole until the writer begins anew."""
 
     async def run() -> None:
-        writer = Writer.of(server.url, DAY, timeout=5.0)
-        async with writer.redis:
+        async with writing(server.url) as writer:
             await writer.begin(["t/0"])
             await writer.apply("t/0", log([sms(1)]))
             await writer.advance({"t/0": Position(1)})
             redis.flushall()
-            await writer.redis.connection_pool.disconnect()
+            for node in writer.nodes.all:
+                await node.redis.connection_pool.disconnect()
             with pytest.raises(LostWrites, match="t/0 is at 0, not 1"):
                 await writer.apply("t/0", log([sms(2)], first=1))
             assert messages(redis) == 0
@@ -318,15 +312,12 @@ def test_two_writers_of_one_account(server: Any, redis: Redis) -> None:
     batches = tangled([sms(n) for n in range(200)], seed=7, batch=10)
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-
-            async def work() -> None:
-                writer = Writer(connection, DAY)
-                await writer.prepare()
+        async def work() -> None:
+            async with writing(server.url) as writer:
                 for fence, placed in batches:
                     await writer.apply(fence, placed)
 
-            await asyncio.gather(*(work() for _ in range(3)))
+        await asyncio.gather(*(work() for _ in range(3)))
 
     asyncio.run(run())
     assert messages(redis) == 200
@@ -459,13 +450,23 @@ def test_any_flow_name_is_kept(server: Any, redis: Redis, flow: str) -> None:
 # ------------------------------------------------------------------------------------ reading
 
 
+def calls(redis: Any) -> int:
+    """Return how many commands were sent so far, to all nodes together, but for INFO."""
+    clustered = isinstance(redis, RedisCluster)
+    told = redis.info("commandstats", **({"target_nodes": "primaries"} if clustered else {}))
+    return sum(
+        stat["calls"]
+        for stats in (told.values() if clustered else [told])
+        for name, stat in stats.items()
+        if not name.endswith("info")
+    )
+
+
 def commands(redis: Redis, first: int, end: int) -> int:
     """Return how many commands one reading sends."""
-    before = redis.info("commandstats")
+    before = calls(redis)
     read(redis, "acme", first, end, by_slot=True, flows=True)
-    after = redis.info("commandstats")
-    told = {name: stat["calls"] for name, stat in after.items() if not name.endswith("info")}
-    return sum(told.values()) - sum(before[name]["calls"] for name in told if name in before)
+    return calls(redis) - before
 
 
 def test_a_reading_costs_what_its_days_cost(server: Any, redis: Redis) -> None:
@@ -478,6 +479,74 @@ def test_a_reading_costs_what_its_days_cost(server: Any, redis: Redis) -> None:
     assert [commands(redis, *span) for span in spans] == few
     month, year = (commands(redis, 0, days * 96) for days in (31, 365))
     assert year < 13 * month
+
+
+def seal_what_is_due(server: Any, upto: int) -> None:
+    """Seal what is due in acme when everything published until the second *upto* is counted."""
+
+    async def seal() -> None:
+        async with writing(server.url) as writer:
+            for now in (0, 86_400):
+                await writer.seal(["acme"], upto, now)
+
+    asyncio.run(seal())
+
+
+class _Interrupted(Redis):
+    """A client in whose reads something happens between the look at the head and the rest."""
+
+    def pipeline(self, transaction: bool = True, **options: Any) -> Any:
+        """Return a pipeline; do `meanwhile` first, once, where it is a transaction."""
+        if transaction and hasattr(self, "meanwhile"):
+            meanwhile = self.meanwhile
+            del self.meanwhile
+            meanwhile()
+        return super().pipeline(transaction, **options)
+
+
+def test_a_round_that_opens_a_day_is_read_whole_or_not(server: Any, redis: Redis) -> None:
+    """It comes while a report is being read, with one event for an open day and one for a new."""
+    # read: head |--- written: sms, sms ---| days [noon, noon + 1 day]
+    write(server.url, [("t/0", log([sms(1)]))])
+    more = log([sms(2), sms(3, second=NOON + 86_400)], first=1)
+    with _Interrupted.from_url(server.url) as reader:
+        reader.meanwhile = lambda: write(server.url, [("t/0", more)])
+        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 3}
+
+
+def test_a_day_that_is_sealed_while_it_is_read_is_there_once(server: Any, redis: Redis) -> None:
+    """It was open as the head was read, and is in the string of its block as the days are."""
+    write(server.url, [("t/0", log([sms(1), sms(2, second=NOON + 86_400)]))])
+    with _Interrupted.from_url(server.url) as reader:
+        reader.meanwhile = lambda: seal_what_is_due(server, upto=35 * 86_400)
+        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}
+    assert not redis.exists(f"u:{{acme}}:d:{NOON // 86_400}")
+
+
+def test_a_flow_by_slot_from_open_and_sealed_days(server: Any, redis: Redis) -> None:
+    """Its slots and no other's; zeros where it never ran."""
+    runs = [
+        Placed(
+            n,
+            Event("t", str(n), "acme", second * SECOND, FlowRun(flow, "agent")),
+            n * 20 * 86_400,
+        )
+        for n, (second, flow) in enumerate(
+            [(NOON, "f"), (NOON + 900, "g"), (NOON + 86_400, "f"), (NOON + 86_500, "f")]
+        )
+    ]
+    write(server.url, [("t/0", runs)])
+    spans = [("acme", days_touched(NOON_SLOT - 10, NOON_SLOT + 100))]
+    slots = [0] * 110
+    slots[10], slots[106] = 1, 2
+    expected = {"c:f": slots, "a:f": [0] * 110}
+    for is_sealed in (False, True):
+        if is_sealed:
+            seal_what_is_due(server, upto=60 * 86_400)
+        assert redis.exists(f"u:{{acme}}:d:{NOON // 86_400}") != is_sealed
+        ((_, days),) = Rollups.live(redis).days_of_many(spans, flows=True)
+        found = flows_by_slot(NOON_SLOT - 10, NOON_SLOT + 100, days, ["c:f", "a:f"])
+        assert found == expected
 
 
 def test_a_reading_of_nothing(redis: Redis) -> None:
@@ -542,9 +611,7 @@ def test_a_position_never_goes_back(server: Any, redis: Redis) -> None:
     """A worker that lost its partitions may still be speaking."""
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-            writer = Writer(connection, DAY)
-            await writer.prepare()
+        async with writing(server.url) as writer:
             for offset, second in ((9, 500), (10, None), (2, 400), (10, 501), (10, 3)):
                 await writer.advance({"t/0": Position(offset, second)})
             await writer.advance({})
@@ -557,8 +624,8 @@ def check(server: Any, limits: dict[str, int]) -> None:
     """Check *limits* as a worker does when it starts."""
 
     async def run() -> None:
-        async with AsyncRedis.from_url(server.url) as connection:
-            await Writer(connection, limits).check_limits()
+        async with writing(server.url, limits) as writer:
+            await writer.check_limits()
 
     asyncio.run(run())
 

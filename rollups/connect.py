@@ -1,0 +1,36 @@
+"""Clients of the Redis at a URL, be it one server or a cluster (`?cluster=true`)."""
+
+from typing import Any
+
+from redis.client import Redis
+from redis.cluster import RedisCluster
+
+from rollups import keys
+from rollups.address import is_cluster, server_url
+from rollups.layout import Share, layout
+
+#: A client to read the rollups with.
+Client = Redis | RedisCluster
+
+
+def client(url: str, **options: Any) -> Client:
+    """Return a client of the Redis at *url*, with further *options* of redis-py."""
+    if is_cluster(url):
+        return RedisCluster.from_url(server_url(url), **options)
+    return Redis.from_url(server_url(url), **options)
+
+
+def shares_of(redis: Client) -> tuple[Share, ...]:
+    """Return the nodes of the cluster that *redis* is a client of; none of a single server.
+
+    Raises Uncovered where a hash slot belongs to no node.
+    """
+    if not isinstance(redis, RedisCluster):
+        return ()
+    told: Any = redis.cluster_slots()
+    return layout(0, [(*slots, its["primary"]) for slots, its in told.items()]).shares
+
+
+def live_keys(redis: Client) -> list[str]:
+    """Return the keys that name the namespace in force (`keys.in_force`): one on each node, too."""
+    return [keys.LIVE, *(keys.live_at(share.tag) for share in shares_of(redis))]

@@ -1,0 +1,51 @@
+"""A replica of Redis takes over that did not have everything yet."""
+
+import time
+from pathlib import Path
+
+from event_lines import traffic
+from flaky_link import FlakyLink
+from redis.client import Redis
+from reference import report_of, rollups_of
+from system import System
+
+from rollups.reads import Rollups
+from servers.redis_server import redis_server
+
+DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
+
+
+def test_what_a_replica_promoted_too_early_does_not_have_is_read_again(
+    night: System, tmp_path: Path
+) -> None:
+    """[first half: on both][second half: on the old one only]; then the old one dies."""
+    lines = list(traffic(6_000, seed=9, accounts=4))
+    first, second = lines[:3_000], lines[3_000:]
+    with (
+        FlakyLink(night.redis.port, 1, print) as link,
+        redis_server(tmp_path / "replica") as replica,
+    ):
+        night.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
+        with night.client() as old, Redis.from_url(replica.url) as new:
+            new.replicaof("127.0.0.1", night.redis.port)
+            night.start_worker()
+            night.usage("send", "-", stdin=b"\n".join(first))
+            night.catch_up()
+            deadline = time.monotonic() + 20
+            while (known := Rollups.live(new).positions()) != Rollups.live(old).positions():
+                assert time.monotonic() < deadline, f"the replica has {known} only"
+                time.sleep(0.05)
+            new.replicaof("NO", "ONE")
+            night.usage("send", "-", stdin=b"\n".join(second))
+            night.catch_up()
+            assert Rollups.live(old).positions() != Rollups.live(new).positions() == known
+        link.lead_to(replica.port)
+        night.redis.kill()
+        night.redis = replica
+        night.catch_up()
+        for account, rollups in rollups_of(lines).items():
+            report = night.report_here(account, *DAYS, as_of=AS_OF)
+            assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)
+        assert "Redis lost writes it had acknowledged" in night.log()
+        for worker in night.workers:
+            worker.kill()

@@ -1,0 +1,70 @@
+"""SIGTERM in the middle of the work: what is under way is finished and committed, no more begun."""
+
+import signal
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+from event_lines import traffic
+from flaky_link import FlakyLink
+from reference import report_of, rollups_of
+from system import System
+
+from rollups.reads import Rollups
+from stream_app.topics import EVENT_TOPICS
+
+EVENTS = 45_000  # more than two rounds
+DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
+
+
+def positions(night: System) -> dict[tuple[str, int], int]:
+    """Return where the rollups end, for partitions of which something is counted."""
+    with night.client() as client:
+        found = Rollups.live(client).positions()
+    places = ((name.partition("@")[0].rpartition("/"), at.offset) for name, at in found.items())
+    return {(topic, int(number)): offset for (topic, _, number), offset in places if offset}
+
+
+def committed(night: System) -> dict[tuple[str, int], int]:
+    """Return what the group has committed."""
+    consumer = Consumer({"bootstrap.servers": night.kafka.bootstrap, "group.id": "usage"})
+    try:
+        asked = [TopicPartition(topic, number) for topic in EVENT_TOPICS for number in range(4)]
+        found = consumer.committed(asked, timeout=20)
+    finally:
+        consumer.close()
+    return {(at.topic, at.partition): at.offset for at in found if at.offset > 0}
+
+
+def test_a_worker_told_to_end_finishes_and_commits_what_is_under_way(night: System) -> None:
+    """Nothing comes through to Redis, so a round is under way; then it does. More are behind it."""
+    lines = list(traffic(EVENTS, seed=8, accounts=6))
+    night.usage("send", "-", stdin=b"\n".join(lines))
+    with FlakyLink(night.redis.port, 1, print) as link:
+        night.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
+        worker = night.start_worker()
+        deadline = time.monotonic() + 60
+        while not positions(night):
+            assert time.monotonic() < deadline, night.last_words()
+            time.sleep(0.01)
+        link.deaf = True
+        time.sleep(3)
+        before = positions(night)
+        began = time.monotonic()
+        worker.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        link.deaf = False
+        worker.process.wait(10)
+        took = time.monotonic() - began
+    after = positions(night)
+    counted = sum(before.values()), sum(after.values())
+    print(f"ended after {took:.2f} s; counted {counted[0]} before, {counted[1]} in the end")
+    assert took < 5
+    assert worker.process.returncode == 0
+    assert counted[0] < counted[1] < EVENTS
+    assert committed(night) == after
+    night.worker_variables.clear()
+    night.start_worker()
+    night.catch_up()
+    for account, rollups in rollups_of(lines).items():
+        report = night.report_here(account, *DAYS, as_of=AS_OF)
+        assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)

@@ -1,0 +1,103 @@
+"""Who has which hash slots, and what the nodes' own keys are called; without a server."""
+
+import pytest
+
+from rollups import keys
+from rollups.address import at_node, is_cluster, server_url
+from rollups.layout import HASH_SLOTS, Share, Uncovered, hash_slot, layout
+
+
+@pytest.mark.parametrize(
+    ("key", "slot"),
+    [
+        # as CLUSTER KEYSLOT says
+        ("123456789", 12739),
+        ("u:{acme}:d:20727", 11304),
+        ("acme", 11304),
+        ("{}acme", 5866),
+        ("a{b}{c}", 3300),
+        ("{b", 6215),
+    ],
+)
+def test_the_hash_slot_of_a_key(key: str, slot: int) -> None:
+    """It is the tag's where there is one that is not empty and closed."""
+    assert hash_slot(key) == slot
+
+
+def told(*parts: tuple[int, int, int]) -> list[list[object]]:
+    """Return what CLUSTER SLOTS answers of (first, last, port), with a replica each."""
+    return [
+        [first, last, [b"10.0.0.1", port, b"id", {}], [b"10.0.0.9", port, b"replica"]]
+        for first, last, port in parts
+    ]
+
+
+def test_a_layout_is_the_same_however_it_is_told() -> None:
+    """In any order, in pieces, and by a node that does not know its own host."""
+    whole = layout(3, told((0, 99, 1), (100, 16383, 2)))
+    pieces = layout(3, told((5000, 16383, 2), (50, 99, 1), (0, 49, 1), (100, 4999, 2)))
+    assert whole == pieces
+    assert [share.ranges for share in whole.shares] == [((0, 99),), ((100, 16383),)]
+    [[first, last, [_, port, *_], *_]] = told((0, 16383, 1))
+    assert layout(1, [[first, last, [b"", port]]], "10.0.0.1").shares[0].host == "10.0.0.1"
+
+
+def test_each_hash_slot_has_its_owner() -> None:
+    """n1 [0 -- 100)[200 -- 300)   n2 [100 -- 200)[300 -- 16384)"""
+    found = layout(1, told((0, 99, 1), (100, 199, 2), (200, 299, 1), (300, 16383, 2)))
+    owners = found.owners()
+    assert [owners[slot] for slot in (0, 99, 100, 199, 200, 299, 300, 16383)] == [
+        *(0, 0, 1, 1),
+        *(0, 0, 1, 1),
+    ]
+
+
+def test_a_layout_with_a_hole_is_refused() -> None:
+    """Accounts there could be written nowhere."""
+    with pytest.raises(Uncovered, match="10 of the cluster's hash slots"):
+        layout(1, told((0, 99, 1), (110, 16383, 2)))
+
+
+@pytest.mark.parametrize("ranges", [((0, 5460),), ((5461, 10921), (16000, 16383)), ((77, 77),)])
+def test_a_node_s_own_keys_lie_on_it(ranges: tuple[tuple[int, int], ...]) -> None:
+    """And say which hash slots they speak of."""
+    place = Share("h", 1, ranges).place
+    for key in (keys.FIRST.positions_at(place), keys.log_begun(place)):
+        assert ranges[0][0] <= hash_slot(key) <= ranges[0][1]
+        assert key.endswith(",".join(f"{first}-{last}" for first, last in ranges))
+    assert HASH_SLOTS == 16384
+
+
+def test_nodes_with_other_slots_have_other_keys() -> None:
+    """Though their first range, and so their tag, is the same."""
+    before, after = Share("h", 1, ((0, 99), (200, 299))), Share("h", 1, ((0, 99),))
+    assert before.tag == after.tag
+    assert before.place != after.place
+
+
+@pytest.mark.parametrize(
+    ("url", "cluster", "server", "node"),
+    [
+        ("redis://h:1/0", False, "redis://h:1/0", "redis://n:2/0"),
+        ("redis://h:1?cluster=true", True, "redis://h:1", "redis://n:2"),
+        ("redis://h:1/0?cluster=false", False, "redis://h:1/0", "redis://n:2/0"),
+        (
+            "rediss://u:p%40@h?cluster=true&ssl_cert_reqs=none",
+            True,
+            "rediss://u:p%40@h?ssl_cert_reqs=none",
+            "rediss://u:p%40@n:2?ssl_cert_reqs=none",
+        ),
+    ],
+)
+def test_a_url_that_names_a_cluster(url: str, cluster: bool, server: str, node: str) -> None:
+    """Every node is reached as the one that is named, with the same password and options."""
+    assert is_cluster(url) is cluster
+    assert server_url(url) == server
+    assert at_node(url, "n", 2) == node
+    assert at_node("redis://h", "::1", 2) == "redis://[::1]:2"
+
+
+def test_the_newest_namespace_is_in_force() -> None:
+    """Whatever a node of a cluster has forgotten."""
+    assert keys.in_force([None, None]) == keys.FIRST
+    assert keys.in_force([b"u9", b"u10", None]).name == "u10"
