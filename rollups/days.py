@@ -26,7 +26,7 @@ that its period begins and ends in.
 
 Slots, curves, counters and flows are compressed apart, since a short report needs no flows, with a
 dictionary of the names that nearly every block has. The same days are always written as the same
-bytes, whatever order they were sealed in.
+bytes by the same zlib, whatever order they were sealed in.
 """
 
 import zlib
