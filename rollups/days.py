@@ -120,7 +120,7 @@ def amounts_in(records: bytes) -> Sequence[int]:
 
 def total_in(records: bytes) -> int:
     """Return the sum of the amounts in the *records* of a counter."""
-    return columns.total(records, AMOUNT_RECORD, 1, 7)
+    return sum(amounts_in(records))
 
 
 # ------------------------------------------------------- the nets of blocks and days, for levels
