@@ -253,7 +253,7 @@ class Writer:
         await self._tell("SET", key, what, "EX", seconds)
 
     async def be_listed(self, name: str, second: int, since: int) -> None:
-        """List a worker that lives at *second*; take off the list whoever did before *since*."""
+        """Put a worker that lives at *second* on their list; take off who did before *since*."""
         await self._tell("ZADD", keys.WORKERS, second, name)
         await self._tell("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", since)
 

@@ -57,7 +57,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         super().__init__(
             config.group,
             broker=[f"kafka://{server}" for server in config.kafka.split(",")],
-            consumer_auto_offset_reset="earliest",
+            consumer_auto_offset_reset="none",  # a seek says where to begin, and what is gone
             consumer_metadata_max_age_ms=10_000,  # new partitions are noticed within this time
             broker_commit_interval=1.0,
             broker_session_timeout=6.0,

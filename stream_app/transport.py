@@ -14,6 +14,8 @@ What else is different, and why it must be:
   then reads again from where the rollups end. It is never stepped over.
 - A partition is read from where the rollups say they end, not from the commit: what Redis lost is
   read again.
+- Where Kafka no longer has what comes next, it is sought anew, which tells what was deleted.
+  aiokafka's own way would be to go on with what there is, in silence.
 - Only committed transactions are read. Offsets without records (transaction markers, aborted
   records) are passed over as soon as nothing is in hand, so that lag can reach zero.
 
@@ -28,7 +30,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -119,7 +121,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and yield one message per partition that had records."""
-        records, active = await self._wait_next_records(timeout)
+        try:
+            records, active = await self._wait_next_records(timeout)
+        except OffsetOutOfRangeError as error:
+            places = ", ".join(
+                f"{tp.topic}/{tp.partition} at {at}" for tp, at in error.args[0].items()
+            )
+            self.app.begin_again(f"Kafka has no longer what comes next: {places}. Looking for it")
+            return
+        except NoOffsetForPartitionError:
+            return  # it was assigned just now; the seek is still to come
         generation = self.generation
         if records is None or self.should_stop:
             return

@@ -30,7 +30,7 @@ function amounts() {
   return axis({
     size: (_u, values) => 14 + 7 * Math.max(2, ...(values ?? []).map((text) => text.length)),
     gap: 8,
-    space: 42,
+    space: 34,
     incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9],
     values: (_u, splits) => splits.map((value) => short(value)),
   });

@@ -7,6 +7,8 @@ runs other nights than the ones that `make test` runs. A failure tells its seed 
 
 import os
 import random
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from event_lines import traffic
@@ -16,7 +18,10 @@ from publisher import Publisher, broken_record
 from reference import report_of, rollups_of
 from system import System
 
+from rollups import state
+from rollups.reading import Reading
 from rollups.reads import Rollups
+from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
 from stream_app.dead_letter_log import refused_records
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
@@ -26,6 +31,11 @@ RANGES = (
     ("Asia/Kathmandu", "2026-09-30", "2026-10-03"),
 )
 AS_OF = "2026-11-01T00:00:00Z"
+#: The slots of the days around the two of the events, into which sessions reach.
+FIRST_SLOT, END_SLOT = (
+    int(datetime(2026, month, day, tzinfo=UTC).timestamp()) // SLOT_SECONDS
+    for month, day in ((9, 29), (10, 6))
+)
 FIRST_SEED = int(os.environ.get("FAULTS_SEED", "1"))
 RUNS = int(os.environ.get("FAULTS_RUNS", "2"))
 EVENTS = int(os.environ.get("FAULTS_EVENTS", "12000"))
@@ -91,11 +101,22 @@ def settle(faults: Faults) -> None:
     raise AssertionError(f"not settled after 120 s: {done.stdout.decode()}")
 
 
+def values(reading: Reading) -> dict[str, Any]:
+    """Return *reading* without metrics that have no amounts."""
+    members = reading._asdict()
+    members["by_slot"] = {metric: slots for metric, slots in reading.by_slot.items() if slots}
+    return members
+
+
 def check(night: System, lines: list[bytes]) -> None:
-    """Hold reports, dead letters and lag against what was published."""
+    """Hold reports, every value behind them, dead letters and lag against what was published."""
     expected = rollups_of(lines)
     with night.client() as client:
-        assert Rollups.live(client).accounts() == sorted(expected)
+        live = Rollups.live(client)
+        assert live.accounts() == sorted(expected)
+        for account, rollups in expected.items():
+            found = live.read(account, FIRST_SLOT, END_SLOT, by_slot=True, flows=True)
+            assert values(found) == values(state.read(rollups, FIRST_SLOT, END_SLOT)), account
     for account, rollups in expected.items():
         for tz, *days in RANGES:
             report = night.report_here(account, *days, tz=tz, as_of=AS_OF)
