@@ -3,13 +3,13 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from itertools import islice
 from typing import Any, cast
 
 import orjson
-from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
 
 from benchmarks.tally import Tally
@@ -120,6 +120,16 @@ def _literal(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "[]*?\\^" else letter for letter in text)
 
 
+@asynccontextmanager
+async def _writing(url: str) -> AsyncIterator[Writer]:
+    writer = Writer.of(url, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT), timeout=30.0)
+    try:
+        await writer.prepare()
+        yield writer
+    finally:
+        await writer.close()
+
+
 def fill(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
     """Put events into the rollups without Kafka, in batches; return how many there were."""
     return asyncio.run(_fill(url, iter(placed), topic))
@@ -127,9 +137,7 @@ def fill(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
 
 async def _fill(url: str, placed: Iterator[Placed], topic: str) -> int:
     count = 0
-    async with AsyncRedis.from_url(url) as redis:
-        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT))
-        await writer.prepare()
+    async with _writing(url) as writer:
         while batch := list(islice(placed, _BATCH)):
             await writer.apply(topic, batch)
             count += len(batch)
@@ -147,9 +155,7 @@ def live_through(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
 
 async def _live_through(url: str, placed: Iterator[Placed], topic: str) -> int:
     count, swept, last = 0, 0, None
-    async with AsyncRedis.from_url(url) as redis:
-        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT))
-        await writer.prepare()
+    async with _writing(url) as writer:
 
         async def sweep(account: str, complete: int) -> None:
             for now in (complete, complete + DAY_SECONDS):

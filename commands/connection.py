@@ -14,7 +14,7 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
 
     An answer may take *patience* seconds.
     """
-    from redis.exceptions import MovedError, RedisClusterException, RedisError
+    from redis.exceptions import MovedError, RedisError
 
     from rollups.connect import client
 
@@ -26,7 +26,7 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
         raise Failure(
             f"Redis at {place} is a node of a cluster; add ?cluster=true to USAGE_REDIS"
         ) from None
-    except (RedisError, RedisClusterException, OSError) as error:
+    except (RedisError, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, RedisError) and error.filename:
             raise
         raise Failure(f"Redis at {_place(config.redis)} does not answer: {error}") from None

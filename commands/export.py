@@ -168,9 +168,9 @@ def make_report(
         raise click.UsageError(str(error)) from None
 
     def look(rollups: "Rollups") -> "Reading | None":
-        if not rollups.exists(account):
-            return None
-        return rollups.read(account, *within.slots, by_slot=deep, flows=deep)
+        reading = rollups.read(account, *within.slots, by_slot=deep, flows=deep)
+        # An account that something was counted for exists: two commands less.
+        return reading if reading.totals or rollups.exists(account) else None
 
     reading = read_in_force(redis, look)
     if reading is None:

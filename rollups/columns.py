@@ -56,18 +56,6 @@ def signed(records: bytes, size: int, at: int, width: int) -> Sequence[int]:
     return _array("q", filled)
 
 
-def total(records: bytes, size: int, at: int, width: int) -> int:
-    """Return the sum of `unsigned`, without making the numbers: byte by byte."""
-    zeros = bytes(len(records) // size)
-    sums = 0
-    for place in range(at, at + width):
-        digits = records[place::size]
-        sums <<= 8
-        if digits != zeros:
-            sums += sum(digits)
-    return sums
-
-
 def written(numbers: Sequence[int]) -> tuple[str, bytes]:
     """Return the narrowest kind that holds *numbers*, and their bytes, the lowest first.
 

@@ -71,7 +71,7 @@ TOKENS: Final = "usage:tokens"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 
 
 class Namespace(NamedTuple):

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from redis.asyncio import Redis as AsyncRedis
-
 from rollups.fold import Placed
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.writer import Writer
@@ -31,12 +29,12 @@ def fill(
         topics[topic].append(Placed(len(topics[topic]), decode(topic, line), recorded))
 
     async def write() -> None:
-        async with AsyncRedis.from_url(url) as redis:
-            writer = Writer(redis, limits)
-            await writer.prepare()
-            for topic, placed in topics.items():
-                for begin in range(0, len(placed), 2000):
-                    await writer.apply(f"{topic}/{log}", placed[begin : begin + 2000])
+        writer = Writer.of(url, limits, timeout=10.0)
+        await writer.prepare()
+        for topic, placed in topics.items():
+            for begin in range(0, len(placed), 2000):
+                await writer.apply(f"{topic}/{log}", placed[begin : begin + 2000])
+        await writer.close()
 
     # In a thread of its own: a browser's tests have a running event loop in theirs.
     with ThreadPoolExecutor(1) as pool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import uvicorn
-from redis.client import Redis
 
 from commands.reporting import Reporting
 from commands.serve import listening
 from dashboard import tokens
 from dashboard.app import create_app
 from dashboard.health import Places
+from rollups import connect
 from stream_app.telemetry import LIFETIME
 
 
@@ -57,7 +57,7 @@ def dashboard(
     redis_url: str, *, is_open: bool = False, places: Callable[[], Places] | None = None
 ) -> Iterator[Dashboard]:
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
-    redis = Redis.from_url(redis_url, socket_timeout=5)
+    redis = connect.client(redis_url, socket_timeout=5)
     app = create_app(redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)

@@ -13,7 +13,16 @@ from event_lines import event
 from filling import fill
 from serving import Dashboard, dashboard
 
-from servers.redis_server import RedisServer
+from servers.redis_cluster import redis_cluster
+from servers.redis_server import RedisServer, redis_server
+
+
+@pytest.fixture(scope="module", params=["alone", "cluster"])
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a Redis of this module's own, and then of a cluster."""
+    with redis_cluster() if request.param == "cluster" else redis_server() as running:
+        yield running.url
+
 
 SERIES = ("agent-sessions", "agent", "ticket-guidance", "mobile-web", "web-self-service")
 

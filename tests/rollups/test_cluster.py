@@ -373,6 +373,19 @@ def test_one_node_that_evicts_is_enough_to_refuse(cluster: RedisCluster) -> None
         ask(cluster.primaries[2], "CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
+def test_a_cluster_that_is_away_is_a_redis_that_is_away() -> None:
+    """The same kind of error as of a single server, before and after it was there; then it is."""
+    with redis_cluster() as mine, connect.client(mine.url) as client:
+        client.get("a")
+        for server in mine.primaries:
+            server.kill()
+        for _ in range(3):
+            with pytest.raises(RedisError):
+                Rollups.live(client)
+        with pytest.raises(RedisError):
+            connect.client(mine.url)
+
+
 # ------------------------------------------------------------------------ several at once
 
 

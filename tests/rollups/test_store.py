@@ -1,7 +1,7 @@
 """The store's contract, on a real Redis and a real Valkey: the Lua rule is the Python rule."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,7 +26,6 @@ from rollups.reads import Position, Rollups
 from rollups.slots import days_touched
 from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites
 from rollups.writer import Applied
-from servers.redis_server import RedisServer, redis_server
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -493,42 +492,34 @@ def seal_what_is_due(server: Any, upto: int) -> None:
     asyncio.run(seal())
 
 
-class _Interrupted(Redis):
-    """A client in whose reads something happens between the look at the head and the rest."""
+def interrupt(redis: Any, meanwhile: Callable[[], Any]) -> None:
+    """Have something happen between the look at the head and the rest, in the next read."""
+    made = redis.pipeline
 
-    def pipeline(self, transaction: bool = True, **options: Any) -> Any:
-        """Return a pipeline; do `meanwhile` first, once, where it is a transaction."""
-        if transaction and hasattr(self, "meanwhile"):
-            meanwhile = self.meanwhile
-            del self.meanwhile
+    def pipeline(transaction: bool = True) -> Any:
+        if transaction:
+            redis.pipeline = made
             meanwhile()
-        return super().pipeline(transaction, **options)
+        return made(transaction=transaction)
+
+    redis.pipeline = pipeline
 
 
-@pytest.fixture
-def alone() -> Iterator[RedisServer]:
-    """Yield a server that is no cluster, and empty."""
-    with redis_server() as running:
-        yield running
-
-
-def test_a_round_that_opens_a_day_is_read_whole_or_not(alone: RedisServer) -> None:
+def test_a_round_that_opens_a_day_is_read_whole_or_not(server: Any, redis: Any) -> None:
     """It comes while a report is being read, with one event for an open day and one for a new."""
     # read: head |--- written: sms, sms ---| days [noon, noon + 1 day]
-    write(alone.url, [("t/0", log([sms(1)]))])
+    write(server.url, [("t/0", log([sms(1)]))])
     more = log([sms(2), sms(3, second=NOON + 86_400)], first=1)
-    with _Interrupted.from_url(alone.url) as reader:
-        reader.meanwhile = lambda: write(alone.url, [("t/0", more)])
-        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 3}
+    interrupt(redis, lambda: write(server.url, [("t/0", more)]))
+    assert read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 3}
 
 
-def test_a_day_that_is_sealed_while_it_is_read_is_there_once(alone: RedisServer) -> None:
+def test_a_day_that_is_sealed_while_it_is_read_is_there_once(server: Any, redis: Any) -> None:
     """It was open as the head was read, and is in the string of its block as the days are."""
-    write(alone.url, [("t/0", log([sms(1), sms(2, second=NOON + 86_400)]))])
-    with _Interrupted.from_url(alone.url) as reader:
-        reader.meanwhile = lambda: seal_what_is_due(alone, upto=35 * 86_400)
-        assert read(reader, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}
-        assert not reader.exists(f"u:{{acme}}:d:{NOON // 86_400}")
+    write(server.url, [("t/0", log([sms(1), sms(2, second=NOON + 86_400)]))])
+    interrupt(redis, lambda: seal_what_is_due(server, upto=35 * 86_400))
+    assert read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}
+    assert not redis.exists(f"u:{{acme}}:d:{NOON // 86_400}")
 
 
 def test_a_flow_by_slot_from_open_and_sealed_days(server: Any, redis: Redis) -> None:
