@@ -215,23 +215,24 @@ def sealed_counters(packed: bytes) -> dict[str, Sequence[int]]:
 
 
 class Rare(NamedTuple):
-    """What a flow did in a block."""
+    """What a flow did in a block, taken apart as far as it is needed."""
 
-    steps: Sequence[int]
-    amounts: Sequence[int]
+    steps: _Column
+    numbers: _Column
 
-    def slots(self, in_use: Sequence[int]) -> list[int]:
-        """Return the slot of the block of each amount."""
-        return [in_use[rank] for rank in accumulate(self.steps)]
+    def amounts(self) -> Sequence[int]:
+        """Return its amounts, in order."""
+        return columns.read(*self.numbers)
+
+    def ranks(self) -> list[int]:
+        """Return where the slot of each amount stands among the slots in use."""
+        return list(accumulate(columns.read(*self.steps)))
 
 
 def sealed_flows(packed: bytes) -> tuple[Sequence[int], dict[str, Rare]]:
     """Return the slots in use of a block, and what each flow metric did, from its string."""
     tables = _of_metrics(_section(packed, 3))
-    return _slots_in_use(packed), {
-        metric: Rare(columns.read(*steps), columns.read(*amounts))
-        for metric, (steps, amounts) in tables.items()
-    }
+    return _slots_in_use(packed), {metric: Rare(*table) for metric, table in tables.items()}
 
 
 def sealed_days(packed: bytes | None) -> dict[int, Day]:
@@ -255,8 +256,8 @@ def sealed_days(packed: bytes | None) -> dict[int, Day]:
                 day.counters[metric] = Amounts(slots, [its[slot] for slot in slots])
     in_use, flows = sealed_flows(packed)
     for metric, flow in flows.items():
-        for place, amount in zip(flow.slots(in_use), flow.amounts, strict=True):
-            number, slot = divmod(place, SLOTS_PER_DAY)
+        for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
+            number, slot = divmod(in_use[rank], SLOTS_PER_DAY)
             slots, its = days[number].flows.setdefault(metric, Amounts([], []))
             slots.append(slot)
             its.append(amount)

@@ -259,12 +259,12 @@ def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
     for packed, source, _ in cuts:
         is_whole = source == slice(0, GRID)
         in_use, flows = sealed_flows(packed)
+        first, end = (bisect_left(in_use, edge) for edge in (source.start, source.stop))
         for metric, flow in flows.items():
-            amounts = flow.amounts
+            amounts = flow.amounts()
             if not is_whole:
-                slots = flow.slots(in_use)
-                low, high = (bisect_left(slots, edge) for edge in (source.start, source.stop))
-                amounts = amounts[low:high]
+                ranks = flow.ranks()
+                amounts = amounts[bisect_left(ranks, first) : bisect_left(ranks, end)]
             if its := sum(amounts):
                 found[metric] = found.get(metric, 0) + its
     return found
@@ -278,10 +278,10 @@ def flows_by_slot(
     for packed, source, place in _cuts(days, first, end):
         in_use, flows = sealed_flows(packed)
         for metric in flows.keys() & found.keys():
-            slots, shift = flows[metric].slots(in_use), place.start - source.start
-            for slot, amount in zip(slots, flows[metric].amounts, strict=True):
-                if source.start <= slot < source.stop:
-                    found[metric][shift + slot] = amount
+            flow, shift = flows[metric], place.start - source.start
+            for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
+                if source.start <= in_use[rank] < source.stop:
+                    found[metric][shift + in_use[rank]] = amount
     _, _, pieces = _pieces(days.opened, first, end)
     for metric in pieces.keys() & found.keys():
         its = pieces[metric]

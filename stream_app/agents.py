@@ -91,10 +91,14 @@ class Attempts:
         self._none = asyncio.Event()
         self._none.set()
 
+    def are_over(self, generation: Generation) -> bool:
+        """Tell whether no attempt for a batch of *generation* is let in any more."""
+        return generation != self._generation() or generation == self._over
+
     @contextmanager
     def of(self, generation: Generation) -> Iterator[None]:
         """Make one attempt for a batch of *generation*. Raises Stale if that is over."""
-        if generation != self._generation() or generation == self._over:
+        if self.are_over(generation):
             raise Stale
         self._running += 1
         self._none.clear()

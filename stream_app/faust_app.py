@@ -168,16 +168,17 @@ class UsageApp(faust.App):  # type: ignore[misc]
         Nothing that was read before this call is written after it.
         """
         await self.attempts.quiet()
-        self._topic_ids = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
-        names = {tp: self.fence(tp) for tp in assigned}
         pause = FIRST_PAUSE
         while True:
             try:
+                self._topic_ids = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
+                names = {tp: self.fence(tp) for tp in assigned}
                 ends = await self.writer.begin(list(names.values()))
                 await self.writer.check_limits()
                 return {tp: ends[name] for tp, name in names.items()}
-            except (RedisError, OSError) as error:
-                log.warning("Waiting for Redis, to ask where to begin: %s", error)
+            except (RedisError, OSError, BrokerAway) as error:
+                who = "Kafka" if isinstance(error, BrokerAway) else "Redis"
+                log.warning("Waiting for %s, to ask where to begin: %s", who, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 

@@ -157,8 +157,12 @@ class Rounds:
     async def _prepare(self, jobs: Sequence[Job]) -> _Prepared | None:
         """Decode and fold batches; what is of an assignment that is over is let go."""
         current: list[Job] = []
+        attempts = self._work().attempts
         for job in jobs:
-            if self._consumer().continues(job.batch):
+            # Where one batch was given up, those behind it do not continue anything, and need not.
+            if not attempts.are_over(job.batch.generation) and self._consumer().continues(
+                job.batch
+            ):
                 current.append(job)
             else:
                 self._let_go(job)

@@ -10,7 +10,7 @@ from faust.worker import Worker
 
 log = logging.getLogger(__name__)
 
-#: Seconds between the signal that ends a worker and its end, whatever it waits for.
+#: Seconds between what ends a worker, a signal or an error, and its end, whatever it waits for.
 _PATIENCE = 4.0
 
 
@@ -24,14 +24,23 @@ class _QuietWorker(Worker):  # type: ignore[misc]
     def _flag_as_shutdown_by_signal(self) -> None:
         """Give the end some seconds: a client whose broker is away would wait for it for ever."""
         super()._flag_as_shutdown_by_signal()
-        forced = threading.Timer(_PATIENCE, _end_now)
-        forced.daemon = True
-        forced.start()
+        _end_soon(0)
+
+    def _crash(self, reason: BaseException) -> None:
+        """The same after an error: its thread would keep the partitions, and nobody counted."""
+        super()._crash(reason)
+        _end_soon(1)
 
 
-def _end_now() -> None:
+def _end_soon(code: int) -> None:
+    forced = threading.Timer(_PATIENCE, _end_now, [code])
+    forced.daemon = True
+    forced.start()
+
+
+def _end_now(code: int) -> None:
     log.warning("Not everything let go in time; ending. What was in hand is read again")
-    os._exit(0)
+    os._exit(code)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

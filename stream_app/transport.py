@@ -30,7 +30,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -177,14 +182,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
         What was committed to Kafka is not asked: Redis may have lost its last writes, or all.
         Raises IllegalStateError, upon which Faust waits for the next assignment, when it took too
-        long; that assignment is asked for.
+        long or Kafka failed; that assignment is asked for.
         """
         self._seeking += 1
         try:
             async with asyncio.timeout(_SEEK_PATIENCE):
                 await self._seek_to_the_rollups()
-        except TimeoutError:
-            self.app.begin_again("Where to begin was not to be learnt in time; trying again")
+        except IllegalStateError:
+            raise
+        except (TimeoutError, KafkaError) as error:
+            why = f" ({error})" if str(error) else ""
+            self.app.begin_again(f"Where to begin was not to be learnt in time{why}; trying again")
             raise IllegalStateError("no place to begin was found in time") from None
         finally:
             self._seeking -= 1

@@ -1,6 +1,7 @@
 """SIGTERM in the middle of the work: what is under way is finished and committed, no more begun."""
 
 import signal
+import sys
 import time
 
 from confluent_kafka import Consumer, TopicPartition
@@ -68,3 +69,21 @@ def test_a_worker_told_to_end_finishes_and_commits_what_is_under_way(night: Syst
     for account, rollups in rollups_of(lines).items():
         report = night.report_here(account, *DAYS, as_of=AS_OF)
         assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)
+
+
+def test_a_worker_that_ends_with_an_error_is_gone_though_its_client_hangs(night: System) -> None:
+    """Its thread would go on sending heartbeats, and keep partitions that nobody counts then."""
+    code = (
+        "import asyncio\n"
+        "from aiokafka import AIOKafkaConsumer\n"
+        "from aiokafka.consumer.group_coordinator import GroupCoordinator\n"
+        "async def dies(self): raise AssertionError('Did we not perform bootstrap?')\n"
+        "async def hangs(self): await asyncio.sleep(1000)\n"
+        "GroupCoordinator._GroupCoordinator__coordination_routine = dies\n"
+        "AIOKafkaConsumer.stop = hangs\n"
+        "from commands.main import main; main(['worker'])"
+    )
+    worker = night.start_worker((sys.executable, "-c", code))
+    assert worker.process.wait(40) == 1
+    assert "its place in the consumer group cannot be kept" in night.log()
+    assert "Not everything let go in time" in night.log()

@@ -338,18 +338,19 @@ def test_a_round_whose_assignment_ends_is_written_no_more(when: str) -> None:
 
 
 def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> None:
-    """a: [lost]  b: [would be on top of the hole]; both are read again."""
+    """a: [lost][next]  b: [would be on top of the hole]; all are read again, and nobody crashes."""
 
     async def act(scene: Scene) -> None:
-        events = [scene.take(A, 0, 1)]
+        events = [scene.take(A, 0, 1), scene.take(A, 1, 2)]
         await calm()
         events.append(scene.take(B, 0, 1))
         lost = LostWrites({name(A): (0, 1)})
         await scene.round(0, lost)
         assert scene.lost == [lost]
         assert scene.begun == [[(name(A), 1)]]
-        assert [event.acks for event in events] == [1, 1]
+        assert [event.acks for event in events] == [1, 1, 1]
         assert set(scene.consumer.processed().values()) == {0}
+        assert scene.crashes == []
 
     played(act)
 

@@ -10,15 +10,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 import settings
-from stream_app import transport
+from stream_app import faust_app, transport
 from stream_app.agents import Attempts, Stale
+from stream_app.broker import BrokerAway
 from stream_app.faust_app import create_app
 from stream_app.transport import (
     Batch,
@@ -194,20 +196,55 @@ def test_a_seek_that_takes_too_long_would_end_fausts_recovery() -> None:
     assert app.conf.broker_request_timeout > transport._SEEK_PATIENCE
 
 
-def test_a_seek_that_takes_too_long_is_begun_again(
-    consumer: Any, monkeypatch: pytest.MonkeyPatch
+async def _never(_: Any) -> None:
+    await asyncio.sleep(60)
+
+
+async def _fails(_: Any) -> None:
+    raise KafkaTimeoutError
+
+
+@pytest.mark.parametrize("asks", [_never, _fails])
+def test_a_seek_that_does_not_succeed_is_begun_again(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch, asks: Any
 ) -> None:
-    """Redis may be away for longer than Faust waits."""
+    """Redis may be away for longer than Faust waits; or Kafka, in the middle of it."""
     asked: list[str] = []
-
-    async def never(_: Any) -> None:
-        await asyncio.sleep(60)
-
     consumer.app.begin_again = asked.append
-    consumer.app.where_the_rollups_end = never
+    consumer.app.where_the_rollups_end = asks
     consumer.app.rebalancing_count = 1
     monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
     monkeypatch.setattr(transport, "_SEEK_PATIENCE", 0.01)
     with pytest.raises(IllegalStateError):
         asyncio.run(consumer.perform_seek())
     assert len(asked) == 1
+
+
+def test_where_to_begin_is_asked_until_kafka_and_redis_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A broker that goes away in the middle of a rebalance would end every worker otherwise."""
+    app = create_app(settings.read({}))
+    looks = iter([BrokerAway("away"), {"usage.flows": "one"}, {"usage.flows": "another"}])
+    answers = iter([RedisConnectionError("away"), {"usage.flows/0@another": 7}])
+
+    def look(*_: Any) -> Any:
+        return _given(next(looks))
+
+    async def begin(names: list[str]) -> Any:
+        return _given(next(answers))
+
+    async def well() -> None:
+        pass
+
+    monkeypatch.setattr(faust_app, "topic_ids", look)
+    monkeypatch.setattr(faust_app, "FIRST_PAUSE", 0)
+    monkeypatch.setattr(app.writer, "begin", begin)
+    monkeypatch.setattr(app.writer, "check_limits", well)
+    assert asyncio.run(app.where_the_rollups_end([FLOWS])) == {FLOWS: 7}
+
+
+def _given(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
