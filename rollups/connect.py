@@ -23,24 +23,35 @@ def client(url: str, **options: Any) -> Client:
     A cluster's looks for the nodes at once. Raises RedisError where there are none.
     """
     if is_cluster(url):
-        with _nobody_answers():
-            return _told_apart(RedisCluster.from_url(server_url(url), **options))
+        return _Cluster.from_url(server_url(url), **options)
     return Redis.from_url(server_url(url), **options)
 
 
-def _told_apart(cluster: RedisCluster) -> RedisCluster:
-    """Have *cluster* raise a RedisError where no node answers, as the client of one server does.
+class _Cluster(RedisCluster):
+    """A cluster's client that behaves as a single server's in two things.
 
-    redis-py 8 raises an exception of another kind where it looks for the nodes anew.
+    Where no node answers it raises a RedisError, and it leaves no connection open; redis-py 8
+    raises an exception of another kind, and does not close the pools of nodes found from a URL.
     """
-    look = cluster.nodes_manager.initialize
 
-    def initialize(*arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         with _nobody_answers():
-            look(*arguments, **options)
+            super().__init__(*arguments, **options)
+        look = self.nodes_manager.initialize
 
-    setattr(cluster.nodes_manager, "initialize", initialize)  # noqa: B010 (a method, to mypy)
-    return cluster
+        def initialize(*arguments: Any, **options: Any) -> None:
+            with _nobody_answers():
+                look(*arguments, **options)
+
+        setattr(self.nodes_manager, "initialize", initialize)  # noqa: B010 (a method, to mypy)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        nodes = list(self.nodes_manager.nodes_cache.values())
+        super().close()
+        for node in nodes:
+            if node.redis_connection:
+                node.redis_connection.connection_pool.disconnect()
 
 
 @contextmanager
