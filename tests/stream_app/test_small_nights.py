@@ -1,0 +1,209 @@
+"""Nights without Kafka: rounds, and a real Redis whose answers and writes are lost, from a seed.
+
+A whole night takes half a minute and meets few of the moments that matter; these take part of a
+second and meet many. The consumer is moved by hand: it reads logs that are lists.
+
+    SMALL_NIGHTS_SEED=100 SMALL_NIGHTS=500 python -m pytest tests/stream_app/test_small_nights.py
+
+runs other ones than the few that `make test` runs.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from event_lines import traffic
+from faust.types import TP
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from reference import LIMITS, rollups_of
+from test_rounds import Consumer, Event, Producer
+
+from rollups import state
+from rollups.reads import Rollups
+from rollups.trouble import BeginAgain
+from rollups.writer import Writer
+from servers.redis_server import RedisServer, redis_server
+from stream_app import agents
+from stream_app.agents import Attempts, Work
+from stream_app.rounds import Job, Rounds
+from stream_app.telemetry import Telemetry
+from stream_app.topics import TOPIC_OF
+from stream_app.transport import Batch, Generation
+
+SLOTS = 1_989_600, 1_990_272  # around the days of the events
+STAMP = 1_791_201_600_000
+PARTITIONS = 2
+FIRST_SEED = int(os.environ.get("SMALL_NIGHTS_SEED", "1"))
+RUNS = int(os.environ.get("SMALL_NIGHTS", "20"))
+
+
+class Night:
+    """A worker, its logs, and a Redis that forgets."""
+
+    def __init__(self, redis: Any, url: str, lines: list[bytes], rng: random.Random) -> None:
+        self.redis, self.rng = redis, rng
+        self.logs: dict[TP, list[bytes]] = {}
+        for line in lines:
+            topic = next(topic for kind, topic in TOPIC_OF.items() if kind.encode() in line)
+            self.logs.setdefault(TP(topic, rng.randrange(PARTITIONS)), []).append(line)
+        self.consumer = Consumer()
+        self.fetched: dict[TP, int] = {}
+        self.writer = Writer.of(url, LIMITS, 5.0)
+        self.attempts = Attempts(lambda: self.consumer.generation)
+        self.crashes: list[BaseException] = []
+        self.snapshot: dict[bytes, bytes] = {}
+        self.trouble = 0.0  #: the chance that a call of a script breaks off
+        self.must_seek = True
+        work = Work(
+            Producer(), self.writer, Telemetry(), self.attempts, self.lost_writes, self.complete
+        )
+        self.rounds = Rounds(lambda: work, lambda: self.consumer, self.crash)
+        self.tasks: list[asyncio.Task[None]] = []
+        [node] = self.writer.nodes.all
+        self.run = node.run
+        node.run = self.break_off  # type: ignore[method-assign]
+
+    async def crash(self, error: BaseException) -> None:
+        """Note what ends the worker."""
+        self.crashes.append(error)
+
+    async def complete(self) -> int:
+        """Nothing is sealed in these nights."""
+        raise AssertionError
+
+    def lost_writes(self, _: BeginAgain) -> None:
+        """Have the partitions assigned anew, some time later."""
+        self.must_seek = True
+
+    async def break_off(self, connection: Any, *call: Any) -> list[Any]:
+        """Run scripts, of which some are not sent, and some not answered."""
+        if self.rng.random() < self.trouble / 2:
+            raise RedisConnectionError("broken before it was sent")
+        answers = await self.run(connection, *call)
+        if self.rng.random() < self.trouble:
+            if self.rng.random() < 0.5:
+                self.forget()
+            raise RedisConnectionError("broken before it was answered")
+        return answers
+
+    def remember(self) -> None:
+        """Take what Redis will come back with."""
+        self.snapshot = {key: self.redis.dump(key) for key in self.redis.keys("*")}
+
+    def forget(self) -> None:
+        """Every connection breaks, and then it comes back without the last writes.
+
+        In this order, and at once: what is on its way is not run after it.
+        """
+        self.redis.client_kill_filter(_type="normal", skipme=True)
+        with self.redis.pipeline(transaction=True) as back:
+            back.flushall()
+            for key, value in self.snapshot.items():
+                back.restore(key, 0, value)
+            back.execute()
+
+    async def seek(self) -> None:
+        """Be assigned everything anew, and begin where the rollups end."""
+        seeks = self.consumer.current.seek + 1
+        # Kafka's number is the same now and then, as after another cluster took the place.
+        self.consumer.current = Generation(self.rng.randrange(2), seeks)
+        self.consumer._processed = {}
+        await self.attempts.quiet()
+        while True:
+            with suppress(RedisError, OSError):
+                names = {tp: f"{tp.topic}/{tp.partition}" for tp in self.logs}
+                ends = await self.writer.begin(list(names.values()))
+                break
+        self.fetched = {tp: ends[name] for tp, name in names.items()}
+        self.consumer._processed = dict(self.fetched)
+        self.must_seek = False
+
+    def fetch(self) -> None:
+        """Hand over a batch of any partition that has more."""
+        more = [tp for tp, log in self.logs.items() if self.fetched[tp] < len(log)]
+        if not more:
+            return
+        tp = self.rng.choice(more)
+        begins = self.fetched[tp]
+        ends = self.fetched[tp] = min(begins + self.rng.randint(1, 30), len(self.logs[tp]))
+        records = [
+            ConsumerRecord(*tp, offset, STAMP, 0, b"", value, None, 0, len(value), ())
+            for offset, value in enumerate(self.logs[tp][begins:ends], begins)
+        ]
+        batch = Batch(tp, records, begins, ends, self.consumer.generation)
+        job = Job(Event(), batch, f"{tp.topic}/{tp.partition}")
+        self.tasks.append(asyncio.create_task(self.rounds.take(job)))
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is counted."""
+        ends = {tp: len(log) for tp, log in self.logs.items()}
+        return not self.must_seek and self.consumer.processed() == ends
+
+    async def live_through(self, steps: int) -> None:
+        """Do anything in any order, and then let it come to its end."""
+        running = asyncio.create_task(self.rounds.run())
+        for step in range(steps + 3000):
+            self.trouble = 0.15 if step < steps else 0.0
+            if self.must_seek and self.rng.random() < 0.3:
+                await self.seek()
+            chance = self.rng.random() if step < steps else 0.9
+            if chance < 0.05:
+                self.must_seek = True
+            elif chance < 0.1:
+                self.remember()
+            elif chance < 0.13:
+                self.forget()
+            elif not self.must_seek:
+                self.fetch()
+            await asyncio.sleep(self.rng.choice((0, 0, 0.001)) if step < steps else 0.001)
+            if self.crashes or (step > steps and self.done):
+                break
+        await self.rounds.end(5)
+        await running
+        for task in self.tasks:
+            task.cancel()
+        await self.writer.close()
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Yield one server, whose answers are broken off."""
+    with redis_server(flavour=request.param) as running:
+        yield running
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
+def test_a_small_night_leaves_every_value_exact(
+    server: Any, redis: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks between any two steps: everything is counted once, and nobody crashes."""
+    for pause in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(agents, pause, 0.001)
+    rng = random.Random(seed)
+    lines = list(traffic(400, seed=seed, accounts=3))
+    sent = lines + rng.sample(lines, 100)
+    rng.shuffle(sent)
+
+    async def act() -> Night:
+        night = Night(redis, server.url, sent, rng)
+        async with asyncio.timeout(60):
+            await night.live_through(150)
+        return night
+
+    night = asyncio.run(act())
+    assert night.crashes == []
+    assert night.done
+    live = Rollups.live(redis)
+    expected = rollups_of(lines)
+    assert live.accounts() == sorted(expected)
+    for account, rollups in expected.items():
+        found = live.read(account, *SLOTS, flows=True)
+        wanted = state.read(rollups, *SLOTS)
+        assert found._replace(by_slot={}) == wanted._replace(by_slot={}), account
