@@ -216,19 +216,36 @@ def _check_folder(target: str) -> None:
 
 
 def write_file(target: str, content: bytes) -> None:
-    """Write *content* whole or not at all: beside the file first, then in its place."""
+    """Write *content* whole or not at all: beside the file first, then in its place.
+
+    What stands there and is no file, a device or a pipe, is written to and stays what it is; behind
+    a symbolic link it is the file that it names.
+    """
     if target == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    beside = Path(f"{target}.{os.getpid()}.tmp")
+    path = Path(os.path.realpath(target))
+    if Path(target).exists() and not path.is_file():
+        _write_into(target, content)
+        return
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         beside.write_bytes(content)
-        beside.replace(target)
+        beside.replace(path)
     except BaseException as error:  # also when it is told to stop in between
         beside.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
+        raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
+
+
+def _write_into(target: str, content: bytes) -> None:
+    """Write *content* to what is no file, and cannot be exchanged for one."""
+    try:
+        with open(target, "wb") as device:
+            device.write(content)
+    except OSError as error:
         raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
 
 

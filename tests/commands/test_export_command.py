@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,30 @@ def test_what_cannot_be_written_is_said_in_a_sentence(
     assert done.exit_code == code, done.output
     assert says in " ".join(done.stderr.split())
     assert isinstance(done.exception, SystemExit)
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(usage: Usage, tmp_path: Path) -> None:
+    """A pipe here; root would otherwise turn /dev/null into a file for everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    usage("export", "acme", *MONTH, "--format", "json", "-o", str(pipe))
+    reader.join(10)
+    assert orjson.loads(got[0])["account"] == "acme"
+    assert pipe.is_fifo()
+
+
+def test_a_link_goes_on_naming_its_file(usage: Usage, tmp_path: Path) -> None:
+    """The file that it names is the new report."""
+    named, link = tmp_path / "named.json", tmp_path / "link.json"
+    named.write_text("old")
+    link.symlink_to(named)
+    usage("export", "acme", *MONTH, "-o", str(link))
+    assert link.is_symlink()
+    assert orjson.loads(named.read_bytes())["account"] == "acme"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "named.json"]
 
 
 def test_redis_that_does_not_answer_is_named_without_its_password(usage: Usage) -> None:
