@@ -263,6 +263,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
             with self.attempts.of(self.consumer.generation):
                 await self.sealing.some()
             if self._lasts("stalled", bool(self.sealing.stalled)) >= _LOOKS_AT_STALLED:
+                # Once, and then as long again: workers that joined at every look would never let
+                # the group come to rest.
+                self._looks["stalled"] = 0
                 names = ", ".join(sorted(self.sealing.stalled))
                 self.begin_again(f"Nobody counts what is there in {names}; joining again")
         except (RedisError, OSError, BrokerAway, Stale):
