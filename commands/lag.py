@@ -1,6 +1,7 @@
 """`usage lag`: how far the rollups are behind what was published."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import orjson
 import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
+from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
 _PAUSE = 0.1
@@ -27,6 +29,8 @@ def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters.
+    Events behind a producer's open transaction cannot be read before it is committed or aborted;
+    until then they are lag, too.
 
     \b
     Example:
@@ -38,40 +42,35 @@ def lag(seconds: float | None, as_json: bool) -> None:
         while True:
             over = seconds is None or time.monotonic() >= deadline
             try:
-                topics = behind(config, redis)
+                places = how_far(config, redis)
             except Failure:
                 if over:
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
-            total = sum(topics.values())
+            total = sum(reach.behind for reach in places.values())
             if over or total == 0:
                 break
             time.sleep(_PAUSE)
-    _print(topics, as_json)
+    _print(places, as_json)
+    if held := sum(reach.held for reach in places.values()):
+        click.echo(f"{held:,} of these lie behind an open transaction of a producer.", err=True)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
 
 
-def behind(config: settings.Settings, redis: Any) -> dict[str, int]:
-    """Return per topic how many offsets lie between the rollups and the end of the topic."""
+def how_far(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
+    """Return how far each topic and partition is counted. Raises Failure."""
     from stream_app.broker import BrokerAway, admin_client
-    from stream_app.topics import EVENT_TOPICS
 
     try:
-        places = reached(admin_client(config.kafka), redis)
+        return reached(admin_client(config.kafka), redis)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
-    found = dict.fromkeys(EVENT_TOPICS, 0)
-    for (topic, _), (counted, end) in places.items():
-        found[topic] += end - counted
-    return found
 
 
-def reached(
-    admin: Any, redis: Any, timeout: float = 10.0
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """Return per topic and partition the offset up to which it is counted, and its end.
+def reached(admin: Any, redis: Any, timeout: float = 10.0) -> dict[tuple[str, int], Reach]:
+    """Return how far each topic and partition is counted.
 
     *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerAway.
     """
@@ -80,18 +79,23 @@ def reached(
     from stream_app.broker import spans_of, topic_ids
     from stream_app.topics import EVENT_TOPICS
 
-    ends = spans_of(admin, EVENT_TOPICS, timeout)
+    spans = spans_of(admin, EVENT_TOPICS, timeout)
     ids = topic_ids(admin, EVENT_TOPICS, timeout)
     # Read after the ends: what was published before the call is seen.
     done = Rollups.live(redis).positions()
-    found = {}
-    for (topic, partition), span in ends.items():
+    places = {}
+    for (topic, partition), (begin, stable, end) in spans.items():
         at = done.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
-        found[topic, partition] = (min(max(at, span.begin), span.end), span.end)
-    return found
+        places[topic, partition] = Reach(min(max(at, begin), end), stable, end)
+    return places
 
 
-def _print(topics: dict[str, int], as_json: bool) -> None:
+def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
+    from stream_app.topics import EVENT_TOPICS
+
+    topics = dict.fromkeys(EVENT_TOPICS, 0)
+    for (topic, _), reach in places.items():
+        topics[topic] += reach.behind
     if as_json:
         click.echo(orjson.dumps(topics))
         return

@@ -125,11 +125,12 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
     """Return a function that says how far each topic-partition is counted, and where it ends."""
     from commands.lag import reached
     from dashboard.health import KafkaAway
+    from rollups.watermark import Reach
     from stream_app.broker import BrokerAway, admin_client
 
     admin = admin_client(config.kafka)
 
-    def places() -> dict[tuple[str, int], tuple[int, int]]:
+    def places() -> dict[tuple[str, int], Reach]:
         try:
             return reached(admin, redis, timeout=3.0)
         except BrokerAway as error:

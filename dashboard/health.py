@@ -14,9 +14,10 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 
 from rollups import keys
+from rollups.watermark import Reach
 
-#: Topic-partition to (offset up to which it is counted, its end).
-Places = Mapping[tuple[str, int], tuple[int, int]]
+#: Topic-partition to how far it is counted.
+Places = Mapping[tuple[str, int], Reach]
 
 #: Seconds between two looks at the workers, and at Kafka.
 LOOK: Final = 1.0
@@ -59,6 +60,7 @@ class Looks:
         self._workers = 0
         self._ends: deque[tuple[float, dict[tuple[str, int], int]]] = deque(maxlen=60)
         self._lag: int | None = None
+        self._held = 0
         self._reached: float | None = None
         self._kafka_away = ""
 
@@ -80,11 +82,13 @@ class Looks:
     def topics(self, now: float, places: Places) -> None:
         """Take in how far each topic-partition is counted, and where it ends."""
         self._kafka_away = ""
-        self._ends.append((now, {place: end for place, (_, end) in places.items()}))
-        self._lag = sum(end - counted for counted, end in places.values())
+        self._ends.append((now, {place: reach.end for place, reach in places.items()}))
+        self._lag = sum(reach.behind for reach in places.values())
+        self._held = sum(reach.held for reach in places.values())
+        counted = {place: reach.counted for place, reach in places.items()}
         seen = [
             when for when, ends in self._ends
-            if all(places.get(place, (end, end))[0] >= end for place, end in ends.items())
+            if all(counted.get(place, end) >= end for place, end in ends.items())
         ]  # fmt: skip
         self._reached = max(seen, default=self._ends[0][0])
 
@@ -110,10 +114,9 @@ class Looks:
         if self._lag and self._reached is not None and now - self._reached > PATIENCE:
             behind = now - self._reached
             events = "event is" if self._lag == 1 else "events are"
-            return Stale(
-                "lag",
-                f"{self._lag:,} {events} not counted yet; what is shown is {behind:.0f} s old",
-            )
+            held = "; a transaction of a producer is open" if self._held else ""
+            old = f"; what is shown is {behind:.0f} s old"
+            return Stale("lag", f"{self._lag:,} {events} not counted yet{held}{old}")
         return None
 
 

@@ -1,11 +1,30 @@
-"""Up to when everything is counted: the time before which no record is still to come."""
+"""How far everything is counted: up to which offsets, and up to when."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from rollups.reads import Position
 
 #: Before every record.
 _NEVER = -(1 << 40)
+
+
+class Reach(NamedTuple):
+    """How far a topic-partition is counted, and how far it goes; offsets."""
+
+    counted: int  #: everything before this is counted or refused
+    stable: int  #: where a producer's open transaction begins, or the end
+    end: int  #: behind the last record that is acknowledged
+
+    @property
+    def behind(self) -> int:
+        """How many offsets are not counted yet."""
+        return self.end - self.counted
+
+    @property
+    def held(self) -> int:
+        """How many of these nobody can read before a transaction is committed or aborted."""
+        return self.end - max(self.counted, self.stable)
 
 
 def complete(

@@ -26,10 +26,16 @@ class BrokerAway(Exception):
 
 
 class Span(NamedTuple):
-    """The offsets [begin, end) that a partition holds now."""
+    """The offsets [begin, end) that a partition holds now, and how many of them may be read.
+
+    A transaction that is open keeps everything behind its first record from those who read
+    committed transactions, other producers' acknowledged records included: until it is committed or
+    aborted, or Kafka aborts it after the producer's `transaction.timeout.ms`.
+    """
 
     begin: int
-    end: int
+    stable: int  #: before the first record of a transaction that is open (last stable offset)
+    end: int  #: behind the last record that is acknowledged (high watermark)
 
 
 def admin_client(servers: str) -> Any:
@@ -108,7 +114,7 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
 def spans(
     servers: str, topics: Sequence[str], timeout: float = 10.0
 ) -> dict[tuple[str, int], Span]:
-    """Return where each partition of *topics* begins and ends, committed transactions counted.
+    """Return where each partition of *topics* begins and ends.
 
     Topics that do not exist are left out. Raises BrokerAway.
     """
@@ -126,20 +132,24 @@ def spans_of(
     ]
     if not partitions:
         return {}
-    begins = _offsets(admin, partitions, OffsetSpec.earliest(), timeout)
-    ends = _offsets(admin, partitions, OffsetSpec.latest(), timeout)
-    return {place: Span(begins[place], ends[place]) for place in ends}
+    begins = _ask_offsets(admin, partitions, OffsetSpec.earliest(), timeout)
+    ends = _told(_ask_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
+    # After the ends: what is behind the stable offset then is behind a transaction, not just newer.
+    stable = _told(_ask_offsets(admin, partitions, OffsetSpec.latest(), timeout, True), timeout)
+    begun = _told(begins, timeout)
+    return {place: Span(begun[place], min(stable[place], end), end) for place, end in ends.items()}
 
 
-def _offsets(
-    admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float
-) -> dict[tuple[str, int], int]:
+def _ask_offsets(
+    admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float, stable: bool = False
+) -> Any:
+    isolation = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    wanted = dict.fromkeys(partitions, spec)
+    return admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout)
+
+
+def _told(asked: Any, timeout: float) -> dict[tuple[str, int], int]:
     try:
-        asked = admin.list_offsets(
-            dict.fromkeys(partitions, spec),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=timeout,
-        )
         return {
             (tp.topic, tp.partition): answer.result(timeout + 1).offset
             for tp, answer in asked.items()

@@ -176,7 +176,7 @@ def _joined(
 
 def _records(servers: str, ends: dict[tuple[str, int], Any]) -> list[Any]:
     """Return the messages of all partitions up to where they end now."""
-    open_ends = {place: span.end for place, span in ends.items() if span.end > span.begin}
+    open_ends = {place: span.stable for place, span in ends.items() if span.stable > span.begin}
     if not open_ends:
         return []
     consumer = Consumer(

@@ -112,7 +112,7 @@ class Rebuild:
             raise TopicsChanged
         found = await asyncio.to_thread(spans_of, self._admin, EVENT_TOPICS)
         self._replay.cover({place: span.begin for place, span in found.items()})
-        return {place: span.end for place, span in found.items()}
+        return {place: span.stable for place, span in found.items()}
 
     async def _counted(self) -> dict[tuple[str, int], int]:
         positions = await asyncio.to_thread(Rollups(self._redis, self._old).positions)

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rollups import keys
 from rollups.reads import Position
 from rollups.watermark import complete
 from rollups.writer import Writer
-from stream_app.broker import spans_of, topic_ids
+from stream_app.broker import Span, spans_of, topic_ids
 from stream_app.topics import EVENT_TOPICS
 
 #: Accounts looked at in one go; a look costs Redis some microseconds.
@@ -30,36 +30,44 @@ class Sealing:
 
     async def complete(self) -> int:
         """Return the second up to which everything is counted. Raises RedisError, BrokerAway."""
-        return complete(*await self._look(), int(time.time()))
+        return _complete(*await self._look(), int(time.time()))
 
-    async def _look(self) -> tuple[dict[str, Position], list[tuple[str, int, int]]]:
+    async def _look(self) -> tuple[dict[str, Position], dict[str, Span]]:
         """Return how far each partition is counted, and where it begins and ends."""
         # The ends first: what is published after this look is no older than what was before it.
-        ends = await asyncio.to_thread(_ends, self._admin)
-        return await self._writer.positions(), ends
+        found = await asyncio.to_thread(_spans, self._admin)
+        return await self._writer.positions(), found
 
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days. Raises as `complete`."""
-        positions, ends = await self._look()
+        positions, found = await self._look()
         now = int(time.time())
-        upto = complete(positions, ends, now)
-        before, self._behind = self._behind, _behind(positions, ends)
+        upto = _complete(positions, found, now)
+        before, self._behind = self._behind, _behind(positions, found)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
         self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
         return await self._writer.seal(names, upto, now)
 
 
-def _behind(
-    positions: Mapping[str, Position], ends: Sequence[tuple[str, int, int]]
-) -> dict[str, int]:
-    """Return how far those partitions are counted that have more."""
-    reached = {name: positions.get(name, Position(0)).offset for name, _, _ in ends}
-    return {name: reached[name] for name, first, end in ends if max(reached[name], first) < end}
+def _complete(positions: Mapping[str, Position], found: Mapping[str, Span], now: int) -> int:
+    # What lies behind an open transaction is still to come, and old by then.
+    ends = ((name, span.begin, span.end) for name, span in found.items())
+    return complete(positions, ends, now)
 
 
-def _ends(admin: Any) -> list[tuple[str, int, int]]:
+def _behind(positions: Mapping[str, Position], found: Mapping[str, Span]) -> dict[str, int]:
+    """Return how far those partitions are counted that have more, for whoever would read it."""
+    reached = {name: positions.get(name, Position(0)).offset for name in found}
+    return {
+        name: reached[name]
+        for name, span in found.items()
+        if max(reached[name], span.begin) < span.stable
+    }
+
+
+def _spans(admin: Any) -> dict[str, Span]:
     ids = topic_ids(admin, EVENT_TOPICS)
-    return [
-        (keys.fence(topic, partition, ids.get(topic, "")), span.begin, span.end)
+    return {
+        keys.fence(topic, partition, ids.get(topic, "")): span
         for (topic, partition), span in spans_of(admin, EVENT_TOPICS).items()
-    ]
+    }

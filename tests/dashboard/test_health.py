@@ -7,9 +7,15 @@ from redis.client import Redis
 
 from dashboard.health import PATIENCE, Looks, words_of_workers
 from rollups import keys
+from rollups.watermark import Reach
 
 ALIVE = {"w1": {"counted": 0, "waiting_for": ""}}
 PLACE = ("usage.flows", 0)
+
+
+def at(counted: int, end: int, held: int = 0) -> Reach:
+    """Return how far a partition is counted, the last *held* offsets behind a transaction."""
+    return Reach(counted, end - held, end)
 
 
 def reason(looks: Looks, now: float) -> str | None:
@@ -42,7 +48,7 @@ def test_no_worker() -> None:
     """Nothing new is counted, whatever Kafka says."""
     looks = Looks()
     looks.workers(0, {})
-    looks.topics(0, {PLACE: (5, 5)})
+    looks.topics(0, {PLACE: at(5, 5)})
     assert reason(looks, 0) == "no-worker"
     looks.workers(1, ALIVE)
     assert reason(looks, 1) is None
@@ -63,7 +69,7 @@ def test_events_in_flight_are_no_lag() -> None:
     looks = Looks()
     for second in range(20):
         looks.workers(second, ALIVE)
-        looks.topics(second, {PLACE: (100 * second, 100 * second + 100)})
+        looks.topics(second, {PLACE: at(100 * second, 100 * second + 100)})
     assert reason(looks, 19) is None
     assert looks.health(19).lag == 100
 
@@ -73,11 +79,25 @@ def test_falling_behind_is_told_with_how_old_the_numbers_are() -> None:
     looks = Looks()
     for second in range(13):
         looks.workers(second, ALIVE)
-        looks.topics(second, {PLACE: (min(100 * second, 200), 100 * second)})
+        looks.topics(second, {PLACE: at(min(100 * second, 200), 100 * second)})
     stale = looks.health(12).stale
     assert stale is not None
     assert stale.reason == "lag"
     assert stale.message == "1,000 events are not counted yet; what is shown is 10 s old"
+
+
+def test_what_an_open_transaction_holds_back_is_said_to_be_held() -> None:
+    """Nobody can count it, and yet it is published; the sentence says whose turn it is."""
+    looks = Looks()
+    for second in range(6):
+        looks.workers(second, ALIVE)
+        looks.topics(second, {PLACE: at(7, 10, held=3) if second else at(7, 7)})
+    stale = looks.health(5).stale
+    assert stale is not None
+    assert stale.message == (
+        "3 events are not counted yet; a transaction of a producer is open; "
+        "what is shown is 5 s old"
+    )
 
 
 def test_one_partition_that_stands_still_is_seen_beside_a_busy_one() -> None:
@@ -86,7 +106,7 @@ def test_one_partition_that_stands_still_is_seen_beside_a_busy_one() -> None:
     other = ("usage.flows", 1)
     for second in range(13):
         looks.workers(second, ALIVE)
-        looks.topics(second, {PLACE: (1, 2), other: (1000 * second, 1000 * second)})
+        looks.topics(second, {PLACE: at(1, 2), other: at(1000 * second, 1000 * second)})
     assert reason(looks, 12) == "lag"
 
 
@@ -94,10 +114,10 @@ def test_kafka_away_and_back() -> None:
     """What is published is unknown, and so is the lag; then it is known again."""
     looks = Looks()
     looks.workers(0, ALIVE)
-    looks.topics(0, {PLACE: (1, 1)})
+    looks.topics(0, {PLACE: at(1, 1)})
     looks.kafka_is_away("no broker answered")
     assert (reason(looks, 1), looks.health(1).lag) == ("kafka-away", None)
-    looks.topics(2, {PLACE: (1, 1)})
+    looks.topics(2, {PLACE: at(1, 1)})
     assert (reason(looks, 2), looks.health(2).lag) == (None, 0)
 
 

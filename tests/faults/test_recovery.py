@@ -11,7 +11,7 @@ from event_lines import flow, traffic
 from system import System
 
 import settings
-from commands.lag import behind
+from commands.lag import how_far
 from stream_app.topics import TOPIC_OF
 
 #: Seconds.
@@ -48,7 +48,7 @@ def seconds_until_counted(night: System, seed: int) -> float:
     )
     config = settings.read(night.environment)
     with night.client() as client:
-        while sum(behind(config, client).values()):
+        while any(reach.behind for reach in how_far(config, client).values()):
             assert time.monotonic() < begun + 60, f"still not counted\n{night.last_words()}"
             time.sleep(0.02)
     return time.monotonic() - begun

@@ -1,15 +1,20 @@
 """Workers as processes: killed, stopped, more of them, refused, and beside transactions."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Producer
-from event_lines import flow, traffic
+from event_lines import event, flow, traffic
 from reference import report_of, rollups_of
 
+import settings
 from rollups.reads import Rollups
+from rollups.writer import Writer
+from stream_app.broker import admin_client
+from stream_app.sealing import Sealing
 
 AS_OF = "2026-11-01T00:00:00Z"
 
@@ -95,6 +100,63 @@ def test_only_committed_transactions_count_and_lag_still_reaches_zero(system: An
             producer.abort_transaction(30)
     system.catch_up()
     assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 101
+
+
+def test_what_lies_behind_an_open_transaction_is_lag_until_that_ends(system: Any) -> None:
+    """Kafka shows nobody what was acknowledged behind it, so it is not counted, but published."""
+    system.start_worker()
+    producer = Producer({"bootstrap.servers": system.kafka.bootstrap, "transactional.id": "tests"})
+    producer.init_transactions(30)
+    system.usage("send", "-", stdin=flow("before"))
+    system.catch_up()
+    producer.begin_transaction()
+    producer.produce("usage.flows", flow("never"), b"acme")
+    producer.flush(30)
+    system.usage("send", "-", stdin=flow("behind"))
+    done = system.usage("lag", "--until-zero", "2", code=1)
+    assert b"2 of these lie behind an open transaction of a producer." in done.stderr
+    assert b"After 2 s, 2 events are not in the rollups." in done.stderr
+    assert b'"usage.flows":2' in system.usage("lag", "--json").stdout
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 1
+    producer.abort_transaction(30)
+    system.catch_up()
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 2
+
+
+def test_no_time_is_complete_before_an_open_transaction_has_ended(system: Any) -> None:
+    """What it holds back is older than what others have already brought, and comes later."""
+    system.start_worker()
+    config = settings.read(system.environment)
+    servers = {"bootstrap.servers": config.kafka}
+    plain, transactional = Producer(servers), Producer({**servers, "transactional.id": "tests"})
+    transactional.init_transactions(30)
+    system.catch_up()
+
+    def publish(producer: Any, name: str, seconds: int, topic: str) -> None:
+        line = flow(name) if topic == "usage.flows" else event(name, "sms.sent", {"link": True})
+        producer.produce(topic, line, b"acme", timestamp=seconds * 1000)
+        producer.flush(30)
+
+    def complete() -> int:
+        async def ask() -> int:
+            writer = Writer.of(system.redis.url, config.session_limits, 10)
+            await writer.begin([])
+            try:
+                return await Sealing(writer, admin_client(config.kafka)).complete()
+            finally:
+                await writer.close()
+
+        return asyncio.run(ask())
+
+    publish(plain, "first", 1_000, "usage.flows")
+    transactional.begin_transaction()
+    publish(transactional, "held", 1_001, "usage.flows")
+    publish(plain, "last", 5_000, "usage.sms")
+    system.usage("lag", "--until-zero", "2", code=1)
+    assert complete() == 1_000
+    transactional.commit_transaction(30)
+    system.catch_up()
+    assert complete() == 5_000
 
 
 def test_a_worker_whose_place_in_the_group_cannot_be_kept_ends(
