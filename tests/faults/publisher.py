@@ -51,6 +51,8 @@ class Publisher(threading.Thread):
             self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?")
         self._acknowledged: dict[bytes, float] = {}  # when it was handed to its last producer
         self._again: queue.SimpleQueue[tuple[Collection[str], float]] = queue.SimpleQueue()
+        #: Held while a transaction ends; see `Faults.kill_broker`.
+        self.ending = threading.Lock()
         self._go_on, self._at_rest = threading.Event(), threading.Event()
         self._go_on.set()
         todo = self._drawn(list(self._place))
@@ -157,9 +159,10 @@ class Publisher(threading.Thread):
                 self._abort_one(producer, f"{name} {begin}")
                 producer.begin_transaction()
                 self._hand_over(producer, piece[begin : begin + 400], partial(self._noted, told))
-                producer.commit_transaction(60)
+                with self.ending:
+                    producer.commit_transaction(60)
             except Exception:
-                with suppress(Exception):  # else it ends by itself after its timeout
+                with suppress(Exception), self.ending:  # else it ends by itself, after its timeout
                     producer.abort_transaction(5)
                 raise
             self._acknowledged.update(told)
@@ -169,7 +172,8 @@ class Publisher(threading.Thread):
         for number in range(20):
             account = f"account-{number % 2}"  # the reference has it, without these events
             producer.produce("usage.flows", flow(f"aborted {name} {number}", subject=account))
-        producer.abort_transaction(60)
+        with self.ending:
+            producer.abort_transaction(60)
 
     def _producer(self, more: dict[str, Any]) -> Any:
         return Producer(

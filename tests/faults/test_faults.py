@@ -98,7 +98,8 @@ def settle(faults: Faults) -> None:
         if done.returncode == 0:
             faults.note("settled")
             return
-    raise AssertionError(f"not settled after 120 s: {done.stdout.decode()}")
+    told = (done.stdout + done.stderr).decode()
+    raise AssertionError(f"not settled after 120 s: {told}")
 
 
 def values(reading: Reading) -> dict[str, Any]:
