@@ -36,7 +36,8 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -101,6 +102,29 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = 100  # a partition left out of a fetch waits so long
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit in one try; tell whether that succeeded. The next commit is the next try.
+
+        aiokafka's own commit tries again as long as Kafka does not know one of the partitions, as
+        where a topic was created anew with fewer. When the group is assigned anew meanwhile, each
+        of these tries is of no generation and has it assigned anew again: for ever.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        assigned = self.assignment()
+        told = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
+            return False  # it is joining
+        try:
+            await coordinator._do_commit_offsets(None, told)
+        except KafkaError as error:
+            self.log.debug("The commit failed: %s", error)
+            return False
+        return True
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -316,6 +340,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in list(self._processed):
             if topics is None or tp in topics or tp.topic in topics:
                 yield tp
+
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        done: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:  # Faust takes it for committed all the same
+            for tp in offsets:
+                self._committed_offset.pop(tp, None)
+        return done
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._processed.get(tp)

@@ -25,6 +25,11 @@ from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 PATIENCE = 120
 HOUR_MS = 3_600_000
 
+#: Where a partition has only just come up, Kafka may refuse a producer's first batch and take the
+#: second one, for it knows nothing of that producer; librdkafka then takes the first, whose number
+#: is lower than what was acknowledged, for a repeat, and says that it was delivered.
+_ONE_AFTER_THE_OTHER = {"max.in.flight.requests.per.connection": 1}
+
 
 class _Halted(Exception):
     """Kafka is about to be another one."""
@@ -172,6 +177,7 @@ class Publisher(threading.Thread):
         for number in range(20):
             account = f"account-{number % 2}"  # the reference has it, without these events
             producer.produce("usage.flows", flow(f"aborted {name} {number}", subject=account))
+        producer.flush(60)  # else they would be purged, and there would be nothing to abort
         with self.ending:
             producer.abort_transaction(60)
 
@@ -179,7 +185,7 @@ class Publisher(threading.Thread):
         return Producer(
             {
                 "bootstrap.servers": self.kafka, "message.timeout.ms": PATIENCE * 1000,
-                "log_level": 0, "acks": "all", "linger.ms": 5, **more,
+                "log_level": 0, "acks": "all", "linger.ms": 5, **_ONE_AFTER_THE_OTHER, **more,
             }
         )  # fmt: skip
 

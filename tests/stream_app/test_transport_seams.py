@@ -10,7 +10,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import IllegalStateError, KafkaTimeoutError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    IllegalGenerationError,
+    IllegalStateError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
@@ -62,8 +69,8 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
     "name",
     [
         "getmany", "perform_seek", "ack", "_wait_next_records", "_filter_tps_with_pending_acks",
-        "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions", "stop_flow",
-        "resume_flow",
+        "_commit_offsets", "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions",
+        "stop_flow", "resume_flow",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
@@ -174,6 +181,78 @@ def test_nothing_is_committed_while_the_group_is_assigned_anew(consumer: Any) ->
     assert list(consumer._filter_tps_with_pending_acks()) == [FLOWS]
     consumer.flow_active = False
     assert list(consumer._filter_tps_with_pending_acks()) == []
+
+
+class _Coordinator:
+    """aiokafka's side of the group, where the commit of a partition fails."""
+
+    def __init__(self, generation: int, error: Exception | None) -> None:
+        self.generation, self._error = generation, error
+        self.asked: list[dict[TopicPartition, OffsetAndMetadata]] = []
+
+    async def _do_commit_offsets(
+        self, _: object, offsets: dict[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        self.asked.append(offsets)
+        if self._error:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("generation", "error", "tries", "succeeds"),
+    [
+        (3, None, 1, True),
+        (3, UnknownTopicOrPartitionError(), 1, False),
+        (3, IllegalGenerationError(), 1, False),
+        (3, GroupCoordinatorNotAvailableError(), 1, False),
+        (-1, None, 0, False),
+    ],
+)
+def test_a_commit_is_one_try(
+    monkeypatch: pytest.MonkeyPatch,
+    generation: int,
+    error: Exception | None,
+    tries: int,
+    succeeds: bool,
+) -> None:
+    """aiokafka tries for ever to commit what is gone, and joins the group again for each try."""
+    thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+    coordinator = _Coordinator(generation, error)
+    consumer = SimpleNamespace(_coordinator=coordinator)
+    monkeypatch.setattr(thread, "_ensure_consumer", lambda: consumer, raising=False)
+    monkeypatch.setattr(thread, "assignment", lambda: {FLOWS}, raising=False)
+    thread.log = SimpleNamespace(debug=lambda *_: None)
+    taken_away = TP("usage.flows", 1)
+    assert asyncio.run(thread._commit({FLOWS: 7, taken_away: 9})) is succeeds
+    told = {TopicPartition("usage.flows", 0): OffsetAndMetadata(7, "")}
+    assert coordinator.asked == [told] * tries
+
+
+def test_what_faust_and_aiokafka_do_for_a_commit_is_as_it_was_read() -> None:
+    """The thread's `_commit` is what commits; one request of aiokafka's is one try."""
+    assert "self.call_thread(self._commit, offsets)" in inspect.getsource(
+        driver.AIOKafkaConsumerThread.commit
+    )
+    source = inspect.getsource(GroupCoordinator._do_commit_offsets)
+    assert "self.generation" in source
+    assert "while" not in source
+    assert "assignment." not in source
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_a_commit_that_failed_is_made_again(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch, succeeds: bool
+) -> None:
+    """Faust takes it for made, and an idle partition would look behind for ever."""
+
+    async def as_faust_does(self: Any, offsets: dict[TP, int], _: bool) -> bool:
+        self._committed_offset.update(offsets)
+        return succeeds
+
+    monkeypatch.setattr(FaustConsumer, "_commit_offsets", as_faust_does)
+    consumer._committed_offset = {}
+    assert asyncio.run(consumer._commit_offsets({FLOWS: 7})) is succeeds
+    assert consumer._committed_offset == ({FLOWS: 7} if succeeds else {})
 
 
 def test_batches_flow_again_only_after_a_seek_for_the_newest_assignment(consumer: Any) -> None:
