@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 test: lint
 	$(BIN)/python -m pytest -q
 
-# The tests that need no server: milliseconds each.
+# The tests beside Kafka: pure ones, and contracts with Redis and Valkey, in about a minute.
 pure: $(VENV)/.tested
 	$(BIN)/python -m pytest -q tests/rollups tests/stream_app tests/export --deselect tests/rollups/test_store.py
 

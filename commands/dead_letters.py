@@ -152,7 +152,7 @@ def replay(
     """Send refused records again, just as they came.
 
     Each goes to the topic it came from. Sent are those that are open and match the options; one
-    named by the place it came from is sent in any case. An event counts once, however often it is
+    named by the place it came from need not be open. An event counts once, however often it is
     sent within 35 days. What is refused again is open again, and keeps its history.
 
     \b

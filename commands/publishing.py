@@ -48,6 +48,10 @@ class Publisher:
             {
                 "bootstrap.servers": servers,
                 "enable.idempotence": True,
+                # librdkafka takes a batch that was refused (by a partition that has only just come
+                # up) for delivered when the one behind it is taken, which Kafka does for a producer
+                # that it knows nothing of there.
+                "max.in.flight.requests.per.connection": 1,
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "message.timeout.ms": int(patience * 1000),

@@ -31,7 +31,8 @@ class Outcome:
 @click.option(
     "--unchecked",
     is_flag=True,
-    help="Publish also what breaks the contract; the worker refuses it into the dead letters.",
+    help="Publish also events that break the contract, if their type names a topic; the worker "
+    "refuses them into the dead letters.",
 )
 @patience_option
 def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None:

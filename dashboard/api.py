@@ -258,9 +258,9 @@ def live(request: Request, account: str, asker: Allowed) -> Response:
     "/accounts/{account}/live/stream", tags=["Live"], response_class=StreamingResponse,
     responses={200: {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "description": "Server-sent events, at least one a second. Each is the live object; its "
-        "`curve` begins at the first second that has changed since the event before, in the first "
-        "event at the first of the last 60 minutes.",
+        "description": "Server-sent events, about one a second while Redis answers. Each is the "
+        "live object; its `curve` begins at the first second that has changed since the event "
+        "before, in the first event at the first of the last 60 minutes.",
     }},
 )  # fmt: skip
 def live_stream(request: Request, account: str, asker: Allowed) -> StreamingResponse:

@@ -16,7 +16,6 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".webmanifest": "application/manifest+json",
     ".LICENSE": "text/plain; charset=utf-8",
 }
 

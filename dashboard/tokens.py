@@ -25,10 +25,6 @@ class Token(NamedTuple):
     created: int  #: second
     digest: str  #: SHA-256 in hexadecimal digits
 
-    def may_see(self, account: str) -> bool:
-        """Tell whether it opens *account*."""
-        return self.account is None or self.account == account
-
 
 class NoSuchToken(LookupError):
     """No token has that id, or several do."""
@@ -70,7 +66,9 @@ def exist(redis: Redis) -> bool:
 def revoke(redis: Redis, token_id: str) -> Token:
     """Make the token with that id worthless, and return what it was. Raises NoSuchToken."""
     found = [token for token in every(redis) if token_id and token.digest.startswith(token_id)]
-    if len(found) != 1:
+    if len(found) > 1:
+        raise NoSuchToken(f"{len(found)} tokens begin with {token_id!r}; give more of the id")
+    if not found:
         raise NoSuchToken(f"there is no token {token_id!r}; `usage token list` shows their ids")
     redis.hdel(keys.TOKENS, found[0].digest)
     return found[0]

@@ -150,7 +150,7 @@ def is_near(epoch: int, name: str, told: Set[Told]) -> bool:
 def identity(source: str, event_id: str) -> str:
     """Return the 64-bit identity of an event as a decimal string, signed as Redis' sets want it.
 
-    Among a million events of an account, the chance that any two share one is 1 to 37 million.
+    Among a million events of an account, the chance that any two share one is 1 in 37 million.
     """
     return _signed(xxh3_64_intdigest(f"{source}\n{event_id}".encode()))
 

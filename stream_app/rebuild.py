@@ -11,7 +11,7 @@ What happens, in this order, and what a failure at each step leaves:
    from then on. Workers notice within a second and go on where the new rollups end. What one of
    them still writes into the old ones nobody reads, and it is read again. (Failure: nothing is
    switched.)
-4. The old namespace is dropped, once every worker says that it writes the new one.
+4. The old namespace is dropped, once every worker says that it writes the new one, or after 15 s.
 """
 
 import asyncio

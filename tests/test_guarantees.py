@@ -12,8 +12,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "guarantees.md"
 #: What the page calls a test: its name, whose end may be left out.
 _TEST = re.compile(r"`(test_[a-z0-9_]*)(…?)`")
-#: A fault of a night, by the method that does it.
+#: A fault of a night, by the method that does it, and what its producers do.
 _FAULT = re.compile(r"`Faults\.([a-z_]+)`")
+_PRODUCERS = re.compile(r"`Publisher\.([a-z_]+)`")
 
 
 def rows() -> list[list[str]]:
@@ -70,6 +71,14 @@ def test_every_fault_that_is_named_is_done_in_nights() -> None:
     named = set(_FAULT.findall(PAGE.read_text("utf-8")))
     assert named
     assert named <= drawn
+
+
+def test_what_producers_are_said_to_do_they_do() -> None:
+    """A method of the publisher of nights."""
+    named = set(_PRODUCERS.findall(PAGE.read_text("utf-8")))
+    assert named
+    tree = ast.parse((ROOT / "tests" / "faults" / "publisher.py").read_text("utf-8"))
+    assert named <= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_file_that_is_named_exists() -> None:

@@ -5,5 +5,6 @@ service, thousandths of call minutes, messages, session starts and stops. None v
 duplicates or knows of concurrency; what each guarantees is said at its head.
 
 They are told where to work by the environment: `PEER_KAFKA`, `PEER_REDIS`, `PEER_GROUP` (the
-consumer group, new in every run), `PEER_FOLDER` (for state on disk), `PEER_TOPICS`.
+consumer group, new in every run), `PEER_FOLDER` (for state on disk), `PEER_TOPICS`,
+`PEER_GUARANTEE` (where a peer has a choice), `PEER_THREADS` (of Kafka Streams; 1).
 """

@@ -57,8 +57,10 @@ def test_an_id_must_name_one_token(usage: Usage, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         digests = [name.decode() for name in redis.hkeys(keys.TOKENS)]
     shared = next(d[0] for d in digests if sum(e[0] == d[0] for e in digests) > 1)
-    for given in ("", shared):
-        assert usage("token", "revoke", given).exit_code == 1
+    for given, told in (("", "There is no token ''"), (shared, f"tokens begin with '{shared}'")):
+        done = usage("token", "revoke", given)
+        assert done.exit_code == 1
+        assert told in done.stderr
     assert len(usage("token", "list").stdout.splitlines()) == 17
 
 

@@ -31,7 +31,7 @@ MOST_WORKERS = 4
 MOST_PARTITIONS = 4  # of a topic when it is created
 LONG = 30.0
 BROKER, REDIS = "the broker", "Redis"
-_MARKERS = 0.3  # seconds within which every partition has its marker of a transaction (65 ms here)
+_MARKERS = 0.3  # seconds within which every partition has its marker of a transaction (65 ms seen)
 BUSY_TOPICS = (SESSIONS, FLOWS, CLICKS)
 
 

@@ -25,9 +25,9 @@ from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 PATIENCE = 120
 HOUR_MS = 3_600_000
 
-#: Where a partition has only just come up, Kafka may refuse a producer's first batch and take the
-#: second one, for it knows nothing of that producer; librdkafka then takes the first, whose number
-#: is lower than what was acknowledged, for a repeat, and says that it was delivered.
+#: A partition that has only just come up may refuse a producer's first batch and take the second,
+#: for it knows nothing of that producer; librdkafka concludes that it has the first one, too, and
+#: says that it was delivered (`rd_kafka_handle_idempotent_Produce_success`).
 _ONE_AFTER_THE_OTHER = {"max.in.flight.requests.per.connection": 1}
 
 
