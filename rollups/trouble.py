@@ -51,6 +51,13 @@ class LostWrites(BeginAgain):
         super().__init__(f"Redis lost writes it had acknowledged: {told}")
 
 
+class Rebuilt(BeginAgain):
+    """Other rollups were put in force."""
+
+    def __init__(self) -> None:
+        super().__init__("The rollups were rebuilt")
+
+
 class NodesChanged(BeginAgain):
     """The nodes of the cluster, or the accounts they have, are not those they were."""
 

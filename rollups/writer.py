@@ -257,6 +257,12 @@ class Writer:
         await self._tell("ZADD", keys.WORKERS, second, name)
         await self._tell("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", since)
 
+    async def words(self) -> list[bytes]:
+        """Return what each worker last said of itself, as far as that still stands."""
+        names = await self._tell("ZRANGE", keys.WORKERS, 0, -1)
+        said = [await self._tell("GET", keys.worker(name.decode())) for name in names]
+        return [word for word in said if word]
+
     # ---------------------------------------------------------------------- sealing
 
     async def some_accounts(self, cursor: int, count: int) -> tuple[int, list[str]]:

@@ -38,9 +38,33 @@ class Span(NamedTuple):
     end: int  #: behind the last record that is acknowledged (high watermark)
 
 
+class Admin:
+    """A client for questions to the broker; another one takes its place when no broker answered.
+
+    Where the broker that it knew comes back as one of a new cluster, librdkafka's client may be
+    left with none, and never find it again.
+    """
+
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self._client = self._new()
+        self._last: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def renew(self) -> None:
+        """Forget the brokers that are known."""
+        # The last one lives on for whoever still waits for its answer, in another thread.
+        self._last, self._client = self._client, self._new()
+
+    def _new(self) -> Any:
+        return AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+
+
 def admin_client(servers: str) -> Any:
     """Return a client for questions to the broker; it keeps quiet about lost connections."""
-    return AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    return Admin(servers)
 
 
 def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int]:
@@ -56,7 +80,7 @@ def _metadata(admin: Any, timeout: float, *topic: str) -> Any:
     try:
         return admin.list_topics(*topic, timeout=timeout)
     except KafkaException as error:
-        raise BrokerAway(_sentence(error)) from None
+        raise _away(admin, error) from None
 
 
 def ensure_topics(
@@ -107,7 +131,9 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
             found[topic] = str(described.result(timeout + 1).topic_id)[:8]
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerAway(_sentence(error)) from None
+                raise _away(admin, error) from None
+        except TimeoutError:
+            raise _away(admin) from None
     return found
 
 
@@ -133,10 +159,11 @@ def spans_of(
     if not partitions:
         return {}
     begins = _ask_offsets(admin, partitions, OffsetSpec.earliest(), timeout)
-    ends = _told(_ask_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
+    ends = _told(admin, _ask_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
     # After the ends: what is behind the stable offset then is behind a transaction, not just newer.
-    stable = _told(_ask_offsets(admin, partitions, OffsetSpec.latest(), timeout, True), timeout)
-    begun = _told(begins, timeout)
+    asked = _ask_offsets(admin, partitions, OffsetSpec.latest(), timeout, stable=True)
+    stable = _told(admin, asked, timeout)
+    begun = _told(admin, begins, timeout)
     return {place: Span(begun[place], min(stable[place], end), end) for place, end in ends.items()}
 
 
@@ -148,14 +175,22 @@ def _ask_offsets(
     return admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout)
 
 
-def _told(asked: Any, timeout: float) -> dict[tuple[str, int], int]:
+def _told(admin: Any, asked: Any, timeout: float) -> dict[tuple[str, int], int]:
     try:
         return {
             (tp.topic, tp.partition): answer.result(timeout + 1).offset
             for tp, answer in asked.items()
         }
     except KafkaException as error:
-        raise BrokerAway(_sentence(error)) from None
+        raise _away(admin, error) from None
+    except TimeoutError:
+        raise _away(admin) from None
+
+
+def _away(admin: Any, error: KafkaException | None = None) -> BrokerAway:
+    if isinstance(admin, Admin):
+        admin.renew()
+    return BrokerAway(_sentence(error) if error else "no broker answered in time")
 
 
 def _sentence(error: KafkaException) -> str:

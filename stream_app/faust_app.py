@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 import settings
 from rollups import keys
 from rollups.reads import Position
-from rollups.trouble import BeginAgain, LayoutDiffers, LimitsDiffer, UnfitRedis
+from rollups.trouble import BeginAgain, LayoutDiffers, LimitsDiffer, Rebuilt, UnfitRedis
 from rollups.writer import Writer
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
 from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
-from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
+from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, held, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
 
@@ -85,6 +85,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self._topic_ids: dict[str, str] = {}
         self._left_generation: Generation | None = None
         self._asked_to_join = 0.0
+        self._beginning = asyncio.Lock()
         self._looks: Counter[str] = Counter()
 
     def _new_transport(self) -> Any:
@@ -173,9 +174,12 @@ class UsageApp(faust.App):  # type: ignore[misc]
             try:
                 self._topic_ids = await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS)
                 names = {tp: self.fence(tp) for tp in assigned}
-                ends = await self.writer.begin(list(names.values()))
-                await self.writer.check_limits()
-                return {tp: ends[name] for tp, name in names.items()}
+                async with self._beginning:
+                    ends = await self.writer.begin(list(names.values()))
+                    at = self.writer.keys
+                    await self.writer.check_limits()
+                if self.writer.keys == at:  # no rebuild was put in force in between
+                    return {tp: ends[name] for tp, name in names.items()}
             except (RedisError, OSError, BrokerAway) as error:
                 who = "Kafka" if isinstance(error, BrokerAway) else "Redis"
                 log.warning("Waiting for %s, to ask where to begin: %s", who, error)
@@ -204,6 +208,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
         except BrokerAway:
             self._looks.clear()
             return
+        if not self.consumer.assignment():
+            self._topic_ids = now  # there is nothing to begin again
         known = self._topic_ids
         changed = [topic for topic, name in now.items() if known.get(topic) != name]
         if known and changed:
@@ -240,20 +246,34 @@ class UsageApp(faust.App):  # type: ignore[misc]
             with self.attempts.of(generation):
                 await self.writer.nodes.check()
                 if await self.writer.in_force() != self.writer.keys:
-                    self.attempts.end(generation)
-                    self.begin_again("The rollups were rebuilt; going on in the new ones")
-                    return
+                    raise Rebuilt
                 await self.writer.advance(positions)
                 self.telemetry.rollups = self.writer.keys.name
                 await self._say(int(time.time()))
         except BeginAgain as error:
-            self.attempts.end(generation)
-            self.lost_writes(error)
+            await self._go_on_elsewhere(error, generation)
         except (RedisError, OSError, Stale):
             log.debug("Redis does not answer, or the group is being assigned anew")
 
+    async def _go_on_elsewhere(self, error: BeginAgain, generation: Generation) -> None:
+        """Begin again after *error*, unless a seek is doing that."""
+        if self.consumer.is_seeking:
+            return  # each new connection is checked until it has what that finds
+        if self.consumer.assignment():
+            self.attempts.end(generation)
+            self.lost_writes(error)
+            return
+        # Without partitions there is no seek. To join the group again would bring none, only the
+        # same again.
+        await self.attempts.quiet()
+        async with self._beginning:
+            if not self.consumer.assignment():
+                with suppress(RedisError, OSError):
+                    await self.writer.begin([])
+
     async def _say(self, second: int) -> None:
         """Tell Redis what this worker has done, and be on the list of those that live."""
+        self.telemetry.held = [self.fence(tp) for tp in self.rounds.held]
         await self.writer.say(keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME)
         await self.writer.be_listed(worker_name(), second, second - LISTED)
 
@@ -266,8 +286,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 # Once, and then as long again: workers that joined at every look would never let
                 # the group come to rest.
                 self._looks["stalled"] = 0
-                names = ", ".join(sorted(self.sealing.stalled))
-                self.begin_again(f"Nobody counts what is there in {names}; joining again")
+                if stalled := self.sealing.stalled - held(await self.writer.words()):
+                    names = ", ".join(sorted(stalled))
+                    self.begin_again(f"Nobody counts what is there in {names}; joining again")
         except (RedisError, OSError, BrokerAway, Stale):
             log.debug("No sealing while Redis or Kafka is away, or the group is assigned anew")
 

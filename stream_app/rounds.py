@@ -95,6 +95,11 @@ class Rounds:
         self._ending = False
         self._under_way: asyncio.Task[None] | None = None
 
+    @property
+    def held(self) -> list[TP]:
+        """The partitions whose batch waits for other partitions."""
+        return list(self._waiting)
+
     async def take(self, job: Job) -> None:
         """Have *job* done; return as soon as there is room for another."""
         tp = job.batch.tp

@@ -42,7 +42,8 @@ class Sealing:
         """Seal what is due in the next accounts; return how many days. Raises as `complete`."""
         positions, found = await self._look()
         now = int(time.time())
-        upto = _complete(positions, found, now)
+        # A record with a timestamp ahead of the clock says nothing of what is due.
+        upto = min(_complete(positions, found, now), now)
         before, self._behind = self._behind, _behind(positions, found)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
         self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)

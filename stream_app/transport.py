@@ -137,6 +137,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._sought_for = -1  # which of the group's assignments the last seek was for
         self._seeking = 0
         self._seeks = 0  # how many were begun
+        self._sought = False  # whether nothing was fetched since the last one
+        self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -172,6 +174,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if active is None or tp in active or tp in self._buffered_partitions:
                 yield tp, self._message(tp, batch, generation)
 
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        """Fetch; for the first time after a seek, from where that led to.
+
+        A fetch that waited for records while the group was assigned anew goes on with the new
+        assignment. What it got between the seek and the moment at which batches flow again was let
+        go, but the consumer's position lies behind it.
+        """
+        if self._sought:
+            self._sought = False
+            begins = {
+                tp: begin
+                for tp, begin in self._delivered.items()
+                if self._position(tp) not in (None, begin)
+            }
+            try:
+                if begins:
+                    await self.seek_wait(begins)
+            except IllegalStateError:
+                return {}  # the group is being assigned anew, again
+        return await super()._getmany(active_partitions, timeout)
+
     def _message(
         self, tp: TP, records: list[ConsumerRecord], generation: Generation
     ) -> ConsumerMessage:
@@ -188,18 +211,20 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
         Called while no fetch is running, so that positions say what was fetched and no more.
         """
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        assignment = subscription and subscription.assignment
-        if assignment is None:
-            return
         for tp in self._active_partitions:
             done = self._processed.get(tp)
             if tp in records or done is None or done != self._delivered.get(tp, done):
                 continue
-            state = assignment.state_value(tp)
-            position = state.position if state is not None and state.has_valid_position else None
+            position = self._position(tp)
             if position is not None and position > done:
                 self._processed[tp] = self._delivered[tp] = position
+
+    def _position(self, tp: TP) -> int | None:
+        """Return up to where *tp* was fetched; None if that is unknown."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription and subscription.assignment
+        state = assignment and assignment.state_value(tp)
+        return state.position if state and state.has_valid_position else None
 
     async def perform_seek(self) -> None:
         """Seek to where the rollups end, which Redis knows best; the chains begin anew there.
@@ -226,9 +251,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         assigned = self.assignment()
         self._delivered, self._processed = {}, {}
         self._seeks += 1  # from here on nothing read before is written, nor taken for progress
-        if not assigned:
-            self._sought_for = assignment_of
-            return
         ends = await self.app.where_the_rollups_end(assigned)
         earliest = await self.earliest_offsets(*assigned)
         latest = await self.highwaters(*assigned)
@@ -238,7 +260,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.seek_wait(starts)
         self._committed_offset.clear()
         self._delivered, self._processed = dict(starts), dict(starts)
-        self._sought_for = assignment_of
+        self._sought, self._sought_for = True, assignment_of
 
     def resume_flow(self) -> None:
         """Let batches flow again, unless the group began another assignment since the seek."""
@@ -270,6 +292,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         one rebalance interrupts another, and then it stays so.
         """
         return bool(self.assignment()) and not self.flow_active and not self._seeking
+
+    @property
+    def is_seeking(self) -> bool:
+        """Whether it is looking where to begin."""
+        return self._seeking > 0
 
     @property
     def knows_no_broker(self) -> bool:
@@ -361,9 +388,9 @@ def _look_at(tp: TP, counted: int, earliest: int, latest: int) -> None:
     """Say what Kafka deleted uncounted. Raises RecordsGone where it lost what was counted."""
     if counted > latest:
         raise RecordsGone(tp, counted, latest)
-    if 0 < counted < earliest:
+    if counted < earliest:
         log.error(
-            "%s/%s: Kafka deleted the offsets %s to %s before they were counted",
+            "%s/%s: Kafka deleted the offsets %s to %s, and the rollups end before them",
             tp.topic, tp.partition, counted, earliest - 1,
         )  # fmt: skip
 

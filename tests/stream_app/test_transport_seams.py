@@ -68,9 +68,9 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "getmany", "perform_seek", "ack", "_wait_next_records", "_filter_tps_with_pending_acks",
-        "_commit_offsets", "_new_offset", "_add_gap", "_should_commit", "_get_active_partitions",
-        "stop_flow", "resume_flow",
+        "getmany", "_getmany", "perform_seek", "ack", "_wait_next_records", "_new_offset",
+        "_filter_tps_with_pending_acks", "_commit_offsets", "_add_gap", "_should_commit",
+        "_get_active_partitions", "stop_flow", "resume_flow",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
@@ -165,6 +165,59 @@ def test_a_batch_from_before_a_seek_moves_nothing_though_the_generation_has_the_
     assert not consumer.finished(in_hand)
     assert consumer.processed() == {FLOWS: 0}
     assert consumer.finished(batch(0, 10, consumer.generation))
+
+
+def test_what_a_fetch_from_before_the_seek_took_is_fetched_again(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """seek 100 ... [100--103) taken by a fetch that had waited, and let go ... batches flow.
+
+    The next batch would be [103--110), and look like one that begins with a gap.
+    """
+    did: list[Any] = []
+
+    async def seek(places: dict[TP, int]) -> None:
+        did.append(places)
+
+    async def fetch(*_: Any) -> dict[TP, Any]:
+        did.append("fetch")
+        return {}
+
+    other = TP("usage.flows", 1)
+    positions = {FLOWS: 103, other: 7}
+    consumer._delivered, consumer._sought = {FLOWS: 100, other: 7, TP("usage.sms", 0): 3}, True
+    monkeypatch.setattr(consumer, "_position", positions.get, raising=False)
+    monkeypatch.setattr(consumer, "seek_wait", seek, raising=False)
+    monkeypatch.setattr(driver.Consumer, "_getmany", fetch)
+    for _ in range(2):
+        asyncio.run(consumer._getmany({FLOWS}, 1.0))
+    assert did == [{FLOWS: 100}, "fetch", "fetch"]
+
+
+def test_nothing_flows_before_the_first_seek(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a worker that has no partitions at first, for which Faust asks no seek."""
+
+    def as_faust_begins(self: Any) -> None:
+        self.can_resume_flow, self.suspend_flow = asyncio.Event(), asyncio.Event()
+        self.app = SimpleNamespace(rebalancing_count=0)
+
+    monkeypatch.setattr(driver.Consumer, "__init__", as_faust_begins)
+    consumer = BatchConsumer()
+    assert not consumer.flow_active
+    consumer.resume_flow()
+    assert not consumer.flow_active
+
+
+@pytest.mark.parametrize("counted", [0, 50])
+def test_what_kafka_deleted_is_told_wherever_the_rollups_end(
+    caplog: pytest.LogCaptureFixture, counted: int
+) -> None:
+    """They end at 0 where Redis lost everything, or knows nothing of these hash slots."""
+    transport._look_at(FLOWS, counted, 70, 100)
+    assert f"Kafka deleted the offsets {counted} to 69" in caplog.text
+    caplog.clear()
+    transport._look_at(FLOWS, 70, 70, 100)
+    assert not caplog.text
 
 
 def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
