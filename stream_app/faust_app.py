@@ -208,7 +208,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         except BrokerAway:
             self._looks.clear()
             return
-        if not self.consumer.assignment():
+        if self.consumer.stands_by:
             self._topic_ids = now  # there is nothing to begin again
         known = self._topic_ids
         changed = [topic for topic, name in now.items() if known.get(topic) != name]
@@ -259,7 +259,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         """Begin again after *error*, unless a seek is doing that."""
         if self.consumer.is_seeking:
             return  # each new connection is checked until it has what that finds
-        if self.consumer.assignment():
+        if not self.consumer.stands_by:
             self.attempts.end(generation)
             self.lost_writes(error)
             return
@@ -267,7 +267,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         # same again.
         await self.attempts.quiet()
         async with self._beginning:
-            if not self.consumer.assignment():
+            if self.consumer.stands_by:
                 with suppress(RedisError, OSError):
                     await self.writer.begin([])
 

@@ -138,6 +138,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._seeking = 0
         self._seeks = 0  # how many were begun
         self._sought = False  # whether nothing was fetched since the last one
+        self.stands_by = False  #: whether the group has assigned it no partition
         self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
     def _new_consumer_thread(self) -> _ConsumerThread:
@@ -226,6 +227,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         state = assignment and assignment.state_value(tp)
         return state.position if state and state.has_valid_position else None
 
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        """Take over an assignment; where there is nothing in it, Faust asks for no seek."""
+        self.stands_by = not assigned
+        if not assigned:
+            self._read_nothing()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _read_nothing(self) -> None:
+        """Let what was read be written no more, nor taken for progress."""
+        self._delivered, self._processed = {}, {}
+        self._seeks += 1
+
     async def perform_seek(self) -> None:
         """Seek to where the rollups end, which Redis knows best; the chains begin anew there.
 
@@ -249,8 +262,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _seek_to_the_rollups(self) -> None:
         assignment_of = self.app.rebalancing_count
         assigned = self.assignment()
-        self._delivered, self._processed = {}, {}
-        self._seeks += 1  # from here on nothing read before is written, nor taken for progress
+        self._read_nothing()
         ends = await self.app.where_the_rollups_end(assigned)
         earliest = await self.earliest_offsets(*assigned)
         latest = await self.highwaters(*assigned)

@@ -51,13 +51,13 @@ class _Writer:
     "error", [None, LostWrites({"usage.flows/0": (1, 2)}), NodesChanged("a failover")]
 )
 @pytest.mark.parametrize(
-    ("assigned", "seeking", "begins", "joins"),
-    [(set(), False, 1, 0), ({FLOWS}, True, 0, 0), ({FLOWS}, False, 0, 1)],
+    ("stands_by", "seeking", "begins", "joins"),
+    [(True, False, 1, 0), (False, True, 0, 0), (False, False, 0, 1)],
 )
 def test_only_a_worker_with_partitions_joins_again(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception | None,
-    assigned: set[TP],
+    stands_by: bool,
     seeking: bool,
     begins: int,
     joins: int,
@@ -69,7 +69,7 @@ def test_only_a_worker_with_partitions_joins_again(
     app = create_app(settings.read({}))
     joined: list[str] = []
     consumer = SimpleNamespace(
-        generation=Generation(3, 1), assignment=lambda: assigned, is_seeking=seeking,
+        generation=Generation(3, 1), stands_by=stands_by, is_seeking=seeking,
         processed=dict, join_again=lambda: joined.append("joined"),
     )  # fmt: skip
     writer = _Writer(error)
@@ -86,17 +86,22 @@ def test_only_a_worker_with_partitions_joins_again(
     assert (app.telemetry.rollups == "another") is bool(begins)
 
 
+@pytest.mark.parametrize("stands_by", [True, False])
 def test_a_worker_without_partitions_takes_a_topic_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, stands_by: bool
 ) -> None:
-    """There is nothing that it would have to begin again."""
+    """There is nothing that it would have to begin again.
+
+    One that has some, or is about to get others, must not: what it has processed of the topic that
+    was there would be told of the one that is there now.
+    """
     app = create_app(settings.read({}))
     asked: list[str] = []
-    consumer = SimpleNamespace(assignment=set, knows_no_broker=False, is_idle=False)
+    consumer = SimpleNamespace(stands_by=stands_by, knows_no_broker=False, is_idle=False)
     monkeypatch.setattr(faust_app.UsageApp, "consumer", consumer)
     monkeypatch.setattr(app, "begin_again", asked.append)
     app._topic_ids = {"usage.flows": "one"}
     monkeypatch.setattr(faust_app, "topic_ids", lambda *_: {"usage.flows": "another"})
     asyncio.run(app.watch_topics())
-    assert not asked
-    assert app.fence(FLOWS) == "usage.flows/0@another"
+    assert bool(asked) is not stands_by
+    assert app.fence(FLOWS) == f"usage.flows/0@{'another' if stands_by else 'one'}"

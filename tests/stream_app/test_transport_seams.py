@@ -68,9 +68,9 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "getmany", "_getmany", "perform_seek", "ack", "_wait_next_records", "_new_offset",
-        "_filter_tps_with_pending_acks", "_commit_offsets", "_add_gap", "_should_commit",
-        "_get_active_partitions", "stop_flow", "resume_flow",
+        "getmany", "_getmany", "on_partitions_assigned", "perform_seek", "ack", "_new_offset",
+        "_wait_next_records", "_filter_tps_with_pending_acks", "_commit_offsets", "_add_gap",
+        "_should_commit", "_get_active_partitions", "stop_flow", "resume_flow",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
@@ -206,6 +206,27 @@ def test_nothing_flows_before_the_first_seek(monkeypatch: pytest.MonkeyPatch) ->
     assert not consumer.flow_active
     consumer.resume_flow()
     assert not consumer.flow_active
+
+
+def test_whoever_gets_no_partition_has_nothing_processed_any_more(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[0--10) of an assignment that is over, told later, would be a position in other rollups."""
+    got: list[set[TP]] = []
+
+    async def assigned(self: Any, partitions: set[TP], _: int) -> None:
+        got.append(partitions)
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", assigned)
+    in_hand = batch(0, 10, consumer.generation)
+    asyncio.run(consumer.on_partitions_assigned({FLOWS}, 4))
+    assert not consumer.stands_by
+    assert consumer.processed() == {FLOWS: 0}  # until the seek that follows
+    asyncio.run(consumer.on_partitions_assigned(set(), 4))
+    assert consumer.stands_by
+    assert consumer.processed() == {}
+    assert not consumer.finished(in_hand)
+    assert got == [{FLOWS}, set()]
 
 
 @pytest.mark.parametrize("counted", [0, 50])
