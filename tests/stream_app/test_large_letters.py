@@ -184,10 +184,10 @@ def test_small_dead_letters_that_are_too_large_together_stay_whole() -> None:
 def test_other_errors_are_still_tried_again() -> None:
     """A broker that is away is no reason to leave anything out, also in the middle of it."""
     client = Client(2_000)
-    client.away = 1
+    client.away = 2
     refused(Producer(client), record(0, b"small"))
     assert client.kept == [dead_letter(record(0, b"small"), REFUSED)]
-    client.away = 1
+    client.away = 2
     refused(Producer(client, 2_000), record(1, b"x" * 3_000))
     assert read(client.kept[-1]).left_out.sizes == {"value": 3_000}
 
