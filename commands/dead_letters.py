@@ -123,14 +123,15 @@ def show(origin: "Place") -> None:
     click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
     click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"State      {_state(record)}")
-    click.echo(f"Key        {_text(record.key)}")
+    left_out = record.left_out.sizes if record.left_out else ()
+    click.echo(f"Key        {'(left out)' if 'key' in left_out else _text(record.key)}")
     for name, value in record.headers:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
     for told in record.history():
         what = f"{told.reason}: {told.sentence}" if isinstance(told, Refusal) else "replayed"
         click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
     click.echo()
-    click.echo(_text(record.value))
+    click.echo(_left_out(record) or _text(record.value))
 
 
 # --------------------------------------------------------------------------- sending again
@@ -153,7 +154,8 @@ def replay(
 
     Each goes to the topic it came from. Sent are those that are open and match the options; one
     named by the place it came from need not be open. An event counts once, however often it is
-    sent within 35 days. What is refused again is open again, and keeps its history.
+    sent within 35 days. What is refused again is open again, and keeps its history. What was too
+    large for the topic of dead letters is not sent: its bytes are not there.
 
     \b
     Examples:
@@ -173,8 +175,11 @@ def replay(
     if not chosen:
         click.echo("Nothing to replay.", err=True)
     elif dry_run:
+        whole = [record for record in chosen if not record.left_out]
         _print_table(chosen)
-        click.echo(f"{_count(chosen)} would be replayed{_by_topic(chosen)}", err=True)
+        click.echo(f"{_count(whole)} would be replayed{_by_topic(whole)}", err=True)
+        if missing := len(chosen) - len(whole):
+            click.echo(f"{missing:,} would not, for not all of it is here", err=True)
     else:
         _send_again(settings.read(), chosen, patience)
 
@@ -223,6 +228,9 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
             publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
 
     for record in chosen:
+        if left_out := _left_out(record):
+            problems.append(f"{record.origin}: not sent: {left_out}")
+            continue
         publish(record)
         mark()
     publisher.wait(mark)
@@ -308,11 +316,31 @@ def _state(record: "RefusedRecord") -> str:
     return ", ".join(filter(None, ("open" if record.open else "", replayed)))
 
 
+def _left_out(record: "RefusedRecord") -> str | None:
+    """Return a sentence about what no dead letter has of *record*; None if nothing is missing."""
+    if not record.left_out:
+        return None
+    place = record.newest.place
+    parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
+    one = parts == parts[:1] and "headers" not in record.left_out.sizes
+    were, they_are = ("was", "it is") if one else ("were", "they are")
+    return (
+        f"{', and '.join(parts)}, {were} too large to be kept here; {they_are} at "
+        f"{place.topic}/{place.partition} offset {place.offset} as long as Kafka keeps it"
+    )
+
+
+def _told(record: "RefusedRecord") -> str:
+    """Return why *record* is refused, and what is missing of it."""
+    return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
+
+
 def _summary(record: "RefusedRecord") -> dict[str, Any]:
     return {
         "origin": str(record.origin),
         "reason": record.newest.reason,
         "sentence": record.newest.sentence,
+        "left_out": _left_out(record),
         "refused_at": record.newest.at.isoformat(),
         "account": record.account,
         "state": "open" if record.open else "replayed",
@@ -323,7 +351,7 @@ def _summary(record: "RefusedRecord") -> dict[str, Any]:
 
 def _print_table(records: list["RefusedRecord"]) -> None:
     cells = [
-        (str(record.origin), record.newest.reason, _state(record), record.newest.sentence)
+        (str(record.origin), record.newest.reason, _state(record), _told(record))
         for record in records
     ]
     times = [record.newest.at for record in records]

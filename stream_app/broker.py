@@ -17,8 +17,11 @@ from stream_app.topics import DEAD_LETTERS
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 
 
-#: A dead letter is a record and five more headers, so it needs room beyond what a record may have.
-_CONFIGURATION = {DEAD_LETTERS: {"max.message.bytes": str(32 * 1024 * 1024)}}
+#: Bytes. A dead letter is a record and five more headers, so it needs room beyond what a record may
+#: have; one that does not fit is shortened (`stream_app.dead_letters`).
+LARGEST_DEAD_LETTER = 32 * 1024 * 1024
+
+_CONFIGURATION = {DEAD_LETTERS: {"max.message.bytes": str(LARGEST_DEAD_LETTER)}}
 
 
 class BrokerAway(Exception):

@@ -10,7 +10,9 @@ from first. Its copies are known by the markers between them, and by their bytes
                                                not refused since: it is counted, or will be
 
 The bytes matter because places do not last: a topic that was deleted and created again uses them
-for other records, which must not be taken for copies of the old ones and hidden.
+for other records, which must not be taken for copies of the old ones and hidden. A letter that was
+shortened tells the fingerprint of the bytes it does not have, so it is one with a whole letter of
+the same record.
 """
 
 import time
@@ -23,7 +25,14 @@ import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_app.broker import BrokerAway, spans
-from stream_app.dead_letters import Headers, Place, read_dead_letter, read_marker
+from stream_app.dead_letters import (
+    Headers,
+    LeftOut,
+    Place,
+    fingerprint,
+    read_dead_letter,
+    read_marker,
+)
 from stream_app.topics import DEAD_LETTERS
 
 #: Seconds without a record after which reading is given up.
@@ -58,6 +67,7 @@ class RefusedRecord:
     headers: Headers  #: the record's own
     refusals: list[Refusal] = field(default_factory=list)  #: at least one
     replays: list[Replay] = field(default_factory=list)
+    left_out: LeftOut | None = None  #: of key, value and headers, where no letter has all of them
 
     @property
     def origin(self) -> Place:
@@ -124,12 +134,17 @@ def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:
     refusals: dict[_Copy, Refusal] = {}
     replays: dict[_Copy, tuple[_Copy, Replay]] = {}  # of the copy: of what, and when
     last: dict[tuple[int, Place], _Copy] = {}  # refused at this place, told in this partition
+    bytes_of: dict[str, _Bytes] = {}  # by fingerprint, as much as any letter has
     for message in messages:
         headers = message.headers() or []
         at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
         letter = message.partition()
         if told := read_dead_letter(headers):
-            copy = _Copy(told.place, message.key(), message.value(), tuple(told.headers))
+            held = _Bytes(message.key(), message.value(), told.headers, told.left_out)
+            copy = _Copy(told.place, held.fingerprint())
+            known = bytes_of.setdefault(copy.fingerprint, held)
+            if held.missing < known.missing:
+                bytes_of[copy.fingerprint] = held
             last[letter, told.place] = copy
             # The same again, after a crash or a rebuild, is told once.
             refusal = Refusal(at, told.place, told.reason, told.sentence, letter)
@@ -137,20 +152,40 @@ def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:
         elif (marker := read_marker(headers)) and (letter, marker.refused) in last:
             of = last[letter, marker.refused]
             replays.setdefault(of._replace(place=marker.again), (of, Replay(at, marker.again)))
-    return _joined(refusals, replays)
+    return _joined(refusals, replays, bytes_of)
 
 
 class _Copy(NamedTuple):
     """A record at one of its places; its other copies differ in nothing else."""
 
     place: Place
+    fingerprint: str
+
+
+class _Bytes(NamedTuple):
+    """What a dead letter holds of a record."""
+
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Headers
+    left_out: LeftOut | None
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the whole record."""
+        if self.left_out:
+            return self.left_out.fingerprint
+        return fingerprint(self.key, self.value, self.headers)
+
+    @property
+    def missing(self) -> int:
+        """How many of its parts are left out."""
+        return len(self.left_out.sizes) if self.left_out else 0
 
 
 def _joined(
-    refusals: dict[_Copy, Refusal], replays: dict[_Copy, tuple[_Copy, Replay]]
+    refusals: dict[_Copy, Refusal],
+    replays: dict[_Copy, tuple[_Copy, Replay]],
+    bytes_of: dict[str, _Bytes],
 ) -> list[RefusedRecord]:
     """Return the records whose copies these are."""
 
@@ -161,11 +196,11 @@ def _joined(
             copy, _ = replays[copy]
         return copy
 
-    found = {
-        copy: RefusedRecord(copy.key, copy.value, list(copy.headers), [refusal])
-        for copy, refusal in refusals.items()
-        if first(copy) == copy
-    }
+    found: dict[_Copy, RefusedRecord] = {}
+    for copy, refusal in refusals.items():
+        if first(copy) == copy:
+            key, value, headers, left_out = bytes_of[copy.fingerprint]
+            found[copy] = RefusedRecord(key, value, headers, [refusal], left_out=left_out)
     for copy, (_, replay) in sorted(replays.items(), key=lambda item: item[1][1].at):
         record = found[first(copy)]
         record.replays.append(replay)

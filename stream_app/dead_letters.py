@@ -4,6 +4,8 @@ Two kinds of records, and how each is known:
 
 - A *dead letter*: a refused record with its bytes untouched, and behind its own headers five more,
   which say why and from where. They are the last five, whatever the record's own are called.
+  Where Kafka does not take that much in one record, the letter is *shortened*: without the value,
+  or without the record's own key and headers as well; a sixth header, the last one, says so.
 - A *marker*: no value and exactly two headers. The dead letter that stands before it in the same
   partition, and came from the place it names, was published again, and as which record.
 
@@ -12,7 +14,8 @@ its topic, nothing a producer writes can be taken for our word, and its history 
 markers alone. The worker reads nothing from here.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
@@ -25,12 +28,16 @@ SENTENCE = "usage-sentence"
 TOPIC = "usage-topic"
 PARTITION = "usage-partition"
 OFFSET = "usage-offset"
+LEFT_OUT = "usage-left-out"
 
 REPLAYED = "usage-replayed"
 REPLAYED_AS = "usage-replayed-as"
 
 _DEAD_LETTER = [REASON, SENTENCE, TOPIC, PARTITION, OFFSET]
 _MARKER = [REPLAYED, REPLAYED_AS]
+#: What may be left out, as `usage-left-out` calls it, and what its fingerprint is called there.
+_VALUE, _KEY, _HEADERS = _PARTS = ["value", "key", "headers"]
+_SHA256 = "sha256"
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -63,13 +70,35 @@ class DeadLetter(NamedTuple):
     headers: Headers
 
 
+class LeftOut(NamedTuple):
+    """What a shortened dead letter does not have, written `value 40000000, sha256 5f3a…`."""
+
+    sizes: Mapping[str, int]  #: bytes of each of `value`, `key` and `headers` that is left out
+    fingerprint: str  #: of the whole record
+
+    def __str__(self) -> str:
+        told = {**self.sizes, _SHA256: self.fingerprint}
+        return ", ".join(f"{name} {content}" for name, content in told.items())
+
+    @classmethod
+    def parse(cls, text: str) -> "LeftOut":
+        """Return what *text* tells of. Raises ValueError if that is nothing."""
+        told = dict(part.split(" ") for part in text.split(", "))
+        fingerprint = told.pop(_SHA256, "")
+        left_out = cls({name: int(size) for name, size in told.items()}, fingerprint)
+        if not told or not fingerprint or not set(told) <= set(_PARTS) or str(left_out) != text:
+            raise ValueError(f"{text!r} does not say what was left out")
+        return left_out
+
+
 class Told(NamedTuple):
     """What the worker's headers say of a refused record, and the headers that it came with."""
 
     reason: str
     sentence: str
     place: Place
-    headers: Headers
+    headers: Headers  #: none if they were left out
+    left_out: LeftOut | None = None
 
 
 class Marker(NamedTuple):
@@ -92,14 +121,63 @@ def dead_letter(record: ConsumerRecord, refused: Refused) -> DeadLetter:
     return DeadLetter(record.key, record.value, headers)
 
 
+def shortened(letter: DeadLetter) -> list[DeadLetter]:
+    """Return *letter* without its value, and without its own key and headers as well.
+
+    What is not there cannot be left out, so these are two, one or none. Each has a value, an empty
+    one, which tells it from a marker.
+    """
+    own, told = letter.headers[:-5], letter.headers[-5:]
+    sizes: dict[str, int] = {}
+    letters: list[DeadLetter] = []
+
+    def shorten(key: bytes | None, kept: Headers) -> None:
+        left_out = LeftOut(dict(sizes), fingerprint(letter.key, letter.value, own))
+        headers = [*kept, *told, (LEFT_OUT, str(left_out).encode())]
+        letters.append(DeadLetter(key, b"", headers))
+
+    if letter.value:
+        sizes[_VALUE] = len(letter.value)
+        shorten(letter.key, own)
+    if letter.key:
+        sizes[_KEY] = len(letter.key)
+    if own:
+        sizes[_HEADERS] = sum(len(name.encode()) + len(content or b"") for name, content in own)
+    if letter.key or own:
+        shorten(None, [])
+    return letters
+
+
+def fingerprint(
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> str:
+    """Return what only a record of these bytes has: a SHA-256 in hexadecimal digits."""
+    told = hashlib.sha256()
+    for content in (
+        key,
+        value,
+        *(part for name, held in headers for part in (name.encode(), held)),
+    ):
+        told.update(b"-" if content is None else b"%d:" % len(content))
+        told.update(content or b"")
+    return told.hexdigest()
+
+
 def read_dead_letter(headers: Sequence[tuple[str, bytes | None]]) -> Told | None:
-    """Return what the last five of *headers* say; None if they are not the worker's."""
+    """Return what the worker's headers at the end of *headers* say; None if they are not its."""
+    left_out = None
+    if headers and headers[-1][0] == LEFT_OUT:
+        try:
+            left_out = LeftOut.parse((headers[-1][1] or b"").decode())
+        except ValueError:  # UnicodeDecodeError is one
+            return None
+        headers = headers[:-1]
     own, last = list(headers[:-5]), headers[-5:]
     if [name for name, _ in last] != _DEAD_LETTER:
         return None
     reason, sentence, *place = ((text or b"").decode("utf-8", "replace") for _, text in last)
     try:
-        return Told(reason, sentence, Place.parse("/".join(place)), own)
+        return Told(reason, sentence, Place.parse("/".join(place)), own, left_out)
     except ValueError:
         return None
 

@@ -18,7 +18,13 @@ from rollups.reads import Position
 from rollups.trouble import BeginAgain, LayoutDiffers, LimitsDiffer, Rebuilt, UnfitRedis
 from rollups.writer import Writer
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
-from stream_app.broker import BrokerAway, admin_client, ensure_topics, topic_ids
+from stream_app.broker import (
+    LARGEST_DEAD_LETTER,
+    BrokerAway,
+    admin_client,
+    ensure_topics,
+    topic_ids,
+)
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, held, worker_name
@@ -67,7 +73,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             # Faust's own is 20 minutes, during which the worker would keep its place in the group.
             producer_request_timeout=15.0,
             producer_linger=0.005,
-            producer_max_request_size=32 * 1024 * 1024,
+            producer_max_request_size=LARGEST_DEAD_LETTER,
             stream_buffer_maxsize=16,  # counts batches
             stream_wait_empty=False,  # a batch in hand may be read again: the fence skips it
             table_standby_replicas=0,

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from servers.mock_broker import PARTITIONS
 from stream_app.broker import spans
-from stream_app.dead_letters import Place, dead_letter
+from stream_app.dead_letters import Place, dead_letter, shortened
 from stream_app.refusals import Reason, Refused
 from stream_app.topics import DEAD_LETTERS
 
@@ -26,10 +26,12 @@ def refuse(broker: str) -> Callable[..., None]:
     def write(
         origin: str, account: str, reason: Reason = Reason.FUTURE,
         value: bytes = b"v", headers: tuple[tuple[str, bytes | None], ...] = (),
+        short: int = 0,
     ) -> None:  # fmt: skip
         own = [("ce_subject", account.encode()), *headers]
         record = ConsumerRecord(*Place.parse(origin), 0, 0, b"k", value, None, 1, 1, own)
-        letter = dead_letter(record, Refused(reason, "because"))
+        whole = dead_letter(record, Refused(reason, "because"))
+        letter = (whole, *shortened(whole))[short]
         producer.produce(DEAD_LETTERS, letter.value, letter.key, headers=letter.headers)
         assert producer.flush(10) == 0
 
@@ -138,6 +140,52 @@ def test_all_that_is_open_is_sent_with_all(
     done = usage("dead-letters", "list", kafka=broker)
     assert done.stdout == ""
     assert "replayed and not refused since (--include-replayed)" in done.stderr
+
+
+def test_a_record_that_is_not_all_here_is_shown_and_not_replayed(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """It says what is missing and where that is; the others are replayed."""
+    refuse("usage.clicks/1/17", "large", value=b"x" * 40_000, short=1)
+    refuse("usage.clicks/1/18", "large")
+    sentence = (
+        "its value, 40,000 bytes, was too large to be kept here; it is at usage.clicks/1 offset 17 "
+        "as long as Kafka keeps it"
+    )
+    told = {one["origin"]: one for one in listed(usage, broker, "--account", "large")}
+    assert told["usage.clicks/1/17"]["left_out"] == sentence
+    assert told["usage.clicks/1/18"]["left_out"] is None
+    table = usage("dead-letters", "list", "--account", "large", kafka=broker).stdout
+    assert f"because; {sentence}\n" in table
+    shown = usage("dead-letters", "show", "usage.clicks/1/17", kafka=broker).stdout
+    assert shown.endswith(f"\n\n{sentence}\n")
+    before = published(broker, "usage.clicks")
+    replay = ("dead-letters", "replay", "--account", "large")
+    done = usage(*replay, "--dry-run", kafka=broker)
+    assert "1 record would be replayed: 1 to usage.clicks\n1 would not" in done.stderr
+    done = usage(*replay, kafka=broker)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"usage.clicks/1/17: not sent: {sentence}",
+        "1 record replayed: 1 to usage.clicks",
+        "Error: Of 2 records, 1 not sent; these are still open.",
+    ]
+    sent = [(b"k", b"v", [("ce_subject", b"large")])]
+    assert sorted(published(broker, "usage.clicks")) == sorted([*before, *sent])
+
+
+def test_without_key_and_headers_it_is_shown_as_well(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """All that is left out is named."""
+    refuse("usage.clicks/1/19", "larger", value=b"x" * 40_000, short=2)
+    shown = usage("dead-letters", "show", "usage.clicks/1/19", kafka=broker).stdout
+    assert "Key        (left out)\n" in shown
+    assert "Header" not in shown
+    assert (
+        "its value, 40,000 bytes, and its key, 1 bytes, and its headers, 16 bytes, were too large "
+        "to be kept here; they are at usage.clicks/1 offset 19 as long as Kafka keeps it\n"
+    ) in shown
 
 
 def test_without_a_choice_nothing_is_sent(usage: Usage) -> None:

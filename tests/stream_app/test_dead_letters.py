@@ -16,6 +16,7 @@ from stream_app.dead_letters import (
     marker_headers,
     read_dead_letter,
     read_marker,
+    shortened,
 )
 from stream_app.refusals import Reason, Refused
 
@@ -65,6 +66,11 @@ def refused(place: Place, second: int, value: bytes = b"v", where: int = 0) -> M
     return Message(letter, second, where)
 
 
+def short(message: Message, least: bool = False) -> Message:
+    """Return the same letter without its value, or with as little as there can be."""
+    return message._replace(told=shortened(message.told)[-1 if least else 0])
+
+
 def replayed(place: Place, again: Place, second: int, where: int = 0) -> Message:
     """Return the marker that says so."""
     headers = marker_headers(Marker(place, again))
@@ -91,7 +97,7 @@ def test_the_record_is_kept_as_it_was(key, value, headers):
     assert (letter.key, letter.value) == (key, value)
     assert letter.headers[:-5] == headers
     told = read_dead_letter(letter.headers)
-    assert told == ("future", "why", ORIGIN, headers)
+    assert told == ("future", "why", ORIGIN, headers, None)
 
 
 def test_five_headers_say_why_and_from_where():
@@ -118,10 +124,11 @@ def test_every_reason_goes_into_a_header(reason):
 def test_a_producer_cannot_write_our_headers():
     """A record that looks like a dead letter or a marker is read as what the worker says of it."""
     forged = dead_letter(record(b"k", b"v", []), Refused(Reason.MALFORMED, "forged")).headers
-    for own in (forged, marker_headers(Marker(ORIGIN, AGAIN))):
+    short = shortened(dead_letter(record(b"k", b"v", []), Refused(Reason.MALFORMED, "forged")))
+    for own in (forged, short[0].headers, marker_headers(Marker(ORIGIN, AGAIN))):
         letter = dead_letter(record(b"k", None, own, AGAIN), Refused(Reason.FUTURE, "true"))
         assert read_marker(letter.headers) is None
-        assert read_dead_letter(letter.headers) == ("future", "true", AGAIN, own)
+        assert read_dead_letter(letter.headers) == ("future", "true", AGAIN, own, None)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,16 @@ def test_what_the_worker_did_not_write_is_no_dead_letter(values):
     headers = list(zip(WORKERS, values, strict=True))
     assert read_dead_letter(headers) is None
     assert assemble([Message(record(b"k", b"v", headers), 1)]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, b"", b"\xff", b"sha256 0", b"value 1", b"value x, sha256 0", b"rest 1, sha256 0"],
+)
+def test_a_letter_that_does_not_say_what_it_leaves_out_is_none(text):
+    """The worker did not write it."""
+    headers = [*dead_letter(record(b"k", b"v", []), Refused(Reason.FUTURE, "why")).headers]
+    assert read_dead_letter([*headers, ("usage-left-out", text)]) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"usage.flows/3", b"usage.flows/3/+4", b"x/0/0", b"\xff"])
@@ -211,6 +228,39 @@ def test_a_marker_without_its_dead_letter_says_nothing():
     """Kafka's retention took the letter; the copy's own refusal is then the first that is known."""
     found = only(replayed(ORIGIN, AGAIN, 2), refused(AGAIN, 3))
     assert (found.origin, found.open) == (AGAIN, True)
+
+
+@pytest.mark.parametrize("least", [False, True])
+def test_a_shortened_letter_tells_what_is_missing(least):
+    """Its record is named by where it came from, as any; what is there is told."""
+    found = only(short(refused(ORIGIN, 1, b"x" * 4000), least))
+    assert (found.origin, found.newest.reason, found.open) == (ORIGIN, "future", True)
+    assert (found.key, found.headers) == (None if least else b"k", [])
+    missing = {"value": 4000, "key": 1} if least else {"value": 4000}
+    assert found.left_out is not None
+    assert found.left_out.sizes == missing
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_a_record_is_one_whether_its_letters_are_shortened_or_not(order):
+    """The topic's limit was changed between two refusals: the bytes are those of the whole one."""
+    partitions = [
+        [short(refused(ORIGIN, 1, where=0), least=True)],
+        [refused(ORIGIN, 2, where=1), replayed(ORIGIN, AGAIN, 3, where=1)],
+        [short(refused(AGAIN, 4, where=2))],
+    ]
+    found = only(*(message for at in order for message in partitions[at]))
+    assert (found.origin, found.open) == (ORIGIN, True)
+    assert [told.place for told in found.history()] == [ORIGIN, AGAIN, AGAIN]
+    assert (found.key, found.value, found.left_out) == (b"k", b"v", None)
+
+
+def test_another_record_without_its_value_is_another_record():
+    """Though it is as long, and was at the same place of a topic created again."""
+    messages = [refused(ORIGIN, 1, b"old"), short(refused(ORIGIN, 2, b"new"))]
+    old, new = assemble(messages)
+    assert (old.value, old.left_out) == (b"old", None)
+    assert new.left_out is not None
 
 
 @pytest.mark.parametrize(
