@@ -230,7 +230,7 @@ def test_whoever_gets_no_partition_has_nothing_processed_any_more(
 
 
 @pytest.mark.parametrize("counted", [0, 50])
-def test_what_kafka_deleted_is_told_wherever_the_rollups_end(
+def test_deleted_offsets_are_told_wherever_the_rollups_end(
     caplog: pytest.LogCaptureFixture, counted: int
 ) -> None:
     """They end at 0 where Redis lost everything, or knows nothing of these hash slots."""
