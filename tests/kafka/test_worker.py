@@ -11,6 +11,7 @@ from event_lines import event, flow, traffic
 from reference import report_of, rollups_of
 
 import settings
+from rollups import keys
 from rollups.reads import Rollups
 from rollups.writer import Writer
 from stream_app.broker import admin_client
@@ -62,6 +63,37 @@ def test_two_workers_share_the_partitions_and_one_takes_over(system: Any) -> Non
     assert first.process.returncode == 0
     system.usage("send", "-", stdin=b"\n".join(lines[9000:]))
     system.catch_up()
+    check_reports(system, lines)
+
+
+def test_a_worker_without_partitions_goes_along_and_takes_over(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """Six partitions are for six workers; the seventh goes over to rebuilt rollups all the same."""
+    system.variables["USAGE_PARTITIONS"] = "1"
+    lines = list(traffic(4_000, seed=6, accounts=4))
+    system.usage("send", "-", stdin=b"\n".join(lines[:2000]))
+    for _ in range(7):
+        system.start_worker()
+    system.catch_up()
+    with system.client() as client:
+        eventually(lambda: client.zcard(keys.WORKERS) == 7, "all workers live")
+    time.sleep(3)  # until the group has come to rest
+    done = system.usage("rebuild")
+    assert b"has not gone over" not in done.stderr
+    told = [worker.log.read_text().count("The rollups were rebuilt") for worker in system.workers]
+    assert sorted(told) == [0, 1, 1, 1, 1, 1, 1], system.log()
+    rebalances = system.log().count("it is rebalancing")
+    time.sleep(4)  # by now the group is at rest again
+    assert system.log().count("it is rebalancing") - rebalances <= 7, system.log()
+    system.usage("send", "-", stdin=b"\n".join(lines[2000:3000]))
+    system.catch_up()
+    for worker, joined in zip(system.workers, told, strict=True):
+        if joined:
+            worker.kill()
+    system.usage("send", "-", stdin=b"\n".join(lines[3000:]))
+    system.catch_up()
+    assert [worker.alive for worker in system.workers] == [not joined for joined in told]
     check_reports(system, lines)
 
 
