@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_app import lenient_records
@@ -25,7 +26,7 @@ _PATIENCE = 60.0
 
 
 class NoRecords(Exception):
-    """Kafka gave nothing more, though there is more."""
+    """Kafka gave nothing more, though there is more; or it deleted what comes next."""
 
 
 class Piece(NamedTuple):
@@ -44,6 +45,7 @@ class Replay:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers.split(","),
             enable_auto_commit=False,
+            auto_offset_reset="none",  # or it goes on behind what Kafka deleted, in silence
             isolation_level="read_committed",
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
@@ -118,7 +120,7 @@ class Replay:
         self._consumer.pause(*full)
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         while True:
-            for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
+            for tp, records in (await self._more()).items():
                 self._waiting[tp] += records
             if any(self._waiting[tp] for tp in hungry):
                 break
@@ -127,6 +129,18 @@ class Replay:
             if asyncio.get_running_loop().time() > deadline:
                 raise NoRecords(f"Kafka gave no records for {_PATIENCE:g} s")
         self._consumer.resume(*full)
+
+    async def _more(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=200
+            )
+        except OffsetOutOfRangeError as error:
+            places = ", ".join(
+                f"{tp.topic}/{tp.partition} at offset {at:,}" for tp, at in error.args[0].items()
+            )
+            raise NoRecords(f"what comes next was deleted while it was read: {places}") from None
+        return found
 
     def _take(self, open_ones: list[TopicPartition], targets: Mapping[Any, int]) -> Piece:
         """Return the next piece: of the partition with the oldest record, as far as it may go."""

@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from event_lines import flow, traffic
 from reference import report_of, rollups_of
 
+from commands.main import main
 from rollups import keys
 from rollups.reads import Rollups
+from stream_app.replay import Replay
 
 AS_OF = "2026-11-01T00:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02")
@@ -165,3 +169,30 @@ def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
     system.catch_up()
     check_reports(system, [*lines, flow("after", subject="account-0")])
     system.usage("rebuild", "--verify")
+
+
+def test_what_kafka_deletes_under_a_rebuild_ends_it(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild that went on behind it would lose events from the bills in silence."""
+    lines = filled(system, 600)
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    cover = Replay.cover
+
+    def delete_and_cover(replay: Replay, starts: Any) -> None:
+        """Have Kafka delete records after the rebuild has looked for the first ones."""
+        for each in admin.delete_records([TopicPartition("usage.flows", 0, 10)]).values():
+            each.result(10)
+        cover(replay, starts)
+
+    monkeypatch.setattr(Replay, "cover", delete_and_cover)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert (
+        "what comes next was deleted while it was read: usage.flows/0 at offset 0. "
+        "The rollups in force are untouched.\n"
+    ) in done.output
+    with system.client() as client:
+        assert Rollups.live(client).keys == keys.FIRST
+        assert list(client.scan_iter("u2:*")) == []
+    check_reports(system, lines)
