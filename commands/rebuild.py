@@ -108,7 +108,7 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     from stream_app.rebuild import rebuilding
 
     accounts = differing = places = shown = 0
-    async with rebuilding(config, redis, incomplete=incomplete) as under_way:
+    async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
         with _progress("Reading the topics", "records") as told:
             await under_way.catch_up_with_the_old(told)
         with _progress("Comparing", "accounts") as told:

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
@@ -179,13 +180,18 @@ class Intake:
         if first.placed.offset not in certain:
             raise NotYet
         records = {record.offset: record for record in self._batch.records}
-        refused = Refused(Reason.SEALED, _SEALED)
-        letters = [(dead_letter(records[offset], refused), refused) for offset in certain]
+        letters = [sealed_letter(records[offset]) for offset in certain]
         await refuse(letters, self._batch.generation, self._work)
         return set(certain)
 
     async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
         return await insist(act, self._batch.generation, self._work)
+
+
+def sealed_letter(record: ConsumerRecord) -> Letter:
+    """Return the dead letter of a *record* whose event would change a sealed day."""
+    refused = Refused(Reason.SEALED, _SEALED)
+    return dead_letter(record, refused), refused
 
 
 async def refuse(letters: Sequence[Letter], generation: Generation, work: Work) -> None:

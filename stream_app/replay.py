@@ -23,6 +23,8 @@ _WAITING = 20_000
 _PIECE = 5_000
 #: Seconds without a record after which Kafka counts as away.
 _PATIENCE = 60.0
+#: After every record.
+_EVER = 1 << 60
 
 
 class NoRecords(Exception):
@@ -35,6 +37,9 @@ class Piece(NamedTuple):
     tp: TopicPartition
     records: list[ConsumerRecord]
     ends: int  #: the offset after the last of them
+    #: The second of the oldest record that is still to come from another partition. The piece
+    #: begins with one that is no newer.
+    complete: int
 
 
 class Replay:
@@ -91,6 +96,11 @@ class Replay:
         self._waiting = {tp: [] for tp in starts}
         self.ends = dict(starts)
 
+    def put_back(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
+        """Have *records* handed on again; they are all that was handed on behind the first."""
+        self._waiting[tp] = records + self._waiting[tp]
+        self.ends[tp] = records[0].offset
+
     async def upto(self, ends: Mapping[tuple[str, int], int]) -> AsyncIterator[Piece]:
         """Yield everything before *ends*, in pieces. Raises NoRecords."""
         targets = {TopicPartition(*place): end for place, end in ends.items()}
@@ -145,8 +155,9 @@ class Replay:
     def _take(self, open_ones: list[TopicPartition], targets: Mapping[Any, int]) -> Piece:
         """Return the next piece: of the partition with the oldest record, as far as it may go."""
         heads = sorted((self._waiting[tp][0].timestamp, tp) for tp in open_ones)
-        oldest, tp = heads[0]
-        horizon = (heads[1][0] if len(heads) > 1 else oldest + (1 << 60)) + _AHEAD
+        _, tp = heads[0]
+        others = heads[1][0] if len(heads) > 1 else _EVER * 1000
+        horizon = others + _AHEAD
         records = self._waiting[tp]
         count = 0
         for record in records[:_PIECE]:
@@ -156,4 +167,4 @@ class Replay:
         piece, self._waiting[tp] = records[:count], records[count:]
         ends = piece[-1].offset + 1
         self.ends[tp] = ends
-        return Piece(tp, piece, ends)
+        return Piece(tp, piece, ends, others // 1000)

@@ -17,6 +17,7 @@ from reference import report_of, rollups_of
 from commands.main import main
 from rollups import keys
 from rollups.reads import Rollups
+from stream_app.broker import spans_of
 from stream_app.replay import Replay
 
 AS_OF = "2026-11-01T00:00:00Z"
@@ -169,6 +170,76 @@ def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
     system.catch_up()
     check_reports(system, [*lines, flow("after", subject="account-0")])
     system.usage("rebuild", "--verify")
+
+
+BAD = b"no event at all"
+
+
+def letters(system: Any) -> list[tuple[str, str]]:
+    """Return where each open refused record came from and why it was refused, in order."""
+    found = system.dead_letters()["newest"]
+    return sorted((told["origin"], told["reason"]) for told in found)
+
+
+def stored_letters(system: Any) -> int:
+    """Return how many records stand in the topic of dead letters."""
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    return sum(span.end for span in spans_of(admin, ["usage.dead-letters"]).values())
+
+
+def test_what_no_worker_has_refused_yet_is_refused_by_the_rebuild(system: Any) -> None:
+    """The workers begin behind it, so nobody else would; --verify publishes nothing."""
+    worker = system.start_worker()
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("1"), BAD)])
+    system.catch_up()
+    worker.stop()
+    [(refused, _)] = letters(system)
+    topic, partition, offset = refused.split("/")
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("2"), BAD, flow("3"))])
+    system.usage("rebuild", "--verify")
+    assert stored_letters(system) == 1
+    system.variables["USAGE_SESSION_LIMIT_AGENT"] = "3600"
+    system.usage("rebuild")
+    system.start_worker()
+    system.catch_up()
+    again = f"{topic}/{partition}/{int(offset) + 2}"
+    assert letters(system) == [(refused, "malformed"), (again, "malformed")]
+    assert stored_letters(system) == 2
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 3
+
+
+def test_a_rebuild_refuses_what_has_the_offsets_of_records_that_kafka_lost(system: Any) -> None:
+    """The worker ended for it: below the position there are records now that nobody looked at."""
+    worker = system.start_worker()
+    places = [("usage.flows", key) for key in (b"k", b"acme")]
+    system.publish([(*place, flow("1"), None) for place in places])
+    system.catch_up()
+    worker.stop()
+    system.publish([(*place, BAD, None) for place in places])
+    with system.client() as client:
+        positions = client.hgetall(keys.FIRST.positions)
+        lost_much, lost_little = (name for name, told in positions.items() if told[:1] == b"1")
+        # Kafka's end is still far below; a producer had made what it sent again before the loss.
+        client.hset(keys.FIRST.positions, lost_much, "1000000 4000000000")
+        # Kafka has got on since, to just where it was.
+        client.hset(keys.FIRST.positions, lost_little, "2 1700000000")
+    system.usage("rebuild")
+    system.start_worker()
+    system.catch_up()
+    assert sorted(reason for _, reason in letters(system)) == ["malformed", "malformed"]
+
+
+def test_a_rebuild_of_rollups_of_another_layout_refuses_everything_anew(system: Any) -> None:
+    """Another version may have taken for valid what this one refuses."""
+    worker = system.start_worker()
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("1"), BAD)])
+    system.catch_up()
+    worker.stop()
+    with system.client() as client:
+        client.set(keys.FIRST.limits, b'{"layout":1,"agent":86400}')
+    system.usage("rebuild")
+    assert stored_letters(system) == 2
+    assert len(letters(system)) == 1
 
 
 def test_what_kafka_deletes_under_a_rebuild_ends_it(
