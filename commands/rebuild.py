@@ -54,7 +54,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     from rollups.contents import Busy
     from rollups.trouble import LostWrites
     from stream_app.broker import BrokerAway
-    from stream_app.rebuild import AlreadyRunning, BeginningsGone, TopicsChanged
+    from stream_app.rebuild import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
     from stream_app.replay import NoRecords
 
     task = asyncio.current_task()
@@ -66,6 +66,11 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     except AlreadyRunning:
         raise Failure(
             "Another rebuild is running. (One that was killed is forgotten after a minute.)"
+        ) from None
+    except Overtaken:
+        raise Failure(
+            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
+            "have; nothing was switched. Begin again."
         ) from None
     except BeginningsGone as error:
         shown = "; ".join(error.sentences[:3])

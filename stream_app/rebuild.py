@@ -37,7 +37,14 @@ from rollups.connect import Client
 from rollups.contents import Busy, Contents, Difference, contents, differences
 from rollups.fold import Placed
 from rollups.keys import Namespace
-from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
+from rollups.namespaces import (
+    drop,
+    drop_leftovers,
+    new_namespace,
+    put_in_force,
+    release,
+    renew,
+)
 from rollups.reads import Position, Rollups
 from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Writer
@@ -51,8 +58,8 @@ from stream_app.transport import Batch, Generation
 
 #: Seconds for which Redis may be away before a rebuild is given up.
 _PATIENCE = 60.0
-#: Seconds that the lock lives without being renewed.
-_LOCK = 60
+#: Seconds that the lock lives without being renewed, and between two renewals.
+_LOCK, _RENEWAL = 60, 5.0
 #: Records that may be left for the workers when the new rollups come in force.
 _FEW = 1_000
 #: Accounts that are compared at a time.
@@ -69,6 +76,10 @@ Told = Callable[[int, int], None]
 
 class AlreadyRunning(Exception):
     """Another rebuild is under way."""
+
+
+class Overtaken(Exception):
+    """This rebuild stood still for so long that another one may have begun."""
 
 
 class BeginningsGone(Exception):
@@ -95,10 +106,11 @@ class Rebuild:
         old: Namespace,
         replay: Replay,
         refusals: "Refusals | None",
+        lock: "Lock",
     ) -> None:
         self._redis, self._admin, self._ids = redis, admin, ids
         self._writer, self._old, self._replay = writer, old, replay
-        self._refusals = refusals
+        self._refusals, self._lock = refusals, lock
         self.switched = False
 
     # ---------------------------------------------------------------- catching up
@@ -157,8 +169,10 @@ class Rebuild:
         """Apply a piece, or *only* some of it; return its records without those put back.
 
         These begin with an event for a day that is sealed, unless an earlier record keeps it open
-        that is still to come from another partition.
+        that is still to come from another partition. Raises Overtaken.
         """
+        if self._lock.lost:
+            raise Overtaken
         batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
         placed, letters = sort_out(batch)
         where: tuple[Any, ...] = (piece.ends, second_of(batch))
@@ -258,10 +272,15 @@ class Rebuild:
     # ------------------------------------------------------------------ switching
 
     async def switch(self) -> bool:
-        """Put the new rollups in force; return whether every worker has gone over to them."""
+        """Put the new rollups in force; return whether every worker has gone over to them.
+
+        Raises Overtaken where nothing was switched for that.
+        """
         await self.catch_up_with_the_old(lambda *_: None)  # no report goes back in time
         self.switched = True  # whatever becomes of the next step, it may have taken effect
-        put_in_force(self._redis, self._writer.keys)
+        if not put_in_force(self._redis, self._writer.keys, self._lock.token):
+            self.switched = False
+            raise Overtaken
         followed = await self._wait_for_workers()
         await asyncio.to_thread(drop, self._redis, self._old)
         return followed
@@ -342,7 +361,7 @@ async def rebuilding(
     One that is to *compare only* publishes nothing, and must not be switched to. Raises
     AlreadyRunning; BeginningsGone, unless the rollups may be *incomplete*; BrokerAway; KafkaError.
     """
-    async with _locked(redis):
+    async with _locked(redis) as lock:
         admin = admin_client(config.kafka)
         ids = topic_ids(admin, EVENT_TOPICS)
         found = spans_of(admin, EVENT_TOPICS)
@@ -366,7 +385,7 @@ async def rebuilding(
                     )
                     box = await stack.enter_async_context(LetterBox(config.kafka))
                     refusals = Refusals(box, _judged(live, ids, found))
-                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay, refusals)
+                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay, refusals, lock)
                 yield rebuild
         finally:
             await writer.close()
@@ -375,27 +394,38 @@ async def rebuilding(
                     drop(redis, new)
 
 
+class Lock:
+    """The right to rebuild, which one process has at a time.
+
+    It ends by itself when it is not renewed, so it may be lost. Then another rebuild may have begun
+    and have dropped what this one made, also where nobody has it now.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.lost = False
+
+
 @asynccontextmanager
-async def _locked(redis: Client) -> AsyncIterator[None]:
+async def _locked(redis: Client) -> AsyncIterator[Lock]:
     """Let nobody else rebuild; a process that is gone holds the lock for a minute at most."""
-    token = uuid4().hex
-    if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
+    lock = Lock(uuid4().hex)
+    if not redis.set(keys.REBUILD, lock.token, nx=True, ex=_LOCK):
         raise AlreadyRunning
-    renewing = asyncio.create_task(_renew(redis, token))
+    renewing = asyncio.create_task(_renew(redis, lock))
     try:
-        yield
+        yield lock
     finally:
         renewing.cancel()
         with suppress(RedisError):
-            if redis.get(keys.REBUILD) == token.encode():
-                redis.delete(keys.REBUILD)
+            release(redis, lock.token)
 
 
-async def _renew(redis: Client, token: str) -> None:
-    while True:
-        await asyncio.sleep(_LOCK / 4)
+async def _renew(redis: Client, lock: Lock) -> None:
+    while not lock.lost:
+        await asyncio.sleep(_RENEWAL)
         with suppress(RedisError):
-            redis.set(keys.REBUILD, token, ex=_LOCK)
+            lock.lost = not renew(redis, lock.token, _LOCK)
 
 
 def _gone(

@@ -1,5 +1,6 @@
 """`usage rebuild`: new rollups beside the old, compared, switched to, under live traffic."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ from commands.main import main
 from rollups import keys
 from rollups.reads import Rollups
 from stream_app.broker import spans_of
+from stream_app.rebuild import Rebuild
 from stream_app.replay import Replay
 
 AS_OF = "2026-11-01T00:00:00Z"
@@ -267,3 +269,56 @@ def test_what_kafka_deletes_under_a_rebuild_ends_it(
         assert Rollups.live(client).keys == keys.FIRST
         assert list(client.scan_iter("u2:*")) == []
     check_reports(system, lines)
+
+
+@pytest.mark.parametrize("holder", ["another", None])
+def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
+    system: Any, monkeypatch: pytest.MonkeyPatch, holder: str | None
+) -> None:
+    """What it made may be dropped in part; that the other one has come to its end changes nothing.
+
+    It sleeps for more than the lock's minute before the very last step.
+    """
+    lines = filled(system, 300)
+    client = system.client()
+    whole = Rebuild.catch_up_with_the_old
+
+    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> None:
+        """Catch up, and find the lock to be another's, or nobody's."""
+        await whole(rebuild, told)
+        client.delete(keys.REBUILD)
+        if holder:
+            client.set(keys.REBUILD, holder, ex=60)
+
+    monkeypatch.setattr(Rebuild, "catch_up_with_the_old", sleep_and_catch_up)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert "another one has begun meanwhile, or may have; nothing was switched" in done.output
+    assert client.get(keys.REBUILD) == (holder.encode() if holder else None)
+    assert Rollups.live(client).keys == keys.FIRST
+    assert list(client.scan_iter("u2:*")) == []
+    client.close()
+    check_reports(system, lines)
+
+
+def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at the next piece after the renewal that failed, and leaves the other one alone."""
+    filled(system, 300)
+    client = system.client()
+    whole = Rebuild.catch_up
+
+    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> int:
+        """Find the lock to be another's, and have it renewed before the first piece."""
+        client.set(keys.REBUILD, "another", ex=60)
+        await asyncio.sleep(0.5)
+        return await whole(rebuild, told)
+
+    monkeypatch.setattr("stream_app.rebuild._RENEWAL", 0.1)
+    monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert "another one has begun meanwhile" in done.output
+    assert client.get(keys.REBUILD) == b"another"
+    client.close()

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from aiokafka.structs import TopicPartition
 
 from rollups import keys
-from stream_app.rebuild import Rebuild, Refusals
+from stream_app.rebuild import Lock, Rebuild, Refusals
 from stream_app.replay import Piece, Replay
 
 A, B, C = (TopicPartition("usage.flows", number) for number in range(3))
@@ -118,7 +118,7 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
     writer: Any = Writer()
     replay: Any = None
     redis: Any = None
-    rebuild = Rebuild(redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}))
+    rebuild = Rebuild(redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}), Lock(""))
     bad: Any = SimpleNamespace(
         topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
     )
