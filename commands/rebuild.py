@@ -54,7 +54,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     from rollups.contents import Busy
     from rollups.trouble import LostWrites
     from stream_app.broker import BrokerAway
-    from stream_app.rebuild import AlreadyRunning, BeginningsGone, TopicsChanged
+    from stream_app.rebuild import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
     from stream_app.replay import NoRecords
 
     task = asyncio.current_task()
@@ -66,6 +66,11 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     except AlreadyRunning:
         raise Failure(
             "Another rebuild is running. (One that was killed is forgotten after a minute.)"
+        ) from None
+    except Overtaken:
+        raise Failure(
+            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
+            "have; nothing was switched. Begin again."
         ) from None
     except BeginningsGone as error:
         shown = "; ".join(error.sentences[:3])
@@ -108,7 +113,7 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     from stream_app.rebuild import rebuilding
 
     accounts = differing = places = shown = 0
-    async with rebuilding(config, redis, incomplete=incomplete) as under_way:
+    async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
         with _progress("Reading the topics", "records") as told:
             await under_way.catch_up_with_the_old(told)
         with _progress("Comparing", "accounts") as told:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from redis.cluster import RedisCluster
+from redis.exceptions import ResponseError
 
 from rollups import keys
 from rollups.connect import Client, live_keys, shares_of
@@ -202,6 +203,15 @@ class Rollups(NamedTuple):
                 change for when, change in zip(numbers, numbers, strict=True) if when <= offset
             )
         return found
+
+    def have_this_layout(self) -> bool:
+        """Tell whether this version made these rollups, or one that keeps them in the same way."""
+        try:
+            told = cast(bytes | None, self.redis.get(self.keys.limits))
+        except ResponseError:  # it was no string once
+            return False
+        recorded = msgspec.json.decode(told or b"{}", type=dict[str, int])
+        return recorded.get(keys.LAYOUT_FIELD) == keys.LAYOUT
 
     # ------------------------------------------------------------------ for the dashboard
 

@@ -20,13 +20,14 @@ what cannot ends the worker.
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
@@ -35,12 +36,12 @@ from rollups.fold import SEALED_AFTER, Placed
 from rollups.instants import DAY_SECONDS, SECOND
 from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Held, Writer
-from stream_app.broker import LARGEST_DEAD_LETTER, BrokerAway
+from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
-from stream_app.dead_letters import DeadLetter, dead_letter, read_dead_letter, shortened
+from stream_app.dead_letters import DeadLetter, dead_letter
+from stream_app.letter_box import publish
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
-from stream_app.topics import DEAD_LETTERS
 from stream_app.transport import Batch, Generation
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,6 @@ _SEALED = (
     f"it would change a day that is sealed: {SEALED_AFTER // DAY_SECONDS} days or more had passed "
     "since anything was counted for that day when the event was published"
 )
-
-_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 #: Seconds between tries while Redis or Kafka does not answer: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -176,14 +175,15 @@ class Intake:
         open: workers that read old records again reach them in another order than they were
         published in. Raises NotYet where it is not certain of the first.
         """
-        first = held[0]
         complete: int = await self._insist(self._work.complete)
-        certain = [item.placed.offset for item in held if item.since <= complete]
-        if first.placed.offset not in certain:
+        # Up to the first that is not certain: were that counted, it could keep open what follows.
+        certain = [
+            item.placed.offset for item in takewhile(lambda item: item.since <= complete, held)
+        ]
+        if not certain:
             raise NotYet
         records = {record.offset: record for record in self._batch.records}
-        refused = Refused(Reason.SEALED, _SEALED)
-        letters = [(dead_letter(records[offset], refused), refused) for offset in certain]
+        letters = [sealed_letter(records[offset]) for offset in certain]
         await refuse(letters, self._batch.generation, self._work)
         return set(certain)
 
@@ -191,11 +191,17 @@ class Intake:
         return await insist(act, self._batch.generation, self._work)
 
 
+def sealed_letter(record: ConsumerRecord) -> Letter:
+    """Return the dead letter of a *record* whose event would change a sealed day."""
+    refused = Refused(Reason.SEALED, _SEALED)
+    return dead_letter(record, refused), refused
+
+
 async def refuse(letters: Sequence[Letter], generation: Generation, work: Work) -> None:
     """Publish dead letters and return when Kafka has acknowledged each. Raises Stale."""
     if letters:
         told = [letter for letter, _ in letters]
-        await insist(lambda: _publish(work.producer, told), generation, work)
+        await insist(lambda: publish(work.producer, told), generation, work)
         work.telemetry.refused.update(str(refused.reason) for _, refused in letters)
 
 
@@ -203,78 +209,6 @@ def second_of(batch: Batch) -> int | None:
     """Return the timestamp of the newest record of *batch*, in seconds; None if none has one."""
     newest = max(record.timestamp for record in batch.records)
     return newest // 1000 if newest >= 0 else None
-
-
-async def _publish(producer: Any, letters: list[DeadLetter]) -> None:
-    """Publish *letters* and return when Kafka has acknowledged each, in full or shortened.
-
-    Raises KafkaError and ProducerSendError.
-    """
-    large: list[DeadLetter] = []
-    sent: list[tuple[DeadLetter, Awaitable[Any]]] = []
-    for letter in letters:
-        try:
-            sent.append((letter, await _send(producer, letter)))
-        except (KafkaError, ProducerSendError) as error:
-            if not _is_too_large(error):
-                raise
-            large.append(letter)
-    outcomes = await asyncio.gather(*(answer for _, answer in sent), return_exceptions=True)
-    for (letter, _), outcome in zip(sent, outcomes, strict=True):
-        if isinstance(outcome, _TOO_LARGE):
-            large.append(letter)  # or only the batch that the producer made of it and others
-        elif isinstance(outcome, BaseException):
-            raise outcome
-    for letter in large:
-        await _publish_alone(producer, letter)
-
-
-async def _publish_alone(producer: Any, letter: DeadLetter) -> None:
-    """Publish *letter* in a batch of its own, with as much of it as Kafka takes."""
-    for shorter in (letter, *shortened(letter)):
-        try:
-            await (await _send_alone(producer, shorter))
-        except _TOO_LARGE:
-            continue
-        if shorter is not letter:
-            told = read_dead_letter(letter.headers)
-            where = told.place if told else "?"
-            log.warning("%s is too large for %s, it is kept there in part", where, DEAD_LETTERS)
-        return
-    raise MessageSizeTooLargeError(
-        f"{DEAD_LETTERS} does not even take a dead letter without its value; raise the topic's "
-        "max.message.bytes"
-    )
-
-
-def _is_too_large(error: BaseException) -> bool:
-    """Tell whether it is by its size that a record was not taken, by Kafka or by its client."""
-    return isinstance(
-        error.__cause__ if isinstance(error, ProducerSendError) else error, _TOO_LARGE
-    )
-
-
-async def _send(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
-    """Hand *letter* to Faust's producer; return what is done when Kafka has acknowledged it."""
-    if letter.key is None and letter.value is None:  # no way through aiokafka's own `send`
-        return await _send_alone(producer, letter)
-    sent: Awaitable[Any] = await producer.send(
-        DEAD_LETTERS, letter.key, letter.value, None, None, letter.headers
-    )
-    return sent
-
-
-async def _send_alone(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
-    """Do the same past Faust, in a batch that holds nothing else, to any of the partitions."""
-    client = producer._ensure_producer()
-    batch = client.create_batch()
-    batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers)
-    batch.close()
-    if batch.size() > LARGEST_DEAD_LETTER:
-        raise MessageSizeTooLargeError(f"a dead letter of {batch.size()} bytes")
-    partition = random.choice(sorted(await client.partitions_for(DEAD_LETTERS)))
-    sent: Awaitable[Any] = await client.send_batch(batch, DEAD_LETTERS, partition=partition)
-    return sent
 
 
 async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work: Work) -> Any:

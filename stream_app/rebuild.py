@@ -3,7 +3,10 @@
 What happens, in this order, and what a failure at each step leaves:
 
 1. A new namespace, and the topics read into it from their beginning: exactly what a worker does,
-   with fences and identities of its own. (Failure: the new namespace is dropped.)
+   with fences and identities of its own. It publishes dead letters, too: what lies behind the
+   rollups in force nobody has refused yet, and the workers will begin behind it. Kafka has
+   acknowledged them before the new position moves over their records. (Failure: the new namespace
+   is dropped. A letter that is published once more is known by its origin.)
 2. `compare` holds each account against the one in force. Both are functions of the records up to
    their fences; so the one in force is read first, the new one is brought up to the same fences,
    and then they must be equal, value for value. (Failure: as above.)
@@ -17,12 +20,14 @@ What happens, in this order, and what a failure at each step leaves:
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from itertools import takewhile
 from typing import Any, cast
 from uuid import uuid4
 
 import orjson
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 from redis.exceptions import RedisError
 
@@ -32,20 +37,29 @@ from rollups.connect import Client
 from rollups.contents import Busy, Contents, Difference, contents, differences
 from rollups.fold import Placed
 from rollups.keys import Namespace
-from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
+from rollups.namespaces import (
+    drop,
+    drop_leftovers,
+    new_namespace,
+    put_in_force,
+    release,
+    renew,
+)
 from rollups.reads import Position, Rollups
 from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Writer
-from stream_app.agents import second_of, sort_out
-from stream_app.broker import Span, admin_client, spans_of, topic_ids
+from stream_app.agents import sealed_letter, second_of, sort_out
+from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
+from stream_app.dead_letters import DeadLetter
+from stream_app.letter_box import LetterBox
 from stream_app.replay import Piece, Replay
-from stream_app.topics import EVENT_TOPICS
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import Batch, Generation
 
 #: Seconds for which Redis may be away before a rebuild is given up.
 _PATIENCE = 60.0
-#: Seconds that the lock lives without being renewed.
-_LOCK = 60
+#: Seconds that the lock lives without being renewed, and between two renewals.
+_LOCK, _RENEWAL = 60, 5.0
 #: Records that may be left for the workers when the new rollups come in force.
 _FEW = 1_000
 #: Accounts that are compared at a time.
@@ -62,6 +76,10 @@ Told = Callable[[int, int], None]
 
 class AlreadyRunning(Exception):
     """Another rebuild is under way."""
+
+
+class Overtaken(Exception):
+    """This rebuild stood still for so long that another one may have begun."""
 
 
 class BeginningsGone(Exception):
@@ -87,9 +105,12 @@ class Rebuild:
         writer: Writer,
         old: Namespace,
         replay: Replay,
+        refusals: "Refusals | None",
+        lock: "Lock",
     ) -> None:
         self._redis, self._admin, self._ids = redis, admin, ids
         self._writer, self._old, self._replay = writer, old, replay
+        self._refusals, self._lock = refusals, lock
         self.switched = False
 
     # ---------------------------------------------------------------- catching up
@@ -142,20 +163,46 @@ class Rebuild:
         begins = self._replay.starts
         self._replay.seek({tp: max(found[name], begins[tp]) for tp, name in names.items()})
 
-    async def _take(self, piece: Piece, only: Callable[[Placed], bool] | None = None) -> None:
-        """Apply a piece, or *only* some of it; what is refused has its dead letter already."""
+    async def _take(
+        self, piece: Piece, only: Callable[[Placed], bool] | None = None
+    ) -> list[ConsumerRecord]:
+        """Apply a piece, or *only* some of it; return its records without those put back.
+
+        These begin with an event for a day that is sealed, unless an earlier record keeps it open
+        that is still to come from another partition. Raises Overtaken.
+        """
+        if self._lock.lost:
+            raise Overtaken
         batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
-        placed, _ = sort_out(batch)
+        placed, letters = sort_out(batch)
         where: tuple[Any, ...] = (piece.ends, second_of(batch))
         if only:
             placed, where = [item for item in placed if only(item)], ()
+        elif self._refusals and letters:
+            valid = {item.offset for item in placed}
+            refused = [record for record in piece.records if record.offset not in valid]
+            told = [letter for letter, _ in letters]
+            await self._refusals.invalid(self._fence(*piece.tp), refused, told)
         while True:
             apply = partial(self._writer.apply, self._fence(*piece.tp), placed, *where)
             applied: Applied = await self._insist(apply)
             if not applied.held:
-                return
-            held = {item.placed.offset for item in applied.held}
-            placed = [item for item in placed if item.offset not in held]
+                return piece.records
+            first = applied.held[0].placed.offset
+            # In their order: one that is counted after all may keep a day open for those behind it.
+            sure = {
+                item.placed.offset
+                for item in takewhile(lambda item: item.since <= piece.complete, applied.held)
+            }
+            if first == piece.records[0].offset:
+                sure.add(first)  # nothing that is to come is older
+            if first not in sure:
+                rest = [record for record in piece.records if record.offset >= first]
+                self._replay.put_back(piece.tp, rest)
+                return piece.records[: -len(rest)]
+            if self._refusals:
+                await self._refusals.sealed([r for r in piece.records if r.offset in sure])
+            placed = [item for item in placed if item.offset not in sure]
 
     def _fence(self, topic: str, partition: int) -> str:
         return keys.fence(topic, partition, self._ids.get(topic, ""))
@@ -196,13 +243,17 @@ class Rebuild:
                 applied[fence] = max(last + 1, applied.get(fence, 0))
         wanted = {place: applied.get(self._fence(*place), 0) for place in await self._ends()}
         await self._wait_for_batches_in_hand(wanted)
-        pieces = [piece async for piece in self._replay.upto(wanted)]
-        for piece in pieces:
-            await self._take(piece, partial(_is_in, live, self._fence(*piece.tp)))
+        taken: dict[TopicPartition, list[ConsumerRecord]] = {}
+        async for piece in self._replay.upto(wanted):
+            only = partial(_is_in, live, self._fence(*piece.tp))
+            taken.setdefault(piece.tp, []).extend(await self._take(piece, only))
         both = {}
         for name in names:
             both[name] = live[name], await self._contents(self._writer.keys, name)
-        for piece in pieces:
+        for tp, records in taken.items():
+            if records:
+                self._replay.put_back(tp, records)
+        async for piece in self._replay.upto(wanted):
             await self._take(piece)
         return both
 
@@ -221,10 +272,15 @@ class Rebuild:
     # ------------------------------------------------------------------ switching
 
     async def switch(self) -> bool:
-        """Put the new rollups in force; return whether every worker has gone over to them."""
+        """Put the new rollups in force; return whether every worker has gone over to them.
+
+        Raises Overtaken where nothing was switched for that.
+        """
         await self.catch_up_with_the_old(lambda *_: None)  # no report goes back in time
         self.switched = True  # whatever becomes of the next step, it may have taken effect
-        put_in_force(self._redis, self._writer.keys)
+        if not put_in_force(self._redis, self._writer.keys, self._lock.token):
+            self.switched = False
+            raise Overtaken
         followed = await self._wait_for_workers()
         await asyncio.to_thread(drop, self._redis, self._old)
         return followed
@@ -247,15 +303,65 @@ def _is_in(live: Mapping[str, Contents], fence: str, item: Placed) -> bool:
     return found is not None and item.offset <= found.fences.get(fence, -1)
 
 
+class Refusals:
+    """The dead letters of a rebuild: of what nobody has refused yet.
+
+    *counted* says how far the rollups in force reached when it began.
+    """
+
+    def __init__(self, box: LetterBox, counted: Mapping[str, Position]) -> None:
+        self._box, self._counted = box, counted
+
+    async def invalid(
+        self, fence: str, records: Sequence[ConsumerRecord], letters: Sequence[DeadLetter]
+    ) -> None:
+        """Publish the *letters* of *records* that are no valid events, where there are none yet."""
+        at = self._counted.get(fence, Position(0))
+        told = zip(records, letters, strict=True)
+        await self._box.publish([letter for record, letter in told if _is_behind(record, at)])
+
+    async def sealed(self, records: Sequence[ConsumerRecord]) -> None:
+        """Publish the letters of *records* for a sealed day.
+
+        All of them: with another session limit an event touches other days, so the rollups in force
+        may have counted what is sealed in the new ones.
+        """
+        await self._box.publish([sealed_letter(record)[0] for record in records])
+
+
+def _is_behind(record: ConsumerRecord, counted: Position) -> bool:
+    """Tell whether *record* is none of those before a position that were counted or refused.
+
+    One that is newer than each of these has the offset of a record that Kafka had lost.
+    """
+    newer = counted.second is not None and record.timestamp // 1000 > counted.second
+    return record.offset >= counted.offset or newer
+
+
+def _judged(
+    live: Rollups, ids: Mapping[str, str], found: Mapping[tuple[str, int], Span]
+) -> dict[str, Position]:
+    """Return up to where each partition has all its dead letters, as the rollups *live* say.
+
+    Another version may have refused other records. Where Kafka lost records that were counted,
+    nobody knows from which offset on there are others now.
+    """
+    if not live.have_this_layout():
+        return {}
+    ends = {keys.fence(*tp, ids.get(tp[0], "")): span.end for tp, span in found.items()}
+    return {name: at for name, at in live.positions().items() if at.offset <= ends.get(name, 0)}
+
+
 @asynccontextmanager
 async def rebuilding(
-    config: settings.Settings, redis: Client, *, incomplete: bool
+    config: settings.Settings, redis: Client, *, incomplete: bool, compare_only: bool = False
 ) -> AsyncIterator[Rebuild]:
     """Yield a rebuild, with nothing read yet; what it made is dropped unless it was switched to.
 
-    Raises AlreadyRunning; BeginningsGone, unless the rollups may be *incomplete*; BrokerAway.
+    One that is to *compare only* publishes nothing, and must not be switched to. Raises
+    AlreadyRunning; BeginningsGone, unless the rollups may be *incomplete*; BrokerAway; KafkaError.
     """
-    async with _locked(redis):
+    async with _locked(redis) as lock:
         admin = admin_client(config.kafka)
         ids = topic_ids(admin, EVENT_TOPICS)
         found = spans_of(admin, EVENT_TOPICS)
@@ -270,8 +376,16 @@ async def rebuilding(
         try:
             await writer.begin([])
             await writer.check_limits()
-            async with Replay(config.kafka, starts) as replay:
-                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay)
+            async with AsyncExitStack() as stack:
+                replay = await stack.enter_async_context(Replay(config.kafka, starts))
+                refusals = None
+                if not compare_only:
+                    ensure_topics(
+                        config.kafka, [DEAD_LETTERS], config.partitions, config.replication
+                    )
+                    box = await stack.enter_async_context(LetterBox(config.kafka))
+                    refusals = Refusals(box, _judged(live, ids, found))
+                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay, refusals, lock)
                 yield rebuild
         finally:
             await writer.close()
@@ -280,27 +394,38 @@ async def rebuilding(
                     drop(redis, new)
 
 
+class Lock:
+    """The right to rebuild, which one process has at a time.
+
+    It ends by itself when it is not renewed, so it may be lost. Then another rebuild may have begun
+    and have dropped what this one made, also where nobody has it now.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.lost = False
+
+
 @asynccontextmanager
-async def _locked(redis: Client) -> AsyncIterator[None]:
+async def _locked(redis: Client) -> AsyncIterator[Lock]:
     """Let nobody else rebuild; a process that is gone holds the lock for a minute at most."""
-    token = uuid4().hex
-    if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
+    lock = Lock(uuid4().hex)
+    if not redis.set(keys.REBUILD, lock.token, nx=True, ex=_LOCK):
         raise AlreadyRunning
-    renewing = asyncio.create_task(_renew(redis, token))
+    renewing = asyncio.create_task(_renew(redis, lock))
     try:
-        yield
+        yield lock
     finally:
         renewing.cancel()
         with suppress(RedisError):
-            if redis.get(keys.REBUILD) == token.encode():
-                redis.delete(keys.REBUILD)
+            release(redis, lock.token)
 
 
-async def _renew(redis: Client, token: str) -> None:
-    while True:
-        await asyncio.sleep(_LOCK / 4)
+async def _renew(redis: Client, lock: Lock) -> None:
+    while not lock.lost:
+        await asyncio.sleep(_RENEWAL)
         with suppress(RedisError):
-            redis.set(keys.REBUILD, token, ex=_LOCK)
+            lock.lost = not renew(redis, lock.token, _LOCK)
 
 
 def _gone(

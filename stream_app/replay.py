@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_app import lenient_records
@@ -22,10 +23,12 @@ _WAITING = 20_000
 _PIECE = 5_000
 #: Seconds without a record after which Kafka counts as away.
 _PATIENCE = 60.0
+#: After every record.
+_EVER = 1 << 60
 
 
 class NoRecords(Exception):
-    """Kafka gave nothing more, though there is more."""
+    """Kafka gave nothing more, though there is more; or it deleted what comes next."""
 
 
 class Piece(NamedTuple):
@@ -34,6 +37,9 @@ class Piece(NamedTuple):
     tp: TopicPartition
     records: list[ConsumerRecord]
     ends: int  #: the offset after the last of them
+    #: The second of the oldest record that is still to come from another partition. The piece
+    #: begins with one that is no newer.
+    complete: int
 
 
 class Replay:
@@ -44,6 +50,7 @@ class Replay:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers.split(","),
             enable_auto_commit=False,
+            auto_offset_reset="none",  # or it goes on behind what Kafka deleted, in silence
             isolation_level="read_committed",
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
@@ -89,6 +96,11 @@ class Replay:
         self._waiting = {tp: [] for tp in starts}
         self.ends = dict(starts)
 
+    def put_back(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
+        """Have *records* handed on again; they are all that was handed on behind the first."""
+        self._waiting[tp] = records + self._waiting[tp]
+        self.ends[tp] = records[0].offset
+
     async def upto(self, ends: Mapping[tuple[str, int], int]) -> AsyncIterator[Piece]:
         """Yield everything before *ends*, in pieces. Raises NoRecords."""
         targets = {TopicPartition(*place): end for place, end in ends.items()}
@@ -118,7 +130,7 @@ class Replay:
         self._consumer.pause(*full)
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         while True:
-            for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
+            for tp, records in (await self._more()).items():
                 self._waiting[tp] += records
             if any(self._waiting[tp] for tp in hungry):
                 break
@@ -128,11 +140,24 @@ class Replay:
                 raise NoRecords(f"Kafka gave no records for {_PATIENCE:g} s")
         self._consumer.resume(*full)
 
+    async def _more(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=200
+            )
+        except OffsetOutOfRangeError as error:
+            places = ", ".join(
+                f"{tp.topic}/{tp.partition} at offset {at:,}" for tp, at in error.args[0].items()
+            )
+            raise NoRecords(f"what comes next was deleted while it was read: {places}") from None
+        return found
+
     def _take(self, open_ones: list[TopicPartition], targets: Mapping[Any, int]) -> Piece:
         """Return the next piece: of the partition with the oldest record, as far as it may go."""
         heads = sorted((self._waiting[tp][0].timestamp, tp) for tp in open_ones)
-        oldest, tp = heads[0]
-        horizon = (heads[1][0] if len(heads) > 1 else oldest + (1 << 60)) + _AHEAD
+        _, tp = heads[0]
+        others = heads[1][0] if len(heads) > 1 else _EVER * 1000
+        horizon = others + _AHEAD
         records = self._waiting[tp]
         count = 0
         for record in records[:_PIECE]:
@@ -142,4 +167,4 @@ class Replay:
         piece, self._waiting[tp] = records[:count], records[count:]
         ends = piece[-1].offset + 1
         self.ends[tp] = ends
-        return Piece(tp, piece, ends)
+        return Piece(tp, piece, ends, others // 1000)

@@ -1,5 +1,6 @@
 """`usage rebuild`: new rollups beside the old, compared, switched to, under live traffic."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -7,13 +8,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from event_lines import flow, traffic
 from reference import report_of, rollups_of
 
+from commands.main import main
 from rollups import keys
 from rollups.reads import Rollups
+from stream_app.broker import spans_of
+from stream_app.rebuild import Rebuild
+from stream_app.replay import Replay
 
 AS_OF = "2026-11-01T00:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02")
@@ -165,3 +172,153 @@ def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
     system.catch_up()
     check_reports(system, [*lines, flow("after", subject="account-0")])
     system.usage("rebuild", "--verify")
+
+
+BAD = b"no event at all"
+
+
+def letters(system: Any) -> list[tuple[str, str]]:
+    """Return where each open refused record came from and why it was refused, in order."""
+    found = system.dead_letters()["newest"]
+    return sorted((told["origin"], told["reason"]) for told in found)
+
+
+def stored_letters(system: Any) -> int:
+    """Return how many records stand in the topic of dead letters."""
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    return sum(span.end for span in spans_of(admin, ["usage.dead-letters"]).values())
+
+
+def test_what_no_worker_has_refused_yet_is_refused_by_the_rebuild(system: Any) -> None:
+    """The workers begin behind it, so nobody else would; --verify publishes nothing."""
+    worker = system.start_worker()
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("1"), BAD)])
+    system.catch_up()
+    worker.stop()
+    [(refused, _)] = letters(system)
+    topic, partition, offset = refused.split("/")
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("2"), BAD, flow("3"))])
+    system.usage("rebuild", "--verify")
+    assert stored_letters(system) == 1
+    system.variables["USAGE_SESSION_LIMIT_AGENT"] = "3600"
+    system.usage("rebuild")
+    system.start_worker()
+    system.catch_up()
+    again = f"{topic}/{partition}/{int(offset) + 2}"
+    assert letters(system) == [(refused, "malformed"), (again, "malformed")]
+    assert stored_letters(system) == 2
+    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 3
+
+
+def test_a_rebuild_refuses_what_has_the_offsets_of_records_that_kafka_lost(system: Any) -> None:
+    """The worker ended for it: below the position there are records now that nobody looked at."""
+    worker = system.start_worker()
+    places = [("usage.flows", key) for key in (b"k", b"acme")]
+    system.publish([(*place, flow("1"), None) for place in places])
+    system.catch_up()
+    worker.stop()
+    system.publish([(*place, BAD, None) for place in places])
+    with system.client() as client:
+        positions = client.hgetall(keys.FIRST.positions)
+        lost_much, lost_little = (name for name, told in positions.items() if told[:1] == b"1")
+        # Kafka's end is still far below; a producer had made what it sent again before the loss.
+        client.hset(keys.FIRST.positions, lost_much, "1000000 4000000000")
+        # Kafka has got on since, to just where it was.
+        client.hset(keys.FIRST.positions, lost_little, "2 1700000000")
+    system.usage("rebuild")
+    system.start_worker()
+    system.catch_up()
+    assert sorted(reason for _, reason in letters(system)) == ["malformed", "malformed"]
+
+
+def test_a_rebuild_of_rollups_of_another_layout_refuses_everything_anew(system: Any) -> None:
+    """Another version may have taken for valid what this one refuses."""
+    worker = system.start_worker()
+    system.publish([("usage.flows", b"k", value, None) for value in (flow("1"), BAD)])
+    system.catch_up()
+    worker.stop()
+    with system.client() as client:
+        client.set(keys.FIRST.limits, b'{"layout":1,"agent":86400}')
+    system.usage("rebuild")
+    assert stored_letters(system) == 2
+    assert len(letters(system)) == 1
+
+
+def test_what_kafka_deletes_under_a_rebuild_ends_it(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild that went on behind it would lose events from the bills in silence."""
+    lines = filled(system, 600)
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    cover = Replay.cover
+
+    def delete_and_cover(replay: Replay, starts: Any) -> None:
+        """Have Kafka delete records after the rebuild has looked for the first ones."""
+        for each in admin.delete_records([TopicPartition("usage.flows", 0, 10)]).values():
+            each.result(10)
+        cover(replay, starts)
+
+    monkeypatch.setattr(Replay, "cover", delete_and_cover)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert (
+        "what comes next was deleted while it was read: usage.flows/0 at offset 0. "
+        "The rollups in force are untouched.\n"
+    ) in done.output
+    with system.client() as client:
+        assert Rollups.live(client).keys == keys.FIRST
+        assert list(client.scan_iter("u2:*")) == []
+    check_reports(system, lines)
+
+
+@pytest.mark.parametrize("holder", ["another", None])
+def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
+    system: Any, monkeypatch: pytest.MonkeyPatch, holder: str | None
+) -> None:
+    """What it made may be dropped in part; that the other one has come to its end changes nothing.
+
+    It sleeps for more than the lock's minute before the very last step.
+    """
+    lines = filled(system, 300)
+    client = system.client()
+    whole = Rebuild.catch_up_with_the_old
+
+    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> None:
+        """Catch up, and find the lock to be another's, or nobody's."""
+        await whole(rebuild, told)
+        client.delete(keys.REBUILD)
+        if holder:
+            client.set(keys.REBUILD, holder, ex=60)
+
+    monkeypatch.setattr(Rebuild, "catch_up_with_the_old", sleep_and_catch_up)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert "another one has begun meanwhile, or may have; nothing was switched" in done.output
+    assert client.get(keys.REBUILD) == (holder.encode() if holder else None)
+    assert Rollups.live(client).keys == keys.FIRST
+    assert list(client.scan_iter("u2:*")) == []
+    client.close()
+    check_reports(system, lines)
+
+
+def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at the next piece after the renewal that failed, and leaves the other one alone."""
+    filled(system, 300)
+    client = system.client()
+    whole = Rebuild.catch_up
+
+    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> int:
+        """Find the lock to be another's, and have it renewed before the first piece."""
+        client.set(keys.REBUILD, "another", ex=60)
+        await asyncio.sleep(0.5)
+        return await whole(rebuild, told)
+
+    monkeypatch.setattr("stream_app.rebuild._RENEWAL", 0.1)
+    monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 1
+    assert "another one has begun meanwhile" in done.output
+    assert client.get(keys.REBUILD) == b"another"
+    client.close()

@@ -304,7 +304,10 @@ def test_which_rollups_are_in_force_is_known_to_every_node(
     live = Rollups.live(client).keys
     new = new_namespace(client, live)
     client.set(new.head("acme"), "")
-    put_in_force(client, new)
+    client.set(keys.REBUILD, "me")
+    assert not put_in_force(client, new, "another")
+    assert Rollups.live(client).keys == keys.FIRST
+    assert put_in_force(client, new, "me")
     drop(client, live)
     for name in connect.live_keys(client)[:-1]:
         client.delete(name)
@@ -330,7 +333,8 @@ def test_all_keys_of_a_namespace_are_dropped_on_every_node(
 
     for at in (keys.FIRST, keys.numbered(1), keys.numbered(2)):
         asyncio.run(run(at))
-    put_in_force(client, keys.numbered(1))
+    client.set(keys.REBUILD, "me")
+    put_in_force(client, keys.numbered(1), "me")
     drop_leftovers(client, keys.numbered(1))
     names = {name.decode().partition(":")[0] for name in client.scan_iter(count=1000)}
     assert names == {"u2", "usage"}

@@ -1,0 +1,130 @@
+"""Reading topics in the order of time, and handing on again what came too early."""
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from aiokafka.structs import TopicPartition
+
+from rollups import keys
+from stream_app.rebuild import Lock, Rebuild, Refusals
+from stream_app.replay import Piece, Replay
+
+A, B, C = (TopicPartition("usage.flows", number) for number in range(3))
+HOUR_MS = 3_600_000
+
+
+class FakeConsumer:
+    """A consumer of records that are all there at once."""
+
+    def __init__(self, records: dict[TopicPartition, list[Any]]) -> None:
+        self.records = records
+        self.at: dict[TopicPartition, int] = {}
+
+    def assign(self, _: Any) -> None: ...
+
+    def pause(self, *_: Any) -> None: ...
+
+    resume = pause
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.at[tp] = offset
+
+    async def position(self, tp: TopicPartition) -> int:
+        return self.at[tp]
+
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        found = {tp: its[self.at[tp] :] for tp, its in self.records.items()}
+        self.at = {tp: len(its) for tp, its in self.records.items()}
+        return {tp: its for tp, its in found.items() if its}
+
+
+def read(
+    hours: dict[TopicPartition, list[int]], take: Callable[[Replay, Piece], int]
+) -> tuple[list[tuple[int, int]], Replay]:
+    """Read records of these hours; return what was taken, (hour, partition), and the reader.
+
+    *take* tells how many records of a piece are taken; what is left is put back.
+    """
+    records = {
+        tp: [SimpleNamespace(offset=n, timestamp=at * HOUR_MS) for n, at in enumerate(its)]
+        for tp, its in hours.items()
+    }
+
+    async def run() -> tuple[list[tuple[int, int]], Replay]:
+        with patch("stream_app.replay.AIOKafkaConsumer", lambda **_: FakeConsumer(records)):
+            replay = Replay("localhost:1", {})
+        replay.cover(dict.fromkeys(records, 0))
+        taken: list[tuple[int, int]] = []
+        async for piece in replay.upto({tp: len(its) for tp, its in records.items()}):
+            assert replay.ends[piece.tp] == piece.ends
+            count = take(replay, piece)
+            if rest := piece.records[count:]:
+                replay.put_back(piece.tp, rest)
+                assert replay.ends[piece.tp] == rest[0].offset
+            taken += [(r.timestamp // HOUR_MS, piece.tp.partition) for r in piece.records[:count]]
+            assert len(taken) < 1000
+        return taken, replay
+
+    return asyncio.run(run())
+
+
+def test_a_partition_runs_ahead_by_a_day_and_knows_how_far_the_others_are() -> None:
+    """It begins with the oldest record there is; the others' oldest is told in seconds."""
+    told = []
+
+    def take(_: Replay, piece: Piece) -> int:
+        told.append((piece.tp.partition, len(piece.records), piece.complete))
+        return len(piece.records)
+
+    read({A: [0, 10, 40], B: [12, 70]}, take)
+    assert told == [(0, 2, 12 * 3600), (1, 1, 40 * 3600), (0, 1, 70 * 3600), (1, 1, 1 << 60)]
+
+
+def test_what_must_wait_for_others_is_read_behind_them_and_always_gets_on() -> None:
+    """Every record waits until no older one is to come, and so all come in the order of time."""
+    hours = {A: [0, 3, 5, 30], B: [1, 2, 4, 29], C: [6, 7, 8, 28]}
+
+    def take(_: Replay, piece: Piece) -> int:
+        return sum(record.timestamp // 1000 <= piece.complete for record in piece.records)
+
+    taken, replay = read(hours, take)
+    assert taken == sorted((at, tp.partition) for tp, its in hours.items() for at in its)
+    assert replay.ends == {A: 4, B: 4, C: 4}
+
+
+def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
+    """The letters first, and where Kafka does not take them, nothing else."""
+    did: list[str] = []
+
+    class Box:
+        """Kafka, which takes one letter."""
+
+        async def publish(self, letters: list[Any]) -> None:
+            did.append(f"{len(letters)} published")
+            if len(did) > 2:
+                raise ConnectionError
+
+    class Writer:
+        """A writer that applies everything."""
+
+        async def apply(self, fence: str, placed: list[Any], ends: int, second: int) -> Any:
+            did.append(f"position {ends}")
+            return SimpleNamespace(held=())
+
+    box: Any = Box()
+    writer: Any = Writer()
+    replay: Any = None
+    redis: Any = None
+    rebuild = Rebuild(redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}), Lock(""))
+    bad: Any = SimpleNamespace(
+        topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
+    )
+    asyncio.run(rebuild._take(Piece(A, [bad], 1, 0)))
+    try:
+        asyncio.run(rebuild._take(Piece(A, [bad], 2, 0)))
+    except ConnectionError:
+        did.append("failed")
+    assert did == ["1 published", "position 1", "1 published", "failed"]
