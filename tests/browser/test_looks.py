@@ -22,6 +22,7 @@ from serving import Dashboard, dashboard
 
 from commands.demo_events import COMPANIES, events
 from rollups import accounts, keys
+from rollups.watermark import Reach
 from stream_app.codec import decode
 from stream_app.refusals import Refused
 from stream_app.telemetry import LIFETIME
@@ -61,7 +62,7 @@ def served(redis_url: str) -> Iterator[Dashboard]:
     """Yield a dashboard over some days of a company, with a worker that says that it lives."""
     lines = list(history(time.time()))
     fill(redis_url, lines)
-    places = {("usage.flows", 0): (len(lines), len(lines))}
+    places = {("usage.flows", 0): Reach(len(lines), len(lines), len(lines))}
     over = threading.Event()
     with dashboard(redis_url, places=lambda: places) as running:
         for company in COMPANIES:

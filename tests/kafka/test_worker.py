@@ -82,7 +82,8 @@ def test_a_worker_without_partitions_goes_along_and_takes_over(
     done = system.usage("rebuild")
     assert b"has not gone over" not in done.stderr
     told = [worker.log.read_text().count("The rollups were rebuilt") for worker in system.workers]
-    assert sorted(told) == [0, 1, 1, 1, 1, 1, 1], system.log()
+    # Once each, or more often where one joins in the middle of another's rebalance.
+    assert sorted(map(bool, told)) == [False] + 6 * [True], system.log()
     rebalances = system.log().count("it is rebalancing")
     time.sleep(4)  # by now the group is at rest again
     assert system.log().count("it is rebalancing") - rebalances <= 7, system.log()
