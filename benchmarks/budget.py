@@ -21,7 +21,7 @@ from xxhash import xxh32_intdigest
 from benchmarks.load import mixed
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown
-from rollups.fold import Portion, by_account, fold, span_of, stretches
+from rollups.fold import Portion, by_account, fold, stretches
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.writer import Taken, Writer
 from servers.redis_server import RedisServer, redis_server
@@ -81,6 +81,7 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
     async with AsyncRedis.from_url(server.url) as redis:
         writer = Writer(redis, LIMITS)
         await writer.prepare()
+        secret = await writer.secret()
         for batches in batches_in_rounds:
             clock.is_over("")
             portions: list[Portion] = []
@@ -89,14 +90,14 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
                 portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
             clock.is_over("decode and validate")
             accounts = by_account(portions)
-            pieces = [piece for its in accounts.values() for piece in stretches(its, close=True)]
+            pieces = [piece for its in accounts.values() for piece in stretches(its)]
             clock.is_over("divide by account")
-            folded = [fold(piece, LIMITS) for piece in pieces]
+            folded = [fold(piece, secret, LIMITS) for piece in pieces]
             clock.is_over("fold")
             packed = [part.packed() for part in folded]
             clock.is_over("pack")
             parts += len(packed)
-            taken = [Taken(name, its, len(its), 0, span_of(its)) for name, its in portions]
+            taken = [Taken(name, its, len(its), 0) for name, its in portions]
             prepared = writer.round(taken)
             await prepared.prepare()
             before = cpu_of(server.pid)

@@ -80,7 +80,7 @@ def month_of(account: str, count: int) -> Iterator[Placed]:
         second = _OCTOBER + slot * _SLOT + 1 + (_SLOT - 1) * repeat // each
         data = _in_place(place, repeat)
         name = f"{place}/{repeat}"
-        yield Placed(number, Event("b", name, account, second * 1_000_000, data), second)
+        yield Placed(number, Event("b", name, account, second * 1_000_000, data))
 
 
 def _in_place(place: int, repeat: int) -> Any:
@@ -119,7 +119,7 @@ def busy_year() -> Iterator[Placed]:
     told.sort(key=lambda item: item[0])
     for offset, (second, data) in enumerate(told):
         event = Event("b", str(offset), "busy", second * 1_000_000, data)
-        yield Placed(offset, event, second)
+        yield Placed(offset, event)
 
 
 def month_of_many(accounts: int, each: int) -> Iterator[Placed]:
@@ -130,7 +130,7 @@ def month_of_many(accounts: int, each: int) -> Iterator[Placed]:
         second = _OCTOBER + _MONTH_SLOTS * _SLOT * offset // count
         account = f"account-{rng.randrange(accounts):05}"
         data = _mixed(rng, f"{offset // accounts // 4}")
-        yield Placed(offset, Event("a", str(offset), account, second * 1_000_000, data), second)
+        yield Placed(offset, Event("a", str(offset), account, second * 1_000_000, data))
 
 
 def _mixed(rng: random.Random, session: str) -> Any:

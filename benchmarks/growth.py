@@ -44,7 +44,7 @@ def sessions(count: int, *, shuffled: bool) -> Iterator[list[Placed]]:
         told.sort(key=lambda item: item[0])
     for at in range(0, len(told), _BATCH):
         yield [
-            Placed(at + i, Event("/growth", str(at + i), "hot", second * 1_000_000, data), second)
+            Placed(at + i, Event("/growth", str(at + i), "hot", second * 1_000_000, data))
             for i, (second, data) in enumerate(told[at : at + _BATCH])
         ]
 

@@ -57,7 +57,7 @@ def history(accounts: int) -> Iterator[Placed]:
             for data in told:
                 at = second + (60 if isinstance(data, SessionStopped) else 0)
                 name = f"{account}-{offset}"
-                yield Placed(offset, Event("b", name, _name(account), at * 1_000_000, data), at)
+                yield Placed(offset, Event("b", name, _name(account), at * 1_000_000, data))
                 offset += 1
 
 
@@ -167,7 +167,7 @@ async def _begin_sessions(redis_url: str, accounts: int, seconds: float) -> list
                 str(run), str(number), _name(account), int(now * 1_000_000),
                 SessionStarted(f"{run}-{number}", "mobile-web"),
             )  # fmt: skip
-            await writer.apply(f"live-{run}/0", [Placed(number, event, int(now))])
+            await writer.apply(f"live-{run}/0", [Placed(number, event)])
             written[account][len(written[account]) + 1] = time.monotonic()
             number += 1
             await asyncio.sleep(1 / _PER_SECOND)

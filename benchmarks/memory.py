@@ -44,7 +44,7 @@ def identities(count: int) -> Iterator[Placed]:
     for offset in range(count):
         second = _YEAR + _DAY * offset // count
         event = Event("/memory", f"click-{offset}", "many-clicks", second * 1_000_000, _CLICK)
-        yield Placed(offset, event, second)
+        yield Placed(offset, event)
 
 
 _CLICK = AssistClicked("chat")
@@ -60,7 +60,7 @@ def sessions(count: int) -> Iterator[Placed]:
             data: Any = kind(f"session-{number}", "agent")
             name = f"{number}/{place}"
             event = Event("/memory", name, "many-sessions", second * 1_000_000, data)
-            yield Placed(2 * number + place, event, begin)
+            yield Placed(2 * number + place, event)
 
 
 def busy_year() -> Iterator[Placed]:
@@ -84,7 +84,7 @@ def busy_year() -> Iterator[Placed]:
     told.sort(key=lambda item: item[0])
     for offset, (second, data) in enumerate(told):
         event = Event("/memory", str(offset), "busy", second * 1_000_000, data)
-        yield Placed(offset, event, second)
+        yield Placed(offset, event)
 
 
 def quiet_year() -> Iterator[Placed]:
@@ -98,7 +98,7 @@ def quiet_year() -> Iterator[Placed]:
             event = Event(
                 "/memory", str(offset), "quiet", second * 1_000_000, _kind(rng, day, number)
             )
-            yield Placed(offset, event, second)
+            yield Placed(offset, event)
             offset += 1
 
 

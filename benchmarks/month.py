@@ -56,7 +56,7 @@ def events(count: int, seed: int = 1) -> Iterator[Placed]:
         late = rng.randrange(3600) if rng.random() < 0.05 else 0
         time = (second - late) * 1_000_000 + rng.randrange(1_000_000)
         data = _data(rng, offset)
-        yield Placed(offset, Event("/months", str(offset), account, time, data), second)
+        yield Placed(offset, Event("/months", str(offset), account, time, data))
 
 
 def _data(rng: random.Random, offset: int) -> Any:

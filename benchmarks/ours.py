@@ -28,7 +28,7 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.fold import Placed
-from rollups.instants import DAY_SECONDS
+from rollups.instants import DAY_SECONDS, SECOND
 from rollups.reads import Rollups
 from rollups.slots import first_slot_of
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
@@ -147,29 +147,26 @@ async def _fill(url: str, placed: Iterator[Placed], topic: str) -> int:
 def live_through(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
     """Put events of one account into the rollups as they come, and seal what is due meanwhile.
 
-    Sealing goes by the records' time, once in a week of it, twice a day apart on the clock, and a
-    last time at the end. Returns how many events there were.
+    The writer's clock goes with the events; days are sealed once in a week of it, and at the end.
+    Returns how many events there were.
     """
     return asyncio.run(_live_through(url, iter(placed), topic))
 
 
 async def _live_through(url: str, placed: Iterator[Placed], topic: str) -> int:
-    count, swept, last = 0, 0, None
+    count = now = swept = 0
     async with _writing(url) as writer:
-
-        async def sweep(account: str, complete: int) -> None:
-            for now in (complete, complete + DAY_SECONDS):
-                await writer.seal([account], complete, now)
-
+        writer.clock = lambda: now
         while batch := list(islice(placed, _BATCH)):
+            now = batch[-1].event.time // SECOND
             await writer.apply(topic, batch)
             count += len(batch)
-            last = batch[-1]
-            if last.recorded >= swept + 7 * DAY_SECONDS:
-                swept = last.recorded
-                await sweep(last.event.account, swept)
-        if last is not None:
-            await sweep(last.event.account, last.recorded)
+            account = batch[-1].event.account
+            if now >= swept + 7 * DAY_SECONDS:
+                swept = now
+                await writer.seal([account], now)
+        if count:
+            await writer.seal([account], now)
     return count
 
 

@@ -61,7 +61,7 @@ def history(count: int) -> Iterator[Placed]:
             data = FlowRun(f"flow {flow}", application, rng.choice(("completed", "abandoned")))
         else:
             data = AssistClicked(rng.choice(_SERVICES), application)
-        yield Placed(number, Event("b", str(number), "big", second * 1_000_000, data), second)
+        yield Placed(number, Event("b", str(number), "big", second * 1_000_000, data))
 
 
 def run(*, short: bool, events: int = 1_000_000) -> list[Row]:

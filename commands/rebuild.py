@@ -115,7 +115,7 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     accounts = differing = places = shown = 0
     async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
         with _progress("Reading the topics", "records") as told:
-            await under_way.catch_up_with_the_old(told)
+            await under_way.catch_up_to_compare(told)
         with _progress("Comparing", "accounts") as told:
             async for found in under_way.compare(told):
                 accounts += 1

@@ -5,13 +5,16 @@ none of its events was applied before, which the script checks first and answers
 out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
 
 A round takes batches of several topic-partitions at once, so a part has a fence for each of them.
+
+Identities and session keys are 64 bits of SipHash-2-4 under a secret of the rollups. Whoever
+publishes events chooses ids and session names; without the secret he cannot make two of them meet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from xxhash import xxh3_64_intdigest
+from siphashc import siphash
 
 from rollups.concurrency import Presence, merge
 from rollups.events import (
@@ -25,7 +28,7 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.instants import DAY_SECONDS, SECOND
-from rollups.slots import SLOT_SECONDS, SLOTS_PER_DAY
+from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
 from rollups.vocabulary import (
     APPLICATIONS,
     CALL_THOUSANDTHS,
@@ -47,8 +50,6 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 
     offset: int
     event: Event
-    #: The second of the record's own timestamp: when it was published, not when it is read.
-    recorded: int = 0
 
 
 #: Events of one topic-partition, by the name of its fence, in the order of their offsets.
@@ -62,13 +63,13 @@ class Part(NamedTuple):
 
     #: Per topic-partition: its name, the offsets of its first and of its last event here.
     fences: list[tuple[str, int, int]]
-    recorded: int  #: the second of the newest of its records
-    #: The UTC days that its events touch (`days_touched_by`), and the newest record that does.
-    days: dict[int, int]
-    #: Per epoch (`epoch_of`): the identities, as decimal strings of signed 64-bit numbers.
+    #: The UTC days that its events touch (`days_touched_by`).
+    days: list[int]
+    #: Per block of days: the identities, as decimal strings of signed 64-bit numbers.
     identities: dict[int, list[str]]
-    #: Sessions told of, by (8-byte key, epoch): the application's index, and what is told.
-    sessions: dict[tuple[bytes, int], tuple[int, Presence]]
+    #: Sessions with a start or a stop in the part, by their 8-byte key: the application's index,
+    #: and the earliest of each.
+    sessions: dict[bytes, tuple[int, Presence]]
     #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
     counters: dict[tuple[str, int], int]
 
@@ -81,87 +82,56 @@ class Part(NamedTuple):
         fences: list[str | int] = []
         for fence in self.fences:
             fences += fence
-        sessions: list[int | None] = []
-        for (_, epoch), (application, presence) in self.sessions.items():
-            sessions += (application, epoch)
+        identities: list[int | list[str]] = []
+        for block, names in self.identities.items():
+            identities += (block, names)
+        sessions: list[int] = []
+        for application, presence in self.sessions.values():
+            sessions.append(application)
             sessions += (_NEVER if second is None else second for second in presence)
         counters: list[str | int] = []
         for (metric, slot), amount in sorted(self.counters.items()):
             counters += (metric, slot, amount)
         return (
-            _pack(
-                (
-                    fences,
-                    self.recorded,
-                    _flat(self.days),
-                    _flat(self.identities),
-                    sessions,
-                    counters,
-                )
-            ),
-            b"".join([key for key, _ in self.sessions]),
+            _pack((fences, self.days, identities, sessions, counters)),
+            b"".join(self.sessions),
         )
 
 
-#: Stands for "none told" where the script reads a second: the smallest number of five bytes.
+#: Stands for a start or stop that is unknown, where the script reads a second: the smallest number
+#: of five bytes.
 _NEVER = -549_755_813_888
-
-
-def _flat(pairs: Mapping[int, object]) -> list[object]:
-    flat: list[object] = []
-    for pair in pairs.items():
-        flat += pair
-    return flat
-
 
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
 _SLOT_MICROS = SLOT_SECONDS * SECOND
 
-#: An epoch and an identity published in it.
-Told = tuple[int, str]
-
-#: Seconds for which an event's identity, and its session, is remembered at least.
-REMEMBERED = 35 * DAY_SECONDS
-
-#: Seconds after which a day is sealed that no event touched, by the records' timestamps. Events of
-#: a part lie less than this apart, or one of them could have sealed the day of another.
+#: Seconds after which a day is sealed, counted on the worker's clock from the last event that was
+#: applied to it. Until then its identities, and the sessions that reach into it, are remembered.
 SEALED_AFTER = 35 * DAY_SECONDS
 
-#: Events that a part may have: more would hold up everybody else in Redis for too long, and Lua
-#: hands over 8,000 values to a command at most.
-MOST_EVENTS = 2_500
+#: Events that a part may have: more would hold up everybody else in Redis for too long.
+MOST_EVENTS = 800
+
+#: Bytes of the secret that identities and session keys are hashed with.
+SECRET_BYTES = 16
 
 
-def epoch_of(recorded: int) -> int:
-    """Return the epoch in which an event published at the second *recorded* is remembered.
-
-    An epoch is as long as identities are remembered, so an event that was published within that
-    time of another is in the same epoch or a neighbouring one. Epochs follow the records' own
-    timestamps and no clock: a topic read again a year later remembers and forgets the same.
-    """
-    return recorded // REMEMBERED
-
-
-def is_near(epoch: int, name: str, told: Set[Told]) -> bool:
-    """Tell whether the identity *name* is among *told* in *epoch* or one beside it."""
-    return (epoch, name) in told or (epoch - 1, name) in told or (epoch + 1, name) in told
-
-
-def identity(source: str, event_id: str) -> str:
-    """Return the 64-bit identity of an event as a decimal string, signed as Redis' sets want it.
+def identity(secret: bytes, day: int, source: str, event_id: str) -> str:
+    """Return the 64-bit identity of an event of a UTC *day*: decimal, signed for sets of integers.
 
     Among a million events of an account, the chance that any two share one is 1 in 37 million.
     """
-    return _signed(xxh3_64_intdigest(f"{source}\n{event_id}".encode()))
+    # No separator can be forged: the day is a number, and a source has no control characters.
+    return _signed(siphash(secret, f"{day}\n{source}\n{event_id}"))
 
 
 def _signed(number: int) -> str:
     return str(number - _TWO_64 if number >= _TWO_63 else number)
 
 
-def session_key(application: str, session: str) -> bytes:
+def session_key(secret: bytes, application: str, session: str) -> bytes:
     """Return the 8-byte key of an account's session."""
-    return xxh3_64_intdigest(f"{application}\n{session}".encode()).to_bytes(8)
+    return siphash(secret, f"{application}\n{session}").to_bytes(8)
 
 
 def flow_metric(outcome: str, flow: str) -> str:
@@ -189,8 +159,8 @@ _APPLICATION_INDEX = {application: index for index, application in enumerate(APP
 def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
     """Return the UTC days that *event* touches: which it keeps open, and may not touch once sealed.
 
-    Its own day, and the days in which its deltas may stand as long as nothing else is told of its
-    session: so every day with deltas was touched. One day may be named more than once.
+    The day of its time, with which it is remembered, and the days in which its deltas stand as long
+    as nothing else is known of its session: whatever came before it. One day may be named twice.
     """
     second = event.time // SECOND
     day = second // DAY_SECONDS
@@ -205,45 +175,42 @@ def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
 
 def fold(
     portions: Sequence[Portion],
+    secret: bytes,
     limits: Mapping[str, int],
-    known: frozenset[Told] = frozenset(),
+    known: frozenset[str] = frozenset(),
 ) -> Part:
-    """Return the part that *portions* of one account add up to.
+    """Return the part that *portions* of one account add up to; none of them may be empty.
 
-    Of several events with one identity in one epoch, or neighbouring ones, the first counts. What
-    is in *known* was applied before and does not count; the fences reach over it all the same.
-    No portion may be empty, and all their records lie less than `SEALED_AFTER` apart. *limits* are
-    those of sessions, in seconds.
+    Of several events with one identity the first counts. What is in *known* was applied before and
+    does not count; the fences reach over it all the same. *limits* are those of sessions, in
+    seconds.
 
     Every event comes through this loop, so what is the same as for the event before is not worked
-    out again: events of a batch share their seconds.
+    out again: events of a batch share their slots.
     """
     identities: dict[int, list[str]] = {}
     counted: set[int] = set()
-    days: dict[int, int] = {}
-    sessions: dict[tuple[bytes, int], tuple[int, Presence]] = {}
+    days: set[int] = set()
+    sessions: dict[bytes, tuple[int, Presence]] = {}
     counters: dict[tuple[str, int], int] = {}
-    newest = recorded = portions[0][1][0].recorded
-    names = identities.setdefault(epoch_of(recorded), [])
-    epoch, day, last_day, last_slot = epoch_of(recorded), 0, None, None
+    day = last_slot = last_day = _NEVER
+    names: list[str] = []
     for _, items in portions:
         for item in items:
             event = item.event
-            if item.recorded != recorded:
-                recorded, last_day = item.recorded, None
-                newest = max(newest, recorded)
-                if recorded // REMEMBERED != epoch:
-                    epoch = recorded // REMEMBERED
-                    names = identities.setdefault(epoch, [])
-            number = xxh3_64_intdigest(f"{event.source}\n{event.id}".encode())
-            # Records of a part lie in one epoch or in two neighbouring ones, so a repeat is near.
-            if number in counted or (known and (epoch, _signed(number)) in known):
-                continue
-            counted.add(number)
-            names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
-            data, slot = event.data, event.time // _SLOT_MICROS
+            slot = event.time // _SLOT_MICROS
             if slot != last_slot:
                 last_slot, day = slot, slot // SLOTS_PER_DAY
+            number = siphash(secret, f"{day}\n{event.source}\n{event.id}")  # identity
+            if number in counted or (known and _signed(number) in known):
+                continue
+            counted.add(number)
+            if day != last_day:
+                last_day = day
+                days.add(day)
+                names = identities.setdefault(day // DAYS_PER_BLOCK, [])
+            names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
+            data = event.data
             if isinstance(data, FlowRun):
                 key = _RUNS[data.application], slot
                 counters[key] = counters.get(key, 0) + 1
@@ -254,10 +221,8 @@ def fold(
             elif isinstance(data, AssistClicked):
                 key, amount = (_CLICKS[data.service], slot), 1
             elif isinstance(data, (SessionStarted, SessionStopped)):
-                _tell(sessions, event.time, data, epoch)
-                for touched in days_touched_by(event, limits):
-                    if touched not in days or days[touched] < recorded:
-                        days[touched] = recorded
+                _merge_session(sessions, secret, event.time, data)
+                days.update(days_touched_by(event, limits))
                 continue
             elif isinstance(data, CallMinutes):
                 key, amount = (CALL_THOUSANDTHS, slot), data.thousandths
@@ -267,81 +232,61 @@ def fold(
                 purchased = isinstance(data, NumberPurchased)
                 key, amount = (NUMBERS_PURCHASED if purchased else NUMBERS_RELEASED, slot), 1
             counters[key] = counters.get(key, 0) + amount
-            if day != last_day:
-                last_day = day
-                if days.get(day, recorded) <= recorded:
-                    days[day] = recorded
     return Part(
         [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
-        newest,
-        days,
-        {epoch: names for epoch, names in identities.items() if names},
+        sorted(days),
+        identities,
         sessions,
         counters,
     )
 
 
-def _tell(
-    sessions: dict[tuple[bytes, int], tuple[int, Presence]],
+def _merge_session(
+    sessions: dict[bytes, tuple[int, Presence]],
+    secret: bytes,
     time: int,
     data: SessionStarted | SessionStopped,
-    epoch: int,
 ) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
     if isinstance(data, SessionStarted):
-        told = Presence(time // SECOND, None)
+        presence = Presence(time // SECOND, None)
     else:
-        told = Presence(None, -(-time // SECOND))
-    key = (session_key(data.application, data.session), epoch)
+        presence = Presence(None, -(-time // SECOND))
+    key = session_key(secret, data.application, data.session)
     known = sessions.get(key)
     if known is not None:
-        told = merge(known[1], told)
-    sessions[key] = _APPLICATION_INDEX[data.application], told
+        presence = merge(known[1], presence)
+    sessions[key] = _APPLICATION_INDEX[data.application], presence
 
 
-def stretches(portions: Sequence[Portion], *, close: bool = False) -> Iterator[list[Portion]]:
-    """Cut *portions* of one account into such as can be folded, keeping the order in each.
-
-    A cut is made where records would lie `SEALED_AFTER` or more apart, or be too many for a part.
-    That they are *close* spares a look at each.
-    """
-    for piece in [list(portions)] if close else _close_ones(portions):
-        taken: list[Portion] = []
-        room = MOST_EVENTS
-        for fence, items in piece:
-            begin = 0
-            while len(items) - begin > room:
-                if room:
-                    taken.append((fence, items[begin : begin + room]))
-                yield taken
-                taken, begin, room = [], begin + room, MOST_EVENTS
-            taken.append((fence, items[begin:] if begin else items))
-            room -= len(items) - begin
-        yield taken
-
-
-def _close_ones(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
-    """Cut *portions* where records would lie `SEALED_AFTER` or more apart."""
+def stretches(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
+    """Cut *portions* of one account into such as can be folded, keeping the order in each."""
     taken: list[Portion] = []
-    low = high = portions[0][1][0].recorded
+    room = MOST_EVENTS
     for fence, items in portions:
         begin = 0
-        for index, item in enumerate(items):
-            low, high = min(low, item.recorded), max(high, item.recorded)
-            if high - low >= SEALED_AFTER:
-                if index > begin:
-                    taken.append((fence, items[begin:index]))
-                yield taken
-                taken, begin = [], index
-                low = high = item.recorded
-        taken.append((fence, items[begin:]))
+        while len(items) - begin > room:
+            if room:
+                taken.append((fence, items[begin : begin + room]))
+            yield taken
+            taken, begin, room = [], begin + room, MOST_EVENTS
+        taken.append((fence, items[begin:] if begin else items))
+        room -= len(items) - begin
     yield taken
 
 
-def span_of(placed: Sequence[Placed]) -> tuple[int, int]:
-    """Return the seconds of the oldest and of the newest record of *placed*, which has some."""
-    seconds = [item.recorded for item in placed]
-    return min(seconds), max(seconds)
+def halves(portions: Sequence[Portion]) -> list[list[Portion]]:
+    """Cut *portions*, which have two events or more, into two halves, keeping the order in each."""
+    room = sum(len(items) for _, items in portions) // 2
+    first: list[Portion] = []
+    second: list[Portion] = []
+    for fence, items in portions:
+        if items[:room]:
+            first.append((fence, items[:room]))
+        if items[room:]:
+            second.append((fence, items[room:]))
+        room = max(room - len(items), 0)
+    return [first, second]
 
 
 def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:

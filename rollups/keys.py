@@ -6,20 +6,21 @@ change them together. Numbers in keys and fields are decimal.
 
     key                         type    holds                                            lives
     u:{a}                       hash    fences ("f:topic/partition@id" -> last           for ever
-                                        applied offset); how many identities
-                                        ("i:<epoch>") and sessions ("z:<epoch>") are
-                                        remembered; which days of a block are open
-                                        ("o:<block>") and sealed ("s:<block>"), a bit each
-    u:{a}:q                     hash    day or table that is due to go -> its last       1 day
-                                        change, and the second at which that was seen
-    u:{a}:i:<epoch>:<bucket>    set     identities of the events published in an epoch   35-70 days
-    u:{a}:z:<epoch>:<bucket>    hash    8-byte session key -> start, stop: 5 bytes each  35-70 days
-    u:{a}:d:<day>               hash    an open UTC day: series -> a record of (slot,    35 days
+                                        applied offset); which days of a block are open
+                                        ("o:<block>") and closed or sealed ("s:<block>"),
+                                        a bit each; how often its string was written
+                                        ("k:<block>"); how many identities it remembers
+                                        ("i:<block>"); how many sessions ("z") in how
+                                        many buckets ("zb"), and from which one on they
+                                        are to be looked through ("zs")
+    u:{a}:i:<block>:<bucket>    set     identities of the events of a block of days      open
+    u:{a}:z:<bucket>            hash    8-byte session key -> start, stop: 5 bytes each  open
+    u:{a}:d:<day>               hash    an open UTC day: series -> a record of (slot,    open
                                         net, rise) for each slot in which it changes;
                                         metric, flow metric -> a record of (slot,
-                                        amount); "t" -> second of the newest record
-                                        that touched the day
-    u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     35 days
+                                        amount); "t" -> second on the clock at which
+                                        the day was last changed
+    u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     open
     u:{a}:k:<block>             string  the sealed days of a block (`days.seal`)         for ever
     u:{a}:n                     hash    block -> net of each series over it, then a      for ever
                                         record of (day and series, net) for each day
@@ -28,6 +29,9 @@ change them together. Numbers in keys and fields are decimal.
                                         the account is on its way to another node
     u:limits                    string  JSON: application -> session limit in seconds,   for ever
                                         and the layout of all this
+    u:secret                    string  16 bytes: what identities and session keys are   for ever
+                                        hashed with; on a cluster also u:secret:{t}, on
+                                        each node
     u:accounts                  set     every account an event was counted for           for ever
     u:position                  hash    "topic/partition@id" -> "offset second": every   for ever
                                         record before the offset is counted or refused,
@@ -53,9 +57,10 @@ change them together. Numbers in keys and fields are decimal.
     usage:failures:<hash>       string  failed logins of an address                      15 min
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
-packed values are MessagePack arrays, and records are taken apart in `days`; an epoch has 35 days
-(`fold.epoch_of`). The scripts in `lua/` build the names below `u:{a}` from it. "35 days" are
-counted in the records' own timestamps; then a worker drops the key (`due.lua`, `seal.lua`).
+packed values are MessagePack arrays, and records are taken apart in `days`. The scripts in `lua/`
+build the names below `u:{a}` from it. A day is open until 35 days after its last change, on the
+clock of the worker that made it; then it is sealed, and what is marked "open" is dropped: of a
+block, or a session, with the last of its days (`close.lua`, `seal.lua`, `forget.lua`).
 """
 
 from collections.abc import Iterable
@@ -71,7 +76,7 @@ TOKENS: Final = "usage:tokens"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 
 
 class Namespace(NamedTuple):
@@ -88,6 +93,15 @@ class Namespace(NamedTuple):
     def limits(self) -> str:
         """The key of the session limits that these rollups were made with."""
         return f"{self.name}:limits"
+
+    @property
+    def secret(self) -> str:
+        """The key of what identities and session keys of these rollups are hashed with."""
+        return f"{self.name}:secret"
+
+    def secret_at(self, tag: str) -> str:
+        """Return the key of the same on a node of a cluster, by its tag (`layout.Share.tag`)."""
+        return f"{self.secret}:{{{tag}}}"
 
     @property
     def accounts(self) -> str:

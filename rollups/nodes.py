@@ -28,10 +28,10 @@ from rollups.keys import Namespace, log_begun
 from rollups.layout import Layout, Share, hash_slot, layout
 from rollups.line import ask, close_torn_log, info_field, line
 from rollups.reads import Position, position
-from rollups.trouble import BeginAgain, LostWrites, NodesChanged, UnfitRedis
+from rollups.trouble import BeginAgain, LostSecretError, LostWrites, NodesChanged, UnfitRedis
 
 #: The scripts of an account, and that of a node's positions, in the order they are registered in.
-SCRIPTS: Final = ("apply", "advance", "due", "seal")
+SCRIPTS: Final = ("apply", "advance", "close", "seal", "forget")
 _SOURCES = {
     name: files("rollups.lua").joinpath(f"{name}.lua").read_text("utf-8") for name in SCRIPTS
 }
@@ -58,6 +58,7 @@ class Node:
         self.share = share  #: what it has of a cluster; None without one
         self.place = share.place if share else ""  #: what its own keys end with
         self.acknowledged: dict[str, int] = {}
+        self.secret: tuple[str, bytes] | None = None  #: the key of the secret in use, and it
         self.shas: dict[str, str] = {}
         self.run_id = b""  # of the server whose append-only file was seen to
 
@@ -72,6 +73,11 @@ class Node:
             raise UnfitRedis(OF_A_CLUSTER) from None
         self._forgot()  # it may be another server, or one without its last writes
         self.run_id = run_id
+        if self.secret:
+            name, secret = self.secret
+            if await ask(connection, ("GET", name)) != [secret]:
+                # What others write since is hashed with another one: no repeat would be recognised.
+                raise LostSecretError
         expected = dict(self.acknowledged)
         if not expected:
             return

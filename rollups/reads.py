@@ -71,6 +71,14 @@ class Rollups(NamedTuple):
         """Return every account that an event was counted for."""
         return {name.decode() for name in self.redis.sscan_iter(self.keys.accounts, count=1000)}
 
+    def sealed(self, account: str) -> dict[int, int]:
+        """Return block to a bit for each of its days that is sealed, or closed for it."""
+        fields = self.redis.hscan_iter(
+            self.keys.head(account), match=f"{keys.SEALED_DAYS}*", count=1000
+        )
+        prefix = len(keys.SEALED_DAYS)
+        return {int(field[prefix:]): int(bits) for field, bits in fields}
+
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
         places = [share.place for share in shares_of(self.redis)] or [""]

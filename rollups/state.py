@@ -5,32 +5,23 @@ without any server. It takes one event after the other, in the order of the offs
 cut into batches cannot matter here, so it may not matter there.
 """
 
-import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rollups.concurrency import FLAT, Presence, Summary, interval, merge, summarize
-from rollups.fold import (
-    SEALED_AFTER,
-    Part,
-    Placed,
-    Told,
-    accounts_of,
-    epoch_of,
-    fold,
-    identity,
-    is_flow_metric,
-    is_near,
-)
+from rollups.fold import SECRET_BYTES, Part, Placed, accounts_of, fold, is_flow_metric
+from rollups.instants import DAY_SECONDS
 from rollups.reading import Curve, Reading, dense
 from rollups.slots import SLOT_SECONDS, day_of, slot_of
 from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
 T = TypeVar("T")
 
-#: An epoch, a session's 8-byte key, its application.
-SessionKey = tuple[int, bytes, str]
+#: A session's 8-byte key, its application.
+SessionKey = tuple[bytes, str]
+
+_SECRET = bytes(SECRET_BYTES)
 
 
 @dataclass
@@ -38,10 +29,11 @@ class Account:
     """One account's rollups."""
 
     fences: dict[str, int] = field(default_factory=dict)
-    identities: set[Told] = field(default_factory=set)
+    identities: set[str] = field(default_factory=set)
     sessions: dict[SessionKey, Presence] = field(default_factory=dict)
-    #: UTC day to the second of the newest record that touched it
-    touched: dict[int, int] = field(default_factory=dict)
+    #: open UTC day to the second on the clock at which it was last changed
+    changed: dict[int, int] = field(default_factory=dict)
+    sealed: set[int] = field(default_factory=set)  #: UTC days
     #: series -> slot -> second of the slot -> delta; without zeros
     deltas: dict[str, dict[int, dict[int, int]]] = field(
         default_factory=lambda: {series: {} for series in SERIES}
@@ -50,9 +42,15 @@ class Account:
     counters: dict[str, dict[int, int]] = field(default_factory=dict)
     flows: dict[str, dict[int, int]] = field(default_factory=dict)
 
-    def sealed_at(self, day: int) -> float:
-        """Return from which second of a record on *day* is sealed for it; never if untouched."""
-        return self.touched[day] + SEALED_AFTER if day in self.touched else math.inf
+    def seal(self, due: int, limits: Mapping[str, int]) -> None:
+        """Seal the days that nothing changed since the second *due*, and forget their sessions."""
+        days = {day for day, second in self.changed.items() if second <= due}
+        self.sealed |= days
+        for day in days:
+            del self.changed[day]
+        for key, presence in list(self.sessions.items()):
+            if self.changed.keys().isdisjoint(_days_reached(presence, limits[key[1]])):
+                del self.sessions[key]
 
 
 def apply_events(
@@ -60,10 +58,11 @@ def apply_events(
     fence: str,
     placed: Sequence[Placed],
     limits: Mapping[str, int],
+    now: int = 0,
 ) -> list[Placed]:
     """Apply a batch of one topic-partition to *accounts*, whatever of it was applied before.
 
-    Returns the events that were not counted because a day was sealed.
+    *now* is the second on the clock. Returns the events that were refused: a day is sealed.
     """
     refused = []
     for name, items in accounts_of(placed).items():
@@ -71,41 +70,39 @@ def apply_events(
         for item in items:
             if item.offset <= account.fences.get(fence, -1):
                 continue
-            account.fences[fence] = item.offset
-            if _known(account, item):
-                continue
-            if not apply(account, fold([(fence, [item])], limits), limits):
+            part = fold([(fence, [item])], _SECRET, limits)
+            if not apply(account, part, limits, now):
                 refused.append(item)
     return refused
 
 
-def _known(account: Account, item: Placed) -> bool:
-    """Tell whether the identity of *item* is remembered: in its own epoch or one beside it."""
-    name = identity(item.event.source, item.event.id)
-    return is_near(epoch_of(item.recorded), name, account.identities)
-
-
-def apply(account: Account, part: Part, limits: Mapping[str, int]) -> bool:
-    """Apply *part*, none of whose events was applied before; *limits* are in seconds.
+def apply(account: Account, part: Part, limits: Mapping[str, int], now: int) -> bool:
+    """Apply the *part* of one event, once; *limits* are in seconds.
 
     Changes nothing and returns False if a day that it touches, or whose deltas it changes, is
-    sealed for its newest record.
+    sealed.
     """
+    if not account.sealed.isdisjoint(part.days):
+        return False
+    [(fence, _, offset)] = part.fences
+    identities = {name for names in part.identities.values() for name in names}
+    if identities <= account.identities:
+        account.fences[fence] = offset
+        return True
     sessions: dict[SessionKey, Presence] = {}
     moves: list[tuple[str, int, int]] = []
-    for (key, epoch), (index, presence) in part.sessions.items():
+    for key, (index, presence) in part.sessions.items():
         application = APPLICATIONS[index]
-        place = _place((account.sessions, sessions), epoch, key, application)
-        old = sessions.get(place, account.sessions.get(place, Presence()))
-        sessions[place] = merge(old, presence)
-        moves += _moves(application, old, sessions[place], limits[application])
+        old = account.sessions.get((key, application), Presence())
+        new = sessions[key, application] = merge(old, presence)
+        moves += _moves(application, old, new, limits[application])
     days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in moves}
-    if any(part.recorded >= account.sealed_at(day) for day in days):
+    if not account.sealed.isdisjoint(days):
         return False
-    for day, recorded in part.days.items():
-        account.touched[day] = max(recorded, account.touched.get(day, recorded))
-    for epoch, names in part.identities.items():
-        account.identities.update((epoch, name) for name in names)
+    account.fences[fence] = offset
+    for day in days:
+        account.changed[day] = max(now, account.changed.get(day, now))
+    account.identities |= identities
     account.sessions |= sessions
     for series, second, amount in moves:
         _add_delta(account.deltas[series], second, amount)
@@ -116,14 +113,14 @@ def apply(account: Account, part: Part, limits: Mapping[str, int]) -> bool:
     return True
 
 
-def _place(
-    there: Sequence[Container[SessionKey]], epoch: int, key: bytes, application: str
-) -> SessionKey:
-    """Return where a session is kept: in its record's epoch, or one beside it that knows it."""
-    for near in (epoch, epoch - 1, epoch + 1):
-        if any((near, key, application) in known for known in there):
-            return near, key, application
-    return epoch, key, application
+def _days_reached(session: Presence, limit: int) -> set[int]:
+    """Return the UTC days in which something of *session* may stand."""
+    seconds = [] if session.start is None else [session.start]
+    if session.stop is not None:
+        seconds += [session.stop, session.stop - 1]
+    elif session.start is not None:
+        seconds.append(session.start + limit)
+    return {second // DAY_SECONDS for second in seconds}
 
 
 def _moves(

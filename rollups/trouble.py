@@ -51,6 +51,13 @@ class LostWrites(BeginAgain):
         super().__init__(f"Redis lost writes it had acknowledged: {told}")
 
 
+class LostSecretError(BeginAgain):
+    """Redis does not have the secret that this worker hashes with: it was emptied."""
+
+    def __init__(self) -> None:
+        super().__init__("Redis lost everything it had: the secret of the rollups is another one")
+
+
 class Rebuilt(BeginAgain):
     """Other rollups were put in force."""
 

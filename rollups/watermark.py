@@ -1,12 +1,9 @@
 """How far everything is counted: up to which offsets, and up to when."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rollups.reads import Position
-
-#: Before every record.
-_NEVER = -(1 << 40)
 
 
 class Reach(NamedTuple):
@@ -27,21 +24,32 @@ class Reach(NamedTuple):
         return self.end - max(self.counted, self.stable)
 
 
-def complete(
-    positions: Mapping[str, Position], ends: Iterable[tuple[str, int, int]], now: int
-) -> int:
-    """Return the second up to which every published record is counted or refused.
+class CaughtUp:
+    """Knows a time on the clock before which everything that was published is counted or refused.
 
-    *positions* are how far each topic-partition is counted, *ends* are (name, first offset, offset
-    after the last) of each. A partition that is behind has everything up to the newest of its
-    counted records; where none is behind, the time is that of the newest record anywhere: time
-    passes by records, and a clock only keeps one with a wrong timestamp from running ahead of
-    *now*.
+    It is the time of a look at where the topics ended, once all of that is counted. No record's
+    timestamp is asked: whoever produces one may set it to anything.
     """
-    behind = []
-    for name, first, end in ends:
-        reached = positions.get(name, Position(0))
-        if max(reached.offset, first) < end:
-            behind.append(_NEVER if reached.second is None else reached.second)
-    newest = max((at.second for at in positions.values() if at.second is not None), default=_NEVER)
-    return min(behind) if behind else min(newest, now)
+
+    def __init__(self) -> None:
+        self.second: int | None = None  #: None while nothing is known
+        self._looked: tuple[int, dict[str, int]] | None = None
+
+    def look(
+        self, now: int, positions: Mapping[str, Position], ends: Mapping[str, tuple[int, int]]
+    ) -> None:
+        """Take note of how far each topic-partition is counted, and from where to where it goes.
+
+        *positions* were read before *ends*, (first offset, offset after the last); *now* is the
+        second before both.
+        """
+        if self._looked:
+            second, wanted = self._looked
+            if all(
+                max(positions.get(name, Position(0)).offset, ends[name][0]) >= end
+                for name, end in wanted.items()
+                if name in ends  # else its topic is no more
+            ):
+                self.second, self._looked = second, None
+        if not self._looked:
+            self._looked = now, {name: end for name, (_, end) in ends.items()}

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from hashlib import sha1
-from itertools import chain
+from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -16,15 +18,16 @@ from rollups import keys
 from rollups.days import open_day, seal, sealed_days
 from rollups.fold import (
     SEALED_AFTER,
+    SECRET_BYTES,
     Placed,
     Portion,
-    Told,
     by_account,
     days_touched_by,
     fold,
-    span_of,
+    halves,
     stretches,
 )
+from rollups.instants import DAY_SECONDS
 from rollups.keys import Namespace
 from rollups.line import ask, at_once, line
 from rollups.nodes import OF_A_CLUSTER, Node, Nodes, nodes_at
@@ -41,10 +44,14 @@ OLDEST_REDIS: Final = (6, 2)
 #: Events that are folded before others may run: about 2 ms.
 _FOLDED_AT_ONCE = 1_000
 
-#: Days of one account that are sealed in one go.
-_DAYS_AT_ONCE = 8
+#: Days of one account that are sealed in one go, fields of them that are read in one go, and
+#: buckets of identities or sessions that are forgotten in one go: each some milliseconds at most.
+_DAYS_AT_ONCE, _FIELDS_AT_ONCE, _BUCKETS_AT_ONCE = 8, 1_000, 30
+#: Accounts whose heads are looked at in one go.
+_HEADS_AT_ONCE = 100
 
-_APPLIED, _PARTLY_APPLIED, _KNOWN, _SEALED = 0, 1, 2, 3
+#: What the script answers, but for those that ask for smaller parts.
+_APPLIED, _PARTLY_APPLIED, _KNOWN, _DAYS_SEALED = range(4)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -56,27 +63,29 @@ class Taken(NamedTuple):
     placed: Sequence[Placed]  #: its events in the order of their offsets; there may be none
     ends: int | None = None  #: where the position moves when all of it is in the rollups
     second: int | None = None  #: the timestamp of its newest record
-    #: the least and the greatest `Placed.recorded`; looked for where it is not told
-    span: tuple[int, int] | None = None
 
 
-class Held(NamedTuple):
-    """An event that is not applied, for it would change a day that is sealed for its record."""
+class Sealed(NamedTuple):
+    """An event that is refused, for a day that it touches is sealed."""
 
+    fence: str
     placed: Placed
-    #: The second of a record from which on the day is sealed. An earlier record that is still to
-    #: come, from another topic-partition, could have kept it open.
-    since: int
+
+
+#: Called with events that are refused, before anything behind them is written.
+Refuse = Callable[[Sequence[Sealed]], Awaitable[None]]
 
 
 class Applied(NamedTuple):
     """What became of a batch."""
 
     events: int  #: how many it had
-    duplicates: int  #: how many of its round were told before
-    #: Some of what must be refused before the rest of the batch can be applied; the position has
-    #: moved to the first of them.
-    held: tuple[Held, ...] = ()
+    duplicates: int  #: how many of its round were applied before
+    refused: int = 0  #: how many were for a sealed day
+
+
+async def _refuse_quietly(_: Sequence[Sealed]) -> None:
+    """Publish nothing."""
 
 
 class Writer:
@@ -92,24 +101,35 @@ class Writer:
     """
 
     def __init__(
-        self, redis: AsyncRedis, limits: Mapping[str, int], at: Namespace | None = None
+        self,
+        redis: AsyncRedis,
+        limits: Mapping[str, int],
+        at: Namespace | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys = at or keys.FIRST
+        self.clock = clock
         self.limits = dict(limits)
         self.packed_limits = _pack([limits[application] for application in APPLICATIONS])
         self._follows = at is None
         self._registered: set[str] = set()
+        self._secret: tuple[Namespace, bytes] | None = None
         self.nodes = Nodes(Node(redis, self._registered.clear))
 
     @classmethod
     def of(
-        cls, url: str, limits: Mapping[str, int], timeout: float, at: Namespace | None = None
+        cls,
+        url: str,
+        limits: Mapping[str, int],
+        timeout: float,
+        at: Namespace | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> "Writer":
         """Return a writer to the Redis at *url* that checks every new connection.
 
         The Redis may be a cluster (`connect`). *timeout* is how many seconds it may take to answer.
         """
-        writer = cls(AsyncRedis(), limits, at)
+        writer = cls(AsyncRedis(), limits, at, clock)
         writer.nodes = nodes_at(url, timeout, writer._registered.clear, lambda: writer.keys)
         return writer
 
@@ -125,8 +145,9 @@ class Writer:
         A name that Redis does not know has position 0. What was acknowledged before this call is
         expected no longer, and the nodes of a cluster are looked for anew.
         """
+        self._secret = None
         for node in self.nodes.all:
-            node.acknowledged = {}
+            node.acknowledged, node.secret = {}, None
         await self.prepare()
         if self._follows:
             self.keys = await self.in_force()
@@ -183,6 +204,29 @@ class Writer:
         )
         return keys.in_force(told)
 
+    async def secret(self) -> bytes:
+        """Return the secret that identities and session keys of these rollups are hashed with.
+
+        It is made once and kept with the rollups, before anything that depends on it; on a cluster
+        on every node, so that one that lost everything does not bring another one about.
+        """
+        if self._secret and self._secret[0] == self.keys:
+            return self._secret[1]
+        at = self.keys
+        own = [at.secret_at(node.share.tag) if node.share else at.secret for node in self.nodes.all]
+        stored = {name: await self._tell("GET", name) for name in (*own, at.secret)}
+        secret: bytes | None = next((value for value in stored.values() if value), None)
+        if secret is None:
+            await self._tell("SET", at.secret, secrets.token_bytes(SECRET_BYTES), "NX")
+            secret = stored[at.secret] = cast(bytes, await self._tell("GET", at.secret))
+        for name, value in stored.items():
+            if value != secret:
+                await self._tell("SET", name, secret)
+        for node, name in zip(self.nodes.all, own, strict=True):
+            node.secret = name, secret
+        self._secret = at, secret
+        return secret
+
     async def prepare(self) -> None:
         """Look for the nodes and register the scripts; again after Redis has forgotten them."""
         self._registered.clear()
@@ -205,9 +249,10 @@ class Writer:
         placed: Sequence[Placed],
         ends: int | None = None,
         second: int | None = None,
+        refuse: Refuse = _refuse_quietly,
     ) -> Applied:
         """Apply a batch of one topic-partition by itself; see `Round`."""
-        [applied] = await self.round([Taken(fence, placed, ends, second)]).run()
+        [applied] = await self.round([Taken(fence, placed, ends, second)]).run(refuse)
         return applied
 
     def round(self, batches: Sequence[Taken]) -> "Round":
@@ -273,39 +318,110 @@ class Writer:
         told = await self._tell("SSCAN", self.keys.accounts, cursor, "COUNT", count)
         return int(told[0]), [name.decode() for name in told[1]]
 
-    async def seal(self, accounts: Sequence[str], complete: int, now: int) -> int:
-        """Seal what nothing touched for 35 days in *accounts*; return how many of their days.
+    async def is_rebuilt(self) -> bool:
+        """Tell whether a rebuild of the rollups is under way."""
+        return bool(await self._tell("EXISTS", keys.REBUILD))
 
-        *complete* is the second up to which everything is counted (`watermark.complete`); *now* is
-        the second it is. What is due is sealed a day later on the clock (see `due.lua`).
+    async def seal(self, accounts: Sequence[str], complete: int) -> int:
+        """Seal what nothing changed for 35 days in *accounts*; return how many of their days.
+
+        *complete* is a second on the clock: everything that was published before it is counted or
+        refused (`watermark.CaughtUp`). No script of this takes longer the more an account has.
         """
+        due = complete - SEALED_AFTER
         sealed = 0
         async with self.nodes.watched():
-            for account in accounts:
-                node = self.nodes.of(account)
+            for node in self.nodes.all:
+                its = [account for account in accounts if self.nodes.of(account) is node]
                 async with line(node.redis) as connection:
-                    while done := await self._seal_some(node, connection, account, complete, now):
-                        sealed += done
+                    for at in range(0, len(its), _HEADS_AT_ONCE):
+                        some = its[at : at + _HEADS_AT_ONCE]
+                        for account, look in (await self._heads(connection, some)).items():
+                            sealed += await self._seal_account(node, connection, account, look, due)
         return sealed
 
-    async def _seal_some(
-        self, node: Node, connection: Any, account: str, complete: int, now: int
+    async def seal_as(self, account: str, sealed: Mapping[int, int]) -> None:
+        """Seal the days of *account* that *sealed* says, block to a bit for each of its days.
+
+        For rollups that nobody else writes yet: they are to refuse what the ones before them did.
+        """
+        async with self.nodes.watched():
+            node, head = self.nodes.of(account), self.keys.head(account)
+            async with line(node.redis) as connection:
+                for block, bits in sealed.items():
+                    await ask(connection, ("HSET", head, f"{keys.SEALED_DAYS}{block}", bits))
+                    await self._seal_block(node, connection, account, block, _LONG_AGO)
+                [look] = (await self._heads(connection, [account])).values()
+                await self._forget(node, connection, account, look)
+
+    async def _heads(self, connection: Any, accounts: Sequence[str]) -> dict[str, "_Head"]:
+        """Return what the head of each account says there is to do."""
+        looks = {account: _Head() for account in accounts}
+        cursors = dict.fromkeys(accounts, b"0")
+        while cursors:
+            commands = (
+                ("HSCAN", self.keys.head(account), cursor, "COUNT", _FIELDS_AT_ONCE)
+                for account, cursor in cursors.items()
+            )
+            answers = await ask(connection, *commands)
+            for account, (cursor, flat) in zip(list(cursors), answers, strict=True):
+                looks[account].add(flat[::2])
+                cursors[account] = cursor
+                if int(cursor) == 0:
+                    del cursors[account]
+        return looks
+
+    async def _seal_block(
+        self, node: Node, connection: Any, account: str, block: int, due: int
     ) -> int:
-        """Seal some days of one block; return how many, 0 where none is left, or they changed."""
-        names = node.names(self.keys, account)
-        [told] = await node.run(connection, "due", (names, (complete, now, _DAYS_AT_ONCE)))
-        if not told:
-            return 0
-        block, packed, flat = told
-        first = int(block) * DAYS_PER_BLOCK
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        days = sealed_days(packed)
-        for day, its in fields.items():
-            days[int(day) - first] = open_day(dict(zip(its[::2], its[1::2], strict=True)))
-        seen = chain.from_iterable((day, _sha1(b"".join(its))) for day, its in fields.items())
-        known = _sha1(packed) if packed else ""
-        [done] = await node.run(connection, "seal", (names, (block, known, seal(days), *seen)))
-        return len(fields) if done else 0
+        """Seal the days of a block that are due; return how many."""
+        names, sealed = node.names(self.keys, account), 0
+        while True:
+            [told] = await node.run(connection, "close", (names, (block, due, _DAYS_AT_ONCE)))
+            if not told:
+                return sealed
+            version, *days = told
+            [packed] = await ask(connection, ("GET", self.keys.sealed_days(account, block)))
+            kept = sealed_days(packed)
+            for day in days:
+                fields = await self._fields(connection, self.keys.day(account, day))
+                kept[day - block * DAYS_PER_BLOCK] = open_day(fields)
+            arguments = (block, version, seal(kept), *days)
+            [done] = await node.run(connection, "seal", (names, arguments))
+            sealed += len(days) if done else 0
+
+    async def _fields(self, connection: Any, key: str) -> dict[bytes, bytes]:
+        """Return the fields of a closed day, which nobody changes, some at a time."""
+        found: dict[bytes, bytes] = {}
+        cursor = b"0"
+        while True:
+            [(cursor, flat)] = await ask(
+                connection, ("HSCAN", key, cursor, "COUNT", _FIELDS_AT_ONCE)
+            )
+            found |= zip(flat[::2], flat[1::2], strict=True)
+            if int(cursor) == 0:
+                return found
+
+    async def _seal_account(
+        self, node: Node, connection: Any, account: str, look: "_Head", due: int
+    ) -> int:
+        sealed = 0
+        for block in look.open_blocks(due):
+            sealed += await self._seal_block(node, connection, account, block, due)
+        if sealed:
+            look = (await self._heads(connection, [account]))[account]
+        await self._forget(node, connection, account, look)
+        return sealed
+
+    async def _forget(self, node: Node, connection: Any, account: str, look: "_Head") -> None:
+        """Drop the identities and sessions that no open day of *account* needs any more."""
+        for block in (*sorted(look.remembered - look.opened), *([""] if look.scan else ())):
+            while True:
+                arguments = (block, self.packed_limits, _BUCKETS_AT_ONCE)
+                names = node.names(self.keys, account)
+                [more] = await node.run(connection, "forget", (names, arguments))
+                if not more:
+                    break
 
     # ------------------------------------------------------------- what must be true
 
@@ -357,29 +473,59 @@ async def _check_fitness(node: Node) -> None:
         )
 
 
-def _sha1(content: bytes) -> str:
-    return sha1(content, usedforsecurity=False).hexdigest()
+#: Before every second on a clock: with it, only days are sealed that were closed before.
+_LONG_AGO = -(1 << 50)
 
 
-#: What one script call is about: an account, and a topic-partition if it is about only one.
-_Whose = tuple[str, str]
+class _Head:
+    """What an account's head says there is to seal and to forget."""
+
+    def __init__(self) -> None:
+        self.opened: set[int] = set()  #: blocks with open days
+        self.remembered: set[int] = set()  #: blocks with identities
+        self.scan = False  #: whether sessions are to be looked through
+
+    def add(self, fields: Sequence[bytes]) -> None:
+        """Take note of some *fields*."""
+        for field in fields:
+            kind, _, block = field.decode().partition(":")
+            if kind == "o":
+                self.opened.add(int(block))
+            elif kind == "i":
+                self.remembered.add(int(block))
+            elif kind == "zs":
+                self.scan = True
+
+    def open_blocks(self, due: int) -> list[int]:
+        """Return the blocks that may have a day that nothing changed since the second *due*.
+
+        No event is applied before its own time, so later days were changed since.
+        """
+        return sorted(block for block in self.opened if block * _BLOCK_SECONDS <= due)
+
+
+_BLOCK_SECONDS = DAYS_PER_BLOCK * DAY_SECONDS
+
+
+def _is_above(fences: Mapping[str, int], fence: str, item: Placed) -> bool:
+    return item.offset > fences.get(fence, -1)
 
 
 class _Call(NamedTuple):
     """A part on its way to its account."""
 
-    whose: _Whose
+    account: str
     portions: list[Portion]
-    known: frozenset[Told]
+    known: frozenset[str]
     packed: tuple[bytes, bytes]
 
 
 class Round:
     """Batches of several topic-partitions on their way into the rollups, each event exactly once.
 
-    Safe to repeat, whole or in other cuts, also when it failed and yet took effect. Where events of
-    a batch are `held`, everything of it before the first of them is applied; what is left of it
-    must come again without those that were refused. The other batches of the round are applied.
+    Safe to repeat, whole or in other cuts, also when it failed and yet took effect. An event for a
+    sealed day is refused: that is said, and must be on record, before anything of its account that
+    comes behind it is written, for the fences pass over it then.
 
     Folding is what costs in this process, and running it what costs in Redis; so a round may be
     prepared while another is running, and lets that go on in between.
@@ -388,42 +534,57 @@ class Round:
     def __init__(self, writer: Writer, batches: Sequence[Taken]) -> None:
         self._writer, self._batches = writer, batches
         self._has_run = False
-        spans = [batch.span or span_of(batch.placed) for batch in batches if batch.placed]
-        oldest = min((low for low, _ in spans), default=0)
-        newest = max((high for _, high in spans), default=0)
-        self._close = newest - oldest < SEALED_AFTER
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing of what is in the rollups."""
         #: What of each account is still to be applied: stretches that can be folded, in order.
-        self._waiting: dict[_Whose, list[list[Portion]]] = {
-            (account, ""): list(stretches(portions, close=self._close))
+        self._waiting: dict[str, list[list[Portion]]] = {
+            account: list(stretches(portions))
             for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
-        self._known: dict[_Whose, frozenset[Told]] = {}
-        self._held: dict[str, list[Held]] = {}
+        self._known: dict[str, frozenset[str]] = {}
+        self._refused: dict[str, int] = defaultdict(int)  # by the name of the topic-partition
         self._duplicates = 0
-        self._calls: list[_Call] = []
+        #: Stretches that were folded as if nothing was known, by their id, and what they came to.
+        self._folded: dict[int, tuple[list[Portion], tuple[bytes, bytes]]] = {}
 
     async def prepare(self) -> None:
         """Fold everything, with pauses in which others can run."""
-        self._calls = []
         folded = 0
-        for whose, (portions, *_) in self._waiting.items():
-            known = self._known.get(whose, frozenset())
-            packed = fold(portions, self._writer.limits, known).packed()
-            self._calls.append(_Call(whose, portions, known, packed))
-            folded += sum(len(items) for _, items in portions)
-            if folded >= _FOLDED_AT_ONCE:
-                folded = 0
-                await asyncio.sleep(0)
+        for stretches_of_one in self._waiting.values():
+            for portions in stretches_of_one:
+                self._folded[id(portions)] = portions, await self._fold(portions)
+                folded += sum(len(items) for _, items in portions)
+                if folded >= _FOLDED_AT_ONCE:
+                    folded = 0
+                    await asyncio.sleep(0)
 
-    async def run(self) -> list[Applied]:
+    async def _fold(
+        self, portions: list[Portion], known: frozenset[str] = frozenset()
+    ) -> tuple[bytes, bytes]:
+        secret = await self._writer.secret()
+        return fold(portions, secret, self._writer.limits, known).packed()
+
+    async def _next_calls(self) -> list[_Call]:
+        """Return what is sent next: the first stretch of each account."""
+        calls = []
+        for account, (portions, *_) in self._waiting.items():
+            known = self._known.get(account, frozenset())
+            if not known and id(portions) in self._folded:
+                _, packed = self._folded[id(portions)]
+            else:
+                packed = await self._fold(portions, known)
+            calls.append(_Call(account, portions, known, packed))
+        return calls
+
+    async def run(self, refuse: Refuse = _refuse_quietly) -> list[Applied]:
         """Apply everything, and then move the positions; return what became of each batch.
 
-        Raises RedisError when Redis failed; then an unknown part of the accounts was written, each
-        of them wholly or not at all, and no position moved beyond what is written.
+        What is for a sealed day is handed to *refuse* on the way, perhaps more than once where a
+        run is repeated. Raises RedisError when Redis failed, and whatever *refuse* raises; then an
+        unknown part of the accounts was written, each of them wholly or not at all, and no position
+        moved beyond what is written.
         """
         if self._has_run:
             # What a run that failed was told is true no more: the server may have lost that since,
@@ -437,12 +598,10 @@ class Round:
                 node: await stack.enter_async_context(line(node.redis)) for node in writer.nodes.all
             }
             while self._waiting:
-                if not self._calls:
-                    await self.prepare()
-                await self._send(lines)
-                self._calls = []
+                if sealed := await self._send(await self._next_calls(), lines):
+                    await refuse(sealed)
             positions = {
-                batch.fence: self._reached(batch, batch.ends)
+                batch.fence: Position(batch.ends, self._no_later_than_now(batch.second))
                 for batch in self._batches
                 if batch.ends is not None
             }
@@ -453,112 +612,89 @@ class Round:
                 ]
                 await at_once(*moves)
         return [
-            Applied(
-                len(batch.placed),
-                self._duplicates,
-                tuple(sorted(self._held.get(batch.fence, ()), key=lambda i: i.placed.offset)),
-            )
+            Applied(len(batch.placed), self._duplicates, self._refused[batch.fence])
             for batch in self._batches
         ]
 
-    def _reached(self, batch: Taken, ends: int) -> Position:
-        """Return up to where *batch* is in the rollups: to its end, or to the first that is held.
+    def _no_later_than_now(self, second: int | None) -> int | None:
+        """Return *second*, a record's timestamp, which its producer may have set to anything."""
+        return None if second is None else min(second, int(self._writer.clock()))
 
-        That, too, is told on the connection on which it was applied.
+    async def _send(self, parts: Sequence[_Call], lines: Mapping[Node, Any]) -> list[Sealed]:
+        """Send *parts*, to every node at once, and see to the answers.
+
+        Returns what is refused; nothing of its account was written in this call.
         """
-        if held := self._held.get(batch.fence):
-            first = min((item.placed for item in held), key=lambda item: item.offset)
-            return Position(first.offset, first.recorded)
-        return Position(ends, batch.second)
-
-    async def _send(self, lines: Mapping[Node, Any]) -> None:
-        """Send what is folded, to every node at once, and see to the answers."""
-        accounts = [call.whose[0] for call in self._calls]
+        accounts = [call.account for call in parts]
         await self._writer.list_accounts(accounts)
         calls: dict[Node, list[_Call]] = {node: [] for node in lines}
-        for call in self._calls:
-            calls[self._writer.nodes.of(call.whose[0])].append(call)
+        for call in parts:
+            calls[self._writer.nodes.of(call.account)].append(call)
         answers = await at_once(*(self._ask(node, lines[node], its) for node, its in calls.items()))
         await self._writer.list_accounts(accounts)  # again, where the server had forgotten them
+        sealed: list[Sealed] = []
         for its, answered in zip(calls.values(), answers, strict=True):
             for call, (code, *rest) in zip(its, answered, strict=True):
                 if code == _APPLIED:
-                    self._done(call.whose)
+                    self._done(call.account)
                 elif code == _PARTLY_APPLIED:
-                    self._leave_out(call, dict(zip(rest[::2], rest[1::2], strict=True)))
-                elif code == _KNOWN:
                     pairs = zip(rest[::2], rest[1::2], strict=True)
-                    told = {(epoch, identity.decode()) for epoch, identity in pairs}
-                    self._duplicates += len(told)
-                    self._known[call.whose] = call.known | told
-                elif call.whose[1] or len(call.portions) == 1 == len(self._waiting[call.whose]):
-                    await self._look_closely(call, lines)
+                    upto = {name.decode(): offset for name, offset in pairs}
+                    self._keep(call, partial(_is_above, upto))
+                elif code == _KNOWN:
+                    self._duplicates += len(rest)
+                    known = frozenset(identity.decode() for identity in rest)
+                    self._known[call.account] = call.known | known
+                elif code == _DAYS_SEALED:
+                    sealed += self._leave_out_sealed(call, frozenset(rest))
+                elif sum(len(items) for _, items in call.portions) > 1:
+                    # Too much for one call, or a sealed day would change: each event by itself.
+                    self._waiting[call.account][:1] = halves(call.portions)
                 else:
-                    self._divide(call.whose)
+                    [(fence, [item])] = call.portions
+                    sealed.append(Sealed(fence, item))
+                    self._done(call.account)
+        for fence, _ in sealed:
+            self._refused[fence] += 1
+        return sealed
 
-    async def _ask(
-        self, node: Node, connection: Any, calls: Sequence[_Call], mode: str = ""
-    ) -> list[Any]:
-        at, limits = self._writer.keys, self._writer.packed_limits
-        told = [(node.names(at, call.whose[0]), (*call.packed, limits, mode)) for call in calls]
+    async def _ask(self, node: Node, connection: Any, calls: Sequence[_Call]) -> list[Any]:
+        writer = self._writer
+        now = int(writer.clock())
+        told = [
+            (node.names(writer.keys, call.account), (*call.packed, writer.packed_limits, now))
+            for call in calls
+        ]
         return await node.run(connection, "apply", *told) if told else []
 
-    def _done(self, whose: _Whose) -> None:
-        self._waiting[whose].pop(0)
-        if not self._waiting[whose]:
-            del self._waiting[whose]
+    def _done(self, account: str) -> None:
+        self._waiting[account].pop(0)
+        if not self._waiting[account]:
+            del self._waiting[account]
 
-    def _leave_out(self, call: _Call, fences: Mapping[bytes, int]) -> None:
-        """Keep of the first stretch of an account what lies above *fences*."""
+    def _keep(self, call: _Call, wanted: Callable[[str, Placed], bool]) -> None:
+        """Keep of the first stretch of an account what is *wanted*."""
         left: list[Portion] = []
         for fence, items in call.portions:
-            upto = fences.get(fence.encode(), -1)
-            above = [item for item in items if item.offset > upto]
-            if above:
-                left.append((fence, above))
+            if kept := [item for item in items if wanted(fence, item)]:
+                left.append((fence, kept))
         if left:
-            self._waiting[call.whose][0] = left
+            self._waiting[call.account][0] = left
         else:
-            self._done(call.whose)
+            self._done(call.account)
 
-    def _divide(self, whose: _Whose) -> None:
-        """Have each topic-partition by itself: one with a sealed day must not hold up the others.
+    def _leave_out_sealed(self, call: _Call, days: frozenset[int]) -> list[Sealed]:
+        """Leave out of a stretch what touches *days*, which are sealed, and return it."""
+        limits = self._writer.limits
 
-        Whether an event is refused may depend on what those still bring.
-        """
-        known = self._known.pop(whose, frozenset())
-        for portions in self._waiting.pop(whose):
-            for fence, items in portions:
-                alone = self._waiting.setdefault((whose[0], fence), [])
-                alone.append([(fence, items)])
-                self._known[whose[0], fence] = known
+        def is_sealed(item: Placed) -> bool:
+            return not days.isdisjoint(days_touched_by(item.event, limits))
 
-    async def _look_closely(self, call: _Call, lines: Mapping[Node, Any]) -> None:
-        """Find out which events of a topic-partition are for a sealed day, where one may be.
-
-        What comes before the first of them is applied one by one, for each event keeps open the
-        days that it touches. Then those are held whose day nothing in between could have kept open.
-        """
-        account, _ = whose = call.whose
-        items = [item for [(_, its)] in self._waiting[whose] for item in its]
-        fence, limits = call.portions[0][0], self._writer.limits
-        alone: list[list[Portion]] = [[(fence, [item])] for item in items]
-        asked = [
-            _Call(whose, one, call.known, fold(one, limits, call.known).packed()) for one in alone
+        sealed = [
+            Sealed(fence, item)
+            for fence, items in call.portions
+            for item in items
+            if is_sealed(item)
         ]
-        node = self._writer.nodes.of(account)
-        answers = await self._ask(node, lines[node], asked, "ask")
-        sealed = [answer[1:] if answer[0] == _SEALED else None for answer in answers]
-        first = next((index for index, told in enumerate(sealed) if told), len(items))
-        if first > 0:
-            rest = items[first:]
-            self._waiting[whose] = [*alone[:first], *(stretches([(fence, rest)]) if rest else ())]
-            return
-        kept_open: set[int] = set()
-        held = self._held.setdefault(fence, [])
-        for item, told in zip(items, sealed, strict=True):
-            if told and told[0] not in kept_open:
-                held.append(Held(item, told[1]))
-            else:
-                kept_open.update(days_touched_by(item.event, limits))
-        del self._waiting[whose]
+        self._keep(call, lambda _, item: not is_sealed(item))
+        return sealed

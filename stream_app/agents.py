@@ -22,8 +22,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -31,11 +29,10 @@ from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
-from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.instants import DAY_SECONDS, SECOND
+from rollups.instants import DAY_SECONDS
 from rollups.trouble import BeginAgain
-from rollups.writer import Applied, Held, Writer
+from rollups.writer import Writer
 from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
@@ -43,34 +40,36 @@ from stream_app.letter_box import publish
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Batch, Generation
+from stream_app.verdicts import NONE, Verdicts
 
 log = logging.getLogger(__name__)
 
 _SEALED = (
-    f"it would change a day that is sealed: {SEALED_AFTER // DAY_SECONDS} days or more had passed "
-    "since anything was counted for that day when the event was published"
+    "it would change a day that is sealed: when it was read, nothing had been counted for that day "
+    f"for {SEALED_AFTER // DAY_SECONDS} days"
 )
 
 #: Seconds between tries while Redis or Kafka does not answer: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
-def sort_out(batch: Batch) -> tuple[list[Placed], list[tuple[DeadLetter, Refused]]]:
-    """Return the events of *batch* at their offsets, and the dead letters of the rest."""
+def sort_out(
+    batch: Batch, verdicts: Verdicts = NONE
+) -> tuple[list[Placed], list[tuple[DeadLetter, Refused]]]:
+    """Return the events of *batch* at their offsets, and the dead letters of the rest.
+
+    What was refused before for a sealed day, as *verdicts* say, is neither: it stays refused.
+    """
+    records = verdicts.without_refused(batch.tp, batch.records)
     placed: list[Placed] = []
     letters: list[tuple[DeadLetter, Refused]] = []
-    outcomes = decode_all(batch.tp.topic, batch.records)
-    for record, outcome in zip(batch.records, outcomes, strict=True):
+    outcomes = decode_all(batch.tp.topic, records)
+    for record, outcome in zip(records, outcomes, strict=True):
         if isinstance(outcome, Refused):
             letters.append((dead_letter(record, outcome), outcome))
         else:
-            placed.append(Placed(record.offset, outcome, _recorded(record.timestamp, outcome)))
+            placed.append(Placed(record.offset, outcome))
     return placed, letters
-
-
-def _recorded(timestamp_ms: int, event: Event) -> int:
-    """Return the second of a record's timestamp; the event's own time where it has none."""
-    return timestamp_ms // 1000 if timestamp_ms >= 0 else event.time // SECOND
 
 
 class Stale(Exception):
@@ -128,67 +127,11 @@ class Work(NamedTuple):
     telemetry: Telemetry
     attempts: Attempts
     lost_writes: Callable[[BeginAgain], None]  #: called when Redis lost what it acknowledged
-    #: tells the second up to which everything is counted (`rollups.watermark`)
-    complete: Callable[[], Awaitable[int]]
+    verdicts: Verdicts  #: what was refused before, where topics are read again
 
 
 #: A dead letter, and the refusal it tells of.
 Letter = tuple[DeadLetter, Refused]
-
-
-class NotYet(Exception):
-    """Whether an event of the batch is refused depends on what other partitions still bring."""
-
-
-class Intake:
-    """One batch with events for a sealed day, on its way into the rollups and the dead letters."""
-
-    def __init__(self, batch: Batch, fence: str, work: Work, placed: list[Placed]) -> None:
-        self._batch, self._fence, self._work = batch, fence, work
-        self._placed = placed  # what is left to be applied
-
-    async def run(self) -> None:
-        """Take the batch in, however long Redis or Kafka is away.
-
-        Raises Stale if the partitions were assigned anew before that was done; NotYet if it must be
-        run again later.
-        """
-        while True:
-            apply = partial(
-                self._work.writer.apply,
-                self._fence,
-                self._placed,
-                self._batch.ends,
-                second_of(self._batch),
-            )
-            applied: Applied = await self._insist(apply)
-            if not applied.held:
-                break
-            refused = await self._refuse_sealed(applied.held)
-            self._placed = [item for item in self._placed if item.offset not in refused]
-        self._work.telemetry.took(len(self._placed))
-
-    async def _refuse_sealed(self, held: Sequence[Held]) -> set[int]:
-        """Make those of *held* dead letters for which that is certain; return their offsets.
-
-        It is once no earlier record can come from another partition that would have kept the day
-        open: workers that read old records again reach them in another order than they were
-        published in. Raises NotYet where it is not certain of the first.
-        """
-        complete: int = await self._insist(self._work.complete)
-        # Up to the first that is not certain: were that counted, it could keep open what follows.
-        certain = [
-            item.placed.offset for item in takewhile(lambda item: item.since <= complete, held)
-        ]
-        if not certain:
-            raise NotYet
-        records = {record.offset: record for record in self._batch.records}
-        letters = [sealed_letter(records[offset]) for offset in certain]
-        await refuse(letters, self._batch.generation, self._work)
-        return set(certain)
-
-    async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        return await insist(act, self._batch.generation, self._work)
 
 
 def sealed_letter(record: ConsumerRecord) -> Letter:

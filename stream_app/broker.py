@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -168,6 +169,25 @@ def spans_of(
     stable = _told(admin, asked, timeout)
     begun = _told(admin, begins, timeout)
     return {place: Span(begun[place], min(stable[place], end), end) for place, end in ends.items()}
+
+
+def committed_offsets(admin: Any, group: str, timeout: float = 5.0) -> dict[tuple[str, int], int]:
+    """Return up to where *group* committed each topic-partition, of those for which it did.
+
+    Raises BrokerAway.
+    """
+    [asked] = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=timeout
+    ).values()
+    try:
+        found = asked.result(timeout + 1).topic_partitions
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise _away(admin, error) from None
+    except TimeoutError:
+        raise _away(admin) from None
+    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0 and not tp.error}
 
 
 def _ask_offsets(

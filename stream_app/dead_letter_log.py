@@ -121,8 +121,16 @@ def refused_records(servers: str) -> list[RefusedRecord]:
 
     Raises BrokerAway.
     """
+    return assemble(messages(servers))
+
+
+def messages(servers: str) -> Iterable[Any]:
+    """Return what there is in `usage.dead-letters` now, each partition in order.
+
+    Raises BrokerAway.
+    """
     ends = {place: span for place, span in spans(servers, [DEAD_LETTERS]).items() if span.end}
-    return assemble(_records(servers, ends))
+    return _records(servers, ends)
 
 
 def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:

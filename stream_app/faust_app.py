@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,14 +22,16 @@ from stream_app.broker import (
     LARGEST_DEAD_LETTER,
     BrokerAway,
     admin_client,
+    committed_offsets,
     ensure_topics,
     topic_ids,
 )
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing
-from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, held, worker_name
+from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
+from stream_app.verdicts import NONE, Verdicts, read_verdicts
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self._admin = admin_client(config.kafka)
         self.sealing = Sealing(self.writer, self._admin)
         self.rounds = Rounds(lambda: self.work, lambda: self.consumer, self.crash)
+        self.verdicts = NONE
         self._topic_ids: dict[str, str] = {}
         self._left_generation: Generation | None = None
         self._asked_to_join = 0.0
@@ -160,7 +163,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         """What batches are taken in with."""
         return Work(
             self.producer, self.writer, self.telemetry, self.attempts, self.lost_writes,
-            self.sealing.complete,
+            self.verdicts,
         )  # fmt: skip
 
     # ---------------------------------------------------- where the rollups end
@@ -185,12 +188,26 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     at = self.writer.keys
                     await self.writer.check_limits()
                 if self.writer.keys == at:  # no rebuild was put in force in between
-                    return {tp: ends[name] for tp, name in names.items()}
+                    found = {tp: ends[name] for tp, name in names.items()}
+                    self.verdicts = await asyncio.to_thread(self._verdicts, found)
+                    return found
             except (RedisError, OSError, BrokerAway) as error:
                 who = "Kafka" if isinstance(error, BrokerAway) else "Redis"
                 log.warning("Waiting for %s, to ask where to begin: %s", who, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _verdicts(self, begins: Mapping[TP, int]) -> Verdicts:
+        """Return what was refused before, where partitions are read again from *begins* on.
+
+        They are where Redis does not have what the group had committed. A day may be open again
+        then that was sealed before, and yet its bill must stay. Raises BrokerAway.
+        """
+        committed = committed_offsets(self._admin, self.config.group)
+        # Kafka forgets commits after a while: what is read from the very beginning may be old.
+        if all(begin >= committed.get(tp, 1) for tp, begin in begins.items()):
+            return NONE
+        return read_verdicts(self.config.kafka)
 
     def lost_writes(self, error: BeginAgain) -> None:
         """Begin again from what Redis has."""
@@ -279,7 +296,6 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def _say(self, second: int) -> None:
         """Tell Redis what this worker has done, and be on the list of those that live."""
-        self.telemetry.held = [self.fence(tp) for tp in self.rounds.held]
         await self.writer.say(keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME)
         await self.writer.be_listed(worker_name(), second, second - LISTED)
 
@@ -292,9 +308,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 # Once, and then as long again: workers that joined at every look would never let
                 # the group come to rest.
                 self._looks["stalled"] = 0
-                if stalled := self.sealing.stalled - held(await self.writer.words()):
-                    names = ", ".join(sorted(stalled))
-                    self.begin_again(f"Nobody counts what is there in {names}; joining again")
+                names = ", ".join(sorted(self.sealing.stalled))
+                self.begin_again(f"Nobody counts what is there in {names}; joining again")
         except (RedisError, OSError, BrokerAway, Stale):
             log.debug("No sealing while Redis or Kafka is away, or the group is assigned anew")
 

@@ -3,10 +3,12 @@
 What happens, in this order, and what a failure at each step leaves:
 
 1. A new namespace, and the topics read into it from their beginning: exactly what a worker does,
-   with fences and identities of its own. It publishes dead letters, too: what lies behind the
-   rollups in force nobody has refused yet, and the workers will begin behind it. Kafka has
-   acknowledged them before the new position moves over their records. (Failure: the new namespace
-   is dropped. A letter that is published once more is known by its origin.)
+   with fences and identities of its own. What the rollups in force have counted comes first,
+   without what was refused for a sealed day then (`verdicts`); after that the days that are sealed
+   there are sealed here, too. What lies behind the rollups in force nobody has refused yet, and the
+   workers will begin behind it; so the rebuild publishes its dead letters. Kafka has acknowledged
+   them before the new position moves over their records. (Failure: the new namespace is dropped. A
+   letter that is published once more is known by its origin.) No worker seals meanwhile.
 2. `compare` holds each account against the one in force. Both are functions of the records up to
    their fences; so the one in force is read first, the new one is brought up to the same fences,
    and then they must be equal, value for value. (Failure: as above.)
@@ -22,7 +24,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from itertools import takewhile
 from typing import Any, cast
 from uuid import uuid4
 
@@ -47,14 +48,15 @@ from rollups.namespaces import (
 )
 from rollups.reads import Position, Rollups
 from rollups.trouble import BeginAgain
-from rollups.writer import Applied, Writer
+from rollups.writer import Sealed, Writer
 from stream_app.agents import sealed_letter, second_of, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
-from stream_app.dead_letters import DeadLetter
+from stream_app.dead_letters import OFFSET, DeadLetter
 from stream_app.letter_box import LetterBox
 from stream_app.replay import Piece, Replay
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import Batch, Generation
+from stream_app.verdicts import Verdicts, read_verdicts
 
 #: Seconds for which Redis may be away before a rebuild is given up.
 _PATIENCE = 60.0
@@ -107,16 +109,18 @@ class Rebuild:
         replay: Replay,
         refusals: "Refusals | None",
         lock: "Lock",
+        verdicts: Verdicts,
     ) -> None:
         self._redis, self._admin, self._ids = redis, admin, ids
         self._writer, self._old, self._replay = writer, old, replay
-        self._refusals, self._lock = refusals, lock
+        self._refusals, self._lock, self._verdicts = refusals, lock, verdicts
         self.switched = False
 
     # ---------------------------------------------------------------- catching up
 
     async def catch_up(self, told: Told) -> int:
         """Read everything that is published; return how many offsets that were. Calls *told*."""
+        await self.catch_up_to_compare(told)
         ends = await self._ends()
         while True:
             await self._read(ends, told)
@@ -124,9 +128,21 @@ class Rebuild:
             if sum(ends.values()) - self._replay.reached <= _FEW:
                 return self._replay.reached - self._replay.begun
 
+    async def catch_up_to_compare(self, told: Told) -> None:
+        """Read what the rollups in force have counted, and seal what is sealed there."""
+        await self.catch_up_with_the_old(told)
+        await self._seal_as_the_old()
+
     async def catch_up_with_the_old(self, told: Told) -> None:
         """Read what the rollups in force have counted, and no further."""
         await self._read(await self._counted(), told)
+
+    async def _seal_as_the_old(self) -> None:
+        """Seal the days that are sealed in the rollups in force."""
+        old = Rollups(self._redis, self._old)
+        for account in await asyncio.to_thread(old.counted):
+            if sealed := await asyncio.to_thread(old.sealed, account):
+                await self._insist(partial(self._writer.seal_as, account, sealed))
 
     async def _ends(self) -> dict[tuple[str, int], int]:
         if await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS) != self._ids:
@@ -163,46 +179,29 @@ class Rebuild:
         begins = self._replay.starts
         self._replay.seek({tp: max(found[name], begins[tp]) for tp, name in names.items()})
 
-    async def _take(
-        self, piece: Piece, only: Callable[[Placed], bool] | None = None
-    ) -> list[ConsumerRecord]:
-        """Apply a piece, or *only* some of it; return its records without those put back.
-
-        These begin with an event for a day that is sealed, unless an earlier record keeps it open
-        that is still to come from another partition. Raises Overtaken.
-        """
+    async def _take(self, piece: Piece, only: Callable[[Placed], bool] | None = None) -> None:
+        """Apply a piece, or *only* some of it. Raises Overtaken."""
         if self._lock.lost:
             raise Overtaken
         batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
-        placed, letters = sort_out(batch)
-        where: tuple[Any, ...] = (piece.ends, second_of(batch))
+        placed, letters = sort_out(batch, self._verdicts)
+        ends: int | None = piece.ends
         if only:
-            placed, where = [item for item in placed if only(item)], ()
+            placed, ends = [item for item in placed if only(item)], None
         elif self._refusals and letters:
-            valid = {item.offset for item in placed}
-            refused = [record for record in piece.records if record.offset not in valid]
+            offsets = {int(dict(letter.headers)[OFFSET] or b"") for letter, _ in letters}
+            refused = [record for record in piece.records if record.offset in offsets]
             told = [letter for letter, _ in letters]
             await self._refusals.invalid(self._fence(*piece.tp), refused, told)
-        while True:
-            apply = partial(self._writer.apply, self._fence(*piece.tp), placed, *where)
-            applied: Applied = await self._insist(apply)
-            if not applied.held:
-                return piece.records
-            first = applied.held[0].placed.offset
-            # In their order: one that is counted after all may keep a day open for those behind it.
-            sure = {
-                item.placed.offset
-                for item in takewhile(lambda item: item.since <= piece.complete, applied.held)
-            }
-            if first == piece.records[0].offset:
-                sure.add(first)  # nothing that is to come is older
-            if first not in sure:
-                rest = [record for record in piece.records if record.offset >= first]
-                self._replay.put_back(piece.tp, rest)
-                return piece.records[: -len(rest)]
-            if self._refusals:
-                await self._refusals.sealed([r for r in piece.records if r.offset in sure])
-            placed = [item for item in placed if item.offset not in sure]
+        fence, second = self._fence(*piece.tp), second_of(batch)
+        refuse = partial(self._refuse_sealed, piece)
+        await self._insist(partial(self._writer.apply, fence, placed, ends, second, refuse))
+
+    async def _refuse_sealed(self, piece: Piece, sealed: Sequence[Sealed]) -> None:
+        """Publish the dead letters of events that are for a sealed day, unless only comparing."""
+        if self._refusals:
+            offsets = {item.offset for _, item in sealed}
+            await self._refusals.sealed([r for r in piece.records if r.offset in offsets])
 
     def _fence(self, topic: str, partition: int) -> str:
         return keys.fence(topic, partition, self._ids.get(topic, ""))
@@ -246,7 +245,8 @@ class Rebuild:
         taken: dict[TopicPartition, list[ConsumerRecord]] = {}
         async for piece in self._replay.upto(wanted):
             only = partial(_is_in, live, self._fence(*piece.tp))
-            taken.setdefault(piece.tp, []).extend(await self._take(piece, only))
+            await self._take(piece, only)
+            taken.setdefault(piece.tp, []).extend(piece.records)
         both = {}
         for name in names:
             both[name] = live[name], await self._contents(self._writer.keys, name)
@@ -323,8 +323,7 @@ class Refusals:
     async def sealed(self, records: Sequence[ConsumerRecord]) -> None:
         """Publish the letters of *records* for a sealed day.
 
-        All of them: with another session limit an event touches other days, so the rollups in force
-        may have counted what is sealed in the new ones.
+        All of them: what the rollups in force refused is left out before (`verdicts`).
         """
         await self._box.publish([sealed_letter(record)[0] for record in records])
 
@@ -385,7 +384,10 @@ async def rebuilding(
                     )
                     box = await stack.enter_async_context(LetterBox(config.kafka))
                     refusals = Refusals(box, _judged(live, ids, found))
-                rebuild = Rebuild(redis, admin, ids, writer, live.keys, replay, refusals, lock)
+                verdicts = read_verdicts(config.kafka)
+                rebuild = Rebuild(
+                    redis, admin, ids, writer, live.keys, replay, refusals, lock, verdicts
+                )
                 yield rebuild
         finally:
             await writer.close()

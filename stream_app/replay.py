@@ -1,11 +1,7 @@
-"""Reading the topics from their beginning, outside the consumer group, in the order of time.
-
-A worker's partitions run ahead of each other when it reads old records; that does no harm but to
-sealing, which asks what else was counted before. Here one reader has all partitions, and takes from
-each only what lies within a day of the others' oldest unread record.
-"""
+"""Reading the topics from their beginning, outside the consumer group."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,16 +11,10 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_app import lenient_records
 
-#: Milliseconds that a partition may run ahead of the oldest unread record of another.
-_AHEAD = 86_400_000
-#: Records of a partition that wait in memory before no more of it are fetched.
-_WAITING = 20_000
 #: Records that are handed on in one piece.
 _PIECE = 5_000
 #: Seconds without a record after which Kafka counts as away.
 _PATIENCE = 60.0
-#: After every record.
-_EVER = 1 << 60
 
 
 class NoRecords(Exception):
@@ -37,9 +27,6 @@ class Piece(NamedTuple):
     tp: TopicPartition
     records: list[ConsumerRecord]
     ends: int  #: the offset after the last of them
-    #: The second of the oldest record that is still to come from another partition. The piece
-    #: begins with one that is no newer.
-    complete: int
 
 
 class Replay:
@@ -108,10 +95,10 @@ class Replay:
             open_ones = [tp for tp in targets if await self._next(tp) < targets[tp]]
             if not open_ones:
                 return
-            if any(not self._waiting[tp] for tp in open_ones):
-                await self._fetch(open_ones)
-            else:
+            if any(self._waiting[tp] for tp in open_ones):
                 yield self._take(open_ones, targets)
+            else:
+                await self._fetch(open_ones)
 
     async def _next(self, tp: TopicPartition) -> int:
         """Return the offset of the next record of *tp* there may be."""
@@ -123,22 +110,18 @@ class Replay:
         return self.ends[tp]
 
     async def _fetch(self, open_ones: list[TopicPartition]) -> None:
-        """Wait until a partition that has no records has some, or is known to have none."""
-        hungry = [tp for tp in open_ones if not self._waiting[tp]]
-        before = {tp: await self._consumer.position(tp) for tp in hungry}
-        full = [tp for tp, records in self._waiting.items() if len(records) >= _WAITING]
-        self._consumer.pause(*full)
+        """Wait until a partition has records, or is known to have none before another offset."""
+        before = {tp: await self._consumer.position(tp) for tp in open_ones}
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         while True:
             for tp, records in (await self._more()).items():
                 self._waiting[tp] += records
-            if any(self._waiting[tp] for tp in hungry):
-                break
-            if any([await self._consumer.position(tp) != before[tp] for tp in hungry]):
-                break
+            if any(self._waiting[tp] for tp in open_ones):
+                return
+            if any([await self._consumer.position(tp) != before[tp] for tp in open_ones]):
+                return
             if asyncio.get_running_loop().time() > deadline:
                 raise NoRecords(f"Kafka gave no records for {_PATIENCE:g} s")
-        self._consumer.resume(*full)
 
     async def _more(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         try:
@@ -153,18 +136,11 @@ class Replay:
         return found
 
     def _take(self, open_ones: list[TopicPartition], targets: Mapping[Any, int]) -> Piece:
-        """Return the next piece: of the partition with the oldest record, as far as it may go."""
-        heads = sorted((self._waiting[tp][0].timestamp, tp) for tp in open_ones)
-        _, tp = heads[0]
-        others = heads[1][0] if len(heads) > 1 else _EVER * 1000
-        horizon = others + _AHEAD
+        """Return the next piece, of the partition of which most waits."""
+        tp = max(open_ones, key=lambda one: len(self._waiting[one]))
         records = self._waiting[tp]
-        count = 0
-        for record in records[:_PIECE]:
-            if record.offset >= targets[tp] or (count and record.timestamp > horizon):
-                break
-            count += 1
-        piece, self._waiting[tp] = records[:count], records[count:]
+        upto = min(bisect_left(records, targets[tp], key=lambda record: record.offset), _PIECE)
+        piece, self._waiting[tp] = records[:upto], records[upto:]
         ends = piece[-1].offset + 1
         self.ends[tp] = ends
-        return Piece(tp, piece, ends, others // 1000)
+        return Piece(tp, piece, ends)

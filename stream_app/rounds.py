@@ -9,29 +9,29 @@ round of its own.
 Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
 they are taken together, round and round.
 
-Each partition has one batch under way at most, and the next in a queue behind it. A batch that must
-wait for other partitions (`agents.NotYet`) leaves the rounds, its partition with it; nothing more
-of that is fetched until it is through.
+Each partition has one batch under way at most, and the next in a queue behind it.
 """
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from rollups.fold import Placed, span_of
-from rollups.writer import Applied, Round, Taken
+from rollups.fold import Placed
+from rollups.writer import Applied, Round, Sealed, Taken
 from stream_app.agents import (
-    Intake,
     Letter,
-    NotYet,
     Stale,
     Work,
     insist,
     refuse,
+    sealed_letter,
     second_of,
     sort_out,
 )
@@ -45,17 +45,12 @@ MOST_EVENTS = 20_000
 #: Records that are held while their round has not come; no more batches are taken from Faust then.
 MOST_IN_HAND = 100_000
 
-#: Seconds between two tries of a batch that must wait.
-_PAUSE = 1.0
-
 
 class Consumer(Protocol):
     """What rounds need of the consumer (`transport.BatchConsumer`)."""
 
     def continues(self, batch: Batch) -> bool: ...
     def finished(self, batch: Batch) -> bool: ...
-    def hold(self, tp: TP) -> None: ...
-    def release(self, tp: TP) -> None: ...
 
 
 class Job(NamedTuple):
@@ -70,7 +65,6 @@ class _Prepared(NamedTuple):
     """A round that is folded, with the dead letters that must be there before its positions."""
 
     jobs: list[Job]
-    placed: list[list[Placed]]
     letters: list[Letter]
     round: Round
 
@@ -87,7 +81,6 @@ class Rounds:
         self._work, self._consumer, self._crash = work, consumer, crash
         self._queues: dict[TP, deque[Job]] = {}
         self._busy: set[TP] = set()  # partitions with a batch under way
-        self._waiting: dict[TP, asyncio.Task[None]] = {}  # those whose batch left the rounds
         self._in_hand = 0
         self._last = (-1, "")  # the partition that was taken last: its number, its topic
         self._wake, self._room = asyncio.Event(), asyncio.Event()
@@ -95,17 +88,11 @@ class Rounds:
         self._ending = False
         self._under_way: asyncio.Task[None] | None = None
 
-    @property
-    def held(self) -> list[TP]:
-        """The partitions whose batch waits for other partitions."""
-        return list(self._waiting)
-
     async def take(self, job: Job) -> None:
         """Have *job* done; return as soon as there is room for another."""
         tp = job.batch.tp
         self._queues.setdefault(tp, deque()).append(job)
-        if tp not in self._waiting:
-            self._count(len(job.batch.records))
+        self._count(len(job.batch.records))
         self._wake.set()
         await self._room.wait()
 
@@ -138,9 +125,8 @@ class Rounds:
         """Begin nothing more, and return when what is under way is done, or after some seconds."""
         self._ending = True
         self._wake.set()
-        tasks = [task for task in (self._under_way, *self._waiting.values()) if task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience)
+        if self._under_way:
+            await asyncio.wait([self._under_way], timeout=patience)
 
     def _next(self) -> list[Job]:
         """Take the first batch of some partitions, those of one number together."""
@@ -174,34 +160,35 @@ class Rounds:
         if not current:
             return None
         letters: list[Letter] = []
-        placed: list[list[Placed]] = []
         batches: list[Taken] = []
         for job in current:
-            its, refused = sort_out(job.batch)
-            placed.append(its)
+            its, refused = sort_out(job.batch, self._work().verdicts)
             letters += refused
-            span = span_of(its) if its else None  # now, for later all of it is out of the cache
-            batches.append(Taken(job.fence, its, job.batch.ends, second_of(job.batch), span))
+            batches.append(Taken(job.fence, its, job.batch.ends, second_of(job.batch)))
             await asyncio.sleep(0)  # the round under way is read from and written to in between
         prepared = self._work().writer.round(batches)
         await prepared.prepare()
-        return _Prepared(current, placed, letters, prepared)
+        return _Prepared(current, letters, prepared)
 
     async def _finish(self, prepared: _Prepared) -> None:
         """Bring a round to its end, however long Redis or Kafka is away."""
         work, jobs = self._work(), prepared.jobs
         generation = jobs[0].batch.generation
+        batches = {job.fence: job.batch for job in jobs}
+
+        async def refuse_sealed(sealed: Sequence[Sealed]) -> None:
+            letters = [sealed_letter(record_at(batches[fence], item)) for fence, item in sealed]
+            await refuse(letters, generation, work)
+
         try:
             await refuse(prepared.letters, generation, work)
-            applied: list[Applied] = await insist(prepared.round.run, generation, work)
+            run = partial(prepared.round.run, refuse_sealed)
+            applied: list[Applied] = await insist(run, generation, work)
             work.telemetry.duplicates += applied[0].duplicates
-            for job, placed, its in zip(jobs, prepared.placed, applied, strict=True):
-                if its.held:
-                    self._leave(job, placed)
-                else:
-                    self._consumer().finished(job.batch)
-                    work.telemetry.took(len(placed))
-                    self._let_go(job)
+            for job, its in zip(jobs, applied, strict=True):
+                self._consumer().finished(job.batch)
+                work.telemetry.took(its.events - its.refused)
+                self._let_go(job)
         except Stale:
             for job in jobs:
                 self._let_go(job)
@@ -212,8 +199,7 @@ class Rounds:
         """Be done with a batch: it is counted, or read again by whoever has its partition next."""
         job.event.ack()
         self._busy.discard(job.batch.tp)
-        if job.batch.tp not in self._waiting:
-            self._count(-len(job.batch.records))
+        self._count(-len(job.batch.records))
         self._wake.set()
 
     async def _end_all(self, error: Exception) -> None:
@@ -222,37 +208,8 @@ class Rounds:
         log.critical("The worker ends: %s", error, exc_info=error)
         await self._crash(error)
 
-    # ------------------------------------------------------------- what must wait
 
-    def _leave(self, job: Job, placed: list[Placed]) -> None:
-        """Have a batch done by itself, with events for a sealed day in it."""
-        tp = job.batch.tp
-        self._count(-sum(len(its.batch.records) for its in (job, *self._queues[tp])))
-        self._waiting[tp] = asyncio.create_task(self._do_alone(job, placed))
-
-    async def _do_alone(self, job: Job, placed: list[Placed]) -> None:
-        tp, work = job.batch.tp, self._work()
-        intake, held = Intake(job.batch, job.fence, work, placed), False
-        try:
-            while True:
-                try:
-                    if self._consumer().continues(job.batch):
-                        await intake.run()
-                        self._consumer().finished(job.batch)
-                    break
-                except NotYet:
-                    if not held:
-                        log.warning("%s/%s waits for others, to know whether a day is sealed", *tp)
-                        self._consumer().hold(tp)
-                    held = True
-                    await asyncio.sleep(_PAUSE)
-        except Stale:
-            pass
-        except Exception as error:
-            await self._end_all(error)
-            return
-        if held:
-            self._consumer().release(tp)
-        self._let_go(job)
-        del self._waiting[tp]
-        self._count(sum(len(its.batch.records) for its in self._queues[tp]))
+def record_at(batch: Batch, item: Placed) -> ConsumerRecord:
+    """Return the record of *batch* that *item* was read from."""
+    at = bisect_left(batch.records, item.offset, key=lambda record: record.offset)
+    return batch.records[at]

@@ -1,4 +1,4 @@
-"""Sealing, as a worker does it: some accounts at a time, round and round, by the records' time."""
+"""Sealing, as a worker does it: some accounts at a time, in turn, by its own clock."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 from rollups import keys
 from rollups.reads import Position
-from rollups.watermark import complete
+from rollups.watermark import CaughtUp
 from rollups.writer import Writer
 from stream_app.broker import Span, spans_of, topic_ids
 from stream_app.topics import EVENT_TOPICS
@@ -23,37 +23,30 @@ class Sealing:
         self._writer = writer
         self._admin = admin
         self._cursor = 0
+        self._caught_up = CaughtUp()
         self._behind: dict[str, int] = {}
         #: Partitions that had records at the last two calls of `some`, of which none was counted
         #: in between.
         self.stalled: set[str] = set()
 
-    async def complete(self) -> int:
-        """Return the second up to which everything is counted. Raises RedisError, BrokerAway."""
-        return _complete(*await self._look(), int(time.time()))
-
-    async def _look(self) -> tuple[dict[str, Position], dict[str, Span]]:
-        """Return how far each partition is counted, and where it begins and ends."""
-        # The ends first: what is published after this look is no older than what was before it.
-        found = await asyncio.to_thread(_spans, self._admin)
-        return await self._writer.positions(), found
-
     async def some(self) -> int:
-        """Seal what is due in the next accounts; return how many days. Raises as `complete`."""
-        positions, found = await self._look()
+        """Seal what is due in the next accounts; return how many days.
+
+        Nothing while the rollups are rebuilt: which days are sealed is taken over from these.
+        Raises RedisError, BrokerAway.
+        """
         now = int(time.time())
-        # A record with a timestamp ahead of the clock says nothing of what is due.
-        upto = min(_complete(positions, found, now), now)
+        positions = await self._writer.positions()
+        found = await asyncio.to_thread(_spans, self._admin)
         before, self._behind = self._behind, _behind(positions, found)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
+        # What lies behind an open transaction is still to come, so this asks for the end.
+        ends = {name: (span.begin, span.end) for name, span in found.items()}
+        self._caught_up.look(now, positions, ends)
+        if self._caught_up.second is None or await self._writer.is_rebuilt():
+            return 0
         self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
-        return await self._writer.seal(names, upto, now)
-
-
-def _complete(positions: Mapping[str, Position], found: Mapping[str, Span], now: int) -> int:
-    # What lies behind an open transaction is still to come, and old by then.
-    ends = ((name, span.begin, span.end) for name, span in found.items())
-    return complete(positions, ends, now)
+        return await self._writer.seal(names, self._caught_up.second)
 
 
 def _behind(positions: Mapping[str, Position], found: Mapping[str, Span]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -33,7 +32,6 @@ class Telemetry:
     refused: Counter[str] = field(default_factory=Counter)  #: by reason
     waiting_for: str = ""  #: what it waits for; empty while it works
     rollups: str = ""  #: the namespace that it writes
-    held: Sequence[str] = ()  #: partitions, by their fences, that wait for others
 
     def took(self, events: int) -> None:
         """Note that a batch with so many valid events is in the rollups."""
@@ -50,11 +48,5 @@ class Telemetry:
                 "refused": dict(self.refused),
                 "waiting_for": self.waiting_for,
                 "rollups": self.rollups,
-                "held": list(self.held),
             }
         )
-
-
-def held(words: Iterable[bytes]) -> set[str]:
-    """Return the partitions that wait for others, of what workers said of themselves."""
-    return {fence for word in words for fence in orjson.loads(word).get("held", ())}

@@ -26,7 +26,6 @@ relied on here.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -278,19 +277,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Let batches flow again, unless the group began another assignment since the seek."""
         if self._sought_for == self.app.rebalancing_count:
             super().resume_flow()
-
-    def hold(self, tp: TP) -> None:
-        """Fetch no more of *tp* until it is released, or assigned anew."""
-        self._thread.thread_loop.call_soon_threadsafe(self._pause, tp, True)
-
-    def release(self, tp: TP) -> None:
-        """Fetch *tp* again."""
-        self._thread.thread_loop.call_soon_threadsafe(self._pause, tp, False)
-
-    def _pause(self, tp: TP, paused: bool) -> None:
-        consumer = self._thread._ensure_consumer()
-        with suppress(IllegalStateError):  # it was taken away in the meantime
-            (consumer.pause if paused else consumer.resume)(TopicPartition(*tp))
 
     def join_again(self) -> None:
         """Have the group assign its partitions anew; each is sought again then."""

@@ -4,17 +4,22 @@
 -- ARGV[1]  the part (rollups/fold.py, Part), packed with MessagePack
 -- ARGV[2]  the 8-byte keys of the part's sessions, end to end
 -- ARGV[3]  the session limits in seconds, by the application's index, packed likewise
--- ARGV[4]  "ask" to learn the answer and change nothing
+-- ARGV[4]  the second it is on the worker's clock: the days are kept open from it on
 --
 -- Answers {0} when the part is in the rollups, else changes nothing and answers
 --   {1, name, offset, ...} of these topic-partitions everything up to an offset in the part was
 --                          applied before: fold again what lies above it
---   {2, epoch, id, ...}    these identities were applied before: fold again without them
---   {3, day, since}        this UTC day is sealed for an event of the part, from the second `since`
---                          on. Certain for a part of one event; of several, each must be asked for
+--   {2, id, ...}           these identities were applied before: fold again without them
+--   {3, day, ...}          these UTC days are sealed: refuse the part's events that touch them
+--   {4}                    a sealed day would change with a session: cut the part in two, or refuse
+--                          the one event that it has
+--   {5}                    more work than a script may do at once: cut the part in two
 --
 -- First everything is read and checked, then everything is written: a script is one step to every
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
+--
+-- Nothing here grows with what was applied before. A part has so many events at most; what they can
+-- cost is bounded by the days and slots that they change (MOST_DAYS, MOST_SLOTS, MOST_BYTES).
 --
 -- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
 -- account's day is one hash, of which all fields that matter are read at once and set at once; and
@@ -31,7 +36,6 @@ local byte, sub = string.byte, string.sub
 local SLOT = 900
 local SLOTS_PER_DAY = 96
 local DAYS_PER_BLOCK = 32
-local SEALED_AFTER = 35 * 86400
 -- Buckets stay below the sizes up to which Redis keeps a set of integers (512) and a small hash
 -- (128) in one packed piece; an unsplit bucket holds up to twice the mean.
 local IDENTITIES_PER_BUCKET = 192
@@ -40,31 +44,52 @@ local NEVER = -549755813888 -- in a packed session: no start, or no stop (smalle
 -- The series that a session of each application is part of, by index (rollups/vocabulary.py).
 local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
 local SERIES = 5
+-- Days, slots of series, and bytes of their deltas that one part may change.
+local MOST_DAYS, MOST_SLOTS, MOST_BYTES = 64, 200, 48 * 1024
 
-local fences, recorded, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
+local fences, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
+local now = tonumber(ARGV[4])
 
--- ------------------------------------------------------------------------- 1. What the head says
--- The fences, and how many identities ("i:<epoch>") and sessions ("z:<epoch>") each epoch of the
--- part and those beside it hold.
-
-local asked, kept = {}, {}
-for i = 1, #fences, 3 do asked[#asked + 1] = "f:" .. fences[i] end
-
-local function ask_for(letter, epoch)
-  for near = epoch - 1, epoch + 1 do
-    local field = letter .. near
-    if kept[field] == nil then
-      kept[field] = 0
-      asked[#asked + 1] = field
-    end
-  end
+local function nest(outer, key)
+  local inner = outer[key]
+  if not inner then inner = {}; outer[key] = inner end
+  return inner
 end
 
-for i = 1, #identities, 2 do ask_for("i:", identities[i]) end
-for i = 1, #sessions, 4 do ask_for("z:", sessions[i + 1]) end
+-- ------------------------------------------------------------------------- 1. What the head says
+-- The fences; for each block of days of the part how many identities it has ("i:"), and which of
+-- its days are sealed ("s:") and open ("o:"); how many sessions there are, in how many buckets.
+
+local kept = {}
 do
+  local asked = {"z", "zb"}
+  for i = 1, #fences, 3 do asked[#asked + 1] = "f:" .. fences[i] end
+  for i = 1, #identities, 2 do
+    local block = identities[i]
+    asked[#asked + 1] = "i:" .. block
+    asked[#asked + 1] = "s:" .. block
+    asked[#asked + 1] = "o:" .. block
+  end
   local found = call("HMGET", head, unpack(asked))
-  for i = 1, #asked do kept[asked[i]] = tonumber(found[i] or nil) end
+  for i = 1, #asked do kept[asked[i]] = tonumber(found[i] or nil) or false end
+end
+
+local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
+for i = 1, #identities, 2 do
+  local block = identities[i]
+  sealed_in[block], open_in[block] = kept["s:" .. block] or 0, kept["o:" .. block] or 0
+end
+
+local function learn(block)
+  local found = call("HMGET", head, "s:" .. block, "o:" .. block)
+  sealed_in[block], open_in[block] = tonumber(found[1] or "0"), tonumber(found[2] or "0")
+end
+
+local function is_sealed(day)
+  local block = floor(day / DAYS_PER_BLOCK)
+  if not sealed_in[block] then learn(block) end
+  local bits = sealed_in[block]
+  return bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
 end
 
 do
@@ -79,12 +104,22 @@ do
   if #answer > 1 then return answer end
 end
 
+-- A repeat of what was applied to a sealed day is refused like anything else for it: what would
+-- tell it from news is forgotten, or may be at any moment.
+do
+  local answer = {3}
+  for i = 1, #days do
+    if is_sealed(days[i]) then answer[#answer + 1] = days[i] end
+  end
+  if #answer > 1 then return answer end
+end
+
 -- ------------------------------------------------------------------------------ Tables in buckets
 -- Linear hashing: a table that holds `count` has as many buckets as that needs, and grows by
 -- splitting one bucket at a time, so that no event ever pays for what is already there. The bucket
 -- of h is h modulo the next power of two, or half of it where that bucket is not there yet.
 
-local function buckets_for(count, per_bucket) return max(ceil(count / per_bucket), 1) end
+local function buckets_for(count, per_bucket) return max(ceil((count or 0) / per_bucket), 1) end
 
 local function size_for(n) -- the smallest power of two that is not below n
   local size = 1
@@ -147,51 +182,49 @@ local function grow_sessions(prefix, n, wanted)
 end
 
 -- --------------------------------------------------- 2. Was any of these events applied before?
--- An identity is remembered in the epoch of its record, and looked for in the two beside it, too.
+-- An identity is remembered in the block of its event's day (and the day is part of the identity).
 
-local known = {2}
-local groups_of = {} -- epoch -> bucket -> identities of the part, as the table is now
-for i = 1, #identities, 2 do
-  local ids = identities[i + 1]
-  for epoch = identities[i] - 1, identities[i] + 1 do
-    local count = kept["i:" .. epoch] or 0
-    if count > 0 then
-      local prefix = head .. ":i:" .. epoch .. ":"
+local groups_of = {} -- block -> bucket -> identities of the part, as the table is now
+do
+  local known = {2}
+  for i = 1, #identities, 2 do
+    local block, ids = identities[i], identities[i + 1]
+    local count = kept["i:" .. block]
+    if count then
+      local prefix = head .. ":i:" .. block .. ":"
       local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
-      if epoch == identities[i] then groups_of[epoch] = groups end
+      groups_of[block] = groups
       for bucket, group in pairs(groups) do
         local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
         for k = 1, #group do
-          if members[k] == 1 then
-            known[#known + 1] = identities[i] -- the epoch it is told in, not where it is
-            known[#known + 1] = group[k]
-          end
+          if members[k] == 1 then known[#known + 1] = group[k] end
         end
       end
     end
   end
+  if #known > 1 then return known end
 end
-if #known > 1 then return known end
 
 -- ------------------------------------------------------------------------------------ 3. Sessions
--- The earliest start and stop of each; what changes is a delta at four seconds at most. Like an
--- identity, a session is looked for in the epoch of its record and those beside it.
+-- The earliest start and stop of each; what changes is a delta at four seconds at most.
 
 local deltas = {} -- UTC day -> series -> slot of the day -> second of the slot -> delta
-
-local function nest(outer, key)
-  local inner = outer[key]
-  if not inner then inner = {}; outer[key] = inner end
-  return inner
-end
+local slots_changed = 0
 
 local function add_delta(application, second, amount)
   local slot = floor(second / SLOT)
   local day = floor(slot / SLOTS_PER_DAY)
-  local offset = second - slot * SLOT
+  local offset, place = second - slot * SLOT, slot - day * SLOTS_PER_DAY
   local its_series = SERIES_OF[application]
+  local of_day = nest(deltas, day)
   for i = 1, #its_series do
-    local seconds = nest(nest(nest(deltas, day), its_series[i]), slot - day * SLOTS_PER_DAY)
+    local slots = nest(of_day, its_series[i])
+    local seconds = slots[place]
+    if not seconds then
+      seconds = {}
+      slots[place] = seconds
+      slots_changed = slots_changed + 1
+    end
     seconds[offset] = (seconds[offset] or 0) + amount
   end
 end
@@ -202,78 +235,56 @@ local function end_of(start, stop, limit)
   return max(stop, start + 1)
 end
 
+local DAY = SLOT * SLOTS_PER_DAY
+
+local function alters_sealed(from, to) -- tells whether moving a delta would change a sealed day
+  return from ~= to and (from ~= NEVER and is_sealed(floor(from / DAY))
+    or to ~= NEVER and is_sealed(floor(to / DAY)))
+end
+
 local function move(application, from, to, amount)
   if from == to then return end
   if from ~= NEVER then add_delta(application, from, -amount) end
   if to ~= NEVER then add_delta(application, to, amount) end
 end
 
-local function earliest(known_second, told)
-  if told == NEVER or (known_second ~= NEVER and known_second <= told) then return known_second end
-  return told
+local function earliest(known_second, other)
+  if other == NEVER or (known_second ~= NEVER and known_second <= other) then return known_second end
+  return other
 end
 
-local told = {} -- epoch -> {keys}: what the sessions of the part are called there
-local session_of = {} -- epoch -> key -> packed: what is known of them, and then what is new
-local new_sessions, home = {}, {} -- epoch -> those not known; epoch -> key -> where it is kept
-
-if #sessions > 0 then
-  local limits = unpack_value(ARGV[3])
-  local function of(i) return sub(ARGV[2], 2 * i - 1, 2 * i + 6) end -- i: 1, 5, 9, ...
-  for i = 1, #sessions, 4 do
-    local list = nest(told, sessions[i + 1])
-    list[#list + 1] = of(i)
-  end
-  for epoch, list in pairs(told) do
-    nest(home, epoch)
-    for near = epoch - 1, epoch + 1 do
-      local count = kept["z:" .. near] or 0
-      if count > 0 then
-        local prefix = head .. ":z:" .. near .. ":"
-        local groups = divide(list, buckets_for(count, SESSIONS_PER_BUCKET), session_hash)
-        for bucket, group in pairs(groups) do
-          local found = call("HMGET", prefix .. bucket, unpack(group))
-          for k = 1, #group do
-            if found[k] then
-              nest(session_of, near)[group[k]] = found[k]
-              if near == epoch or not home[epoch][group[k]] then home[epoch][group[k]] = near end
-            end
-          end
-        end
-      end
+local changed_sessions, new_sessions = {}, 0 -- key -> packed
+do
+  local limits = #sessions > 0 and unpack_value(ARGV[3])
+  local keys_of_part, found = {}, {}
+  for i = 1, #sessions / 3 do keys_of_part[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
+  if #keys_of_part > 0 and kept["z"] then
+    for bucket, group in pairs(divide(keys_of_part, kept["zb"] or 1, session_hash)) do
+      local values = call("HMGET", head .. ":z:" .. bucket, unpack(group))
+      for k = 1, #group do found[group[k]] = values[k] end
     end
   end
-  local changed = {} -- epoch -> key -> packed
-  for i = 1, #sessions, 4 do
-    local key, application, epoch = of(i), sessions[i], sessions[i + 1]
-    local near = home[epoch][key]
-    for beside = epoch - 1, epoch + 1 do -- another record of this part may have brought it there
-      if not near and session_of[beside] and session_of[beside][key] then near = beside end
-    end
+  for i = 1, #keys_of_part do
+    local key, application = keys_of_part[i], sessions[3 * i - 2]
     local start, stop = NEVER, NEVER
-    if near then
-      start, stop = unpack_record(">i5i5", session_of[near][key])
-    else
-      near = epoch
-      local list = nest(new_sessions, epoch)
-      list[#list + 1] = key
-    end
-    local new_start, new_stop = earliest(start, sessions[i + 2]), earliest(stop, sessions[i + 3])
+    if found[key] then start, stop = unpack_record(">i5i5", found[key]) end
+    local new_start = earliest(start, sessions[3 * i - 1])
+    local new_stop = earliest(stop, sessions[3 * i])
     if new_start ~= start or new_stop ~= stop then
       local limit = limits[application + 1]
+      local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
+      if alters_sealed(start, new_start) or alters_sealed(ended, ends) then return {4} end
       move(application, start, new_start, 1)
-      move(application, end_of(start, stop, limit), end_of(new_start, new_stop, limit), -1)
-      local packed = pack_record(">i5i5", new_start, new_stop)
-      nest(session_of, near)[key] = packed
-      nest(changed, near)[key] = packed
+      move(application, ended, ends, -1)
+      changed_sessions[key] = pack_record(">i5i5", new_start, new_stop)
+      if not found[key] then new_sessions = new_sessions + 1 end
     end
   end
-  told = changed
 end
 
 -- ---------------------------------------------------------------- 4. The days, as they are known
--- Of each: the second of the newest record that touched it ("t"), the series whose deltas change
--- and the counters that grow. Is one of them sealed for an event of the part?
+-- Of each: the second on the clock at which it was last changed ("t"), the series whose deltas
+-- change, the counters that grow, and the deltas themselves.
 
 local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, sorted by metric
 for i = 1, #counters, 3 do
@@ -284,79 +295,91 @@ for i = 1, #counters, 3 do
   list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
 end
 
-local function is_sealed(day) -- and everything dropped that only a change would need
-  local block = floor(day / DAYS_PER_BLOCK)
-  local bits = tonumber(call("HGET", head, "s:" .. block) or "0")
-  return floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+local touched = {} -- the UTC days that the events touch, and those whose deltas change
+do
+  local is_there = {}
+  for i = 1, #days do
+    touched[i] = days[i]
+    is_there[days[i]] = true
+  end
+  for day in pairs(deltas) do
+    if not is_there[day] then touched[#touched + 1] = day end
+  end
 end
-
-local touched = {} -- UTC day -> the second at which the part touches it; false where it does not
-for i = 1, #days, 2 do touched[days[i]] = days[i + 1] end
-for day in pairs(deltas) do
-  if not touched[day] then touched[day] = false end
-end
+local one_event = #fences == 3 and fences[2] == fences[3]
+if not one_event and (#touched > MOST_DAYS or slots_changed > MOST_SLOTS) then return {5} end
 
 local of_day = {} -- UTC day -> field -> value
-local opened = {} -- the UTC days that nothing had touched
-for day, second in pairs(touched) do
+local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
+local bytes = 0
+for i = 1, #touched do
+  local day = touched[i]
   local fields, values, growth = {"t"}, {}, growth_of[day]
-  for series in pairs(deltas[day] or {}) do fields[#fields + 1] = series end
+  local names = {}
+  if deltas[day] then
+    for series, slots in pairs(deltas[day]) do
+      fields[#fields + 1] = series
+      for slot in pairs(slots) do names[#names + 1] = series .. "." .. slot end
+    end
+  end
   if growth then
-    for i = 1, #growth, 3 do
-      if growth[i] ~= fields[#fields] then fields[#fields + 1] = growth[i] end
+    for k = 1, #growth, 3 do
+      if growth[k] ~= fields[#fields] then fields[#fields + 1] = growth[k] end
     end
   end
   local found = call("HMGET", head .. ":d:" .. day, unpack(fields))
-  for i = 1, #fields do values[fields[i]] = found[i] end
-  local last = tonumber(found[1] or nil)
-  if last then
-    if recorded >= last + SEALED_AFTER then return {3, day, last + SEALED_AFTER} end
-  elseif is_sealed(day) then
-    return {3, day, 0}
-  elseif second then
-    opened[#opened + 1] = day
-  end
+  for k = 1, #fields do values[fields[k]] = found[k] end
   of_day[day] = values
+  if #names > 0 then
+    local packed = call("HMGET", head .. ":x:" .. day, unpack(names))
+    for k = 1, #names do
+      if packed[k] then bytes = bytes + #packed[k] end
+    end
+    deltas_of[day] = packed
+  end
 end
-
-if ARGV[4] == "ask" then return {0} end
+if not one_event and bytes > MOST_BYTES then return {5} end
 
 -- ------------------------------------------------------------------ 5. From here on it is written
 -- First the identities and the sessions, in tables that have grown for them.
 
 local head_changes = {}
 
--- Answers the number of buckets, and whether there are more of them now.
-local function count_more(letter, epoch, more, per_bucket, grow)
-  local field = letter .. epoch
-  local count = kept[field] or 0
-  local n, before = buckets_for(count + more, per_bucket), buckets_for(count, per_bucket)
-  if count > 0 and n > before then grow(head .. ":" .. field .. ":", before, n) end
-  if more > 0 then
-    head_changes[#head_changes + 1] = field
-    head_changes[#head_changes + 1] = count + more
-  end
-  return n, n > before
-end
-
 for i = 1, #identities, 2 do
-  local epoch, ids = identities[i], identities[i + 1]
-  local n, more = count_more("i:", epoch, #ids, IDENTITIES_PER_BUCKET, grow_identities)
-  local groups = not more and groups_of[epoch] or divide(ids, n, id_hash)
-  for bucket, group in pairs(groups) do
-    call("SADD", head .. ":i:" .. epoch .. ":" .. bucket, unpack(group))
-  end
+  local block, ids = identities[i], identities[i + 1]
+  local field = "i:" .. block
+  local count, prefix = kept[field] or 0, head .. ":" .. field .. ":"
+  local before = buckets_for(count, IDENTITIES_PER_BUCKET)
+  local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
+  if count > 0 and n > before then grow_identities(prefix, before, n) end
+  local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
+  for bucket, group in pairs(groups) do call("SADD", prefix .. bucket, unpack(group)) end
+  head_changes[#head_changes + 1] = field
+  head_changes[#head_changes + 1] = count + #ids
 end
 
-for epoch, changed in pairs(told) do
-  local new = new_sessions[epoch]
-  local n = count_more("z:", epoch, new and #new or 0, SESSIONS_PER_BUCKET, grow_sessions)
+do
   local list = {}
-  for key in pairs(changed) do list[#list + 1] = key end
-  for bucket, group in pairs(divide(list, n, session_hash)) do
-    local set = {}
-    for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed[group[i]] end
-    call("HSET", head .. ":z:" .. epoch .. ":" .. bucket, unpack(set))
+  for key in pairs(changed_sessions) do list[#list + 1] = key end
+  local n = kept["zb"] or 1
+  if new_sessions > 0 then
+    local count = (kept["z"] or 0) + new_sessions
+    local wanted = max(n, buckets_for(count, SESSIONS_PER_BUCKET))
+    head_changes[#head_changes + 1] = "z"
+    head_changes[#head_changes + 1] = count
+    if wanted > n then
+      if kept["z"] then grow_sessions(head .. ":z:", n, wanted) end
+      head_changes[#head_changes + 1] = "zb"
+      head_changes[#head_changes + 1] = wanted
+      n = wanted
+    end
+  end
+  if #list > 0 then
+    for bucket, group in pairs(divide(list, n, session_hash)) do
+      local set = {}
+      for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
+      call("HSET", head .. ":z:" .. bucket, unpack(set))
+    end
   end
 end
 
@@ -393,16 +416,18 @@ local function merge(old, changes) -- answers the new packed deltas (nil for non
 end
 
 -- Where the record of `slot` begins in records of `size` bytes sorted by slot, and whether it is
--- there; if not, it belongs there. The slot is the first byte of a record.
+-- there; if not, it belongs there. The slot is the first byte of a record. Mostly it is the last.
 local function place(records, slot, size)
-  local at = #records - size + 1
-  while at >= 1 do
-    local its = byte(records, at)
-    if its == slot then return at, true end
-    if its < slot then break end
-    at = at - size
+  local low, high = 0, #records / size - 1
+  if high < 0 then return 1, false end
+  local last = byte(records, high * size + 1)
+  if last < slot then return #records + 1, false end
+  if last == slot then return high * size + 1, true end
+  while low < high do
+    local middle = floor((low + high) / 2)
+    if byte(records, middle * size + 1) < slot then low = middle + 1 else high = middle end
   end
-  return at + size, false
+  return low * size + 1, byte(records, low * size + 1) == slot
 end
 
 local function put_record(records, slot, size, record) -- nil takes it away
@@ -413,23 +438,21 @@ end
 local nets = {} -- block of days -> day of the block * SERIES + series -> growth
 
 local function change_curves(day, all, values, set, gone) -- all: series -> slot -> second -> delta
-  local fields, key = {}, head .. ":x:" .. day
-  for series, slots in pairs(all) do
-    for slot in pairs(slots) do fields[#fields + 1] = series .. "." .. slot end
-  end
-  local found, x_set, x_gone = call("HMGET", key, unpack(fields)), {}, {}
+  local key, found, x_set, x_gone = head .. ":x:" .. day, deltas_of[day], {}, {}
   local at = 0
   for series, slots in pairs(all) do
     local old = values[series] or ""
     local summary, day_net = old, 0
     for slot, changes in pairs(slots) do
+      local field = series .. "." .. slot
       at = at + 1
-      local merged, net, rise = merge(found[at] and unpack_value(found[at]) or {}, changes)
+      local known = found[at]
+      local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
       if merged then
-        x_set[#x_set + 1], x_set[#x_set + 2] = fields[at], merged
+        x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
         summary = put_record(summary, slot, 9, pack_record(">Bi4i4", slot, net, rise))
       else
-        if found[at] then x_gone[#x_gone + 1] = fields[at] end
+        if known then x_gone[#x_gone + 1] = field end
         summary = put_record(summary, slot, 9, nil)
       end
       for _, amount in pairs(changes) do day_net = day_net + amount end
@@ -457,12 +480,12 @@ local function add_amount(records, slot, amount) -- records: slot, then 7 bytes
     .. sub(records, is_there and at + 8 or at)
 end
 
+local opened = {} -- the UTC days that nothing had changed before
 for day, values in pairs(of_day) do
   local set, gone = {}, {}
-  local second, growth = touched[day], growth_of[day]
-  if second and second > tonumber(values.t or "-1e15") then
-    set[1], set[2] = "t", string.format("%.0f", second)
-  end
+  local growth, last = growth_of[day], values.t
+  if not last then opened[#opened + 1] = day end
+  if not last or tonumber(last) < now then set[1], set[2] = "t", ARGV[4] end
   if deltas[day] then change_curves(day, deltas[day], values, set, gone) end
   if growth then
     local i = 1
@@ -519,10 +542,8 @@ do
   local blocks = {} -- block -> bits
   for _, day in ipairs(opened) do
     local block = floor(day / DAYS_PER_BLOCK)
-    local bits = blocks[block] or tonumber(call("HGET", head, "o:" .. block) or "0")
-    local bit = 2 ^ (day - block * DAYS_PER_BLOCK)
-    if floor(bits / bit) % 2 == 0 then bits = bits + bit end
-    blocks[block] = bits
+    if not open_in[block] then learn(block) end
+    blocks[block] = (blocks[block] or open_in[block]) + 2 ^ (day - block * DAYS_PER_BLOCK)
   end
   for block, bits in pairs(blocks) do
     head_changes[#head_changes + 1] = "o:" .. block

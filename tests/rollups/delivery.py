@@ -6,25 +6,19 @@ from random import Random
 from rollups.events import Event
 from rollups.fold import Placed
 
-#: A second in the middle of an epoch, so that the 35 days after it reach into the next one.
-PUBLISHED = 1_791_201_600
-#: The longest time apart at which every event finds its day open, whatever came before it.
-OPEN = 35 * 86_400 - 1
-
 #: Batches in the order in which they are applied: the topic-partition, its records.
 Batches = list[tuple[str, list[Placed]]]
 
 
 def in_order(events: Iterable[Event], fence: str = "t/0") -> Batches:
     """Deliver everything once, in one batch of one partition."""
-    log = [Placed(offset, event, PUBLISHED) for offset, event in enumerate(events)]
+    log = [Placed(offset, event) for offset, event in enumerate(events)]
     return [(fence, log)] if log else []
 
 
 def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: int = 8) -> Batches:
     """Shuffle, send some twice, spread over partitions, cut into batches, re-read some of them.
 
-    Everything is published within 35 days, so every identity is remembered and no day is sealed.
     Offsets have gaps, as where Kafka keeps a transaction's marker. A batch may begin before the end
     of the one before, as after a rewind; every record is in one of them.
     """
@@ -35,7 +29,7 @@ def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: i
     for event in sent:
         log = logs.setdefault(f"t/{rng.randrange(partitions)}", [])
         offset = (log[-1].offset if log else -1) + rng.choice([1, 1, 1, 2, 5])
-        log.append(Placed(offset, event, PUBLISHED + rng.choice([0, OPEN, rng.randrange(OPEN)])))
+        log.append(Placed(offset, event))
     waiting = dict.fromkeys(logs, 0)
     batches: Batches = []
     while waiting:

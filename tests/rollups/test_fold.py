@@ -8,6 +8,7 @@ from drawing import events
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import LIMITS
+from siphashc import siphash
 
 from rollups.concurrency import Presence
 from rollups.events import (
@@ -35,6 +36,7 @@ from rollups.fold import (
 from rollups.instants import SECOND, parse_rfc3339
 from rollups.vocabulary import APPLICATIONS
 
+SECRET = bytes(range(16))
 DAY = 20_731  # 2026-10-05
 SLOT = DAY * 96 + 36
 NINE = "2026-10-05T09:00:00Z"  # slot 36 of its day
@@ -42,7 +44,7 @@ NINE = "2026-10-05T09:00:00Z"  # slot 36 of its day
 
 def one(items: list[Placed]) -> Part:
     """Fold *items* as the only portion of a part."""
-    return fold([("t/0", items)], LIMITS)
+    return fold([("t/0", items)], SECRET, LIMITS)
 
 
 def placed(*items: tuple[str, Any], first: int = 0) -> list[Placed]:
@@ -73,7 +75,7 @@ def test_the_counters_an_event_moves(data: Any, grown: dict[str, int]) -> None:
     if isinstance(data, FlowRun):
         grown = grown | {flow_metric(data.outcome, "f"): 1}
     assert part.counters == {(metric, SLOT): amount for metric, amount in grown.items()}
-    assert (part.sessions, part.days) == ({}, {DAY: 0})
+    assert (part.sessions, part.days) == ({}, [DAY])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_the_day_and_slot_of_an_event(time: str, day: int, slot: int) -> None:
     """UTC midnight, slot edges, offsets, before 1970."""
     part = one(placed((time, SmsSent())))
     assert part.counters == {("sms.link", day * 96 + slot): 1}
-    assert list(part.days) == [day]
+    assert part.days == [day]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_start_is_cut_off_and_a_stop_rounded_up(fraction: str, start: int, sto
     """So that a session of a microsecond is present for a second."""
     time = f"2026-10-05T09:00:00{fraction}Z"
     nine = parse_rfc3339(NINE) // SECOND
-    key = session_key("agent", "s"), 0
+    key = session_key(SECRET, "agent", "s")
     part = one(placed((time, SessionStarted("s", "agent"))))
     assert part.sessions == {key: (0, Presence(start=nine + start))}
     part = one(placed((time, SessionStopped("s", "agent"))))
@@ -127,7 +129,7 @@ def test_a_session_told_of_often_is_one_entry() -> None:
     )
     nine = parse_rfc3339(NINE) // SECOND
     presence = Presence(nine + 5, nine + 30)
-    assert part.sessions == {(session_key("agent", "s"), 0): (0, presence)}
+    assert part.sessions == {session_key(SECRET, "agent", "s"): (0, presence)}
 
 
 def test_the_same_name_in_two_applications_is_two_sessions() -> None:
@@ -136,7 +138,7 @@ def test_the_same_name_in_two_applications_is_two_sessions() -> None:
     part = one(placed(*told))
     assert len(part.sessions) == 4
     assert [index for index, _ in part.sessions.values()] == [0, 1, 2, 3]
-    assert all(len(key) == 8 for key, _ in part.sessions)
+    assert all(len(key) == 8 for key in part.sessions)
 
 
 def test_an_event_counts_once_in_a_batch() -> None:
@@ -146,31 +148,44 @@ def test_an_event_counts_once_in_a_batch() -> None:
     part = one([first, again])
     assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 7)]
-    assert part.identities == {0: [identity("test", "0")]}
+    assert part.identities == {DAY // 32: [identity(SECRET, DAY, "test", "0")]}
 
 
 def test_an_event_counts_once_in_a_round() -> None:
     """Also where its copies came by several topic-partitions; each has its fence."""
     [first] = placed((NINE, CallMinutes(1)))
-    part = fold([("t/0", [first]), ("t/1", [Placed(9, first.event)])], LIMITS)
+    part = fold([("t/0", [first]), ("t/1", [Placed(9, first.event)])], SECRET, LIMITS)
     assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 0), ("t/1", 9, 9)]
-    assert part.identities == {0: [identity("test", "0")]}
+    assert part.identities == {DAY // 32: [identity(SECRET, DAY, "test", "0")]}
 
 
 def test_what_is_known_does_not_count() -> None:
     """An event applied before leaves only its offset."""
     items = placed((NINE, SmsSent()), (NINE, SmsSent()), first=41)
-    known = frozenset((0, identity("test", name)) for name in ("41", "42"))
-    assert fold([("t/3", items)], LIMITS, known) == Part([("t/3", 41, 42)], 0, {}, {}, {}, {})
+    known = frozenset(identity(SECRET, DAY, "test", name) for name in ("41", "42"))
+    part = fold([("t/3", items)], SECRET, LIMITS, known)
+    assert part == Part([("t/3", 41, 42)], [], {}, {}, {})
 
 
-def test_identity_is_source_and_id() -> None:
+def test_identity_is_day_source_and_id() -> None:
     """A signed 64-bit number in decimal, as Redis keeps it in small sets."""
-    names = [identity("a", "1"), identity("a", "2"), identity("b", "1"), identity("a1", "")]
-    assert len(set(names)) == 4
+    names = [
+        *(
+            identity(SECRET, DAY, *pair)
+            for pair in (("a", "1"), ("a", "2"), ("b", "1"), ("a1", ""))
+        ),
+        identity(SECRET, DAY + 1, "a", "1"),
+        identity(bytes(16), DAY, "a", "1"),
+    ]
+    assert len(set(names)) == 6
     assert all(-(2**63) <= int(name) < 2**63 and str(int(name)) == name for name in names)
-    assert identity("a", "1") == names[0]
+    assert identity(SECRET, DAY, "a", "1") == names[0]
+
+
+def test_keys_are_siphash_of_the_published_test_vector() -> None:
+    """SipHash-2-4 of the bytes 0 to 14 under the key 0 to 15, from the paper's appendix."""
+    assert siphash(SECRET, bytes(range(15))) == 0xA129CA6149BE45E5
 
 
 @pytest.mark.parametrize("outcome", ["completed", "abandoned"])
@@ -204,19 +219,18 @@ def test_portions_are_divided_by_account() -> None:
 def test_packing_keeps_everything(drawn: list[Event]) -> None:
     """What the script unpacks is the part, with the session keys end to end."""
     items = [Placed(i, event) for i, event in enumerate(drawn)]
-    part = fold([("t/0", items), ("t/1", items[:1])], LIMITS)
+    part = fold([("t/0", items), ("t/1", items[:1])], SECRET, LIMITS)
     packed, session_keys = part.packed()
-    fences, recorded, days, identities, told, counters = msgspec.msgpack.decode(packed)
+    fences, days, identities, sessions, counters = msgspec.msgpack.decode(packed)
     assert fences == ["t/0", 0, len(drawn) - 1, "t/1", 0, 0]
-    assert recorded == part.recorded
-    assert unflat(days) == part.days
+    assert days == part.days
     assert unflat(identities) == part.identities
-    assert session_keys == b"".join(key for key, _ in part.sessions)
+    assert session_keys == b"".join(part.sessions)
     never = -(2**39)
-    assert told == [
+    assert sessions == [
         number
-        for (_, epoch), (application, presence) in part.sessions.items()
-        for number in (application, epoch, *(never if at is None else at for at in presence))
+        for application, presence in part.sessions.values()
+        for number in (application, *(never if at is None else at for at in presence))
     ]
     cells = zip(counters[::3], counters[1::3], counters[2::3], strict=True)
     assert [((metric, slot), amount) for metric, slot, amount in cells] == sorted(

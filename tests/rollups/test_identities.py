@@ -1,16 +1,16 @@
-"""Identities: remembered for 35 days of the records' own time, whatever the events' time is."""
+"""Identities: an event is remembered with the UTC day of its own time, as long as that is open."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from redis_side import writing
+from redis_side import deliver, writing
 from reference import LIMITS
 
 from rollups import connect, state
 from rollups.events import Event, SmsSent
-from rollups.fold import REMEMBERED, Placed, epoch_of
+from rollups.fold import SEALED_AFTER, Placed
 from rollups.reads import Rollups
 from rollups.slots import SLOTS_PER_DAY
 from servers.redis_server import RedisServer
@@ -18,9 +18,9 @@ from servers.redis_server import RedisServer
 DAY = 86_400
 
 
-def sms(offset: int, *, recorded: int, time: int) -> Placed:
-    """Return the same event again at another place, published at *recorded*, in seconds."""
-    return Placed(offset, Event("s", "same", "acme", time * 1_000_000, SmsSent()), recorded)
+def sms(offset: int, time: int) -> Placed:
+    """Return the same event again at another place."""
+    return Placed(offset, Event("s", "same", "acme", time * 1_000_000, SmsSent()))
 
 
 def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[int, int]:
@@ -41,36 +41,45 @@ def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[i
     return reading.totals["sms.link"], pure.totals["sms.link"]
 
 
+@pytest.mark.parametrize("cut", [1, 2])
 @pytest.mark.parametrize(
-    ("later", "times"),
+    ("first", "second", "times"),
     [
-        (0, 1),
-        (1, 1),
-        (34 * DAY, 1),
-        (REMEMBERED, 1),
-        (2 * REMEMBERED + 1, 2),
-        (-34 * DAY, 1),
+        # UTC days:  | 0 ------------ | 1 ------------ |
+        (0, 0, 1),
+        (0, DAY - 1, 1),
+        (DAY - 1, DAY, 2),  # another day is another event
+        (0, 40 * DAY, 2),
     ],
 )
-def test_the_same_event_published_again(
-    redis: Any, server: RedisServer, later: int, times: int
+def test_the_same_pair_on_one_day_is_the_same_event(
+    redis: Any, server: RedisServer, first: int, second: int, times: int, cut: int
 ) -> None:
-    """Within 35 days it is the same event, whatever its time says, and before or after."""
-    at = 100 * DAY
-    batches = [[sms(0, recorded=at, time=DAY)], [sms(1, recorded=at + later, time=50 * DAY)]]
-    assert counted(server, batches) == (times, times)
+    """Whichever comes first, in one batch or in two."""
+    for order in ((first, second), (second, first)):
+        redis.flushall()
+        both = [sms(place, time) for place, time in enumerate(order)]
+        batches = [both[:cut], both[cut:]] if cut < 2 else [both]
+        assert counted(server, batches) == (times, times)
 
 
-@pytest.mark.parametrize("cut", [1, 2])
-def test_a_producer_that_stamps_its_event_anew_is_not_counted_twice(
-    redis: Any, server: RedisServer, cut: int
-) -> None:
-    """`source` and `id` are the identity, also where `time` names another day."""
-    placed = [sms(0, recorded=DAY, time=DAY), sms(1, recorded=DAY + 9, time=2 * DAY)]
-    assert counted(server, [placed[:cut], placed[cut:]] if cut < 2 else [placed]) == (1, 1)
+def test_a_repeat_counts_once_or_is_refused_as_sealed(redis: Any, server: RedisServer) -> None:
+    """open: no effect; sealed: refused, and still without one."""
 
+    async def run() -> list[int]:
+        refused = []
+        async with writing(server.url, LIMITS) as writer:
+            now = 400 * DAY
+            writer.clock = lambda: now
+            for offset in range(4):
+                refused.append(len(await deliver(writer, "t/0", [sms(offset, time=DAY)])))
+                now += 30 * DAY
+                await writer.seal(["acme"], now)
+        return refused
 
-def test_epochs_follow_the_records_and_are_as_long_as_identities_are_remembered() -> None:
-    """[0 -- 35 d)[35 d -- 70 d): neighbours in time are in neighbouring epochs."""
-    assert (epoch_of(0), epoch_of(REMEMBERED - 1), epoch_of(REMEMBERED)) == (0, 0, 1)
-    assert epoch_of(-1) == -1
+    assert SEALED_AFTER == 35 * DAY
+    # applied at 400 d; a repeat at 430 d keeps nothing open, so the day is sealed at 460 d
+    assert asyncio.run(run()) == [0, 0, 1, 1]
+    with connect.client(server.url) as client:
+        reading = Rollups.live(client).read("acme", 0, 400 * SLOTS_PER_DAY)
+    assert reading.totals["sms.link"] == 1
