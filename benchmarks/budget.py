@@ -81,7 +81,7 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
     async with AsyncRedis.from_url(server.url) as redis:
         writer = Writer(redis, LIMITS)
         await writer.prepare()
-        secret = await writer.secret()
+        secret = writer.secret
         for batches in batches_in_rounds:
             clock.is_over("")
             portions: list[Portion] = []

@@ -113,7 +113,7 @@ class Writer:
         self.packed_limits = _pack([limits[application] for application in APPLICATIONS])
         self._follows = at is None
         self._registered: set[str] = set()
-        self._secret: tuple[Namespace, bytes] | None = None
+        self.secret = b""  #: what identities are hashed with; known once this is prepared
         self.nodes = Nodes(Node(redis, self._registered.clear))
 
     @classmethod
@@ -145,12 +145,9 @@ class Writer:
         A name that Redis does not know has position 0. What was acknowledged before this call is
         expected no longer, and the nodes of a cluster are looked for anew.
         """
-        self._secret = None
         for node in self.nodes.all:
             node.acknowledged, node.secret = {}, None
         await self.prepare()
-        if self._follows:
-            self.keys = await self.in_force()
         if not names:
             return {}
         await self._forget_other_layouts()
@@ -204,14 +201,12 @@ class Writer:
         )
         return keys.in_force(told)
 
-    async def secret(self) -> bytes:
-        """Return the secret that identities and session keys of these rollups are hashed with.
+    async def _learn_secret(self) -> None:
+        """Learn what identities and session keys of these rollups are hashed with.
 
         It is made once and kept with the rollups, before anything that depends on it; on a cluster
         on every node, so that one that lost everything does not bring another one about.
         """
-        if self._secret and self._secret[0] == self.keys:
-            return self._secret[1]
         at = self.keys
         own = [at.secret_at(node.share.tag) if node.share else at.secret for node in self.nodes.all]
         stored = {name: await self._tell("GET", name) for name in (*own, at.secret)}
@@ -224,16 +219,18 @@ class Writer:
                 await self._tell("SET", name, secret)
         for node, name in zip(self.nodes.all, own, strict=True):
             node.secret = name, secret
-        self._secret = at, secret
-        return secret
+        self.secret = secret
 
     async def prepare(self) -> None:
-        """Look for the nodes and register the scripts; again after Redis has forgotten them."""
+        """Look for the nodes, register the scripts, and learn where and how to write."""
         self._registered.clear()
         await self.nodes.find()
         for node in self.nodes.all:
             async with line(node.redis) as connection:
                 await node.load(connection)
+        if self._follows:
+            self.keys = await self.in_force()
+        await self._learn_secret()
 
     async def _tell(self, *command: Any) -> Any:
         """Send a command about one key to the node that has it; return the answer."""
@@ -554,19 +551,18 @@ class Round:
         folded = 0
         for stretches_of_one in self._waiting.values():
             for portions in stretches_of_one:
-                self._folded[id(portions)] = portions, await self._fold(portions)
+                self._folded[id(portions)] = portions, self._fold(portions)
                 folded += sum(len(items) for _, items in portions)
                 if folded >= _FOLDED_AT_ONCE:
                     folded = 0
                     await asyncio.sleep(0)
 
-    async def _fold(
+    def _fold(
         self, portions: list[Portion], known: frozenset[str] = frozenset()
     ) -> tuple[bytes, bytes]:
-        secret = await self._writer.secret()
-        return fold(portions, secret, self._writer.limits, known).packed()
+        return fold(portions, self._writer.secret, self._writer.limits, known).packed()
 
-    async def _next_calls(self) -> list[_Call]:
+    def _next_calls(self) -> list[_Call]:
         """Return what is sent next: the first stretch of each account."""
         calls = []
         for account, (portions, *_) in self._waiting.items():
@@ -574,7 +570,7 @@ class Round:
             if not known and id(portions) in self._folded:
                 _, packed = self._folded[id(portions)]
             else:
-                packed = await self._fold(portions, known)
+                packed = self._fold(portions, known)
             calls.append(_Call(account, portions, known, packed))
         return calls
 
@@ -598,7 +594,7 @@ class Round:
                 node: await stack.enter_async_context(line(node.redis)) for node in writer.nodes.all
             }
             while self._waiting:
-                if sealed := await self._send(await self._next_calls(), lines):
+                if sealed := await self._send(self._next_calls(), lines):
                     await refuse(sealed)
             positions = {
                 batch.fence: Position(batch.ends, self._no_later_than_now(batch.second))

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import faust
@@ -27,7 +28,7 @@ from stream_app.broker import (
     topic_ids,
 )
 from stream_app.rounds import Job, Rounds
-from stream_app.sealing import Sealing
+from stream_app.sealing import Sealing, event_spans
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
@@ -88,7 +89,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT)
         self.attempts = Attempts(lambda: self.consumer.generation)
         self._admin = admin_client(config.kafka)
-        self.sealing = Sealing(self.writer, self._admin)
+        self.sealing = Sealing(self.writer, partial(event_spans, self._admin))
         self.rounds = Rounds(lambda: self.work, lambda: self.consumer, self.crash)
         self.verdicts = NONE
         self._topic_ids: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rollups import keys
@@ -19,9 +19,13 @@ _ACCOUNTS = 500
 class Sealing:
     """Knows up to when everything is counted, and seals the days for which that is long enough."""
 
-    def __init__(self, writer: Writer, admin: Any) -> None:
-        self._writer = writer
-        self._admin = admin
+    def __init__(
+        self,
+        writer: Writer,
+        spans: Callable[[], Mapping[str, Span]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer, self._spans, self._clock = writer, spans, clock
         self._cursor = 0
         self._caught_up = CaughtUp()
         self._behind: dict[str, int] = {}
@@ -29,24 +33,29 @@ class Sealing:
         #: in between.
         self.stalled: set[str] = set()
 
+    @property
+    def complete(self) -> int | None:
+        """The second on the clock before which everything is counted; None if none is known."""
+        return self._caught_up.second
+
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days.
 
         Nothing while the rollups are rebuilt: which days are sealed is taken over from these.
         Raises RedisError, BrokerAway.
         """
-        now = int(time.time())
+        now = int(self._clock())
         positions = await self._writer.positions()
-        found = await asyncio.to_thread(_spans, self._admin)
+        found = await asyncio.to_thread(self._spans)
         before, self._behind = self._behind, _behind(positions, found)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
         # What lies behind an open transaction is still to come, so this asks for the end.
         ends = {name: (span.begin, span.end) for name, span in found.items()}
         self._caught_up.look(now, positions, ends)
-        if self._caught_up.second is None or await self._writer.is_rebuilt():
+        if self.complete is None or await self._writer.is_rebuilt():
             return 0
         self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
-        return await self._writer.seal(names, self._caught_up.second)
+        return await self._writer.seal(names, self.complete)
 
 
 def _behind(positions: Mapping[str, Position], found: Mapping[str, Span]) -> dict[str, int]:
@@ -59,7 +68,11 @@ def _behind(positions: Mapping[str, Position], found: Mapping[str, Span]) -> dic
     }
 
 
-def _spans(admin: Any) -> dict[str, Span]:
+def event_spans(admin: Any) -> dict[str, Span]:
+    """Return where each topic-partition of events begins and ends now, by its name in positions.
+
+    Raises BrokerAway.
+    """
     ids = topic_ids(admin, EVENT_TOPICS)
     return {
         keys.fence(topic, partition, ids.get(topic, "")): span

@@ -1,39 +1,59 @@
-"""What a worker asks to have sealed: by the records' time, and never ahead of the clock."""
+"""What a worker asks to have sealed: what it has caught up with, by its own clock."""
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from rollups.reads import Position
-from stream_app import sealing
 from stream_app.broker import Span
 from stream_app.sealing import Sealing
 
-NOW = 1_000
 
+def asked(looks: list[tuple[int, int]], *, rebuilt: bool = False) -> list[int]:
+    """Return the seconds up to which days are sealed, at looks a hundred seconds apart.
 
-@pytest.mark.parametrize(("newest", "upto"), [(900, 900), (99_999, NOW)])
-def test_a_timestamp_ahead_of_the_clock_seals_nothing_early(
-    monkeypatch: pytest.MonkeyPatch, newest: int, upto: int
-) -> None:
-    """One partition is behind; the newest of what it has is a record of a clock years ahead."""
-    asked: list[tuple[int, int]] = []
+    *looks* are, of one partition, up to where it is counted and where it ends.
+    """
+    told: list[int] = []
+    look = 0
 
     async def positions() -> dict[str, Position]:
-        return {"a": Position(10, 500), "b": Position(19, newest)}
+        return {"a": Position(looks[look][0], 99_999_999)}  # a timestamp far ahead
 
     async def some_accounts(*_: int) -> tuple[int, list[str]]:
         return 0, ["acme"]
 
-    async def seal(_: list[str], complete: int, now: int) -> int:
-        asked.append((complete, now))
+    async def is_rebuilt() -> bool:
+        return rebuilt
+
+    async def seal(_: list[str], complete: int) -> int:
+        told.append(complete)
         return 0
 
-    spans = {"a": Span(0, 10, 10), "b": Span(0, 20, 20)}
-    monkeypatch.setattr(sealing, "_spans", lambda _: spans)
-    monkeypatch.setattr(sealing, "time", SimpleNamespace(time=lambda: NOW))
-    writer: Any = SimpleNamespace(positions=positions, some_accounts=some_accounts, seal=seal)
-    asyncio.run(Sealing(writer, None).some())
-    assert asked == [(upto, NOW)]
+    writer: Any = SimpleNamespace(
+        positions=positions, some_accounts=some_accounts, seal=seal, is_rebuilt=is_rebuilt
+    )
+    its = Sealing(
+        writer,
+        lambda: {"a": Span(0, looks[look][1], looks[look][1])},
+        clock=lambda: 100 * (look + 1),
+    )
+    for look in range(len(looks)):  # noqa: B007 (what is called here looks at it)
+        asyncio.run(its.some())
+    return told
+
+
+def test_days_are_sealed_up_to_a_look_that_was_caught_up_with() -> None:
+    """Behind all the time, and yet everything of the look before is counted at each."""
+    # ends 10 at 100 s; counted at 200 s, where it ends at 20; counted at 400 s
+    assert asked([(0, 10), (10, 20), (19, 30), (20, 40)]) == [100, 100, 200]
+
+
+def test_nothing_is_sealed_before_anything_was_caught_up_with() -> None:
+    """A worker that comes back after months first counts what was published meanwhile."""
+    assert asked([(0, 10), (3, 10), (9, 10)]) == []
+
+
+def test_nothing_is_sealed_while_the_rollups_are_rebuilt() -> None:
+    """The new ones take over which days are sealed."""
+    assert asked([(10, 10), (10, 10)], rebuilt=True) == []

@@ -1,4 +1,4 @@
-"""Reading topics in the order of time, and handing on again what came too early."""
+"""Reading topics from their beginning, and handing on again what came too early."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 from rollups import keys
 from stream_app.rebuild import Lock, Rebuild, Refusals
 from stream_app.replay import Piece, Replay
+from stream_app.verdicts import NONE
 
 A, B, C = (TopicPartition("usage.flows", number) for number in range(3))
 HOUR_MS = 3_600_000
@@ -71,27 +72,20 @@ def read(
     return asyncio.run(run())
 
 
-def test_a_partition_runs_ahead_by_a_day_and_knows_how_far_the_others_are() -> None:
-    """It begins with the oldest record there is; the others' oldest is told in seconds."""
-    told = []
+def test_everything_is_read_once_each_partition_in_its_order() -> None:
+    """Whatever the timestamps say, and what is put back is handed on again."""
+    hours = {A: [0, 3, -5, 30], B: [10**6, 2, 4, 29], C: [6, 7, 8, 28]}
+    put_back: list[Any] = []
 
     def take(_: Replay, piece: Piece) -> int:
-        told.append((piece.tp.partition, len(piece.records), piece.complete))
+        if piece.tp not in put_back:
+            put_back.append(piece.tp)
+            return 2
         return len(piece.records)
 
-    read({A: [0, 10, 40], B: [12, 70]}, take)
-    assert told == [(0, 2, 12 * 3600), (1, 1, 40 * 3600), (0, 1, 70 * 3600), (1, 1, 1 << 60)]
-
-
-def test_what_must_wait_for_others_is_read_behind_them_and_always_gets_on() -> None:
-    """Every record waits until no older one is to come, and so all come in the order of time."""
-    hours = {A: [0, 3, 5, 30], B: [1, 2, 4, 29], C: [6, 7, 8, 28]}
-
-    def take(_: Replay, piece: Piece) -> int:
-        return sum(record.timestamp // 1000 <= piece.complete for record in piece.records)
-
     taken, replay = read(hours, take)
-    assert taken == sorted((at, tp.partition) for tp, its in hours.items() for at in its)
+    for tp, its in hours.items():
+        assert [hour for hour, partition in taken if partition == tp.partition] == its
     assert replay.ends == {A: 4, B: 4, C: 4}
 
 
@@ -110,21 +104,22 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
     class Writer:
         """A writer that applies everything."""
 
-        async def apply(self, fence: str, placed: list[Any], ends: int, second: int) -> Any:
+        async def apply(self, fence: str, placed: list[Any], ends: int, *_: Any) -> None:
             did.append(f"position {ends}")
-            return SimpleNamespace(held=())
 
     box: Any = Box()
     writer: Any = Writer()
     replay: Any = None
     redis: Any = None
-    rebuild = Rebuild(redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}), Lock(""))
+    rebuild = Rebuild(
+        redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}), Lock(""), NONE
+    )
     bad: Any = SimpleNamespace(
         topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
     )
-    asyncio.run(rebuild._take(Piece(A, [bad], 1, 0)))
+    asyncio.run(rebuild._take(Piece(A, [bad], 1)))
     try:
-        asyncio.run(rebuild._take(Piece(A, [bad], 2, 0)))
+        asyncio.run(rebuild._take(Piece(A, [bad], 2)))
     except ConnectionError:
         did.append("failed")
     assert did == ["1 published", "position 1", "1 published", "failed"]

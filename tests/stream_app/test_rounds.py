@@ -16,7 +16,7 @@ from usage_events import example, structured
 from rollups.reads import Rollups
 from rollups.trouble import LostWrites
 from rollups.vocabulary import APPLICATIONS, runs_ending
-from rollups.writer import Applied, Held, Taken, Writer
+from rollups.writer import Applied, Refuse, Sealed, Taken, Writer
 from servers.redis_server import redis_server
 from stream_app import agents, rounds
 from stream_app.agents import Attempts, Work
@@ -24,6 +24,7 @@ from stream_app.rounds import Job, Rounds
 from stream_app.telemetry import Telemetry
 from stream_app.topics import CALLS, CLICKS, FLOWS
 from stream_app.transport import Batch, BatchConsumer, BrokenChain, Generation
+from stream_app.verdicts import NONE
 
 FIRST, SECOND = Generation(1, 1), Generation(2, 2)
 A, B, C = TP(FLOWS, 0), TP(FLOWS, 1), TP(FLOWS, 2)
@@ -32,25 +33,16 @@ STAMP, TIME = 1_791_201_600_000, "2026-10-05T11:59:59Z"
 
 
 class Consumer(BatchConsumer):
-    """The bookkeeping of the real one, without its thread; what is held is kept."""
+    """The bookkeeping of the real one, without its thread."""
 
     def __init__(self) -> None:
         self.current = FIRST
         self._processed = {A: 0, B: 0, C: 0, TP(CLICKS, 0): 0, TP(CALLS, 0): 0}
-        self.calls: list[tuple[str, TP]] = []
 
     @property
     def generation(self) -> Generation:
         """The one set by hand."""
         return self.current
-
-    def hold(self, tp: TP) -> None:
-        """Note it."""
-        self.calls.append(("hold", tp))
-
-    def release(self, tp: TP) -> None:
-        """Note it."""
-        self.calls.append(("release", tp))
 
 
 class Event:
@@ -71,7 +63,7 @@ class ScriptedRound:
         self.writer, self.batches = writer, batches
         self.prepared = self.runs = 0
         self.may_end = asyncio.Event()
-        self.outcomes: list[Exception | dict[str, tuple[Held, ...]]] = []
+        self.outcomes: list[Exception | list[Sealed]] = []
 
     @property
     def ends(self) -> list[tuple[str, int | None]]:
@@ -83,37 +75,29 @@ class ScriptedRound:
         await asyncio.sleep(0)
         self.prepared += 1
 
-    async def run(self) -> list[Applied]:
+    async def run(self, refuse: Refuse) -> list[Applied]:
         """Wait for the test, then do what it said; apply everything if it said nothing."""
         self.runs += 1
         await self.may_end.wait()
-        outcome = self.outcomes.pop(0) if self.outcomes else {}
+        outcome = self.outcomes.pop(0) if self.outcomes else []
         if isinstance(outcome, Exception):
             raise outcome
-        return [
-            Applied(len(batch.placed), 0, outcome.get(batch.fence, ())) for batch in self.batches
-        ]
+        if outcome:
+            await refuse(outcome)
+        refused = [fence for fence, _ in outcome]
+        return [Applied(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches]
 
 
 class ScriptedWriter:
-    """A writer that keeps its rounds; what is applied alone waits for `alone`."""
+    """A writer that keeps its rounds."""
 
     def __init__(self) -> None:
         self.rounds: list[ScriptedRound] = []
-        self.held: list[tuple[Held, ...]] = []
-        self.applied: list[tuple[str, list[int]]] = []
 
     def round(self, batches: Sequence[Taken]) -> ScriptedRound:
         """Return a round, and keep it."""
         self.rounds.append(ScriptedRound(self, batches))
         return self.rounds[-1]
-
-    async def apply(self, fence: str, placed: Any, *_: Any) -> Applied:
-        """Apply a batch alone; some of it is held as long as the test says."""
-        held = self.held.pop(0) if self.held else ()
-        if not held:
-            self.applied.append((fence, [item.offset for item in placed]))
-        return Applied(len(placed), 0, held)
 
 
 class Producer:
@@ -143,17 +127,13 @@ class Scene:
         self.telemetry = Telemetry()
         self.crashes: list[BaseException] = []
         self.lost: list[LostWrites] = []
-        self.complete = 0
         attempts = Attempts(lambda: self.consumer.generation)
 
         async def crash(error: BaseException) -> None:
             self.crashes.append(error)
 
-        async def complete() -> int:
-            return self.complete
-
         self.work = Work(
-            self.producer, self.writer, self.telemetry, attempts, self.lost.append, complete
+            self.producer, self.writer, self.telemetry, attempts, self.lost.append, NONE
         )
         self.rounds = Rounds(lambda: self.work, lambda: self.consumer, crash)
         self.taking: list[asyncio.Task[None]] = []
@@ -228,7 +208,7 @@ def played(act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, pause in ((agents, "FIRST_PAUSE"), (agents, "LONGEST_PAUSE"), (rounds, "_PAUSE")):
+    for module, pause in ((agents, "FIRST_PAUSE"), (agents, "LONGEST_PAUSE")):
         monkeypatch.setattr(module, pause, 0)
 
 
@@ -440,62 +420,44 @@ def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
     played(act)
 
 
-# -------------------------------------------------------------------------- what must wait
+# ------------------------------------------------------------------------- what is sealed
 
 
-def held_in(scene: Scene, number: int, since: int) -> tuple[Held, ...]:
-    """Return the first event of the first batch of a round as held."""
-    return (Held(scene.writer.rounds[number].batches[0].placed[0], since),)
+def sealed_in(scene: Scene, number: int) -> list[Sealed]:
+    """Return the first event of each batch of a round."""
+    batches = scene.writer.rounds[number].batches
+    return [Sealed(batch.fence, batch.placed[0]) for batch in batches]
 
 
-def test_a_held_batch_holds_up_its_own_partition_only() -> None:
-    """a: [held----][next]  b: [0--1)[1--2): b goes on; a's next comes when a's is through."""
+def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_round_ends() -> None:
+    """a: [sealed][fine]  b: [sealed]: both come to their end, and hold nobody up."""
 
     async def act(scene: Scene) -> None:
-        first = scene.take(A, 0, 2)
-        scene.take(B, 0, 1)
+        first, second = scene.take(A, 0, 2), scene.take(B, 0, 1)
         await calm()
-        held = held_in(scene, 0, since=10)
-        scene.writer.held += [held] * 10_000  # as long as `complete` does not reach it
-        await scene.round(0, {name(A): held})
-        second = scene.take(A, 2, 3)
-        scene.take(B, 1, 2)
-        await scene.round(1)
-        assert scene.begun[1:] == [[(name(B), 2)]]
-        assert scene.consumer.processed()[A] == 0
-        assert scene.consumer.calls == [("hold", A)]
-        assert (first.acks, second.acks) == (0, 0)
-        scene.complete = 10
-        scene.writer.held = [held]  # once more; then it is refused, and the rest applied
-        await scene.round(2)
-        assert scene.writer.applied == [(name(A), [1])]
-        assert scene.producer.sent == [good(f"{A}0")]
-        assert scene.telemetry.refused == {"sealed": 1}
-        assert scene.consumer.calls == [("hold", A), ("release", A)]
-        assert scene.begun[2:] == [[(name(A), 3)]]
+        await scene.round(0, sealed_in(scene, 0))
+        assert scene.producer.sent == [good(f"{A}0"), good(f"{B}0")]
+        assert scene.telemetry.refused == {"sealed": 2}
+        assert scene.telemetry.counted == 1
         assert (first.acks, second.acks) == (1, 1)
-        assert scene.consumer.processed() | {A: 3, B: 2} == scene.consumer.processed()
+        assert scene.consumer.processed() | {A: 2, B: 1} == scene.consumer.processed()
 
     played(act)
 
 
-def test_a_held_batch_whose_assignment_ends_is_let_go() -> None:
-    """Whoever has its partition now reads it again, and finds out for himself."""
+def test_nothing_is_written_behind_a_dead_letter_whose_assignment_is_over() -> None:
+    """Whoever has the partition now reads it again, and finds out for himself."""
 
     async def act(scene: Scene) -> None:
         event = scene.take(A, 0, 1)
         await calm()
-        held = held_in(scene, 0, since=10)
-        scene.writer.held += [held] * 10_000
-        await scene.round(0, {name(A): held})
+        scene.producer.away = 10_000
+        await scene.round(0, sealed_in(scene, 0))
+        assert event.acks == 0
         scene.consumer.current = SECOND
         await calm()
         assert event.acks == 1
-        assert scene.consumer.calls == [("hold", A), ("release", A)]
         assert scene.consumer.processed()[A] == 0
-        scene.take(A, 0, 1, generation=SECOND)
-        await scene.round(1)
-        assert scene.consumer.processed()[A] == 1
 
     played(act)
 
@@ -514,33 +476,6 @@ def test_no_more_is_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch
         await calm()
         assert [task.done() for task in scene.taking] == [True, False, False]
         await scene.round(0)
-        assert all(task.done() for task in scene.taking)
-
-    played(act)
-
-
-def test_what_waits_for_other_partitions_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others could not come to it otherwise; no more of its partition is fetched."""
-    monkeypatch.setattr(rounds, "MOST_IN_HAND", 3)
-
-    async def act(scene: Scene) -> None:
-        scene.take(A, 0, 3)
-        await calm()
-        scene.take(A, 3, 6)
-        held = held_in(scene, 0, since=10)
-        scene.writer.held += [held] * 10_000
-        await scene.round(0, {name(A): held})
-        scene.take(B, 0, 3)
-        await calm()
-        assert all(task.done() for task in scene.taking)
-        scene.take(C, 0, 1)
-        await calm()
-        assert not scene.taking[-1].done()
-        await scene.round(1)
-        scene.complete, scene.writer.held = 10, [held]
-        for number in (2, 3):
-            await scene.round(number)
-        assert scene.rounds._in_hand == 0
         assert all(task.done() for task in scene.taking)
 
     played(act)

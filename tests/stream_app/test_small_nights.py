@@ -35,6 +35,7 @@ from stream_app.rounds import Job, Rounds
 from stream_app.telemetry import Telemetry
 from stream_app.topics import TOPIC_OF
 from stream_app.transport import Batch, Generation
+from stream_app.verdicts import NONE
 
 SLOTS = 1_989_600, 1_990_272  # around the days of the events
 STAMP = 1_791_201_600_000
@@ -60,9 +61,7 @@ class Night:
         self.snapshot: dict[bytes, bytes] = {}
         self.trouble = 0.0  #: the chance that a call of a script breaks off
         self.must_seek = True
-        work = Work(
-            Producer(), self.writer, Telemetry(), self.attempts, self.lost_writes, self.complete
-        )
+        work = Work(Producer(), self.writer, Telemetry(), self.attempts, self.lost_writes, NONE)
         self.rounds = Rounds(lambda: work, lambda: self.consumer, self.crash)
         self.tasks: list[asyncio.Task[None]] = []
         [node] = self.writer.nodes.all
@@ -72,10 +71,6 @@ class Night:
     async def crash(self, error: BaseException) -> None:
         """Note what ends the worker."""
         self.crashes.append(error)
-
-    async def complete(self) -> int:
-        """Nothing is sealed in these nights."""
-        raise AssertionError
 
     def lost_writes(self, _: BeginAgain) -> None:
         """Have the partitions assigned anew, some time later."""

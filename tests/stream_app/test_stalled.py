@@ -2,21 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from stream_app.agents import Attempts
 from stream_app.faust_app import UsageApp
-from stream_app.telemetry import Telemetry
 from stream_app.transport import Generation
 
 
-def joined_at(looks: int, stalled: list[bool], words: Sequence[bytes] = ()) -> list[int]:
-    """Return the looks, of so many, at which the group was joined again.
-
-    *words* are what workers say of themselves.
-    """
+def joined_at(looks: int, stalled: list[bool]) -> list[int]:
+    """Return the looks, of so many, at which the group was joined again."""
     app: Any = UsageApp.__new__(UsageApp)
     app._consumer = SimpleNamespace(generation=Generation(1, 1))
     app.attempts = Attempts(lambda: Generation(1, 1))
@@ -28,11 +23,7 @@ def joined_at(looks: int, stalled: list[bool], words: Sequence[bytes] = ()) -> l
         app.sealing.stalled = {"usage.flows/0"} if stalled[look % len(stalled)] else set()
         return 0
 
-    async def said() -> Sequence[bytes]:
-        return words
-
     app.sealing = SimpleNamespace(some=some, stalled=set())
-    app.writer = SimpleNamespace(words=said)
     app.begin_again = lambda why: joined.append(look)
     for look in range(looks):  # noqa: B007 (what is called here looks at it)
         asyncio.run(UsageApp.seal(app))
@@ -47,11 +38,3 @@ def test_the_group_is_joined_again_after_some_looks_and_not_at_each_of_them() ->
 def test_what_gets_on_in_between_is_not_stalled() -> None:
     """Five looks at nothing, then one at which something was counted."""
     assert joined_at(24, [True] * 5 + [False]) == []
-
-
-def test_what_waits_for_others_is_not_stalled() -> None:
-    """Its worker says so; to join again would only have it wait anew."""
-    word = Telemetry(held=["usage.flows/0"]).encoded()
-    assert joined_at(13, [True], [Telemetry().encoded(), word]) == []
-    other = Telemetry(held=["usage.flows/1"]).encoded()
-    assert joined_at(13, [True], [other, b"{}"]) == [5, 11]
