@@ -1,8 +1,9 @@
 """What an operator says of an account: its name, its time zone, which report sections apply."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
-from rollups import keys
+from rollups import account_history, keys
+from rollups.account_history import COMMAND, Author
 from rollups.connect import Client
 from rollups.local_time import zone
 
@@ -33,20 +34,25 @@ def put(
     timezone: str | None = None,
     dnis: bool | None = None,
     sms: bool | None = None,
+    author: Author = COMMAND,
 ) -> AccountSettings:
     """Set what is not None, keep the rest; the account exists from then on. Return its settings.
 
-    Raises InvalidAccount, or UnknownZone.
+    What changes is kept with its *author* (see `account_history`). Raises InvalidAccount, or
+    UnknownZone.
     """
-    given: dict[Any, Any] = {"set": 1}  # so that it exists, whatever else was given
+    given: dict[str, str] = {}
     if name is not None:
         if not 1 <= len(name.strip()) <= 200 or not name.isprintable():
             raise InvalidAccount("a name has 1 to 200 printable characters")
         given["name"] = name.strip()
     if timezone is not None:
         given["timezone"] = zone(timezone).key
-    given |= {key: int(value) for key, value in (("dnis", dnis), ("sms", sms)) if value is not None}
-    redis.hset(keys.settings(account), mapping=given)
+    for field, applies in (("dnis", dnis), ("sms", sms)):
+        if applies is not None:
+            given[field] = str(int(applies))
+    defaults = {"name": account, "timezone": "UTC", "dnis": "1", "sms": "1"}
+    account_history.change(redis, account, author, given, defaults)
     redis.sadd(keys.SETTINGS_ACCOUNTS, account)
     return get(redis, account)
 

@@ -28,7 +28,7 @@ PURE = [
         f"rollups.{name}"
         for name in (
             "events", "slots", "concurrency", "fold", "state", "instants", "local_time", "reading",
-            "vocabulary",
+            "vocabulary", "zone_change",
         )
     ),
     "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
