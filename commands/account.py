@@ -1,6 +1,8 @@
 """`usage account`: what is known of accounts besides their events."""
 
 import sys
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -48,6 +50,9 @@ def set_(
 ) -> None:
     """Set what is given of ACCOUNT and keep the rest; the account exists from then on.
 
+    Another time zone moves the edges between the account's days and months: before it is set, which
+    hours are on two bills then, or on none, is said on standard error.
+
     \b
     Example:
       usage account set acme --name "Acme Ltd" --timezone Europe/Paris
@@ -57,6 +62,8 @@ def set_(
 
     with redis_connection(settings.read()) as redis:
         try:
+            for sentence in _moves(redis, account_id, timezone):
+                click.echo(sentence, err=True)
             accounts.put(redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         except UnknownZone as error:
             raise click.BadParameter(
@@ -77,15 +84,51 @@ def show(account_id: str, as_json: bool) -> None:
     Example:
       usage account show acme
     """
-    from rollups.reads import Rollups
+    with redis_connection(settings.read()) as redis:
+        _must_exist(redis, account_id)
+        _show(redis, account_id, as_json=as_json)
+
+
+@account.command("history")
+@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    help="At most so many changes.",
+)  # fmt: skip
+@click.option("--before", metavar="ID", help="Only changes before the one with this id.")
+def history(account_id: str, form: str, limit: int, before: str | None) -> None:
+    """Show every change of ACCOUNT's settings, newest first: when, who, from what to what.
+
+    \b
+    Examples:
+      usage account history acme
+      usage account history acme --format json --limit 500
+    """
+    from rollups import account_history
 
     with redis_connection(settings.read()) as redis:
-        if not Rollups.live(redis).exists(account_id):
-            raise Failure(
-                f"There is no account {account_id!r}: no event was counted for it and it was "
-                "never set."
-            )
-        _show(redis, account_id, as_json=as_json)
+        _must_exist(redis, account_id)
+        try:
+            found = account_history.read(redis, account_id, limit, before)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--before") from None
+    if form == "json":
+        rows = [_change(each) for each in found]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        click.echo(f"The settings of {account_id!r} were never changed.", err=True)
+    for each in found:
+        shown = _change(each)
+        who = f"{shown['by']} ({shown['token']})" if shown["token"] else shown["by"]
+        old, new = (
+            {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+            for value in (each.old, each.new)
+        )
+        click.echo("\t".join((shown["at"], who, each.field, f"{old} → {new}")))
+    if len(found) == limit:
+        click.echo(f"For older changes: --before {found[-1].id}", err=True)
 
 
 @account.command("list")
@@ -123,6 +166,46 @@ def list_(as_json: bool) -> None:
     for name, kept in zip(names, known, strict=True):
         table.add_row(name, kept.name, kept.timezone, _applies(kept))
     Console().print(table)
+
+
+def _must_exist(redis: Any, account_id: str) -> None:
+    from rollups.reads import Rollups
+
+    if not Rollups.live(redis).exists(account_id):
+        raise Failure(
+            f"There is no account {account_id!r}: no event was counted for it and it was never set."
+        )
+
+
+def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
+    """Return what another *timezone* does to the account's months. Raises UnknownZone."""
+    from rollups import accounts
+    from rollups.local_time import UnknownZone, zone
+    from rollups.reads import Rollups
+    from rollups.zone_change import zone_change
+
+    if timezone is None:
+        return []
+    new = zone(timezone)
+    if not Rollups.live(redis).exists(account_id):
+        return []
+    try:
+        old = zone(accounts.get(redis, account_id).timezone)
+    except UnknownZone:
+        return []  # it was set when such a name was taken; there is nothing to compare with
+    return zone_change(int(time.time()), old, new).sentences()
+
+
+def _change(each: Any) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "at": f"{datetime.fromtimestamp(each.second, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "by": each.author.name,
+        "token": each.author.token or None,
+        "field": each.field,
+        "from": each.old,
+        "to": each.new,
+    }
 
 
 def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:

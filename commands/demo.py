@@ -288,7 +288,7 @@ class _Demo:
 
         present = Rollups.live(self.redis).levels(company.id, int(time.time()))
         local = datetime.now(UTC).astimezone(ZoneInfo(company.timezone))
-        title = f"{company.name} [dim]{local:%H:%M} {company.timezone}[/dim]"
+        title = f"{company.name} [dim]{company.id} · {local:%H:%M} {company.timezone}[/dim]"
         return [title, *(f"{present[series]:,}" for series in SERIES)]
 
     def _say(self, sentence: str) -> None:

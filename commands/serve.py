@@ -45,7 +45,7 @@ def serve(host: str, port: int, is_open: bool) -> None:
       usage serve --host 0.0.0.0 --port 80
     """
     from dashboard import tokens
-    from dashboard.access import is_loopback
+    from dashboard.hosts import is_loopback
 
     if is_open and not is_loopback(host):
         raise click.UsageError(

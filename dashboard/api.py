@@ -2,9 +2,9 @@
 
 import time
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
 
@@ -14,18 +14,19 @@ from fastapi.responses import Response, StreamingResponse
 from redis.client import Redis
 from redis.exceptions import RedisError
 
-from dashboard import logins, schemas, tokens, views
+from dashboard import changes, logins, schemas, tokens, views
 from dashboard.access import Allowed, AllowedToChange, Asker
 from dashboard.live import look, members
 from dashboard.periods import Period
-from dashboard.problems import Invalid, NoSuchAccount
+from dashboard.problems import Invalid, NoSuchAccount, Refused
 from dashboard.reports import Asked, Breakdown, Impossible, Missing
-from dashboard.views import Runs, RunsByDay
-from rollups import accounts
+from dashboard.views import Runs, RunsByDay, shown
+from rollups import account_history, accounts
 from rollups.local_time import UnknownZone, midnight, offset_at, zone
 from rollups.reads import Rollups, read_in_force
 from rollups.slots import slot_of
 from rollups.vocabulary import ABANDONED, COMPLETED
+from rollups.zone_change import zone_change
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 #: Seconds between two looks whether a viewer of the stream may still watch.
-_RECHECK = 10.0
+_RECHECK = 2.0
 
 router = APIRouter(prefix="/api", responses=_REFUSALS)
 
@@ -88,35 +89,124 @@ def list_accounts(request: Request, asker: Allowed) -> Response:
 @router.get("/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"])
 def get_account(request: Request, account: str, asker: Allowed) -> Response:
     """One account."""
-    return _json(_details(_visible(request, account, asker), account))
+    return _json(_details(_visible(request, account, asker), account, asker))
 
 
 @router.put(
     "/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"],
-    responses={403: {"model": schemas.Sentence, "description": "Asked by another site's page."}},
+    responses={
+        403: {
+            "model": schemas.Sentence,
+            "description": "Your token may not change this, or another site's page asked.",
+        },
+        429: {
+            "model": schemas.Sentence, "description": "Too many wrong tokens, or too many changes.",
+        },
+    },
 )  # fmt: skip
 def put_account(
     request: Request, account: str, change: schemas.AccountChange, asker: AllowedToChange
 ) -> Response:
-    """Set what is given of an account and keep the rest; it exists from then on."""
+    """Set what is given of an account and keep the rest; it exists from then on.
+
+    A manager's token may set name and time zone of its account, an operator's everything.
+    """
     asker.must_see(account)
     redis: Redis = request.app.state.redis
+    given = change.model_dump(exclude_none=True)
+    _must_be_allowed(request, account, asker, given)
     try:
-        accounts.put(redis, account, **change.model_dump())
+        accounts.put(redis, account, **given, author=asker.author)
     except UnknownZone as error:
         raise Invalid(("body", "timezone"), str(error)) from None
     except accounts.InvalidAccount as error:
         raise Invalid(("body", "name"), str(error)) from None
-    return _json(_details(Rollups.live(redis), account))
+    return _json(_details(Rollups.live(redis), account, asker))
 
 
-def _details(rollups: Rollups, account: str) -> dict[str, Any]:
+def _must_be_allowed(
+    request: Request, account: str, asker: Asker, given: Mapping[str, object]
+) -> None:
+    """Raise Refused unless *asker* may set the fields *given* of *account* now."""
+    if asker.is_operator:
+        return
+    if not asker.role.may_change:
+        raise Refused(403, "This token may view the account, but not change its settings.")
+    if not asker.role.may_change.issuperset(given):
+        raise Refused(
+            403,
+            "This token may change the name and the time zone; what applies to the account, DNIS "
+            "and SMS, is set by an operator.",
+        )
+    _visible(request, account, asker)  # only an operator makes accounts
+    if wait := changes.seconds_to_wait(request.app.state.redis, account):
+        minutes = -(-wait // 60)
+        raise Refused(
+            429,
+            f"These settings were changed {changes.MOST} times within an hour; try again in "
+            f"{minutes} {'minute' if minutes == 1 else 'minutes'}.",
+            {"Retry-After": str(wait)},
+        )
+
+
+def _details(rollups: Rollups, account: str, asker: Asker) -> dict[str, Any]:
     return {
         "account": account,
         **accounts.get(rollups.redis, account)._asdict(),
         "counted": rollups.has_events(account),
         "session_limits": rollups.limits(),
+        "may_change": sorted(asker.role.may_change),
     }
+
+
+@router.get("/accounts/{account}/history", response_model=schemas.AccountHistory, tags=["Accounts"])
+def account_changes(
+    request: Request,
+    account: str,
+    asker: Allowed,
+    limit: Annotated[int, Query(ge=1, le=changes.MOST_SHOWN, description="At most so many.")] = 50,
+    before: Annotated[
+        str | None, Query(max_length=40, description="Only changes before this id.")
+    ] = None,
+) -> Response:
+    """Every change of the account's settings, newest first."""
+    rollups = _visible(request, account, asker)
+    try:
+        found = account_history.read(rollups.redis, account, limit, before)
+    except ValueError as error:
+        raise Invalid(("query", "before"), str(error)) from None
+    rows = [changes.members(each, for_operator=asker.is_operator) for each in found]
+    return _json({"changes": rows, "next": found[-1].id if len(found) == limit else None})
+
+
+@router.get(
+    "/accounts/{account}/timezone-change", response_model=schemas.ZoneChange, tags=["Accounts"]
+)
+def timezone_change(
+    request: Request,
+    account: str,
+    asker: Allowed,
+    to: Annotated[str, Query(max_length=100, description="IANA name of the new time zone.")],
+) -> Response:
+    """What another time zone would do to days and bills; nothing is changed."""
+    rollups = _visible(request, account, asker)
+    now = accounts.get(rollups.redis, account).timezone
+    try:
+        new = zone(to)
+    except UnknownZone as error:
+        raise Invalid(("query", "to"), str(error)) from None
+    change = zone_change(int(time.time()), zone(now), new)
+    months = [
+        {
+            "before": f"{edge.before:%Y-%m}", "month": f"{edge.month:%Y-%m}",
+            "ended": shown(datetime.fromtimestamp(edge.ended, UTC)),
+            "begins": shown(datetime.fromtimestamp(edge.begins, UTC)), "seconds": edge.seconds,
+        }
+        for edge in change.edges
+    ]  # fmt: skip
+    return _json(
+        {"from": change.old, "to": change.new, "months": months, "sentences": change.sentences()}
+    )
 
 
 @router.get("/timezones", response_model=list[schemas.Zone], tags=["Accounts"])
@@ -251,7 +341,8 @@ def live(request: Request, account: str, asker: Allowed) -> Response:
     _visible(request, account, asker)
     second = int(time.time())
     found = read_in_force(request.app.state.redis, lambda rollups: look(rollups, account, second))
-    return _json(members(found, request.app.state.watch.health()))
+    health = request.app.state.watch.health()
+    return _json(members(found, health if asker.is_operator else health.for_customers()))
 
 
 @router.get(
@@ -276,7 +367,7 @@ def live_stream(request: Request, account: str, asker: Allowed) -> StreamingResp
 async def _events(request: Request, account: str, asker: Asker) -> Any:
     """Yield the stream, for as long as the asker may see the account."""
     checked = time.monotonic()
-    async with aclosing(request.app.state.broadcast.watch(account)) as events:
+    async with aclosing(request.app.state.broadcast.watch(account, asker.is_operator)) as events:
         async for event in events:
             yield event
             if time.monotonic() - checked > _RECHECK:
@@ -288,9 +379,11 @@ async def _events(request: Request, account: str, asker: Asker) -> Any:
 def _still_may(request: Request, asker: Asker) -> bool:
     try:
         redis = request.app.state.redis
+        second = int(time.time())
         if asker.login is not None:
-            return logins.find(redis, asker.login.secret) is not None
-        return asker.token is None or tokens.by_digest(redis, asker.token) is not None
+            return logins.find(redis, asker.login.secret, second) is not None
+        token = tokens.by_digest(redis, asker.token) if asker.token else None
+        return asker.token is None or (token is not None and not token.is_expired(second))
     except RedisError:
         return True  # the stream says that Redis is away, and is asked again
 

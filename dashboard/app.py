@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from dashboard import api, assets, pages, problems
 from dashboard.broadcast import Broadcast
+from dashboard.head import Head
 from dashboard.health import Places, Watch
 from dashboard.pages import LoginNeeded
 from dashboard.problems import Refused
@@ -70,6 +71,7 @@ def create_app(
     app.add_exception_handler(LoginNeeded, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Head)
     app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
     return app
 

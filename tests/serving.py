@@ -29,9 +29,9 @@ class Dashboard:
     app: Any
     clients: list[httpx.Client] = field(default_factory=list)
 
-    def token(self, account: str | None = None) -> str:
+    def token(self, account: str | None = None, **more: Any) -> str:
         """Return a new token, an operator's without an account."""
-        return tokens.create(self.redis, account, 1_700_000_000)
+        return tokens.create(self.redis, account, 1_700_000_000, **more)
 
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         """Return a client, with a token as programs send it."""

@@ -14,7 +14,7 @@ try {
     row: element(
       "li",
       {},
-      element("a", { href: `/accounts/${encodeURIComponent(account)}` }, element("b", {}, name), element("span", {}, account), element("span", {}, timezone), element("span", { "aria-hidden": "true" }, "→")),
+      element("a", { href: `/accounts/${encodeURIComponent(account)}` }, element("b", {}, element("bdi", {}, name)), element("span", {}, account), element("span", {}, timezone), element("span", { "aria-hidden": "true" }, "→")),
     ),
   }));
   const show = () => {
@@ -23,7 +23,7 @@ try {
     list.replaceChildren(...found.map(({ row }) => row));
     counted.textContent = wanted ? `${found.length} of ${several(rows.length, "account")}` : several(rows.length, "account");
     if (!rows.length) list.append(element("li", {}, empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
-    else if (!found.length) list.append(element("li", {}, empty("No account is called like this")));
+    else if (!found.length) list.append(element("li", {}, empty(`No accounts match "${search.value.trim()}"`)));
   };
   search.addEventListener("input", show);
   show();

@@ -93,6 +93,7 @@ let shown = "";
 
 function status({ stream, stale }) {
   pill(stale ? "Not up to date" : "Live", stale ? "off" : "live", stale?.message ?? "");
+  if (!$("#rate")) return; // for operators only
   $("#rate").textContent = rate(stream.events_per_second);
   $("#lag").textContent = stream.lag === null ? "–" : several(stream.lag, "event");
 }

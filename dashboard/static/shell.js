@@ -19,7 +19,7 @@ if (switcher) {
   combobox(switcher, {
     options: async () => {
       known ??= get("/api/accounts");
-      return (await known).map(({ account, name }) => ({ value: account, label: name, note: name === account ? "" : account }));
+      return (await known).map(({ account, name }) => ({ value: account, label: name, note: account }));
     },
     chosen: ({ value }) => location.assign(`/accounts/${encodeURIComponent(value)}${page}${page ? "" : location.search}`),
   });
