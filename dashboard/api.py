@@ -357,11 +357,20 @@ def live(request: Request, account: str, asker: Allowed) -> Response:
 def live_stream(request: Request, account: str, asker: Allowed) -> StreamingResponse:
     """The live object as it changes."""
     _visible(request, account, asker)
-    return StreamingResponse(
+    return _EventStream(
         _events(request, account, asker),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+class _EventStream(StreamingResponse):
+    """A stream that lets go of what it watches, also where it ends while an event is sent."""
+
+    async def stream_response(self, send: Any) -> None:
+        """Send the events until the viewer, or the stream, is gone."""
+        async with aclosing(self.body_iterator):  # type: ignore[type-var]
+            await super().stream_response(send)
 
 
 async def _events(request: Request, account: str, asker: Asker) -> Any:
@@ -369,11 +378,11 @@ async def _events(request: Request, account: str, asker: Asker) -> Any:
     checked = time.monotonic()
     async with aclosing(request.app.state.broadcast.watch(account, asker.is_operator)) as events:
         async for event in events:
-            yield event
             if time.monotonic() - checked > _RECHECK:
                 checked = time.monotonic()
                 if not await to_thread(_still_may, request, asker):
                     return
+            yield event
 
 
 def _still_may(request: Request, asker: Asker) -> bool:

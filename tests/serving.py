@@ -60,7 +60,13 @@ def dashboard(
     redis = connect.client(redis_url, socket_timeout=5)
     app = create_app(redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places)
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
     )
     stack = ExitStack()
     listener = stack.enter_context(listening("127.0.0.1", 0))
