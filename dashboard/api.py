@@ -33,7 +33,10 @@ T = TypeVar("T")
 XLS = "application/vnd.ms-excel"
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"model": schemas.Sentence, "description": "No token, or one that is not valid."},
+    401: {
+        "model": schemas.Sentence,
+        "description": "No token, or one that is not valid or has expired.",
+    },
     404: {"model": schemas.Sentence, "description": "No such account, or not yours."},
     429: {"model": schemas.Sentence, "description": "Too many wrong tokens."},
     503: {"model": schemas.Sentence, "description": "Redis does not answer."},

@@ -32,7 +32,7 @@ PURE = [
         )
     ),
     "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
-    "dashboard.operations",
+    "dashboard.operations", "dashboard.hosts",
 ]  # fmt: skip
 
 #: The packages of this project that each may import, itself left out.

@@ -18,15 +18,13 @@ const value = (name) => (field(name).type === "checkbox" ? field(name).checked :
 /** The settings as they were last read. */
 let known = {};
 
-let zones;
+let listed;
+const zones = () => (listed ??= get("/api/timezones"));
 const host = document.querySelector("#timezone-combo");
 const zone = field("timezone").readOnly
   ? { set: (text) => (field("timezone").value = text) }
   : combobox(host, {
-      options: async () => {
-        zones ??= get("/api/timezones");
-        return (await zones).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) }));
-      },
+      options: async () => (await zones()).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) })),
       chosen: () => {
         tell({});
         preview();
@@ -56,12 +54,12 @@ function changed() {
 async function preview() {
   const wanted = value("timezone").trim();
   let sentences = [];
-  if (wanted && wanted !== known.timezone) {
-    try {
+  try {
+    if (wanted !== known.timezone && (await zones()).some(({ name }) => name === wanted)) {
       ({ sentences } = await get(below(account, "/timezone-change", { to: wanted })));
-    } catch {
-      // No time zone yet, or the server is away; saving says so.
     }
+  } catch {
+    // The server is away; saving says so.
   }
   if (wanted !== value("timezone").trim()) return;
   const lines = sentences.map((sentence) => element("li", {}, sentence));
