@@ -29,7 +29,7 @@ def seconds_to_wait(redis: Redis, account: str) -> int:
 
 
 def members(change: Change, *, for_operator: bool) -> dict[str, Any]:
-    """Return *change* as JSON members; who an operator is, customers are not told."""
+    """Return *change* as JSON members; customers see "operator" for any of them."""
     by, token = change.author.name, change.author.token or None
     if change.author.is_operator and not for_operator:
         by, token = "operator", None

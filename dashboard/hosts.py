@@ -32,7 +32,7 @@ def authority(text: str) -> Authority | None:
 
 
 def is_same_origin(origin: str, host: str, scheme: str) -> bool:
-    """Tell whether a page of *origin* belongs to the server that was asked as *host*.
+    """Return whether a page of *origin* belongs to the server that was asked as *host*.
 
     A port that is not named is the one of the origin's scheme. *scheme* is how the request came as
     far as is known: behind a proxy that does not say so, https looks like http.
@@ -49,7 +49,7 @@ def is_same_origin(origin: str, host: str, scheme: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine and nothing else."""
+    """Return whether *host* is this machine and nothing else."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

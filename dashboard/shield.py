@@ -63,7 +63,7 @@ class Shield:
 
 def _names_this_machine(scope: Message) -> bool:
     named = [
-        authority(told.decode("latin-1")) for name, told in scope["headers"] if name == b"host"
+        authority(value.decode("latin-1")) for name, value in scope["headers"] if name == b"host"
     ]
     return bool(named) and all(each is not None and is_loopback(each.host) for each in named)
 

@@ -73,7 +73,7 @@ def read(redis: Client, account: str, limit: int, before: str | None = None) -> 
 
 
 def is_change_id(text: str) -> bool:
-    """Tell whether *text* can be the id of a change, which is never 0-0."""
+    """Return whether *text* can be the id of a change, which is never 0-0."""
     return bool(_ID.fullmatch(text)) and text.strip("0-") != ""
 
 

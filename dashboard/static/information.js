@@ -26,22 +26,22 @@ const zone = field("timezone").readOnly
   : combobox(host, {
       options: async () => (await zones()).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) })),
       chosen: () => {
-        tell({});
+        showErrors({});
         preview();
       },
       free: true,
     });
 field("timezone").addEventListener("change", () => preview());
 
-function show(told) {
-  known = told;
-  field("name").value = told.name;
-  zone.set(told.timezone);
-  field("dnis").checked = told.dnis;
-  field("sms").checked = told.sms;
+function show(settings) {
+  known = settings;
+  field("name").value = settings.name;
+  zone.set(settings.timezone);
+  field("dnis").checked = settings.dnis;
+  field("sms").checked = settings.sms;
   moves.replaceChildren();
   document.querySelector("#limits").replaceChildren(
-    ...Object.entries(told.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, SERIES[name]), element("dd", {}, duration(seconds)))),
+    ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, SERIES[name]), element("dd", {}, duration(seconds)))),
   );
 }
 
@@ -66,7 +66,7 @@ async function preview() {
   moves.replaceChildren(...(lines.length ? [element("ul", { class: "callout warn moves" }, ...lines)] : []));
 }
 
-function tell(fields) {
+function showErrors(fields) {
   for (const name of ["name", "timezone"]) {
     document.querySelector(`#${name}-error`).textContent = fields[name] ?? "";
     if (fields[name]) field(name).setAttribute("aria-invalid", "true");
@@ -93,11 +93,11 @@ form.addEventListener("submit", async (event) => {
   save.disabled = true;
   try {
     show(await put(below(account), wanted));
-    tell({});
+    showErrors({});
     say("Saved");
     await recount();
   } catch (problem) {
-    tell(problem.fields ?? {});
+    showErrors(problem.fields ?? {});
     say(Object.keys(problem.fields ?? {}).length ? "Not saved" : problem.message, "error");
   }
   save.disabled = false;
@@ -119,11 +119,11 @@ function row({ at, by, token, field: name, from, to }) {
 }
 
 async function page() {
-  const told = await get(below(account, "/history", { before }));
-  before = told.next;
+  const found = await get(below(account, "/history", { before }));
+  before = found.next;
   older.hidden = before === null;
-  body?.append(...told.changes.map(row));
-  return told.changes.length;
+  body?.append(...found.changes.map(row));
+  return found.changes.length;
 }
 
 async function recount() {

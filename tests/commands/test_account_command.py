@@ -55,18 +55,18 @@ def test_what_an_account_cannot_be_is_wrong_usage(
 
 def test_the_history_says_what_was_set(usage: Usage) -> None:
     """Newest first, in words and for programs, a page at a time."""
-    usage("account", "set", "told", "--name", "Told Ltd", "--timezone", "Asia/Kathmandu")
-    usage("account", "set", "told", "--no-dnis", "--name", "Told Ltd")
-    lines = usage("account", "history", "told").stdout.splitlines()
+    usage("account", "set", "kept", "--name", "Kept Ltd", "--timezone", "Asia/Kathmandu")
+    usage("account", "set", "kept", "--no-dnis", "--name", "Kept Ltd")
+    lines = usage("account", "history", "kept").stdout.splitlines()
     assert [line.split("\t")[1:] for line in lines] == [
         ["command", "dnis", "on → off"],
         ["command", "timezone", "UTC → Asia/Kathmandu"],
-        ["command", "name", "told → Told Ltd"],
+        ["command", "name", "kept → Kept Ltd"],
     ]
-    found = orjson.loads(usage("account", "history", "told", "--format", "json").stdout)
+    found = orjson.loads(usage("account", "history", "kept", "--format", "json").stdout)
     assert set(found[0]) == {"id", "at", "by", "token", "field", "from", "to"}
     assert (found[0]["from"], found[0]["to"], found[0]["token"]) == (True, False, None)
-    page = usage("account", "history", "told", "--limit", "1", "--before", found[0]["id"])
+    page = usage("account", "history", "kept", "--limit", "1", "--before", found[0]["id"])
     assert page.stdout.endswith("UTC → Asia/Kathmandu\n")
     assert f"--before {found[1]['id']}" in page.stderr
 

@@ -63,6 +63,12 @@ def test_an_authorization_that_is_not_ours_switches_nothing_off(
     assert accounts.get(served.redis, "acme").name == "acme"
 
 
+def test_an_authorization_of_a_proxy_stands_in_nobodys_way(browser: httpx.Client) -> None:
+    """A browser behind a proxy that asks for a password sends it along with every request."""
+    headers = {"Authorization": "Basic eDp5", "X-Form-Key": form_key(browser)}
+    assert browser.put("/api/accounts/acme", json={}, headers=headers).status_code == 200
+
+
 def test_a_wrong_token_beside_a_right_cookie_is_refused(browser: httpx.Client) -> None:
     """It is the token that counts, and it is none."""
     headers = {"Authorization": "Bearer usage_wrong", "X-Form-Key": form_key(browser)}

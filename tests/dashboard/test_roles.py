@@ -62,9 +62,9 @@ def test_a_token_from_before_there_were_roles_is_a_viewers(
 def test_a_manager_changes_name_and_time_zone(served: Dashboard) -> None:
     """And nothing else, not even beside them; another account is as if it were none."""
     token = served.token("acme", role=Role.MANAGER)
-    told = put(served, token, name="Acme Ltd", timezone="Europe/Paris").json()
-    assert (told["name"], told["timezone"]) == ("Acme Ltd", "Europe/Paris")
-    assert told["may_change"] == ["name", "timezone"]
+    changed = put(served, token, name="Acme Ltd", timezone="Europe/Paris").json()
+    assert (changed["name"], changed["timezone"]) == ("Acme Ltd", "Europe/Paris")
+    assert changed["may_change"] == ["name", "timezone"]
     for body in ({"dnis": False}, {"sms": False}, {"name": "X", "sms": True}):
         answer = put(served, token, **body)
         assert answer.status_code == 403
@@ -82,7 +82,7 @@ def test_only_an_operator_makes_an_account(served: Dashboard) -> None:
 
 
 def test_the_history_says_who_changed_what(served: Dashboard) -> None:
-    """The label of a token and its id, never the token; customers are not told who operates."""
+    """The label of a token and its id, never the token; customers see no operator's name."""
     jane = served.token("acme", role=Role.MANAGER, label="Jane")
     put(served, jane, name="Acme Ltd")
     accounts.put(served.redis, "acme", timezone="Europe/Paris")
@@ -141,9 +141,9 @@ def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) ->
     """26 hours; asking changes nothing."""
     accounts.put(served.redis, "acme", timezone="Etc/GMT+12")
     path = "/accounts/acme/timezone-change"
-    told = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
-    assert [each["seconds"] for each in told["months"]] == [-26 * 3600] * 2
-    assert "are on both bills" in told["sentences"][1]
+    found = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
+    assert [each["seconds"] for each in found["months"]] == [-26 * 3600] * 2
+    assert "are on both bills" in found["sentences"][1]
     assert served.told(path, to="Etc/GMT+12")["sentences"] == []
     assert served.get(path, served.token(), to="Mars/Olympus").status_code == 422
     assert accounts.get(served.redis, "acme").timezone == "Etc/GMT+12"
