@@ -59,9 +59,7 @@ def set_(
         try:
             accounts.put(redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         except UnknownZone as error:
-            raise click.BadParameter(
-                f"{error}{_nearest_zone(timezone)}", param_hint="--timezone"
-            ) from None
+            raise click.BadParameter(str(error), param_hint="--timezone") from None
         except accounts.InvalidAccount as error:
             raise click.BadParameter(str(error), param_hint="--name") from None
         _show(redis, account_id)
@@ -141,14 +139,3 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
 def _applies(kept: Any) -> str:
     names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
     return ", ".join(names) or "neither DNIS nor SMS"
-
-
-def _nearest_zone(given: str | None) -> str:
-    from difflib import get_close_matches
-    from zoneinfo import available_timezones
-
-    zones = available_timezones()
-    near = get_close_matches(given or "", zones, 1)
-    tail = [zone for zone in sorted(zones) if zone.lower().endswith("/" + (given or "").lower())]
-    found = tail or near
-    return f". Did you mean {found[0]}?" if found else ""

@@ -9,7 +9,6 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -17,6 +16,7 @@ import settings
 from commands.demo_events import COMPANIES, Company, Published, events
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
+from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
 
 _DAY = 24 * 3600
@@ -205,8 +205,7 @@ class _Demo:
 
         began = time.perf_counter()
         for company in COMPANIES:
-            zone = ZoneInfo(company.timezone)
-            today = datetime.now(UTC).astimezone(zone).date()
+            today = datetime.now(UTC).astimezone(zone(company.timezone)).date()
             report = make_report(self.redis, company.id, today - timedelta(days=1), today)
             folder = self.directory / company.id
             folder.mkdir(parents=True, exist_ok=True)
@@ -287,7 +286,7 @@ class _Demo:
         from rollups.vocabulary import SERIES
 
         present = Rollups.live(self.redis).levels(company.id, int(time.time()))
-        local = datetime.now(UTC).astimezone(ZoneInfo(company.timezone))
+        local = datetime.now(UTC).astimezone(zone(company.timezone))
         title = f"{company.name} [dim]{local:%H:%M} {company.timezone}[/dim]"
         return [title, *(f"{present[series]:,}" for series in SERIES)]
 

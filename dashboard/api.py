@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from datetime import date, timedelta
 from typing import Annotated, Any, TypeVar
-from zoneinfo import available_timezones
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -22,7 +21,7 @@ from dashboard.problems import Invalid, NoSuchAccount
 from dashboard.reports import Asked, Breakdown, Impossible, Missing
 from dashboard.views import Runs, RunsByDay
 from rollups import accounts
-from rollups.local_time import UnknownZone, midnight, offset_at, zone
+from rollups.local_time import UnknownZone, midnight, offset_at, zone, zone_names
 from rollups.reads import Rollups, read_in_force
 from rollups.slots import slot_of
 from rollups.vocabulary import ABANDONED, COMPLETED
@@ -123,8 +122,9 @@ def _details(rollups: Rollups, account: str) -> dict[str, Any]:
 def list_timezones(asker: Allowed) -> Response:
     """Every IANA time zone, with its offset now."""
     now = int(time.time())
-    names = sorted(available_timezones() - {"localtime", "Factory"})
-    return _json([{"name": name, "offset": offset_at(now, zone(name))} for name in names])
+    return _json(
+        [{"name": name, "offset": offset_at(now, zone(name))} for name in sorted(zone_names())]
+    )
 
 
 # ------------------------------------------------------------------------------- reports

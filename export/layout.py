@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Concurrency, Report
 from export.text import readable
-from rollups.local_time import local_datetime
+from rollups.local_time import local_datetime, zone
 from rollups.vocabulary import APPLICATIONS, SERVICES
 
 
@@ -101,7 +100,7 @@ def offset_text(offset: int) -> str:
 
 
 def _heading_rows(report: Report) -> tuple[Row, ...]:
-    generated = moment(report.as_of.astimezone(ZoneInfo(report.timezone)))
+    generated = moment(report.as_of.astimezone(zone(report.timezone)))
     return (
         Row("Account", (Cell(account_title(report), Kind.TEXT),)),
         Row("Period", (Cell(period(report), Kind.TEXT),)),
