@@ -1,6 +1,5 @@
 """`usage account`: what is known of accounts besides their events."""
 
-import sys
 from typing import Any
 
 import click
@@ -9,6 +8,7 @@ import orjson
 import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
+from commands.terminal import plain, print_table
 
 
 @click.group("account")
@@ -110,17 +110,13 @@ def list_(as_json: bool) -> None:
     if not names:
         click.echo("There is no account yet: none was set, and no event was counted.", err=True)
         return
-    if not sys.stdout.isatty():
-        for name, kept in zip(names, known, strict=True):
-            click.echo("\t".join([name, kept.name, kept.timezone, _applies(kept)]))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("Account", "Name", "Time zone", "Sections", box=None, header_style="bold")
-    for name, kept in zip(names, known, strict=True):
-        table.add_row(name, kept.name, kept.timezone, _applies(kept))
-    Console().print(table)
+    print_table(
+        ("Account", "Name", "Time zone", "Sections"),
+        [
+            (name, kept.name, kept.timezone, _applies(kept))
+            for name, kept in zip(names, known, strict=True)
+        ],
+    )
 
 
 def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
@@ -131,7 +127,7 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
         click.echo(orjson.dumps({"account": account_id, **kept._asdict()}))
         return
     click.echo(f"Account    {account_id}")
-    click.echo(f"Name       {kept.name}")
+    click.echo(f"Name       {plain(kept.name)}")
     click.echo(f"Time zone  {kept.timezone}")
     click.echo(f"Sections   {_applies(kept)}")
 

@@ -16,6 +16,7 @@ import settings
 from commands.demo_events import COMPANIES, Company, Published, events
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
+from commands.terminal import console
 from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
 
@@ -71,9 +72,7 @@ class _Demo:
     """The demo while it runs: its servers, its producer, and what it shows."""
 
     def __init__(self, running: ExitStack, directory: Path, seed: int) -> None:
-        from rich.console import Console
-
-        self.console = Console()
+        self.console = console()
         self.directory = directory
         self.begun = time.monotonic()
         self.published = 0
@@ -200,7 +199,8 @@ class _Demo:
     # ------------------------------------------------------------------ reports
 
     def _write_reports(self) -> None:
-        from commands.export import make_report, write_file
+        from commands.export import make_report
+        from commands.files import make_folder, replace_file
         from export.formats import FORMATS
 
         began = time.perf_counter()
@@ -208,8 +208,8 @@ class _Demo:
             today = datetime.now(UTC).astimezone(zone(company.timezone)).date()
             report = make_report(self.redis, company.id, today - timedelta(days=1), today)
             folder = self.directory / company.id
-            folder.mkdir(parents=True, exist_ok=True)
-            write_file(str(folder / "usage.xls"), FORMATS["xls"](report))
+            make_folder(folder)
+            replace_file(folder / "usage.xls", FORMATS["xls"](report))
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
@@ -281,13 +281,15 @@ class _Demo:
             subtitle="Ctrl-C ends it", subtitle_align="right", border_style="blue", padding=(1, 2),
         )  # fmt: skip
 
-    def _row(self, company: Company) -> list[str]:
+    def _row(self, company: Company) -> list[Any]:
+        from rich.text import Text
+
         from rollups.reads import Rollups
         from rollups.vocabulary import SERIES
 
         present = Rollups.live(self.redis).levels(company.id, int(time.time()))
         local = datetime.now(UTC).astimezone(zone(company.timezone))
-        title = f"{company.name} [dim]{local:%H:%M} {company.timezone}[/dim]"
+        title = Text.assemble(company.name, " ", (f"{local:%H:%M} {company.timezone}", "dim"))
         return [title, *(f"{present[series]:,}" for series in SERIES)]
 
     def _say(self, sentence: str) -> None:

@@ -61,7 +61,8 @@ class Reporting:
 
     def _part(self, asked: Asked, **depth: bool) -> "Report":
         """Return the report as deep as a page needs it; `usage.xls` has it all."""
-        from export.report import Account, ImpossiblePeriod, build, period
+        from export.periods import PeriodError
+        from export.report import Account, build, period
         from rollups import accounts
         from rollups.local_time import UnalignedZone, UnknownZone
         from rollups.reads import read_in_force
@@ -72,7 +73,7 @@ class Reporting:
             within = period(asked.first, asked.last, zone, asked.as_of)
         except UnknownZone as error:
             raise Impossible("tz", str(error)) from None
-        except (ImpossiblePeriod, UnalignedZone) as error:
+        except (PeriodError, UnalignedZone) as error:
             raise Impossible("from", str(error)) from None
 
         def read(rollups: "Rollups") -> "Reading | None":

@@ -52,10 +52,6 @@ class Period(NamedTuple):
         return tuple(each_hour(self.runs))
 
 
-#: Days that no report can be made for, by the name the commands know.
-ImpossiblePeriod = PeriodError
-
-
 def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     """Return the period of the local days *first* to *last* in *timezone*.
 
@@ -67,11 +63,9 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     try:
         today = as_of.astimezone(tz).date()
     except OverflowError:
-        raise ImpossiblePeriod(
-            f"in {timezone} the as-of instant lies outside the calendar"
-        ) from None
+        raise PeriodError(f"in {timezone} the as-of instant lies outside the calendar") from None
     if first > today:
-        raise ImpossiblePeriod(
+        raise PeriodError(
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
         )
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)

@@ -226,8 +226,8 @@ def _why_unaligned(tz: ZoneInfo, begin: int, offset: int) -> str:
         return f"{why} of 15 minutes; rollups are kept in quarters of an hour"
     when = local_datetime(begin, offset).date()
     return (
-        f"{tz.key} changed its clocks off the quarter of an hour on {when}; rollups are kept in "
-        "quarters of an hour"
+        f"{tz.key} changed its clocks off the quarter of an hour on {when}, and rollups are "
+        "kept in quarters of an hour; leave that day out, or choose another time zone"
     )
 
 
