@@ -277,7 +277,7 @@ class _Demo:
             ("\nReports    ", "dim"), self.written or "as soon as the day is in",
         )  # fmt: skip
         return Panel(
-            Group(head, table, foot), title=f"usage demo · {phase}", title_align="left",
+            Group(head, table, foot), title=Text(f"usage demo · {phase}"), title_align="left",
             subtitle="Ctrl-C ends it", subtitle_align="right", border_style="blue", padding=(1, 2),
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import click
 
-from export.text import readable
+from commands.terminal import plain
 
 
 class Failure(click.ClickException):
@@ -12,4 +12,4 @@ class Failure(click.ClickException):
 
     def format_message(self) -> str:
         """Return the sentence as one line, whatever the names in it are made of."""
-        return readable(self.message)
+        return plain(self.message)

@@ -5,21 +5,27 @@ markup or emoji codes, control characters, characters that turn the direction of
 Every console and every table of the commands is made here, so that none of it can do anything.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from export.text import readable, without_directions
+from export.text import readable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+#: Ends of lines and paragraphs, and what sets the direction of writing (Unicode, annex 9). On paper
+#: the latter end with their cell; a terminal cuts cells into lines, and so they would go on.
+_UNRULY: Final = re.compile(r"[\u2028-\u202e\u2066-\u2069]")
+
+
 def plain(text: str) -> str:
     """Return *text* as one line that shows every character and obeys none."""
-    return without_directions(readable(text))
+    return _UNRULY.sub("\N{REPLACEMENT CHARACTER}", readable(text))
 
 
 def console(*, stderr: bool = False) -> "Console":

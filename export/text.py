@@ -3,27 +3,19 @@
 Names of accounts and flows may hold any character. Two kinds cannot be carried by every format:
 control characters, which XML forbids and terminals obey, and halves of a surrogate pair, which no
 encoding has. They are replaced one for one, so that a text stays as long as it was.
-
-A third kind is carried by all and may do harm beside other text: the characters that set the
-direction of writing (Unicode, annex 9) would turn around what stands behind them, too.
 """
 
 import re
 from unicodedata import category, normalize
 
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PICTURES = 0x2400  # where Unicode's pictures of the control characters 0 to 31 begin
 _DELETE_PICTURE = "\N{SYMBOL FOR DELETE}"
 
-#: Embeddings, overrides and isolates, and what ends them.
-_DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
-_ISOLATES = "\N{LEFT-TO-RIGHT ISOLATE}\N{RIGHT-TO-LEFT ISOLATE}\N{FIRST STRONG ISOLATE}"
-_ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
-
 #: What begins a formula (OWASP, "CSV Injection"), also in its wide, small and raised forms.
-_FORMULA_BEGINNINGS = "=+-@"
+_FORMULA_BEGINNINGS = "=+-@\N{MINUS SIGN}"
 #: Categories that a spreadsheet may skip before it looks for these: what has no ink.
 _SKIPPED = {"Zs", "Zl", "Zp", "Cc", "Cf", "Mn"}
 #: What a spreadsheet may be set to separate fields with, instead of the comma.
@@ -38,26 +30,6 @@ def readable(text: str) -> str:
 def encodable(text: str) -> str:
     """Return *text* as JSON carries it: all of it, but for halves of a surrogate pair."""
     return _HALVES.sub(_REPLACEMENT, text)
-
-
-def without_directions(text: str) -> str:
-    """Return *text* with no character that sets a direction, for terminals, which cut lines."""
-    return _DIRECTIONS.sub(_REPLACEMENT, text)
-
-
-def isolated(text: str) -> str:
-    """Return *text* so that the directions set in it end with it."""
-    if not _DIRECTIONS.search(text):
-        return text
-    parts, opened = [_ISOLATE], 0
-    for character in text:
-        opened += character in _ISOLATES
-        if character == _END_OF_ISOLATE:
-            if not opened:  # it would end the one around the text
-                continue
-            opened -= 1
-        parts.append(character)
-    return "".join(parts) + _END_OF_ISOLATE * (opened + 1)
 
 
 def inert(text: str) -> str:
@@ -78,7 +50,7 @@ def _begins_a_formula(text: str) -> bool:
         if kind in _SKIPPED or character in "\"'":
             continue
         plain = normalize("NFKC", character)[:1]
-        return plain in _FORMULA_BEGINNINGS or kind == "Pd" or character == "\N{MINUS SIGN}"
+        return plain in _FORMULA_BEGINNINGS or kind == "Pd"
     return False
 
 

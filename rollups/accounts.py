@@ -10,7 +10,7 @@ from rollups.local_time import zone
 #: Control characters, halves of a surrogate pair, ends of lines and of paragraphs.
 _NEVER_IN_NAMES: Final = {"Cc", "Cs", "Zl", "Zp"}
 #: Spaces, and characters that only shape others.
-_UNSEEN: Final = {"Zs", "Cf", "Mn", "Cn"}
+_UNSEEN: Final = {"Zs", "Cf", "Mn"}
 
 
 class AccountSettings(NamedTuple):
