@@ -6,6 +6,7 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.errors import Failure
 from commands.terminal import plain, print_table
@@ -21,18 +22,8 @@ def account() -> None:
     """
 
 
-def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    from rollups.accounts import is_valid_id
-
-    if not is_valid_id(value):
-        raise click.BadParameter(
-            f"{value!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
-        )
-    return value
-
-
 @account.command("set")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--name", help="The name on the report; the id if never set.")
 @click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
 @click.option(
@@ -66,7 +57,7 @@ def set_(
 
 
 @account.command("show")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def show(account_id: str, as_json: bool) -> None:
     """Show the settings of ACCOUNT.

@@ -14,6 +14,7 @@ import click
 
 import settings
 from commands.demo_events import COMPANIES, Company, Published, events
+from commands.durations import Seconds
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
 from commands.terminal import console
@@ -41,7 +42,7 @@ _HEADINGS = (
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=Seconds(1),
     help="End by itself after this time; otherwise Ctrl-C ends it.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another day.")
@@ -64,7 +65,7 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
                 _Demo(running, directory, seed).run(seconds)
             except Stopped:
                 pass
-    except (ServerError, OSError) as error:
+    except ServerError as error:
         raise Failure(str(error)) from None
 
 

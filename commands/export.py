@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
@@ -30,7 +31,7 @@ _EARLIEST_ZONE = "Etc/GMT-14"
 
 
 @click.command("export")
-@click.argument("account", required=False)
+@click.argument("account", required=False, callback=check_id)
 @click.option("--all", "every", is_flag=True, help="Every account's report, into the folder of -d.")
 @period_options
 @click.option(
@@ -89,7 +90,7 @@ def export(
         file_format = file_format or "xls"
         write_all(Job(settings.read(), first, last, timezone, as_of, file_format, folder))
         return
-    if not account:
+    if account is None:
         raise click.UsageError("Name an ACCOUNT, or take --all with -d DIR.")
     if directory is not None:
         raise click.UsageError("-d goes with --all; name the file of one account with -o.")

@@ -46,7 +46,7 @@ def check_target(target: str) -> None:
     with _failures(target):
         path = _behind_links(target)
         if path.is_dir():
-            raise Failure(f"{target!r} is a folder; name a file in it, like {target}/usage.xls.")
+            raise Failure(f"{target!r} is a folder; name a file in it, like {path / 'usage.xls'}.")
         if not path.parent.is_dir():
             raise Failure(f"There is no folder {str(path.parent)!r} to write {path.name!r} to.")
 
@@ -55,7 +55,10 @@ def make_folder(path: Path) -> None:
     """Make *path* a folder if it is none yet. Raises Failure, also for another user's link."""
     with _failures(str(path)):
         _behind_links(str(path))
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise Failure(f"{str(path)!r} is a file; name a folder.") from None
 
 
 @contextmanager
@@ -105,7 +108,7 @@ def _write_into(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file with *content* in the place of *path*."""
-    name = path.with_name(f".{path.name[:100]}.{token_hex(8)}.tmp")
+    name = path.with_name(f".usage-{token_hex(8)}.tmp")
     descriptor, unnamed = _open_beside(path.parent, name)
     try:
         with open(descriptor, "wb") as file:

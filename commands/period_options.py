@@ -69,7 +69,9 @@ class Instant(click.ParamType):
 
         try:
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=parse_rfc3339(value))
-        except (ValueError, OverflowError) as error:
+        except OverflowError:
+            self.fail(f"{value!r} lies outside the calendar", param, ctx)
+        except ValueError as error:
             self.fail(f"{error}; write it like 2026-11-01T09:00:00Z", param, ctx)
 
 

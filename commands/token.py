@@ -7,6 +7,7 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.errors import Failure
 
@@ -22,7 +23,7 @@ def token() -> None:
 
 
 @token.command("create")
-@click.option("--account", metavar="ACCOUNT", help="For this one account.")
+@click.option("--account", metavar="ACCOUNT", callback=check_id, help="For this one account.")
 @click.option("--operator", is_flag=True, help="For all accounts.")
 def create(account: str | None, operator: bool) -> None:
     """Make a token and print it, once: it is kept as a hash only.
@@ -33,15 +34,9 @@ def create(account: str | None, operator: bool) -> None:
       usage token create --operator
     """
     from dashboard import tokens
-    from rollups import accounts
 
     if operator == (account is not None):
         raise click.UsageError("Say for whom: --account ACCOUNT, or --operator.")
-    if account is not None and not accounts.is_valid_id(account):
-        raise click.BadParameter(
-            f"{account!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -",
-            param_hint="--account",
-        )
     with redis_connection(settings.read()) as redis:
         secret = tokens.create(redis, account, int(time.time()))
     click.echo(f"Token for {_whose(account)}, shown this once: {secret}")

@@ -11,7 +11,9 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
+from commands.durations import Seconds
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
 from commands.terminal import console, plain
@@ -31,10 +33,10 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 @click.command("watch")
-@click.argument("account")
+@click.argument("account", callback=check_id)
 @click.option("--once", is_flag=True, help="Look once and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: the live object as JSON.")
-@click.option("--seconds", type=click.FloatRange(min=0.5), help="End by itself after this time.")
+@click.option("--seconds", type=Seconds(0.5), help="End by itself after this time.")
 def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> None:
     """Watch the current hour of ACCOUNT: sessions now, the peak so far, the last 60 minutes.
 

@@ -78,9 +78,13 @@ def _is_noncharacter(code: int) -> bool:
 
 
 def is_valid_id(account: str) -> bool:
-    """Tell whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`."""
+    """Tell whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
+
+    `.` and `..` are none: no page's address and no folder could be named after them.
+    """
     return (
         1 <= len(account) <= 128
+        and account not in {".", ".."}
         and account.isascii()
         and all(character.isalnum() or character in "._:-" for character in account)
     )

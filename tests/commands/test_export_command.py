@@ -122,7 +122,12 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
         (("acme", "--month", "2999-10"), 2, "lies in the future"),
         (("acme", *MONTH, "--tz", ""), 2, "no time zone ''"),
         (("acme", *MONTH, "--tz", "localtime"), 2, "Did you mean UTC?"),
-        (("", *MONTH), 2, "Name an ACCOUNT"),
+        (tuple(MONTH), 2, "Name an ACCOUNT"),
+        (("", *MONTH), 2, "'' is no account id"),
+        (("\udcff", *MONTH), 2, "is no account id"),
+        (("..", *MONTH), 2, "but not . or .."),
+        (("x" * 3000, *MONTH), 2, "is no account id"),
+        (("acme", *MONTH, "--as-of", "0001-01-01T00:00:00+14:00"), 2, "outside the calendar"),
         (("acme", *MONTH, "-o", ""), 2, "it is empty"),
         (("acme", *MONTH, "-o", "a\0b"), 1, "cannot be the name of a file"),
         (
