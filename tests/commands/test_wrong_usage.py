@@ -18,10 +18,7 @@ BYTES = "\udcff"
         *[("watch", account) for account in ("", "bad id", BYTES, "a\0b", "..", "x" * 3000)],
         *[("account", "show", account) for account in ("", "bad id", BYTES, ".")],
         *[("token", "create", "--account", account) for account in ("", "bad id", BYTES)],
-        *[
-            ("watch", "acme", "--seconds", text)
-            for text in ("nan", "inf", "0", "-1", "soon", "1e9")
-        ],
+        *[("watch", "acme", "--seconds", text) for text in ("nan", "inf", "0", "soon", "1e9")],
         *[("lag", "--until-zero", text) for text in ("nan", "inf", "-1", "1e400", "")],
         *[("send", "-", "--patience", text) for text in ("nan", "inf", "0", "1e300")],
         *[("demo", "--seconds", text) for text in ("nan", "inf", "0")],
@@ -49,14 +46,14 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_connected_to(
     [
         (
             ("export", "--all", "--month", "2026-10", "-d", "file"),
-            "'file' is a file; name a folder",
+            "'file' is a file",
         ),
         (("export", "--all", "--month", "2026-10", "-d", "file/sub"), "Not a directory"),
         (("export", "--all", "--month", "2026-10", "-d", "a\0b"), "cannot be the name of a file"),
         (("export", "acme", "--month", "2026-10", "-o", "file/x.xls"), "Not a directory"),
         (("export", "acme", "--month", "2026-10", "-o", "folder/"), "like folder/usage.xls."),
         (("export", "acme", "--month", "2026-10", "-o", "x" * 300), "File name too long"),
-        (("dev", "--data", "file/sub"), "'file/sub/redis': Not a directory."),
+        (("dev", "--data", "file/sub"), "file/sub/redis': Not a directory."),
         (("token", "revoke", BYTES), "There is no token"),
     ],
 )
