@@ -57,8 +57,8 @@ def make_folder(path: Path) -> None:
         _behind_links(str(path))
         try:
             path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise Failure(f"{str(path)!r} is a file; name a folder.") from None
+        except OSError as error:
+            raise Failure(f"{str(path)!r} cannot be a folder: {error.strerror}.") from None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Concurrency, Report
-from export.text import readable
+from export.text import isolated, readable
 from rollups.local_time import local_datetime, zone
 from rollups.vocabulary import APPLICATIONS, SERVICES
 
@@ -77,7 +77,9 @@ def sections(report: Report) -> tuple[Section, ...]:
 def account_title(report: Report) -> str:
     """Return the account as people know it: its name, and its id where that is another."""
     name = readable(report.name)
-    return name if report.name == report.account else f"{name} ({readable(report.account)})"
+    if report.name == report.account:
+        return name
+    return f"{isolated(name)} ({readable(report.account)})"
 
 
 def period(report: Report) -> str:

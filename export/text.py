@@ -14,6 +14,11 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PICTURES = 0x2400  # where Unicode's pictures of the control characters 0 to 31 begin
 _DELETE_PICTURE = "\N{SYMBOL FOR DELETE}"
 
+#: What sets the direction of writing: embeddings, overrides and isolates, and what ends them.
+_DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+_ISOLATES = "\N{LEFT-TO-RIGHT ISOLATE}\N{RIGHT-TO-LEFT ISOLATE}\N{FIRST STRONG ISOLATE}"
+_ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+
 #: What begins a formula (OWASP, "CSV Injection"), also in its wide, small and raised forms.
 _FORMULA_BEGINNINGS = "=+-@\N{MINUS SIGN}"
 #: Categories that a spreadsheet may skip before it looks for these: what has no ink.
@@ -30,6 +35,24 @@ def readable(text: str) -> str:
 def encodable(text: str) -> str:
     """Return *text* as JSON carries it: all of it, but for halves of a surrogate pair."""
     return _HALVES.sub(_REPLACEMENT, text)
+
+
+def isolated(text: str) -> str:
+    """Return *text* for a line with other text, which no direction set in it reaches.
+
+    Source: Unicode, annex 9, 3.3.2: an isolate ends every embedding and override within it.
+    """
+    if not _DIRECTIONS.search(text):
+        return text
+    parts, opened = [_ISOLATE], 0
+    for character in text:
+        opened += character in _ISOLATES
+        if character == _END_OF_ISOLATE:
+            if not opened:  # it would end the one around the text
+                continue
+            opened -= 1
+        parts.append(character)
+    return "".join(parts) + _END_OF_ISOLATE * (opened + 1)
 
 
 def inert(text: str) -> str:
