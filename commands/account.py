@@ -1,6 +1,5 @@
 """`usage account`: what is known of accounts besides their events."""
 
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +8,10 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.errors import Failure
+from commands.terminal import plain, print_table
 
 
 @click.group("account")
@@ -23,18 +24,8 @@ def account() -> None:
     """
 
 
-def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    from rollups.accounts import is_valid_id
-
-    if not is_valid_id(value):
-        raise click.BadParameter(
-            f"{value!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
-        )
-    return value
-
-
 @account.command("set")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--name", help="The name on the report; the id if never set.")
 @click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
 @click.option(
@@ -66,16 +57,14 @@ def set_(
                 click.echo(sentence, err=True)
             accounts.put(redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         except UnknownZone as error:
-            raise click.BadParameter(
-                f"{error}{_nearest_zone(timezone)}", param_hint="--timezone"
-            ) from None
+            raise click.BadParameter(str(error), param_hint="--timezone") from None
         except accounts.InvalidAccount as error:
             raise click.BadParameter(str(error), param_hint="--name") from None
         _show(redis, account_id)
 
 
 @account.command("show")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def show(account_id: str, as_json: bool) -> None:
     """Show the settings of ACCOUNT.
@@ -90,7 +79,7 @@ def show(account_id: str, as_json: bool) -> None:
 
 
 @account.command("history")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
@@ -119,14 +108,8 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
         return
     if not found:
         click.echo(f"The settings of {account_id!r} were never changed.", err=True)
-    for each in found:
-        shown = _change(each)
-        who = f"{shown['by']} ({shown['token']})" if shown["token"] else shown["by"]
-        old, new = (
-            {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-            for value in (each.old, each.new)
-        )
-        click.echo("\t".join((shown["at"], who, each.field, f"{old} → {new}")))
+        return
+    print_table(("When", "Who", "Setting", "Change"), map(_row, found))
     if len(found) == limit:
         click.echo(f"For older changes: --before {found[-1].id}", err=True)
 
@@ -155,17 +138,13 @@ def list_(as_json: bool) -> None:
     if not names:
         click.echo("There is no account yet: none was set, and no event was counted.", err=True)
         return
-    if not sys.stdout.isatty():
-        for name, kept in zip(names, known, strict=True):
-            click.echo("\t".join([name, kept.name, kept.timezone, _applies(kept)]))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("Account", "Name", "Time zone", "Sections", box=None, header_style="bold")
-    for name, kept in zip(names, known, strict=True):
-        table.add_row(name, kept.name, kept.timezone, _applies(kept))
-    Console().print(table)
+    print_table(
+        ("Account", "Name", "Time zone", "Sections"),
+        [
+            (name, kept.name, kept.timezone, _applies(kept))
+            for name, kept in zip(names, known, strict=True)
+        ],
+    )
 
 
 def _must_exist(redis: Any, account_id: str) -> None:
@@ -208,6 +187,16 @@ def _change(each: Any) -> dict[str, Any]:
     }
 
 
+def _row(each: Any) -> tuple[str, str, str, str]:
+    shown = _change(each)
+    who = f"{shown['by']} ({shown['token']})" if shown["token"] else shown["by"]
+    old, new = (
+        {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        for value in (each.old, each.new)
+    )
+    return shown["at"], who, each.field, f"{old} → {new}"
+
+
 def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
     from rollups import accounts
 
@@ -216,7 +205,7 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
         click.echo(orjson.dumps({"account": account_id, **kept._asdict()}))
         return
     click.echo(f"Account    {account_id}")
-    click.echo(f"Name       {kept.name}")
+    click.echo(f"Name       {plain(kept.name)}")
     click.echo(f"Time zone  {kept.timezone}")
     click.echo(f"Sections   {_applies(kept)}")
 
@@ -224,14 +213,3 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
 def _applies(kept: Any) -> str:
     names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
     return ", ".join(names) or "neither DNIS nor SMS"
-
-
-def _nearest_zone(given: str | None) -> str:
-    from difflib import get_close_matches
-    from zoneinfo import available_timezones
-
-    zones = available_timezones()
-    near = get_close_matches(given or "", zones, 1)
-    tail = [zone for zone in sorted(zones) if zone.lower().endswith("/" + (given or "").lower())]
-    found = tail or near
-    return f". Did you mean {found[0]}?" if found else ""

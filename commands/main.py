@@ -1,6 +1,8 @@
 """`usage` itself: finds the subcommand and imports nothing else."""
 
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -55,6 +57,19 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run `usage`; an output or a file that cannot be written is said in a line, too.
+
+        A pipe that nobody reads from any more ends it without a word, which is click's doing.
+        """
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            with suppress(OSError):  # the standard error may be as full
+                click.echo(f"Error: {_sentence(error)}", err=True)
+            _give_up_output()
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; an unusable setting is said in a line."""
         from commands.errors import Failure
@@ -64,6 +79,24 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except InvalidSetting as error:
             raise Failure(str(error)) from None
+
+
+def _sentence(error: OSError) -> str:
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename!r}: {why}."
+    if isinstance(error, ConnectionError | TimeoutError):
+        return f"{why}."
+    return f"The output could not be written: {why}."
+
+
+def _give_up_output() -> None:
+    """Have what is left of the output go nowhere: Python would try once more at its end."""
+    with suppress(OSError, AttributeError, ValueError):
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,6 @@
 """`usage token`: who may see and change what in the dashboard and its API."""
 
 import re
-import sys
 import time
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
@@ -11,8 +10,10 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.errors import Failure
+from commands.terminal import print_table
 
 if TYPE_CHECKING:
     from dashboard.tokens import Token
@@ -72,7 +73,7 @@ def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> st
 
 
 @token.command("create")
-@click.option("--account", metavar="ACCOUNT", help="For this one account.")
+@click.option("--account", metavar="ACCOUNT", callback=check_id, help="For this one account.")
 @click.option("--operator", is_flag=True, help="For all accounts, and their settings.")
 @click.option(
     "--role",
@@ -103,18 +104,12 @@ def create(
     """
     from dashboard import tokens
     from dashboard.tokens import Role
-    from rollups import accounts
     from rollups.reads import Rollups
 
     if operator == (account is not None):
         raise click.UsageError("Say for whom: --account ACCOUNT, or --operator.")
     if operator and role:
         raise click.UsageError("--role is for --account; an operator may change everything.")
-    if account is not None and not accounts.is_valid_id(account):
-        raise click.BadParameter(
-            f"{account!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -",
-            param_hint="--account",
-        )
     its_role = Role.OPERATOR if operator else Role(role or "viewer")
     with redis_connection(settings.read()) as redis:
         if account is not None and not force and not Rollups.live(redis).exists(account):
@@ -150,20 +145,10 @@ def list_(as_json: bool) -> None:
     if not found:
         click.echo("There is no token yet: usage token create --operator", err=True)
         return
-    rows = [_row(each, int(time.time())) for each in found]
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    titles = ("Id", "Account", "Role", "Label", "Created", "Expires", "Last use")
-    table = Table(*titles, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
+    print_table(
+        ("Id", "Account", "Role", "Label", "Created", "Expires", "Last use"),
+        [_row(each, int(time.time())) for each in found],
+    )
 
 
 @token.command("revoke")

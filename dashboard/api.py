@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, TypeVar
-from zoneinfo import available_timezones
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -22,7 +21,7 @@ from dashboard.problems import Invalid, NoSuchAccount, Refused
 from dashboard.reports import Asked, Breakdown, Impossible, Missing
 from dashboard.views import Runs, RunsByDay, shown
 from rollups import account_history, accounts
-from rollups.local_time import UnknownZone, midnight, offset_at, zone
+from rollups.local_time import UnknownZone, midnight, offset_at, zone, zone_names
 from rollups.reads import Rollups, read_in_force
 from rollups.slots import slot_of
 from rollups.vocabulary import ABANDONED, COMPLETED
@@ -216,8 +215,9 @@ def timezone_change(
 def list_timezones(asker: Allowed) -> Response:
     """Every IANA time zone, with its offset now."""
     now = int(time.time())
-    names = sorted(available_timezones() - {"localtime", "Factory"})
-    return _json([{"name": name, "offset": offset_at(now, zone(name))} for name in names])
+    return _json(
+        [{"name": name, "offset": offset_at(now, zone(name))} for name in sorted(zone_names())]
+    )
 
 
 # ------------------------------------------------------------------------------- reports

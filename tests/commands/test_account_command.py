@@ -38,6 +38,8 @@ def test_an_account_exists_once_it_was_set_and_not_before(usage: Usage) -> None:
         (("é",), "is no account id"),
         (("x" * 129,), "is no account id"),
         (("a", "--timezone", "Paris"), "Did you mean Europe/Paris?"),
+        (("a", "--timezone", "localtime"), "Did you mean UTC?"),
+        (("a", "--timezone", "posix/Asia/Tokyo"), "Did you mean Asia/Tokyo?"),
         (("a", "--name", ""), "1 to 200 printable characters"),
         (("a", "--name", "x" * 201), "1 to 200 printable characters"),
         (("a", "--name", "two\nlines"), "1 to 200 printable characters"),
