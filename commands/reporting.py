@@ -1,5 +1,6 @@
 """Reports for the dashboard, made by the code of `usage export`."""
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,15 @@ class Reporting:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
+
+    def check_period(self, first: date, last: date) -> None:
+        """Raise Impossible unless a report may cover the local days *first* to *last*."""
+        from export.periods import PeriodError, check_period
+
+        try:
+            check_period(first, last)
+        except PeriodError as error:
+            raise Impossible("from", str(error)) from None
 
     def document(self, asked: Asked) -> bytes:
         """Return the report as `usage export --format json` writes it."""

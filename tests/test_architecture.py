@@ -31,7 +31,7 @@ PURE = [
             "vocabulary",
         )
     ),
-    "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
+    "export.periods", "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
     "dashboard.operations",
 ]  # fmt: skip
 

@@ -112,11 +112,13 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
         (("acme", *MONTH, "--format", "pdf"), 2, "'pdf' is not one of"),
         (("acme", "--to", "2026-10-01"), 2, "Missing option '--from'"),
         (
-            ("acme", "--from", "1970-01-01", "--to", "1970-01-02", "--tz", "Africa/Monrovia"),
+            ("acme", "--from", "2006-10-01", "--to", "2006-10-31", "--tz", "America/St_Johns"),
             2,
-            "no multiple of 15 minutes",
+            "off the quarter of an hour",
         ),
-        (("acme", "--from", "0001-01-01", "--to", "0001-01-02"), 2, "years 0002 to 9998"),
+        (("acme", "--from", "1999-12-31", "--to", "2000-01-01"), 2, "between 2000-01-01"),
+        (("acme", "--from", "0002-01-01", "--to", "9998-12-31"), 2, "between 2000-01-01"),
+        (("acme", "--from", "2010-01-01", "--to", "2020-01-09"), 2, "at most 3,660 days"),
     ],
 )
 def test_what_cannot_be_written_is_said_in_a_sentence(
