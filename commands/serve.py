@@ -14,9 +14,6 @@ import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
 
-#: Seconds that answers may still take once the end was asked for.
-_LAST_SECONDS = 3
-
 #: Seconds within which Redis must answer a page: a browser waits for it.
 _REDIS_PATIENCE = 5
 
@@ -89,22 +86,19 @@ def _address(host: str, port: int) -> str:
 async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
-    import uvicorn
-
     from commands.reporting import Reporting
+    from dashboard import bounded_log
     from dashboard.app import create_app
+    from dashboard.connections import Server, most_connections
     from stream_app.telemetry import LIFETIME
 
+    bounded_log.configure()
+    most = most_connections()
     app = create_app(
         redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
-        places=places_of(config, redis),
+        places=places_of(config, redis), connections=most,
     )  # fmt: skip
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_SECONDS,
-        )
-    )  # fmt: skip
+    server = Server(app, most)
 
     def stop() -> None:
         app.state.broadcast.end()  # or the streams would hold up the end

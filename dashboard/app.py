@@ -13,7 +13,11 @@ from starlette.exceptions import HTTPException
 
 from dashboard import api, assets, pages, problems
 from dashboard.broadcast import Broadcast
+from dashboard.directory import Directory
+from dashboard.guard import Guard
 from dashboard.health import Places, Watch
+from dashboard.heavy import HeavyWork
+from dashboard.limits import MAX_CONNECTIONS, STREAM_SHARES, Shares
 from dashboard.pages import LoginNeeded
 from dashboard.problems import Refused
 from dashboard.reports import Reports
@@ -32,26 +36,33 @@ def create_app(
     open_to_all: bool,
     lifetime: float,
     places: Callable[[], Places] | None = None,
+    connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*, with what *reports* make of them.
 
     *open_to_all* asks for no token and answers under names of this machine only. *places* says how
     far the topics are counted (raises `health.KafkaAway`); without it lag is not known. A worker's
-    word in Redis lives for *lifetime* seconds.
+    word in Redis lives for *lifetime* seconds. The server has so many *connections*.
     """
     watch = Watch(redis, places, lifetime)
     broadcast = Broadcast(redis, watch.health)
+    directory = Directory(redis)
+    heavy = HeavyWork()
+    streams = connections // 2
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
         watch.start()
+        directory.start()
         task = asyncio.create_task(broadcast.run())
         try:
             yield
         finally:
             broadcast.end()
             watch.stop()
+            heavy.close()
             await task
+            await asyncio.to_thread(directory.stop)
 
     app = FastAPI(
         title="Usage", version="1", description=_DESCRIPTION, lifespan=running,
@@ -63,6 +74,9 @@ def create_app(
     app.state.open = open_to_all
     app.state.watch = watch
     app.state.broadcast = broadcast
+    app.state.directory = directory
+    app.state.heavy = heavy
+    app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.include_router(assets.router)
@@ -70,6 +84,7 @@ def create_app(
     app.add_exception_handler(LoginNeeded, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Guard, refuse=_refused)
     app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
     return app
 
