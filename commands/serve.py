@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,10 @@ from commands.errors import Failure
 
 #: Seconds within which Redis must answer a page: a browser waits for it.
 _REDIS_PATIENCE = 5
+
+
+#: Seconds for which one thread runs Python while others wait for it.
+_SWITCH_S = 0.001
 
 
 @click.command("serve")
@@ -109,6 +114,8 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+    # A thread that makes a report lets the event loop have its turn after this many seconds.
+    sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(each, stop)

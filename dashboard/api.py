@@ -21,6 +21,7 @@ from dashboard import logins, schemas, tokens, views
 from dashboard.access import Allowed, AllowedToChange, Asker
 from dashboard.directory import Directory, DirectoryError, Found
 from dashboard.heavy import HeavyWork
+from dashboard.large import PacedResponse
 from dashboard.limits import STREAM_LIFETIME_S, Shares
 from dashboard.live import look, members
 from dashboard.periods import Period
@@ -81,10 +82,17 @@ def _made(make: Callable[[], T]) -> T:
         raise Invalid(("query", error.field), str(error)) from None
 
 
-async def _heavy(request: Request, asker: Asker, make: Callable[[], T]) -> T:
+async def _heavy(
+    request: Request,
+    asker: Asker,
+    make: Callable[[], bytes],
+    media_type: str = "application/json",
+    headers: dict[str, str] | None = None,
+) -> Response:
     """Return what *make* returns, made in the asker's turn; what it refuses is told to them."""
     heavy: HeavyWork = request.app.state.heavy
-    return await heavy.run(asker.token, request.receive, lambda: _made(make))
+    content = await heavy.run(asker.token, request.receive, lambda: _made(make))
+    return PacedResponse(content, media_type, headers, request.app.state.large, asker.token)
 
 
 def _breakdown(request: Request, asked: Asked) -> Breakdown:
@@ -200,8 +208,7 @@ def list_timezones(asker: Allowed) -> Response:
 async def report(request: Request, asked: Period, asker: Allowed) -> Response:
     """The Usage Report, as `usage export --format json` writes it."""
     reports: Reports = request.app.state.reports
-    content = await _heavy(request, asker, lambda: reports.document(asked))
-    return Response(content, media_type="application/json")
+    return await _heavy(request, asker, lambda: reports.document(asked))
 
 
 @router.get(
@@ -211,19 +218,18 @@ async def report(request: Request, asked: Period, asker: Allowed) -> Response:
 async def usage_xls(request: Request, asked: Period, asker: Allowed) -> Response:
     """The Usage Report as a spreadsheet, the same bytes as `usage export` writes."""
     reports: Reports = request.app.state.reports
-    content = await _heavy(request, asker, lambda: reports.spreadsheet(asked))
     disposition = {"Content-Disposition": 'attachment; filename="usage.xls"'}
-    return Response(content, media_type=XLS, headers=disposition)
+    return await _heavy(request, asker, lambda: reports.spreadsheet(asked), XLS, disposition)
 
 
 @router.get("/accounts/{account}/dashboard", response_model=schemas.Dashboard, tags=["Dashboard"])
 async def dashboard(request: Request, asked: Period, asker: Allowed, flow: Flow = None) -> Response:
     """All reports of the dashboard but `heat`, from one reading."""
 
-    def make() -> Response:
+    def make() -> bytes:
         whole = _breakdown(request, asked)
         runs = _runs_of_flow(request, whole, flow)
-        return _json(
+        return orjson.dumps(
             {
                 "usage": views.usage(whole, flow, runs),
                 "applications": views.applications(whole),
@@ -242,9 +248,9 @@ async def dashboard_usage(
 ) -> Response:
     """Flow runs per day, begun and abandoned."""
 
-    def make() -> Response:
+    def make() -> bytes:
         whole = _breakdown(request, asked)
-        return _json(views.usage(whole, flow, _runs_of_flow(request, whole, flow)))
+        return orjson.dumps(views.usage(whole, flow, _runs_of_flow(request, whole, flow)))
 
     return await _heavy(request, asker, make)
 
@@ -260,7 +266,7 @@ async def dashboard_heat(
     """How often each flow ran, most used first; beyond `limit`, the exact sum of the rest."""
     reports: Reports = request.app.state.reports
     return await _heavy(
-        request, asker, lambda: _json(views.heat(reports.flows(asked), flow, limit))
+        request, asker, lambda: orjson.dumps(views.heat(reports.flows(asked), flow, limit))
     )
 
 
@@ -271,7 +277,7 @@ async def dashboard_heat(
 async def dashboard_applications(request: Request, asked: Period, asker: Allowed) -> Response:
     """Flow runs by application."""
     return await _heavy(
-        request, asker, lambda: _json(views.applications(_breakdown(request, asked)))
+        request, asker, lambda: orjson.dumps(views.applications(_breakdown(request, asked)))
     )
 
 
@@ -282,7 +288,7 @@ async def dashboard_applications(request: Request, asked: Period, asker: Allowed
 async def dashboard_concurrency(request: Request, asked: Period, asker: Allowed) -> Response:
     """The highest concurrency per day for each series, its hour, the average; hour by day."""
     return await _heavy(
-        request, asker, lambda: _json(views.concurrency(_breakdown(request, asked)))
+        request, asker, lambda: orjson.dumps(views.concurrency(_breakdown(request, asked)))
     )
 
 
@@ -295,9 +301,9 @@ async def dashboard_resolution(
 ) -> Response:
     """Flow runs against those that turned to call, callback or chat."""
 
-    def make() -> Response:
+    def make() -> bytes:
         whole = _breakdown(request, asked)
-        return _json(views.resolution(whole, flow, _runs_of_flow(request, whole, flow)))
+        return orjson.dumps(views.resolution(whole, flow, _runs_of_flow(request, whole, flow)))
 
     return await _heavy(request, asker, make)
 
@@ -309,7 +315,7 @@ async def dashboard_resolution(
 async def dashboard_connectivity(request: Request, asked: Period, asker: Allowed) -> Response:
     """Clicks by service."""
     return await _heavy(
-        request, asker, lambda: _json(views.connectivity(_breakdown(request, asked)))
+        request, asker, lambda: orjson.dumps(views.connectivity(_breakdown(request, asked)))
     )
 
 

@@ -17,7 +17,15 @@ from dashboard.directory import Directory
 from dashboard.guard import Guard
 from dashboard.health import Places, Watch
 from dashboard.heavy import HeavyWork
-from dashboard.limits import MAX_CONNECTIONS, STREAM_SHARES, Shares
+from dashboard.limits import (
+    MAX_CONNECTIONS,
+    MAX_LARGE,
+    MAX_LARGE_EACH,
+    PATIENCE_S,
+    STREAM_SHARES,
+    BusyError,
+    Shares,
+)
 from dashboard.pages import LoginNeeded
 from dashboard.problems import Refused
 from dashboard.reports import Reports
@@ -76,11 +84,13 @@ def create_app(
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
+    app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.include_router(assets.router)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(LoginNeeded, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(HTTPException, _http)
@@ -94,6 +104,12 @@ async def _refused(request: Request, problem: Exception) -> Response:
     if _wants_page(request):
         return pages.problem_page(request, problem)
     return await problems.answer(request, problem)
+
+
+async def _busy(request: Request, problem: Exception) -> Response:
+    # Whoever asks again at once holds their own place meanwhile, and no one else's.
+    await asyncio.sleep(PATIENCE_S)
+    return await _refused(request, problem)
 
 
 async def _redis_away(request: Request, _error: Exception) -> Response:

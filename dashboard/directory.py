@@ -1,9 +1,9 @@
 """The accounts by id, and a search in them, without reading all of them for a request.
 
 One thread keeps the ids, sorted, and the text that a search looks in. Each request asks whether
-there are new accounts, which costs two commands, and waits a moment for them. A changed name or zone
-is found by its new text once its turn has come, at `SLICE` accounts a second; what is shown of an
-account is always read from Redis.
+there are new accounts, which costs two commands, and waits a moment for them. A changed name or
+zone is found by its new text once its turn has come, at `SLICE` accounts a second; what is shown of
+an account is always read from Redis.
 """
 
 import logging

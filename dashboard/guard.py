@@ -50,37 +50,30 @@ class Guard:
             whole = await _with_body(headers, receive)
             if whole is None:
                 return  # the client has gone
-            place = _Place(self._places, _visitor(scope, headers))
+            visitor = _visitor(scope, headers)
+            await self._places.take(visitor)
         except Refused as refused:
             answer = await self._refuse(Request(scope), refused)
             await answer(scope, receive, send)
             return
+        is_in = True
+
+        def leave() -> None:
+            nonlocal is_in
+            if is_in:
+                is_in = False
+                self._places.give_back(visitor)
 
         async def send_and_notice(message: Message) -> None:
             # A stream has a limit of its own, and would keep its place for an hour.
             if message["type"] == "http.response.start" and _is_stream(message):
-                place.leave()
+                leave()
             await send(message)
 
         try:
             await self._app(scope, whole, send_and_notice)
         finally:
-            place.leave()
-
-
-class _Place:
-    """One of the places in which requests are answered. Raises Refused if there is none."""
-
-    def __init__(self, places: Shares, visitor: object) -> None:
-        places.take(visitor)
-        self._places: Shares | None = places
-        self._visitor = visitor
-
-    def leave(self) -> None:
-        """Give the place back, once."""
-        if self._places is not None:
-            self._places.give_back(self._visitor)
-            self._places = None
+            leave()
 
 
 def _check_head(scope: Scope) -> None:
