@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
 
 from commands.reporting import Reporting
 from commands.serve import listening
 from dashboard import tokens
 from dashboard.app import create_app
+from dashboard.connections import Server
 from dashboard.health import Places
 from rollups import connect
 from stream_app.telemetry import LIFETIME
@@ -59,15 +59,7 @@ def dashboard(
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
     redis = connect.client(redis_url, socket_timeout=5)
     app = create_app(redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
+    server = Server(app)
     stack = ExitStack()
     listener = stack.enter_context(listening("127.0.0.1", 0))
     thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
