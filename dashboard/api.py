@@ -176,7 +176,8 @@ def get_account(request: Request, account: str, asker: Allowed) -> Response:
             "description": "Your token may not change this, or another site's page asked.",
         },
         429: {
-            "model": schemas.Sentence, "description": "Too many wrong tokens, too many requests at once, or too many changes.",
+            "model": schemas.Sentence,
+            "description": "Too many wrong tokens, requests at once, or changes.",
         },
     },
 )  # fmt: skip
