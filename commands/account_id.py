@@ -2,6 +2,8 @@
 
 import click
 
+from commands.errors import Failure
+
 
 def check_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Return *value* if it can be an account id, or is left out; anything else is wrong usage."""
@@ -12,4 +14,12 @@ def check_id(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     shown = repr(value) if len(value) <= 128 else f"{value[:128]!r}…"
     raise click.BadParameter(
         f"{shown} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -, but not . or .."
+    )
+
+
+def unusable_zone(account: str, error: ValueError) -> Failure:
+    """Return the failure of an account that was set to what is no time zone any more."""
+    return Failure(
+        f"{account!r} has a time zone that cannot be used: {error}. Set another with "
+        f"`usage account set {account} --timezone ZONE`."
     )

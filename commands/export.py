@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import settings
-from commands.account_id import check_id
+from commands.account_id import check_id, unusable_zone
 from commands.connection import redis_connection
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
@@ -146,10 +146,7 @@ def make_report(
         within = period(first, last, zone, as_of)
     except UnknownZone as error:
         if timezone is None:
-            raise Failure(
-                f"{account!r} has a time zone that cannot be used: {error}. Set another with "
-                f"`usage account set {account} --timezone ZONE`."
-            ) from None
+            raise unusable_zone(account, error) from None
         raise click.BadParameter(str(error), param_hint="--tz") from None
     except (PeriodError, UnalignedZone) as error:
         raise click.UsageError(str(error)) from None

@@ -1,5 +1,6 @@
 """`usage` itself: finds the subcommand and imports nothing else."""
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -23,6 +24,10 @@ COMMANDS = {
     "dead-letters": ("commands.dead_letters", "See what was refused and why, and send it again."),
     "rebuild": ("commands.rebuild", "Make the rollups anew from the topics, or verify them."),
 }
+
+
+#: What the system says of an output that takes no more.
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF}
 
 
 class Commands(click.Group):
@@ -73,21 +78,25 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; an unusable setting is said in a line."""
         from commands.errors import Failure
+        from commands.terminal import plain
         from settings import InvalidSetting
 
         try:
             return super().invoke(ctx)
         except InvalidSetting as error:
             raise Failure(str(error)) from None
+        except click.UsageError as error:  # it quotes what was typed
+            error.message = "\n".join(map(plain, error.message.splitlines()))
+            raise
 
 
 def _sentence(error: OSError) -> str:
     why = error.strerror or str(error)
     if error.filename is not None:
         return f"{error.filename!r}: {why}."
-    if isinstance(error, ConnectionError | TimeoutError):
-        return f"{why}."
-    return f"The output could not be written: {why}."
+    if error.errno in _OUTPUT_ERRORS:
+        return f"The output could not be written: {why}."
+    return f"{why}."
 
 
 def _give_up_output() -> None:

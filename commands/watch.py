@@ -11,7 +11,7 @@ import click
 import orjson
 
 import settings
-from commands.account_id import check_id
+from commands.account_id import check_id, unusable_zone
 from commands.connection import redis_connection
 from commands.durations import Seconds
 from commands.ending import Stopped, ending_at_signals
@@ -49,6 +49,8 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
         raise click.UsageError("--json shows one look; add --once.")
     config = settings.read()
     with redis_connection(config, patience=5) as redis:
+        from rollups import accounts
+        from rollups.local_time import UnknownZone, zone
         from rollups.reads import Rollups
 
         if not Rollups.live(redis).exists(account):
@@ -56,6 +58,10 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
                 f"There is no account {account!r}: no event was counted for it and it was "
                 "never set."
             )
+        try:
+            zone(accounts.get(redis, account).timezone)
+        except UnknownZone as error:
+            raise unusable_zone(account, error) from None
         with _looking(config, redis, account) as look:
             if once:
                 time.sleep(_FIRST_LOOKS)

@@ -203,6 +203,8 @@ def test_an_account_with_a_zone_that_is_none_any_more_is_told_what_to_do(
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "usage account set late --timezone ZONE" in done.stderr
     assert usage("export", "late", *MONTH, "--tz", "UTC", "-o", "-").exit_code == 0
+    watched = usage("watch", "late", "--once")
+    assert (watched.exit_code, watched.stderr) == (1, done.stderr)
 
 
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(usage: Usage, tmp_path: Path) -> None:

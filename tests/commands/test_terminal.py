@@ -101,7 +101,7 @@ def test_a_name_that_was_never_checked_cannot_act_either(process: Process, redis
 
 def test_an_account_id_in_a_title_is_no_emoji() -> None:
     """`:` is a character of ids, and rich reads the titles of panels as markup."""
-    told = {
+    look = {
         "account": "eu:smile:1", "timezone": "UTC", "stale": {"message": "[/b] \x1b[2J"},
         "hour": {"from": "2026-10-01T09:00:00Z", "to": "2026-10-01T10:00:00Z"},
         "series": {"agent": {"now": 1, "peak": 2, "peak_at": None, "open_long": 0}},
@@ -109,7 +109,7 @@ def test_an_account_id_in_a_title_is_no_emoji() -> None:
     }  # fmt: skip
     terminal = console()
     with terminal.capture() as captured:
-        terminal.print(watch.screen(told, 120), width=120)
+        terminal.print(watch.screen(look, 120), width=120)
     assert "eu:smile:1 · the hour from 09:00" in captured.get()
     assert "[/b] ␛[2J" in captured.get()
 

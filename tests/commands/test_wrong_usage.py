@@ -76,6 +76,20 @@ def test_a_failure_is_one_line_and_exit_code_1(
     assert done.stderr.splitlines()[-1].startswith("Error: ")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("\x1b[31m",), ("account", "\x1b[31m"), ("export", "acme", "\x1b[31m"), ("lag", "--\x1b")],
+)
+def test_what_was_mistyped_is_quoted_and_not_obeyed(
+    usage: Usage, arguments: tuple[str, ...]
+) -> None:
+    """A script may have got it from somebody else."""
+    done = usage(*arguments)
+    assert done.exit_code == 2
+    assert "\x1b" not in done.output
+    assert "[31m" in done.stderr or "No such option" in done.stderr
+
+
 @pytest.mark.parametrize("length", [240, 80])
 def test_a_long_name_is_a_name(usage: Usage, tmp_path: Path, length: int) -> None:
     """What a file system takes (255 bytes) is taken, in any script."""
