@@ -32,7 +32,7 @@ from rollups.local_time import UnknownZone, midnight, offset_at, zone, zone_name
 from rollups.reads import Rollups, read_in_force
 from rollups.slots import slot_of
 from rollups.vocabulary import ABANDONED, COMPLETED
-from rollups.zone_change import zone_change
+from rollups.zone_change import ZoneChange, zone_change
 
 T = TypeVar("T")
 
@@ -272,7 +272,10 @@ def timezone_change(
         new = zone(to)
     except UnknownZone as error:
         raise Invalid(("query", "to"), str(error)) from None
-    change = zone_change(int(time.time()), zone(now), new)
+    try:
+        change = zone_change(int(time.time()), zone(now), new)
+    except UnknownZone:  # it was set when such a name was taken: there is nothing to compare with
+        change = ZoneChange(now, new.key, ())
     months = [
         {
             "before": f"{edge.before:%Y-%m}", "month": f"{edge.month:%Y-%m}",

@@ -34,11 +34,11 @@ class ZoneChange(NamedTuple):
 
     old: str
     new: str
-    edges: tuple[MonthEdge, ...]  #: of this month and of the next one
+    edges: tuple[MonthEdge, ...]  #: of this month and the next; none if unknown
 
     def sentences(self) -> list[str]:
         """Return what becomes of days and bills, for people; nothing where the zone stays."""
-        if self.old == self.new:
+        if self.old == self.new or not self.edges:
             return []
         return [self._days(), *map(self._bills, self.edges)]
 

@@ -147,3 +147,12 @@ def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) ->
     assert served.told(path, to="Etc/GMT+12")["sentences"] == []
     assert served.get(path, served.token(), to="Mars/Olympus").status_code == 422
     assert accounts.get(served.redis, "acme").timezone == "Etc/GMT+12"
+
+
+def test_an_account_whose_zone_is_none_any_more_can_get_another(served: Dashboard) -> None:
+    """There is nothing to compare the new one with, and nothing fails."""
+    served.redis.hset(keys.settings("acme"), "timezone", "Mars/Olympus")
+    assert served.told("/accounts/acme/timezone-change", to="UTC")["sentences"] == []
+    assert put(served, served.token(), timezone="Europe/Paris").status_code == 200
+    history = served.told("/accounts/acme/history")["changes"]
+    assert (history[0]["from"], history[0]["to"]) == ("Mars/Olympus", "Europe/Paris")
