@@ -54,8 +54,8 @@ def check_target(target: str) -> None:
 def make_folder(path: Path) -> None:
     """Make *path* a folder if it is none yet. Raises Failure, also for another user's link."""
     with _failures(str(path)):
-        _behind_links(str(path))
         try:
+            _behind_links(str(path))
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"{str(path)!r} cannot be a folder: {error.strerror}.") from None

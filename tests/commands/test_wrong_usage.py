@@ -48,7 +48,7 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_connected_to(
             ("export", "--all", "--month", "2026-10", "-d", "file"),
             "'file' cannot be a folder",
         ),
-        (("export", "--all", "--month", "2026-10", "-d", "file/sub"), "Not a directory"),
+        (("export", "--all", "--month", "2026-10", "-d", "file/sub"), "cannot be a folder"),
         (("export", "--all", "--month", "2026-10", "-d", "a\0b"), "cannot be the name of a file"),
         (("export", "acme", "--month", "2026-10", "-o", "file/x.xls"), "Not a directory"),
         (("export", "acme", "--month", "2026-10", "-o", "folder/"), "like folder/usage.xls."),
