@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from dashboard import logins, schemas, tokens, views
 from dashboard.access import Allowed, AllowedToChange, Asker
-from dashboard.directory import Directory, DirectoryError, Found
+from dashboard.directory import Directory, DirectoryError, Found, matches
 from dashboard.heavy import HeavyWork
 from dashboard.large import PacedResponse
 from dashboard.limits import STREAM_LIFETIME_S, Shares
@@ -132,8 +132,7 @@ def list_accounts(
     if asker.account is None:
         found = _page(request, search, cursor, limit)
     else:
-        own = [asker.account] if Rollups.live(redis).exists(asker.account) else []
-        found = Found(own, len(own), False)
+        found = _own(redis, asker.account, search, cursor)
     known = accounts.get_many(redis, list(found.accounts))
     answer = _json(
         [
@@ -146,6 +145,13 @@ def list_accounts(
         query = urlencode({"search": search, "cursor": found.accounts[-1], "limit": limit})
         answer.headers["Link"] = f'</api/accounts?{query}>; rel="next"'
     return answer
+
+
+def _own(redis: Redis, account: str, search: str, cursor: str) -> Found:
+    """Return the one account that its token may see, if it is asked for."""
+    exists = Rollups.live(redis).exists(account) and account > cursor
+    own = [account] if exists and matches(search, account, accounts.get(redis, account)) else []
+    return Found(own, len(own), False)
 
 
 def _page(request: Request, search: str, cursor: str, limit: int) -> Found:
