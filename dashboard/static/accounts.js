@@ -19,7 +19,7 @@ function row({ account, name, timezone }) {
   return element(
     "li",
     {},
-    element("a", { href: `/accounts/${encodeURIComponent(account)}` }, element("b", {}, name), element("span", {}, account), element("span", {}, timezone), element("span", { "aria-hidden": "true" }, "→")),
+    element("a", { href: `/accounts/${encodeURIComponent(account)}` }, element("b", {}, element("bdi", {}, name)), element("span", {}, account), element("span", {}, timezone), element("span", { "aria-hidden": "true" }, "→")),
   );
 }
 
@@ -37,7 +37,7 @@ async function show(cursor = "") {
     if (list.children.length < total) list.append(end);
     if (!wanted) every = total;
     counted.textContent = wanted ? `${total} of ${several(every, "account")}` : several(total, "account");
-    if (!total) list.append(element("li", {}, wanted ? empty(`No accounts match “${wanted}”`) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
+    if (!total) list.append(element("li", {}, wanted ? empty(`No accounts match "${wanted}"`) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
     problem.replaceChildren();
   } catch (error) {
     if (mine !== asked) return;

@@ -50,7 +50,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     shown = found.slice(0, MOST);
     list.replaceChildren(
       ...shown.map((each, index) => {
-        const row = element("li", { role: "option", id: `${id}-${index}`, "aria-selected": "false" }, element("span", {}, each.label));
+        const row = element("li", { role: "option", id: `${id}-${index}`, "aria-selected": "false" }, element("bdi", {}, each.label));
         if (each.note) row.append(element("span", {}, each.note));
         row.addEventListener("pointerdown", (event) => {
           event.preventDefault();
@@ -65,7 +65,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     }
     list.hidden = shown.length === 0;
     note.hidden = shown.length > 0;
-    const nothing = typed ? "Not in the list; Enter shows it all the same." : `Nothing matches “${filter.trim()}”.`;
+    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing matches.";
     note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);

@@ -22,7 +22,7 @@ if (switcher) {
       await new Promise((resolve) => setTimeout(resolve, search ? 150 : 0));
       if (mine !== asked) return null; // another key was pressed meanwhile
       const { found, total } = await accounts(search, { limit: MOST });
-      const options = found.map(({ account, name }) => ({ value: account, label: name, note: name === account ? "" : account }));
+      const options = found.map(({ account, name }) => ({ value: account, label: name, note: account }));
       return Object.assign(options, { total });
     },
     chosen: ({ value }) => location.assign(`/accounts/${encodeURIComponent(value)}${page}${page ? "" : location.search}`),
