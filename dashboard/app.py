@@ -1,6 +1,7 @@
 """The application: everything of the dashboard put together."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -94,6 +95,7 @@ def create_app(
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(LoginNeeded, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
+    app.add_exception_handler(OSError, _no_files)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Head)
     app.add_middleware(Guard, refuse=_refused)
@@ -117,6 +119,13 @@ async def _busy(request: Request, problem: Exception) -> Response:
 async def _redis_away(request: Request, _error: Exception) -> Response:
     refused = Refused(503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"})
     return await _refused(request, refused)
+
+
+async def _no_files(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        raise error
+    return await _busy(request, BusyError(503, "The server is out of files; try again shortly."))
 
 
 async def _http(request: Request, problem: Exception) -> Response:

@@ -17,6 +17,7 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 
 from rollups import accounts, keys
+from rollups.accounts import AccountSettings
 from rollups.reads import Rollups
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Directory:
             self._wake.set()
         self._asked_at = now
         self._wait_for(_signature_of(self._redis))
-        wanted = search.strip().casefold()
+        wanted = _folded(search)
         ids, texts = self._ids, self._texts
         if wanted:
             ids = [each for each in ids if wanted in texts.get(each, each)]
@@ -159,7 +160,20 @@ class Directory:
         for begin in range(0, len(ids), _CHUNK):
             chunk = list(ids[begin : begin + _CHUNK])
             for account, kept in zip(chunk, accounts.get_many(self._redis, chunk), strict=True):
-                self._texts[account] = f"{kept.name} {account} {kept.timezone}".casefold()
+                self._texts[account] = _text(account, kept)
+
+
+def matches(search: str, account: str, kept: AccountSettings) -> bool:
+    """Tell whether a search finds an account with the settings *kept*."""
+    return _folded(search) in _text(account, kept)
+
+
+def _text(account: str, kept: AccountSettings) -> str:
+    return _folded(f"{kept.name} {account} {kept.timezone}")
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
 
 
 def _signature_of(redis: Redis) -> _Signature:

@@ -37,7 +37,7 @@ async function show(cursor = "") {
     if (list.children.length < total) list.append(end);
     if (!wanted) every = total;
     counted.textContent = wanted ? `${total} of ${several(every, "account")}` : several(total, "account");
-    if (!total) list.append(element("li", {}, wanted ? empty(`No accounts match “${wanted}”`) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
+    if (!total) list.append(element("li", {}, wanted ? empty(`No accounts match "${wanted}"`) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
     problem.replaceChildren();
   } catch (error) {
     if (mine !== asked) return;

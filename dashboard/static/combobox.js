@@ -65,7 +65,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     }
     list.hidden = shown.length === 0;
     note.hidden = shown.length > 0;
-    const nothing = typed ? "Not in the list; Enter shows it all the same." : `Nothing matches “${filter.trim()}”.`;
+    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing matches.";
     note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);

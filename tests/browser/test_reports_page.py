@@ -205,7 +205,7 @@ def test_a_thousand_accounts(visit: Visit) -> None:
     expect(page.locator("#list a")).to_have_count(200)
     expect(page.locator("#list a").nth(100)).to_be_focused()
     page.get_by_label("Search accounts").fill("zzz")
-    expect(page.get_by_text("No accounts match “zzz”")).to_be_visible()
+    expect(page.get_by_text('No accounts match "zzz"')).to_be_visible()
     page.get_by_label("Search accounts").fill("0042")
     expect(page.locator("#list li")).to_have_count(1)
     page.get_by_role("link", name="Customer 0042 Ltd").click()
