@@ -1,14 +1,17 @@
 """`usage account`: what is known of accounts besides their events."""
 
-import sys
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import orjson
 
 import settings
+from commands.account_id import check_id
 from commands.connection import redis_connection
 from commands.errors import Failure
+from commands.terminal import plain, print_table
 
 
 @click.group("account")
@@ -21,18 +24,8 @@ def account() -> None:
     """
 
 
-def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    from rollups.accounts import is_valid_id
-
-    if not is_valid_id(value):
-        raise click.BadParameter(
-            f"{value!r} is no account id: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
-        )
-    return value
-
-
 @account.command("set")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--name", help="The name on the report; the id if never set.")
 @click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
 @click.option(
@@ -48,6 +41,9 @@ def set_(
 ) -> None:
     """Set what is given of ACCOUNT and keep the rest; the account exists from then on.
 
+    Another time zone moves the edges between the account's days and months: before it is set, which
+    hours are on two bills then, or on none, is said on standard error.
+
     \b
     Example:
       usage account set acme --name "Acme Ltd" --timezone Europe/Paris
@@ -57,18 +53,18 @@ def set_(
 
     with redis_connection(settings.read()) as redis:
         try:
+            for sentence in _moves(redis, account_id, timezone):
+                click.echo(sentence, err=True)
             accounts.put(redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         except UnknownZone as error:
-            raise click.BadParameter(
-                f"{error}{_nearest_zone(timezone)}", param_hint="--timezone"
-            ) from None
+            raise click.BadParameter(str(error), param_hint="--timezone") from None
         except accounts.InvalidAccount as error:
             raise click.BadParameter(str(error), param_hint="--name") from None
         _show(redis, account_id)
 
 
 @account.command("show")
-@click.argument("account_id", metavar="ACCOUNT", callback=_check_id)
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def show(account_id: str, as_json: bool) -> None:
     """Show the settings of ACCOUNT.
@@ -77,15 +73,45 @@ def show(account_id: str, as_json: bool) -> None:
     Example:
       usage account show acme
     """
-    from rollups.reads import Rollups
+    with redis_connection(settings.read()) as redis:
+        _must_exist(redis, account_id)
+        _show(redis, account_id, as_json=as_json)
+
+
+@account.command("history")
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    help="At most so many changes.",
+)  # fmt: skip
+@click.option("--before", metavar="ID", help="Only changes before the one with this id.")
+def history(account_id: str, form: str, limit: int, before: str | None) -> None:
+    """Show every change of ACCOUNT's settings, newest first: when, who, from what to what.
+
+    \b
+    Examples:
+      usage account history acme
+      usage account history acme --format json --limit 500
+    """
+    from rollups import account_history
 
     with redis_connection(settings.read()) as redis:
-        if not Rollups.live(redis).exists(account_id):
-            raise Failure(
-                f"There is no account {account_id!r}: no event was counted for it and it was "
-                "never set."
-            )
-        _show(redis, account_id, as_json=as_json)
+        _must_exist(redis, account_id)
+        try:
+            found = account_history.read(redis, account_id, limit, before)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--before") from None
+    if form == "json":
+        rows = [_change(each) for each in found]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        click.echo(f"The settings of {account_id!r} were never changed.", err=True)
+        return
+    print_table(("When", "Who", "Setting", "Change"), map(_row, found))
+    if len(found) == limit:
+        click.echo(f"For older changes: --before {found[-1].id}", err=True)
 
 
 @account.command("list")
@@ -112,17 +138,63 @@ def list_(as_json: bool) -> None:
     if not names:
         click.echo("There is no account yet: none was set, and no event was counted.", err=True)
         return
-    if not sys.stdout.isatty():
-        for name, kept in zip(names, known, strict=True):
-            click.echo("\t".join([name, kept.name, kept.timezone, _applies(kept)]))
-        return
-    from rich.console import Console
-    from rich.table import Table
+    print_table(
+        ("Account", "Name", "Time zone", "Sections"),
+        [
+            (name, kept.name, kept.timezone, _applies(kept))
+            for name, kept in zip(names, known, strict=True)
+        ],
+    )
 
-    table = Table("Account", "Name", "Time zone", "Sections", box=None, header_style="bold")
-    for name, kept in zip(names, known, strict=True):
-        table.add_row(name, kept.name, kept.timezone, _applies(kept))
-    Console().print(table)
+
+def _must_exist(redis: Any, account_id: str) -> None:
+    from rollups.reads import Rollups
+
+    if not Rollups.live(redis).exists(account_id):
+        raise Failure(
+            f"There is no account {account_id!r}: no event was counted for it and it was never set."
+        )
+
+
+def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
+    """Return what another *timezone* does to the account's months. Raises UnknownZone."""
+    from rollups import accounts
+    from rollups.local_time import UnknownZone, zone
+    from rollups.reads import Rollups
+    from rollups.zone_change import zone_change
+
+    if timezone is None:
+        return []
+    new = zone(timezone)
+    if not Rollups.live(redis).exists(account_id):
+        return []
+    try:
+        old = zone(accounts.get(redis, account_id).timezone)
+    except UnknownZone:
+        return []  # it was set when such a name was taken; there is nothing to compare with
+    return zone_change(int(time.time()), old, new).sentences()
+
+
+def _change(each: Any) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "at": f"{datetime.fromtimestamp(each.second, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "by": each.author.name,
+        "token": each.author.token or None,
+        "field": each.field,
+        "from": each.old,
+        "to": each.new,
+    }
+
+
+def _row(each: Any) -> tuple[str, str, str, str]:
+    shown = _change(each)
+    who = f"{shown['by']} ({shown['token']})" if shown["token"] else shown["by"]
+    old, new = (
+        {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        for value in (each.old, each.new)
+    )
+    return shown["at"], who, each.field, f"{old} → {new}"
 
 
 def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
@@ -133,7 +205,7 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
         click.echo(orjson.dumps({"account": account_id, **kept._asdict()}))
         return
     click.echo(f"Account    {account_id}")
-    click.echo(f"Name       {kept.name}")
+    click.echo(f"Name       {plain(kept.name)}")
     click.echo(f"Time zone  {kept.timezone}")
     click.echo(f"Sections   {_applies(kept)}")
 
@@ -141,14 +213,3 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
 def _applies(kept: Any) -> str:
     names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
     return ", ".join(names) or "neither DNIS nor SMS"
-
-
-def _nearest_zone(given: str | None) -> str:
-    from difflib import get_close_matches
-    from zoneinfo import available_timezones
-
-    zones = available_timezones()
-    near = get_close_matches(given or "", zones, 1)
-    tail = [zone for zone in sorted(zones) if zone.lower().endswith("/" + (given or "").lower())]
-    found = tail or near
-    return f". Did you mean {found[0]}?" if found else ""

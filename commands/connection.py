@@ -26,9 +26,7 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
         raise Failure(
             f"Redis at {place} is a node of a cluster; add ?cluster=true to USAGE_REDIS"
         ) from None
-    except (RedisError, OSError) as error:
-        if isinstance(error, OSError) and not isinstance(error, RedisError) and error.filename:
-            raise
+    except RedisError as error:
         raise Failure(f"Redis at {_place(config.redis)} does not answer: {error}") from None
 
 

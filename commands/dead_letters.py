@@ -11,6 +11,7 @@ import orjson
 import settings
 from commands.errors import Failure
 from commands.publishing import Publisher, check_broker, patience_option
+from commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
     from stream_app.dead_letter_log import RefusedRecord
@@ -95,7 +96,7 @@ def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | No
         click.echo("Nothing was refused.", err=True)
         return
     for name, count in counts.most_common():
-        click.echo(f"{name:<18}{count:>9,}")
+        click.echo(f"{plain(name):<18}{count:>9,}")
     if chosen:
         click.echo()
         _print_table(newest)
@@ -118,8 +119,8 @@ def show(origin: "Place") -> None:
 
     record = _named({origin}, _matching())[-1]
     newest, place = record.newest, record.origin
-    click.echo(f"Reason     {newest.reason}")
-    click.echo(f"Sentence   {newest.sentence}")
+    click.echo(f"Reason     {plain(newest.reason)}")
+    click.echo(f"Sentence   {plain(newest.sentence)}")
     click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
     click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"State      {_state(record)}")
@@ -129,7 +130,7 @@ def show(origin: "Place") -> None:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
     for told in record.history():
         what = f"{told.reason}: {told.sentence}" if isinstance(told, Refusal) else "replayed"
-        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
+        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {plain(what)}")
     click.echo()
     click.echo(_left_out(record) or _text(record.value))
 
@@ -240,7 +241,7 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
 def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: list[str]) -> None:
     """Say what was replayed and what was not; fail unless all of it was."""
     for problem in problems[:_TOLD]:
-        click.echo(problem, err=True)
+        click.echo(plain(problem), err=True)
     if len(problems) > _TOLD:
         click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
     click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
@@ -350,24 +351,19 @@ def _summary(record: "RefusedRecord") -> dict[str, Any]:
 
 
 def _print_table(records: list["RefusedRecord"]) -> None:
-    cells = [
-        (str(record.origin), record.newest.reason, _state(record), _told(record))
-        for record in records
-    ]
-    times = [record.newest.at for record in records]
-    if not sys.stdout.isatty():
-        for at, rest in zip(times, cells, strict=True):
-            click.echo("\t".join([f"{at:%Y-%m-%dT%H:%M:%SZ}", *rest]))
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    headings = ("Refused (UTC)", "Origin", "Reason", "State", "Sentence")
-    table = Table(*headings, box=None, header_style="bold")
-    for at, rest in zip(times, cells, strict=True):
-        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}", *map(escape, rest))
-    Console().print(table)
+    print_table(
+        ("Refused", "Origin", "Reason", "State", "Sentence"),
+        [
+            (
+                f"{record.newest.at:%Y-%m-%dT%H:%M:%SZ}",
+                str(record.origin),
+                record.newest.reason,
+                _state(record),
+                _told(record),
+            )
+            for record in records
+        ],
+    )
 
 
 def _text(content: bytes | None) -> str:

@@ -9,14 +9,16 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
 import settings
 from commands.demo_events import COMPANIES, Company, Published, events
+from commands.durations import Seconds
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
+from commands.terminal import console
+from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
 
 _DAY = 24 * 3600
@@ -40,7 +42,7 @@ _HEADINGS = (
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=Seconds(1),
     help="End by itself after this time; otherwise Ctrl-C ends it.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another day.")
@@ -63,7 +65,7 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
                 _Demo(running, directory, seed).run(seconds)
             except Stopped:
                 pass
-    except (ServerError, OSError) as error:
+    except ServerError as error:
         raise Failure(str(error)) from None
 
 
@@ -71,9 +73,7 @@ class _Demo:
     """The demo while it runs: its servers, its producer, and what it shows."""
 
     def __init__(self, running: ExitStack, directory: Path, seed: int) -> None:
-        from rich.console import Console
-
-        self.console = Console()
+        self.console = console()
         self.directory = directory
         self.begun = time.monotonic()
         self.published = 0
@@ -200,17 +200,17 @@ class _Demo:
     # ------------------------------------------------------------------ reports
 
     def _write_reports(self) -> None:
-        from commands.export import make_report, write_file
+        from commands.export import make_report
+        from commands.files import make_folder, replace_file
         from export.formats import FORMATS
 
         began = time.perf_counter()
         for company in COMPANIES:
-            zone = ZoneInfo(company.timezone)
-            today = datetime.now(UTC).astimezone(zone).date()
+            today = datetime.now(UTC).astimezone(zone(company.timezone)).date()
             report = make_report(self.redis, company.id, today - timedelta(days=1), today)
             folder = self.directory / company.id
-            folder.mkdir(parents=True, exist_ok=True)
-            write_file(str(folder / "usage.xls"), FORMATS["xls"](report))
+            make_folder(folder)
+            replace_file(folder / "usage.xls", FORMATS["xls"](report))
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
@@ -278,17 +278,20 @@ class _Demo:
             ("\nReports    ", "dim"), self.written or "as soon as the day is in",
         )  # fmt: skip
         return Panel(
-            Group(head, table, foot), title=f"usage demo · {phase}", title_align="left",
+            Group(head, table, foot), title=Text(f"usage demo · {phase}"), title_align="left",
             subtitle="Ctrl-C ends it", subtitle_align="right", border_style="blue", padding=(1, 2),
         )  # fmt: skip
 
-    def _row(self, company: Company) -> list[str]:
+    def _row(self, company: Company) -> list[Any]:
+        from rich.text import Text
+
         from rollups.reads import Rollups
         from rollups.vocabulary import SERIES
 
         present = Rollups.live(self.redis).levels(company.id, int(time.time()))
-        local = datetime.now(UTC).astimezone(ZoneInfo(company.timezone))
-        title = f"{company.name} [dim]{local:%H:%M} {company.timezone}[/dim]"
+        local = datetime.now(UTC).astimezone(zone(company.timezone))
+        more = f"{company.id} · {local:%H:%M} {company.timezone}"
+        title = Text.assemble(company.name, " ", (more, "dim"))
         return [title, *(f"{present[series]:,}" for series in SERIES)]
 
     def _say(self, sentence: str) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
+from rollups.local_time import zone
 from stream_app.topics import TOPIC_OF
 
 
@@ -86,7 +86,7 @@ def events(seed: int, begin: float, live_from: float) -> Iterator[Published]:
 
 def _rhythm(second: float, company: Company) -> float:
     """Return how busy the company is at *second*, 0.03 at night to 1 in mid-morning."""
-    local = datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(company.timezone))
+    local = datetime.fromtimestamp(second, UTC).astimezone(zone(company.timezone))
     hour = local.hour + local.minute / 60
     day = math.exp(-((hour - 10.5) ** 2) / 7) + 0.8 * math.exp(-((hour - 15.5) ** 2) / 8)
     return max(0.03, min(1.0, day)) * (0.45 if local.weekday() >= 5 else 1.0)

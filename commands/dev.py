@@ -93,7 +93,7 @@ def dev(
                 broker_check()
                 store.check()
                 time.sleep(_LOOK_SECONDS)
-        except (ServerError, OSError) as error:
+        except ServerError as error:
             raise Failure(str(error)) from error
         except Stopped:
             _say("Stopping.")

@@ -2,8 +2,14 @@
 
 import click
 
+from commands.terminal import plain
+
 
 class Failure(click.ClickException):
     """A failure said in one sentence."""
 
     exit_code = 1
+
+    def format_message(self) -> str:
+        """Return the sentence as one line, whatever the names in it are made of."""
+        return plain(self.message)

@@ -1,18 +1,23 @@
 """`usage export`: the rollups of some days as a file."""
 
-import os
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import settings
+from commands.account_id import check_id, unusable_zone
 from commands.connection import redis_connection
+from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
+from commands.files import check_target, write_target
+from commands.period_options import Instant, period_options
+from commands.terminal import plain
 from export.formats import FORMATS
 from export.model import Report
+from export.periods import PeriodError
 
 if TYPE_CHECKING:
     from rollups.reading import Reading
@@ -21,51 +26,14 @@ if TYPE_CHECKING:
 #: Formats that hold more than the report's first sheet.
 WITH_BREAKDOWNS = ("xls", "xlsx")
 
-
-class Day(click.ParamType):
-    """A calendar day, `2026-10-01`."""
-
-    name = "day"
-
-    def convert(
-        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
-    ) -> date:
-        """Return the day that *value* names."""
-        if isinstance(value, date):
-            return value
-        try:
-            year, month, day = value.split("-")
-            if value.isascii() and (year + month + day).isdigit() and len(year) == 4:
-                return date(int(year), int(month), int(day))
-            raise ValueError(value)
-        except ValueError:
-            self.fail(f"{value!r} is no day of the calendar; write it like 2026-10-01", param, ctx)
-
-
-class Instant(click.ParamType):
-    """An instant, `2026-11-01T09:00:00Z`."""
-
-    name = "instant"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Return the instant that *value* names, in UTC."""
-        if isinstance(value, datetime):
-            return value
-        from rollups.instants import parse_rfc3339
-
-        try:
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=parse_rfc3339(value))
-        except (ValueError, OverflowError) as error:
-            self.fail(f"{error}; write it like 2026-11-01T09:00:00Z", param, ctx)
+#: A zone in which every day has begun that has begun anywhere.
+_EARLIEST_ZONE = "Etc/GMT-14"
 
 
 @click.command("export")
-@click.argument("account", required=False)
+@click.argument("account", required=False, callback=check_id)
 @click.option("--all", "every", is_flag=True, help="Every account's report, into the folder of -d.")
-@click.option("--from", "first", type=Day(), required=True, help="First day, inclusive.")
-@click.option("--to", "last", type=Day(), required=True, help="Last day, inclusive.")
+@period_options
 @click.option(
     "--tz", "timezone", metavar="ZONE", help="IANA time zone; the account's own if left out."
 )
@@ -109,15 +77,16 @@ def export(
 
     \b
     Examples:
-      usage export acme --from 2026-10-01 --to 2026-10-31
+      usage export acme --month 2026-10
       usage export acme --from 2026-10-01 --to 2026-10-31 --tz Europe/Paris --format json -o -
-      usage export --all --from 2026-10-01 --to 2026-10-31 -d reports
+      usage export --all --month 2026-10 -d reports
     """
+    as_of = as_of or datetime.now(UTC)
     if every:
         from commands.export_all import Job, write_all
 
         folder = _folder_of_all(account, output, directory)
-        as_of = as_of or datetime.now(UTC)
+        check_days(first, last, timezone, as_of)
         file_format = file_format or "xls"
         write_all(Job(settings.read(), first, last, timezone, as_of, file_format, folder))
         return
@@ -126,17 +95,29 @@ def export(
     if directory is not None:
         raise click.UsageError("-d goes with --all; name the file of one account with -o.")
     file_format = file_format or _format_of(output)
-    target = output or f"usage.{file_format}"
-    _check_folder(target)
+    target = f"usage.{file_format}" if output is None else output
+    if not target:
+        raise click.UsageError("-o names a file, or is - for standard output; it is empty.")
+    check_days(first, last, timezone, as_of)
+    if target != "-":
+        check_target(target)
     deep = file_format in WITH_BREAKDOWNS
     with redis_connection(settings.read()) as redis:
         report = make_report(redis, account, first, last, timezone, as_of, deep=deep)
     content = FORMATS[file_format](report)
-    write_file(target, content)
+    if target == "-":
+        _write_to_output(content)
+    else:
+        try:
+            with ending_at_signals():
+                write_target(target, content)
+        except Stopped:
+            raise Failure(f"Stopped; {target!r} was not written.") from None
     for notice in notices_of(report, file_format):
         click.echo(notice, err=True)
     if target != "-":
-        click.echo(f"{target}: {report.name}, {first} to {last}, {report.timezone}", err=True)
+        done = f"{target}: {report.name}, {first} to {last}, {report.timezone}"
+        click.echo(plain(done), err=True)
 
 
 def make_report(
@@ -153,18 +134,21 @@ def make_report(
 
     What cannot be asked for is wrong usage; an account that does not exist is a Failure.
     """
-    from export.report import Account, ImpossiblePeriod, build, period
+    from export.report import Account, build, period
     from rollups import accounts
     from rollups.local_time import UnalignedZone, UnknownZone
     from rollups.reads import read_in_force
 
     as_of = as_of or datetime.now(UTC)
     known = accounts.get(redis, account)
+    zone = known.timezone if timezone is None else timezone
     try:
-        within = period(first, last, timezone or known.timezone, as_of)
+        within = period(first, last, zone, as_of)
     except UnknownZone as error:
+        if timezone is None:
+            raise unusable_zone(account, error) from None
         raise click.BadParameter(str(error), param_hint="--tz") from None
-    except (ImpossiblePeriod, UnalignedZone) as error:
+    except (PeriodError, UnalignedZone) as error:
         raise click.UsageError(str(error)) from None
 
     def look(rollups: "Rollups") -> "Reading | None":
@@ -181,6 +165,26 @@ def make_report(
         )
     told = Account(account, known.name, known.dnis, known.sms)
     return build(told, within, reading, as_of, breakdowns=deep)
+
+
+def check_days(first: date, last: date, timezone: str | None, as_of: datetime) -> None:
+    """Refuse, as wrong usage, days and a zone that no account could have a report for."""
+    from export.report import period
+    from rollups.local_time import UnalignedZone, UnknownZone
+
+    try:
+        period(first, last, _EARLIEST_ZONE if timezone is None else timezone, as_of)
+    except UnknownZone as error:
+        raise click.BadParameter(str(error), param_hint="--tz") from None
+    except (PeriodError, UnalignedZone) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _write_to_output(content: bytes) -> None:
+    if sys.stdout is None:
+        raise Failure("Standard output is closed; name a file with -o.")
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def _folder_of_all(account: str | None, output: str | None, directory: str | None) -> str:
@@ -205,48 +209,6 @@ def _format_of(output: str | None) -> str:
     """Return the format that the file's name asks for, xls if it asks for none."""
     suffix = Path(output).suffix[1:].lower() if output and output != "-" else ""
     return suffix if suffix in FORMATS else "xls"
-
-
-def _check_folder(target: str) -> None:
-    folder = Path(target).parent
-    if target != "-" and not folder.is_dir():
-        raise Failure(f"There is no folder {str(folder)!r} to write {Path(target).name!r} to.")
-    if target != "-" and Path(target).is_dir():
-        raise Failure(f"{target!r} is a folder; name a file in it, like {target}/usage.xls.")
-
-
-def write_file(target: str, content: bytes) -> None:
-    """Write *content* whole or not at all: beside the file first, then in its place.
-
-    What stands there and is no file, a device or a pipe, is written to and stays what it is; behind
-    a symbolic link it is the file that it names.
-    """
-    if target == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    path = Path(os.path.realpath(target))
-    if Path(target).exists() and not path.is_file():
-        _write_into(target, content)
-        return
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except BaseException as error:  # also when it is told to stop in between
-        beside.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
-
-
-def _write_into(target: str, content: bytes) -> None:
-    """Write *content* to what is no file, and cannot be exchanged for one."""
-    try:
-        with open(target, "wb") as device:
-            device.write(content)
-    except OSError as error:
-        raise Failure(f"{target!r} could not be written: {error.strerror}.") from None
 
 
 def notices_of(report: Report, file_format: str) -> list[str]:

@@ -23,10 +23,11 @@ import click
 from commands.connection import redis_connection
 from commands.ending import Stopped, ending_at_signals, ignoring_signals
 from commands.errors import Failure
-from commands.export import WITH_BREAKDOWNS, notices_of, write_file
+from commands.export import WITH_BREAKDOWNS, notices_of
+from commands.files import make_folder, replace_file
+from commands.terminal import console, plain
 from export.file_names import file_name
 from export.formats import FORMATS
-from export.text import readable
 from rollups.accounts import AccountSettings
 from settings import Settings
 
@@ -44,9 +45,6 @@ _TOLD = 20
 
 #: Seconds that a worker has to finish the file it is writing.
 _PATIENCE = 10
-
-#: A zone in which every day has begun that has begun anywhere.
-_EARLIEST_ZONE = "Etc/GMT-14"
 
 
 class Job(NamedTuple):
@@ -82,17 +80,13 @@ class _Known(NamedTuple):
 
 def write_all(job: Job) -> None:
     """Write the report of every account; raise a Failure if one could not be written."""
-    _check(job)
     from rollups.reads import read_in_force
 
     with redis_connection(job.settings) as redis:
         names = read_in_force(redis, lambda rollups: rollups.accounts())
     if not names:
         raise Failure("There is no account: no event was counted, and none was ever set.")
-    try:
-        Path(job.folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"{job.folder!r} cannot be a folder: {error.strerror}.") from None
+    make_folder(Path(job.folder))
     outcomes: list[Outcome] = []
     try:
         with (
@@ -112,26 +106,12 @@ def write_all(job: Job) -> None:
     _tell(job, outcomes)
 
 
-def _check(job: Job) -> None:
-    """Refuse days and a zone that no account could have a report for."""
-    from export.report import ImpossiblePeriod, period
-    from rollups.local_time import UnalignedZone, UnknownZone
-
-    try:
-        period(job.first, job.last, job.timezone or _EARLIEST_ZONE, job.as_of)
-    except UnknownZone as error:
-        raise click.BadParameter(str(error), param_hint="--tz") from None
-    except (ImpossiblePeriod, UnalignedZone) as error:
-        raise click.UsageError(str(error)) from None
-
-
 @contextmanager
 def _progress(total: int) -> Iterator[Any]:
     """Show on a terminal how many reports are done; yield what is to be called for each."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -140,7 +120,7 @@ def _progress(total: int) -> Iterator[Any]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console(stderr=True)) as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.advance(task)
 
@@ -151,14 +131,13 @@ def _tell(job: Job, outcomes: Sequence[Outcome]) -> None:
     cut = [(outcome.account, notice) for outcome in outcomes for notice in outcome.notices]
     for lines, what in ((cut, "notices"), (failed, "accounts without a report")):
         for account, sentence in sorted(lines)[:_TOLD]:
-            click.echo(readable(f"{account}: {sentence}"), err=True)
+            click.echo(plain(f"{account}: {sentence}"), err=True)
         if len(lines) > _TOLD:
             click.echo(f"… and {len(lines) - _TOLD:,} more {what}", err=True)
     as_of = job.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z")
     written = len(outcomes) - len(failed)
-    click.echo(
-        f"{job.folder}: {written:,} reports, {job.first} to {job.last}, as of {as_of}", err=True
-    )
+    done = f"{job.folder}: {written:,} reports, {job.first} to {job.last}, as of {as_of}"
+    click.echo(plain(done), err=True)
     if failed:
         raise Failure(f"Of {len(outcomes):,} reports, {len(failed):,} could not be written.")
 
@@ -305,7 +284,8 @@ def _write(job: Job, its: _Known, reading: "Reading") -> Sequence[str]:
     deep = job.file_format in WITH_BREAKDOWNS
     report = build(told, its.within, reading, job.as_of, breakdowns=deep)
     content = FORMATS[job.file_format](report)
-    write_file(os.path.join(job.folder, file_name(its.account, job.file_format)), content)
+    # The folder may be shared, and this name can be guessed: what stands there is replaced.
+    replace_file(Path(job.folder, file_name(its.account, job.file_format)), content)
     return notices_of(report, job.file_format)
 
 

@@ -9,6 +9,7 @@ import orjson
 
 import settings
 from commands.connection import redis_connection
+from commands.durations import Seconds
 from commands.errors import Failure
 from rollups.watermark import Reach
 
@@ -20,7 +21,7 @@ _PAUSE = 0.1
 @click.option(
     "--until-zero",
     "seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(0),
     metavar="SECONDS",
     help="Wait until there is none; exit 1 when the time runs out.",
 )

@@ -1,6 +1,9 @@
 """`usage` itself: finds the subcommand and imports nothing else."""
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +24,10 @@ COMMANDS = {
     "dead-letters": ("commands.dead_letters", "See what was refused and why, and send it again."),
     "rebuild": ("commands.rebuild", "Make the rollups anew from the topics, or verify them."),
 }
+
+
+#: What the system says of an output that takes no more.
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF}
 
 
 class Commands(click.Group):
@@ -55,15 +62,50 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run `usage`; an output or a file that cannot be written is said in a line, too.
+
+        A pipe that nobody reads from any more ends it without a word, which is click's doing.
+        """
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            with suppress(OSError):  # the standard error may be as full
+                click.echo(f"Error: {_sentence(error)}", err=True)
+            _give_up_output()
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; an unusable setting is said in a line."""
         from commands.errors import Failure
+        from commands.terminal import plain
         from settings import InvalidSetting
 
         try:
             return super().invoke(ctx)
         except InvalidSetting as error:
             raise Failure(str(error)) from None
+        except click.UsageError as error:  # it quotes what was typed
+            error.message = "\n".join(map(plain, error.message.splitlines()))
+            raise
+
+
+def _sentence(error: OSError) -> str:
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename!r}: {why}."
+    if error.errno in _OUTPUT_ERRORS:
+        return f"The output could not be written: {why}."
+    return f"{why}."
+
+
+def _give_up_output() -> None:
+    """Have what is left of the output go nowhere: Python would try once more at its end."""
+    with suppress(OSError, AttributeError, ValueError):
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 import settings
+from commands.durations import Seconds
 from commands.errors import Failure
 
 #: Seconds that Kafka may take to acknowledge a record before it counts as not sent.
@@ -15,7 +16,7 @@ _MOST_BYTES = 32 * 1024 * 1024
 
 patience_option = click.option(
     "--patience",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(0.1),
     default=_PATIENCE,
     show_default=True,
     metavar="SECONDS",

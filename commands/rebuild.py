@@ -12,6 +12,7 @@ import click
 import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
+from commands.terminal import console, plain
 
 #: Differences that are told one by one: of an account, and in all.
 _TOLD_OF_ONE, _TOLD = 10, 500
@@ -124,8 +125,9 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
                 shown += len(some)
                 for difference in some:
                     click.echo(
-                        f"{difference.account}: {difference.what}, {difference.where}: "
-                        f"{_shown(difference.live)}, and by the topics {_shown(difference.rebuilt)}"
+                        plain(f"{difference.account}: {difference.what}, {difference.where}: ")
+                        + f"{_shown(difference.live)}, and by the topics "
+                        + _shown(difference.rebuilt)
                     )
                 places += len(found)
     if places:
@@ -146,15 +148,14 @@ def _shown(value: Any) -> str:
 @contextmanager
 def _progress(title: str, unit: str) -> Iterator[Any]:
     """Yield what is called with how much is done and how much there is."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    on_stderr = console(stderr=True)
     columns = (
         TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as progress:
         task = progress.add_task("", total=None, told="")
 
         def told(done: int, total: int) -> None:

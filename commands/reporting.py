@@ -1,5 +1,6 @@
 """Reports for the dashboard, made by the code of `usage export`."""
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,15 @@ class Reporting:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
+
+    def check_period(self, first: date, last: date) -> None:
+        """Raise Impossible unless a report may cover the local days *first* to *last*."""
+        from export.periods import PeriodError, check_period
+
+        try:
+            check_period(first, last)
+        except PeriodError as error:
+            raise Impossible("from", str(error)) from None
 
     def document(self, asked: Asked) -> bytes:
         """Return the report as `usage export --format json` writes it."""
@@ -51,7 +61,8 @@ class Reporting:
 
     def _part(self, asked: Asked, **depth: bool) -> "Report":
         """Return the report as deep as a page needs it; `usage.xls` has it all."""
-        from export.report import Account, ImpossiblePeriod, build, period
+        from export.periods import PeriodError
+        from export.report import Account, build, period
         from rollups import accounts
         from rollups.local_time import UnalignedZone, UnknownZone
         from rollups.reads import read_in_force
@@ -62,7 +73,7 @@ class Reporting:
             within = period(asked.first, asked.last, zone, asked.as_of)
         except UnknownZone as error:
             raise Impossible("tz", str(error)) from None
-        except (ImpossiblePeriod, UnalignedZone) as error:
+        except (PeriodError, UnalignedZone) as error:
             raise Impossible("from", str(error)) from None
 
         def read(rollups: "Rollups") -> "Reading | None":

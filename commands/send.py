@@ -10,6 +10,8 @@ import click
 import settings
 from commands.errors import Failure
 from commands.publishing import Publisher, check_broker, patience_option
+from commands.terminal import console as terminal_console
+from commands.terminal import plain
 
 #: How many refused lines are told one by one.
 _TOLD = 20
@@ -121,10 +123,9 @@ def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Any:
     """Return a context whose value is called after each line and shows how far the work is."""
     from contextlib import contextmanager
 
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = terminal_console(stderr=True)
     size = _total_size(files)
 
     @contextmanager
@@ -167,7 +168,7 @@ def _tell(outcome: Outcome) -> None:
     """Say what was sent, refused and not sent; fail unless every line was sent."""
     for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent)):
         for name, number, sentence in lines[:_TOLD]:
-            click.echo(f"{name}, line {number}: {heading}: {sentence}", err=True)
+            click.echo(plain(f"{name}, line {number}: {heading}: {sentence}"), err=True)
         if len(lines) > _TOLD:
             more = _ranges([number for _, number, _ in lines[_TOLD:]])
             click.echo(f"… and {len(lines) - _TOLD:,} more lines {heading}: {more}", err=True)

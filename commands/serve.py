@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,12 @@ import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
 
-#: Seconds that answers may still take once the end was asked for.
-_LAST_SECONDS = 3
-
 #: Seconds within which Redis must answer a page: a browser waits for it.
 _REDIS_PATIENCE = 5
+
+
+#: Seconds for which one thread runs Python while others wait for it.
+_SWITCH_S = 0.001
 
 
 @click.command("serve")
@@ -45,7 +47,7 @@ def serve(host: str, port: int, is_open: bool) -> None:
       usage serve --host 0.0.0.0 --port 80
     """
     from dashboard import tokens
-    from dashboard.access import is_loopback
+    from dashboard.hosts import is_loopback
 
     if is_open and not is_loopback(host):
         raise click.UsageError(
@@ -89,22 +91,19 @@ def _address(host: str, port: int) -> str:
 async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
-    import uvicorn
-
     from commands.reporting import Reporting
+    from dashboard import bounded_log
     from dashboard.app import create_app
+    from dashboard.connections import Server, most_connections
     from stream_app.telemetry import LIFETIME
 
+    bounded_log.configure()
+    most = most_connections()
     app = create_app(
         redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
-        places=places_of(config, redis),
+        places=places_of(config, redis), connections=most,
     )  # fmt: skip
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_SECONDS,
-        )
-    )  # fmt: skip
+    server = Server(app, most)
 
     def stop() -> None:
         app.state.broadcast.end()  # or the streams would hold up the end
@@ -115,6 +114,8 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+    # A thread that makes a report lets the event loop have its turn after this many seconds.
+    sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(each, stop)

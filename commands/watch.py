@@ -11,9 +11,12 @@ import click
 import orjson
 
 import settings
+from commands.account_id import check_id, unusable_zone
 from commands.connection import redis_connection
+from commands.durations import Seconds
 from commands.ending import Stopped, ending_at_signals
 from commands.errors import Failure
+from commands.terminal import console, plain
 
 _LOOK = 0.5
 #: Seconds after the first look until events per second can be told.
@@ -30,10 +33,10 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 @click.command("watch")
-@click.argument("account")
+@click.argument("account", callback=check_id)
 @click.option("--once", is_flag=True, help="Look once and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: the live object as JSON.")
-@click.option("--seconds", type=click.FloatRange(min=0.5), help="End by itself after this time.")
+@click.option("--seconds", type=Seconds(0.5), help="End by itself after this time.")
 def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> None:
     """Watch the current hour of ACCOUNT: sessions now, the peak so far, the last 60 minutes.
 
@@ -46,6 +49,8 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
         raise click.UsageError("--json shows one look; add --once.")
     config = settings.read()
     with redis_connection(config, patience=5) as redis:
+        from rollups import accounts
+        from rollups.local_time import UnknownZone, zone
         from rollups.reads import Rollups
 
         if not Rollups.live(redis).exists(account):
@@ -53,6 +58,10 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
                 f"There is no account {account!r}: no event was counted for it and it was "
                 "never set."
             )
+        try:
+            zone(accounts.get(redis, account).timezone)
+        except UnknownZone as error:
+            raise unusable_zone(account, error) from None
         with _looking(config, redis, account) as look:
             if once:
                 time.sleep(_FIRST_LOOKS)
@@ -60,15 +69,10 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
                 if as_json:
                     click.echo(orjson.dumps(told))
                 else:
-                    _console().print(screen(told, _console().width))
+                    terminal = console()
+                    terminal.print(screen(told, terminal.width))
                 return
             _follow(look, seconds)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
 
 
 @contextmanager
@@ -102,15 +106,15 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
     from dashboard.live import redis_away
 
     deadline = time.monotonic() + seconds if seconds else float("inf")
-    console = _console()
+    terminal = console()
     told: dict[str, Any] = {}
-    with suppress(Stopped), ending_at_signals(), Live(console=console, auto_refresh=False) as live:
+    with suppress(Stopped), ending_at_signals(), Live(console=terminal, auto_refresh=False) as live:
         while time.monotonic() < deadline:
             try:
                 told = look()
             except (RedisError, OSError):
                 told["stale"] = redis_away()._asdict()
-            shown = screen(told, console.width) if "series" in told else Text("Redis is away")
+            shown = screen(told, terminal.width) if "series" in told else Text("Redis is away")
             live.update(shown, refresh=True)
             time.sleep(_LOOK)
 
@@ -120,6 +124,7 @@ def screen(told: dict[str, Any], width: int) -> Any:
     from rich import box
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     room = max(10, width - 62)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
@@ -130,13 +135,13 @@ def screen(told: dict[str, Any], width: int) -> Any:
     for series, numbers in told["series"].items():
         at = numbers["peak_at"]
         table.add_row(
-            _TITLES[series], f"[bold]{numbers['now']:,}[/bold]", f"{numbers['peak']:,}",
+            _TITLES[series], Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
             at[11:19] if at else "–", f"{numbers['open_long']:,}",
-            f"[cyan]{blocks(told['curve']['levels'][series], room)}[/cyan]",
+            Text(blocks(told["curve"]["levels"][series], room), "cyan"),
         )  # fmt: skip
     return Panel(
-        table, title=f"{told['account']} · {_hour(told)}", title_align="left",
-        subtitle=_state(told), subtitle_align="left", padding=(1, 2),
+        table, title=Text(plain(f"{told['account']} · {_hour(told)}")), title_align="left",
+        subtitle=Text(plain(_state(told))), subtitle_align="left", padding=(1, 2),
         border_style="yellow" if told["stale"] else "blue",
     )  # fmt: skip
 
@@ -147,10 +152,8 @@ def _hour(told: dict[str, Any]) -> str:
 
 
 def _state(told: dict[str, Any]) -> str:
-    from rich.markup import escape
-
     if told["stale"]:
-        return f"Not up to date: {escape(told['stale']['message'])}"
+        return f"Not up to date: {told['stale']['message']}"
     stream, as_of = told["stream"], datetime.fromisoformat(told["as_of"])
     lag = "unknown" if stream["lag"] is None else f"{stream['lag']:,} behind"
     return f"{as_of:%H:%M:%S} UTC · {stream['events_per_second']:,.1f} events/s · {lag}"

@@ -7,22 +7,29 @@ for nothing, but answers only under names of this machine, so that no other site
 pointed at it.
 """
 
+import hmac
+import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.client import Redis
 
 from dashboard import logins, tokens
+from dashboard.hosts import is_same_origin
 from dashboard.logins import Login
 from dashboard.problems import NoSuchAccount, Refused
+from dashboard.tokens import ExpiredTokenError, Role, Token, UnknownTokenError
 from rollups import accounts
+from rollups.account_history import Author
 
-COOKIE: Final = "usage_login"
 FORM_KEY_HEADER: Final = "x-form-key"
+
+#: The cookie of a login; over https it has a prefix with which no other host can set it.
+COOKIE: Final = "usage_login"
+_SECURE_COOKIE: Final = f"__Host-{COOKIE}"
+_BEARER: Final = {"WWW-Authenticate": 'Bearer realm="usage"'}
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `usage token create`.")
 
@@ -34,6 +41,9 @@ class Asker:
     account: str | None  #: the one account they may see; None for all
     login: Login | None = None  #: of a browser
     token: str | None = None  #: the hash of the token behind it; None on an open server
+    role: Role = Role.OPERATOR
+    author: Author = Author("open server")  # noqa: RUF009 (a tuple)
+    by_bearer: bool = False  #: whether this request itself carried the token
 
     def must_see(self, account: str) -> None:
         """Raise NoSuchAccount unless they may see *account*, whether it exists or not."""
@@ -45,13 +55,16 @@ class Asker:
         """What a page's changes must carry; empty on an open server."""
         return self.login.form_key if self.login else ""
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether they may see how the deployment is doing, and not just an account."""
+        return self.role is Role.OPERATOR
 
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine and nothing else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+
+def _holder(token: Token, *, login: Login | None = None) -> Asker:
+    return Asker(
+        token.account, login, token.digest, token.role, token.author, by_bearer=login is None
+    )
 
 
 def who(
@@ -60,42 +73,67 @@ def who(
 ) -> Asker:
     """Return who asks. Raises Refused with 401, or 429 after many wrong tokens."""
     redis: Redis = request.app.state.redis
+    second = int(time.time())
     if bearer is not None:
-        token = tokens.find(redis, bearer.credentials)
-        if token is None:
-            _count_failure(redis, request)
-            raise Refused(
-                401, "This token is not valid.", {"WWW-Authenticate": 'Bearer realm="usage"'}
-            )
-        return Asker(token.account, token=token.digest)
+        try:
+            return _holder(tokens.authenticate(redis, bearer.credentials, second))
+        except UnknownTokenError as error:
+            count_failure(redis, request)
+            raise Refused(401, str(error), _BEARER) from None
+        except ExpiredTokenError as error:
+            raise Refused(401, str(error), _BEARER) from None
     if request.app.state.open:
         return Asker(None)
-    login = logins.find(redis, request.cookies.get(COOKIE, ""))
+    login = login_of(request, second)
     if login is None:
-        raise Refused(
-            401, "A token is needed: Authorization: Bearer …",
-            {"WWW-Authenticate": 'Bearer realm="usage"'},
-        )  # fmt: skip
-    return Asker(login.token.account, login, login.token.digest)
+        raise Refused(401, "A token is needed: Authorization: Bearer …", _BEARER)
+    tokens.note_use(redis, login.token, second)
+    return _holder(login.token, login=login)
 
 
 def who_may_change(request: Request, asker: Annotated[Asker, Depends(who)]) -> Asker:
-    """Return who asks for a change. Raises Refused with 403 where another site's page may ask."""
-    if "authorization" in request.headers:
+    """Return who asks for a change. Raises Refused with 403 where another site's page may ask.
+
+    No other site's page has a token to send along; whatever else a request carries proves nothing.
+    """
+    if asker.by_bearer:
         return asker
     must_be_same_origin(request)
-    if request.headers.get(FORM_KEY_HEADER, "") != asker.form_key:
+    if not hmac.compare_digest(
+        request.headers.get(FORM_KEY_HEADER, "").encode(), asker.form_key.encode()
+    ):
         raise Refused(403, "The page is out of date; load it again.")
     return asker
 
 
 def must_be_same_origin(request: Request) -> None:
     """Raise Refused unless the request comes from a page of this server, or from no page."""
-    site = request.headers.get("sec-fetch-site", "none")
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != host):
+    sites = request.headers.getlist("sec-fetch-site")
+    origins = request.headers.getlist("origin")
+    hosts = request.headers.getlist("host")
+    if any(site not in ("same-origin", "none") for site in sites) or not all(
+        is_same_origin(origin, host, request.url.scheme) for origin in origins for host in hosts
+    ):
         raise Refused(403, "Changes are only taken from pages of this server.")
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the login's cookie for a request that came like this one."""
+    return _SECURE_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def login_of(request: Request, second: int) -> Login | None:
+    """Return the login of the browser that sent *request*, if it has one."""
+    return logins.find(
+        request.app.state.redis, request.cookies.get(cookie_name(request), ""), second
+    )
+
+
+def end_logins_of(request: Request) -> None:
+    """End every login whose cookie *request* carries."""
+    for name in (COOKIE, _SECURE_COOKIE):
+        if secret := request.cookies.get(name):
+            logins.end(request.app.state.redis, secret)
 
 
 def address_of(request: Request) -> str:
@@ -103,20 +141,15 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _count_failure(redis: Redis, request: Request) -> None:
+def count_failure(redis: Redis, request: Request) -> None:
+    """Note a wrong token. Raises Refused with 429 where the address had too many."""
     wait = logins.seconds_to_wait(redis, address_of(request))
     if wait:
-        raise too_many(wait)
+        minutes = -(-wait // 60)
+        unit = "minute" if minutes == 1 else "minutes"
+        sentence = f"Too many wrong tokens; try again in {minutes} {unit}."
+        raise Refused(429, sentence, {"Retry-After": str(wait)})
     logins.failed(redis, address_of(request))
-
-
-def too_many(wait: int) -> Refused:
-    """Return the refusal of an address that has tried too often."""
-    minutes = -(-wait // 60)
-    unit = "minute" if minutes == 1 else "minutes"
-    return Refused(
-        429, f"Too many wrong tokens; try again in {minutes} {unit}.", {"Retry-After": str(wait)}
-    )
 
 
 Allowed = Annotated[Asker, Depends(who)]

@@ -46,6 +46,7 @@ def encode(told: dict[str, Any], number: int) -> bytes:
 class _Channel:
     """One account that is watched: the newest look, the events kept, and a bell for its viewers."""
 
+    is_operator: bool = False
     viewers: int = 0
     number: int = 0  #: of the newest event
     live: Live | None = None
@@ -61,13 +62,18 @@ class _Channel:
         bell, self.rung = self.rung, asyncio.Event()
         bell.set()
 
+    def shown(self, health: Health) -> Health:
+        """Return what the viewers may see of the stream's state."""
+        return health if self.is_operator else health.for_customers()
+
 
 class Broadcast:
     """Sends what happens to whoever watches."""
 
     def __init__(self, redis: Redis, health: Callable[[], Health]) -> None:
         self._redis, self._health = redis, health
-        self._channels: dict[str, _Channel] = {}
+        #: By account, and whether operators watch: they see more of the stream's state.
+        self._channels: dict[tuple[str, bool], _Channel] = {}
         self._wake = asyncio.Event()
         self._ending = False
 
@@ -76,9 +82,10 @@ class Broadcast:
         """How many watch."""
         return sum(channel.viewers for channel in self._channels.values())
 
-    async def watch(self, account: str) -> AsyncIterator[bytes]:
+    async def watch(self, account: str, is_operator: bool) -> AsyncIterator[bytes]:
         """Yield the events of *account* as they happen, the whole first."""
-        channel = self._channels.setdefault(account, _Channel())
+        place = (account, is_operator)
+        channel = self._channels.setdefault(place, _Channel(is_operator))
         channel.viewers += 1
         try:
             yield b"retry: %d\n\n" % _RETRY
@@ -97,8 +104,8 @@ class Broadcast:
                     await channel.rung.wait()
         finally:
             channel.viewers -= 1
-            if not channel.viewers and self._channels.get(account) is channel:
-                del self._channels[account]
+            if not channel.viewers and self._channels.get(place) is channel:
+                del self._channels[place]
 
     def end(self) -> None:
         """Let all viewers go."""
@@ -112,13 +119,13 @@ class Broadcast:
         while not self._ending:
             self._wake.clear()
             began, cost = time.monotonic(), 0.0
-            accounts = list(self._channels)
+            accounts = {account for account, _ in self._channels}
             if accounts:
                 try:
-                    health, found, cost = await asyncio.to_thread(self._look, accounts)
-                    for account in accounts:
-                        if account in self._channels:
-                            self._tell(self._channels[account], account, health, found.get(account))
+                    health, found, cost = await asyncio.to_thread(self._look, sorted(accounts))
+                    for (account, _), channel in list(self._channels.items()):
+                        if account in accounts:  # or it came while the others were looked at
+                            self._tell(channel, account, health, found.get(account))
                 except Exception:
                     log.exception("A look at what is watched failed; the next one comes")
             took = time.monotonic() - began
@@ -148,6 +155,7 @@ class Broadcast:
 
     def _tell(self, channel: _Channel, account: str, health: Health, live: Live | None) -> None:
         """Send what is new since the event before: a second, a level, or the stream's state."""
+        health = channel.shown(health)
         before = channel.live
         if live is None:
             told = {"account": account, **state(health)}
@@ -169,7 +177,7 @@ class Broadcast:
         if channel.live is None:
             return channel.events[-1]
         if channel.whole[0] != channel.number:
-            told = {**members(channel.live, self._health()), **channel.told}
+            told = {**members(channel.live, channel.shown(self._health())), **channel.told}
             channel.whole = (channel.number, encode(told, channel.number))
         return channel.whole[1]
 

@@ -28,6 +28,8 @@ PATIENCE: Final = 3.0
 #: Seconds over which events per second are counted.
 _SPAN: Final = 5.0
 
+_FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
+
 
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
@@ -35,14 +37,22 @@ class Stale(NamedTuple):
     reason: str  #: redis-away, no-worker, worker-waits, kafka-away or lag
     message: str  #: a sentence for people
 
+    def for_customers(self) -> "Stale":
+        """Return the same without the insides of the deployment: addresses, numbers, causes."""
+        return Stale(self.reason, _FOR_CUSTOMERS)
+
 
 class Health(NamedTuple):
     """The state of the stream."""
 
-    workers: int = 0
-    events_per_second: float = 0.0
+    workers: int | None = 0
+    events_per_second: float | None = 0.0
     lag: int | None = None  #: events published but not yet in the rollups; None if unknown
     stale: Stale | None = None
+
+    def for_customers(self) -> "Health":
+        """Return what the holder of an account's token may see of it: is it up to date."""
+        return Health(None, None, None, self.stale and self.stale.for_customers())
 
 
 class KafkaAway(Exception):

@@ -1,12 +1,13 @@
 """Logins of browsers: a random cookie that stands for a token, and how often one may try.
 
 The cookie is kept as a hash, with the hash of its token beside it: whoever reads Redis can neither
-log in nor learn a token, and a token that is revoked ends its logins.
+log in nor learn a token, and a token that is revoked or expires ends its logins.
 """
 
 import hashlib
 import secrets
-from typing import Final, NamedTuple
+from ipaddress import IPv6Address, ip_address
+from typing import Final, NamedTuple, cast
 
 from redis.client import Redis
 
@@ -14,15 +15,13 @@ from dashboard import tokens
 from dashboard.tokens import Token
 from rollups import keys
 
-#: Seconds after its last use that a login ends.
+#: Seconds after which a login ends, however much it is used.
 LIFETIME: Final = 12 * 3600
 
-#: Failed logins of one address within `FAILURES_KEPT` seconds, after which it must wait.
+#: Wrong tokens of one address within `FAILURES_KEPT` seconds, after which more get no answer but
+#: "wait". A right token is never refused for them: many people may share an address.
 MOST_FAILURES: Final = 10
 FAILURES_KEPT: Final = 15 * 60
-
-#: Seconds between two prolongations of a login.
-_PROLONGED_EVERY: Final = 60
 
 
 class Login(NamedTuple):
@@ -38,24 +37,18 @@ class Login(NamedTuple):
 
 
 def begin(redis: Redis, token: Token) -> Login:
-    """Log a browser in with *token*."""
+    """Log a browser in with *token*, under a cookie that was never used before."""
     login = Login(token, secrets.token_urlsafe(32))
     redis.set(keys.login(tokens.digest_of(login.secret)), token.digest, ex=LIFETIME)
     return login
 
 
-def find(redis: Redis, secret: str) -> Login | None:
-    """Return the login that the cookie *secret* stands for, and prolong it; None if it is over."""
-    key = keys.login(tokens.digest_of(secret))
-    pipe = redis.pipeline(transaction=False)
-    pipe.get(key)
-    pipe.ttl(key)
-    digest, left = pipe.execute()
+def find(redis: Redis, secret: str, second: int) -> Login | None:
+    """Return the login that the cookie *secret* stands for at *second*; None if it is over."""
+    digest = cast(bytes | None, redis.get(keys.login(tokens.digest_of(secret))))
     token = tokens.by_digest(redis, digest.decode()) if digest else None
-    if token is None:
+    if token is None or token.is_expired(second):
         return None
-    if left < LIFETIME - _PROLONGED_EVERY:
-        redis.expire(key, LIFETIME)
     return Login(token, secret)
 
 
@@ -65,8 +58,8 @@ def end(redis: Redis, secret: str) -> None:
 
 
 def seconds_to_wait(redis: Redis, address: str) -> int:
-    """Return for how long *address* may not try again, in seconds; 0 if it may."""
-    key = keys.login_failures(tokens.digest_of(address))
+    """Return for how long wrong tokens of *address* are not answered, in seconds."""
+    key = _failures(address)
     pipe = redis.pipeline(transaction=False)
     pipe.get(key)
     pipe.ttl(key)
@@ -76,6 +69,18 @@ def seconds_to_wait(redis: Redis, address: str) -> int:
 
 def failed(redis: Redis, address: str) -> None:
     """Note that *address* tried a token that is none."""
-    key = keys.login_failures(tokens.digest_of(address))
-    if redis.incr(key) == 1:
-        redis.expire(key, FAILURES_KEPT)
+    key = _failures(address)
+    pipe = redis.pipeline(transaction=False)
+    pipe.set(key, 0, ex=FAILURES_KEPT, nx=True)  # first, so that no count is ever without an end
+    pipe.incr(key)
+    pipe.execute()
+
+
+def _failures(address: str) -> str:
+    """Return the key of an address' failures; whoever has one IPv6 address has 2^64 of them."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return keys.login_failures(tokens.digest_of(address))
+    network = int(ip) >> 64 if isinstance(ip, IPv6Address) and not ip.ipv4_mapped else address
+    return keys.login_failures(tokens.digest_of(str(network)))

@@ -1,5 +1,8 @@
 """The pages: a frame for each, which the scripts in it fill through the API."""
 
+import hmac
+import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, quote
 
@@ -11,9 +14,18 @@ from redis.client import Redis
 from starlette.concurrency import run_in_threadpool
 
 from dashboard import assets, logins, tokens
-from dashboard.access import COOKIE, Asker, address_of, must_be_same_origin, too_many, who
+from dashboard.access import (
+    Asker,
+    cookie_name,
+    count_failure,
+    end_logins_of,
+    login_of,
+    must_be_same_origin,
+    who,
+)
 from dashboard.operations import operations
 from dashboard.problems import NoSuchAccount, Refused
+from dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from rollups import accounts
 from rollups.reads import Rollups
 
@@ -99,25 +111,35 @@ async def _body(request: Request) -> bytes:
 
 def _log_in(request: Request, body: bytes) -> Response:
     redis: Redis = request.app.state.redis
-    address = address_of(request)
-    if wait := logins.seconds_to_wait(redis, address):
-        refused = too_many(wait)
-        page = _page(request, "login.html", None, status=429, problem=refused.sentence, first=False)
-        page.headers["Retry-After"] = str(wait)
-        return page
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
-    token = tokens.find(redis, given)
-    if token is None:
-        logins.failed(redis, address)
+    try:
+        token = tokens.authenticate(redis, given, int(time.time()))
+    except ExpiredTokenError as error:
+        return _not_logged_in(request, 401, str(error))
+    except UnknownTokenError:
+        try:
+            count_failure(redis, request)
+        except Refused as refused:
+            return _not_logged_in(request, refused.status, refused.sentence, refused.headers)
         problem = "This token is not valid. It may have been revoked, or a piece of it is missing."
-        return _page(request, "login.html", None, status=401, problem=problem, first=False)
+        return _not_logged_in(request, 401, problem)
+    # A browser has one login: the one that it had is over, whoever's it was.
+    end_logins_of(request)
     login = logins.begin(redis, token)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
-        COOKIE, login.secret, max_age=logins.LIFETIME, path="/", httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
+        cookie_name(request), login.secret, max_age=logins.LIFETIME, path="/", httponly=True,
+        samesite="strict", secure=request.url.scheme == "https",
     )  # fmt: skip
     return answer
+
+
+def _not_logged_in(
+    request: Request, status: int, problem: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    page = _page(request, "login.html", None, status=status, problem=problem, first=False)
+    page.headers.update(headers or {})
+    return page
 
 
 @router.post("/logout")
@@ -130,14 +152,17 @@ async def log_out(request: Request) -> Response:
 
 def _log_out(request: Request, body: bytes) -> Response:
     redis: Redis = request.app.state.redis
-    login = logins.find(redis, request.cookies.get(COOKIE, ""))
+    login = login_of(request, int(time.time()))
     key = parse_qs(body.decode("utf-8", "replace")).get("form_key", [""])[0]
     if login is not None:
-        if key != login.form_key:
+        if not hmac.compare_digest(key.encode(), login.form_key.encode()):
             raise Refused(403, "The page is out of date; load it again.")
         logins.end(redis, login.secret)
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(
+        cookie_name(request), path="/", httponly=True, samesite="strict",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
     return answer
 
 
@@ -172,10 +197,15 @@ def live_page(request: Request, account: str, asker: Visitor) -> Response:
 @router.get("/accounts/{account}/information")
 def information_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's settings."""
-    return _of_account(request, "information.html", account, asker, "information")
+    return _of_account(
+        request, "information.html", account, asker, "information",
+        may_change=asker.role.may_change, role=str(asker.role),
+    )  # fmt: skip
 
 
-def _of_account(request: Request, template: str, account: str, asker: Asker, page: str) -> Response:
+def _of_account(
+    request: Request, template: str, account: str, asker: Asker, page: str, **more: Any
+) -> Response:
     asker.must_see(account)
     rollups = Rollups.live(request.app.state.redis)
     own = asker.account == account
@@ -184,7 +214,7 @@ def _of_account(request: Request, template: str, account: str, asker: Asker, pag
     known = accounts.get(rollups.redis, account)
     return _page(
         request, template, asker, page=page, account=account, name=known.name,
-        timezone=known.timezone, counted=rollups.has_events(account),
+        timezone=known.timezone, counted=rollups.has_events(account), **more,
     )  # fmt: skip
 
 

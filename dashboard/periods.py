@@ -7,13 +7,10 @@ from fastapi import Depends, Query, Request
 
 from dashboard.access import Allowed
 from dashboard.problems import Invalid
-from dashboard.reports import Asked
+from dashboard.reports import Asked, Impossible
 from rollups import accounts
 from rollups.instants import parse_rfc3339
 from rollups.local_time import UnknownZone, zone
-
-#: The most days that one request may ask for: ten years.
-MOST_DAYS: Final = 3660
 
 #: Days that are shown if none are asked for, today included.
 DEFAULT_DAYS: Final = 7
@@ -36,6 +33,7 @@ def asked(
             description="Leave out hours that begin at or after this instant; now. With it, the "
             "same request gives the same bytes, as the command does with `--as-of`.",
             examples=["2026-11-01T09:00:00Z"],
+            max_length=64,
         ),
     ] = None,
 ) -> Asked:
@@ -53,11 +51,11 @@ def asked(
     try:
         begin = first or last - timedelta(days=DEFAULT_DAYS - 1)
     except OverflowError:
-        raise Invalid(("query", "to"), "this day lies outside the calendar") from None
-    if begin > last:
-        raise Invalid(("query", "from"), f"the period is reversed: {begin} comes after {last}")
-    if (last - begin).days >= MOST_DAYS:
-        raise Invalid(("query", "from"), f"at most {MOST_DAYS:,} days can be asked for at once")
+        begin = last
+    try:
+        request.app.state.reports.check_period(begin, last)
+    except Impossible as error:
+        raise Invalid(("query", error.field), str(error)) from None
     return Asked(account, begin, last, tz, instant)
 
 

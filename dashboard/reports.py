@@ -128,6 +128,9 @@ class FlowBreakdown(Head, Protocol):
 class Reports(Protocol):
     """Makes reports. Each method raises Missing, or Impossible."""
 
+    def check_period(self, first: date, last: date) -> None:
+        """Raise Impossible unless a report may cover the local days *first* to *last*."""
+
     def document(self, asked: Asked) -> bytes:
         """Return the report as JSON, as `usage export --format json` writes it."""
 

@@ -28,6 +28,7 @@ class AccountDetails(Account):
         description="Seconds after which a session without a stop ends, by application. A setting "
         "of the deployment; it cannot be changed here."
     )
+    may_change: list[str] = Field(description="The settings that your token may change.")
 
 
 class AccountChange(BaseModel):
@@ -39,6 +40,49 @@ class AccountChange(BaseModel):
     timezone: str | None = Field(None, description="IANA name.", examples=["Europe/Paris"])
     dnis: bool | None = None
     sms: bool | None = None
+
+
+class SettingChange(BaseModel):
+    """One setting of an account that got another value."""
+
+    id: str = Field(description="For `before`; ids grow with time.")
+    at: str
+    by: str = Field(
+        description="The label of the token, or its role where it has none; `command` for `usage "
+        "account set`. For an account's token `operator` stands for all operators."
+    )
+    token: str | None = Field(description="The id of the token, as `usage token list` shows it.")
+    field: str
+    old: str | bool = Field(alias="from")
+    new: str | bool = Field(alias="to")
+
+
+class AccountHistory(BaseModel):
+    """Changes of an account's settings, newest first."""
+
+    changes: list[SettingChange]
+    next: str | None = Field(description="The `before` of the next page; null on the last one.")
+
+
+class MonthEdge(BaseModel):
+    """The edge between a month in the old time zone and the next one in the new time zone."""
+
+    before: str = Field(description="The month that ends.", examples=["2026-10"])
+    month: str = Field(description="The month that begins.", examples=["2026-11"])
+    ended: str = Field(description="When the first ends, in the old time zone.")
+    begins: str = Field(description="When the second begins, in the new time zone.")
+    seconds: int = Field(
+        description="How much later it begins: so much time is on no bill; below 0, on both."
+    )
+
+
+class ZoneChange(BaseModel):
+    """What another time zone would do to days and bills."""
+
+    old: str = Field(alias="from")
+    new: str = Field(alias="to")
+    months: list[MonthEdge]
+    sentences: list[str] = Field(description="The same for people; empty where the zone stays.")
 
 
 class Zone(BaseModel):
@@ -299,10 +343,10 @@ class Curve(BaseModel):
 
 
 class Stream(BaseModel):
-    """How the stream is."""
+    """How the stream of all accounts is; for operators, and null for an account's token."""
 
-    workers: Whole
-    events_per_second: Share
+    workers: Whole | None
+    events_per_second: Share | None
     lag: Whole | None = Field(description="Events not counted yet; null if unknown.")
 
 

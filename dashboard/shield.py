@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from dashboard.access import is_loopback
+from dashboard.hosts import authority, is_loopback
 
-_Message = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[_Message]]
-_Send = Callable[[_Message], Awaitable[None]]
-App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: Scripts, styles and data come from here and nowhere else; nothing is inline, nobody frames us.
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -42,13 +41,13 @@ class Shield:
         self._app, self._local_only = app, names_of_this_machine_only
         self._headers = [(name.encode(), told.encode()) for name, told in HEADERS.items()]
 
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def send_shielded(message: _Message) -> None:
+        async def send_shielded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 there = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *self._headers]
@@ -62,15 +61,14 @@ class Shield:
         await self._app(scope, receive, send_shielded)
 
 
-def _names_this_machine(scope: _Message) -> bool:
-    host = next((told for name, told in scope["headers"] if name == b"host"), b"")
-    try:
-        return is_loopback(urlsplit(f"//{host.decode('latin-1')}").hostname or "")
-    except ValueError:
-        return False
+def _names_this_machine(scope: Message) -> bool:
+    named = [
+        authority(value.decode("latin-1")) for name, value in scope["headers"] if name == b"host"
+    ]
+    return bool(named) and all(each is not None and is_loopback(each.host) for each in named)
 
 
-async def _refuse(send: _Send) -> None:
+async def _refuse(send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 421, "headers": headers})
     body = b'{"detail":"An open server answers under 127.0.0.1 and localhost only."}'

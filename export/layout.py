@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Concurrency, Report
-from export.text import readable
-from rollups.local_time import local_datetime
+from export.text import isolated, readable
+from rollups.local_time import local_datetime, zone
 from rollups.vocabulary import APPLICATIONS, SERVICES
 
 
@@ -78,7 +77,9 @@ def sections(report: Report) -> tuple[Section, ...]:
 def account_title(report: Report) -> str:
     """Return the account as people know it: its name, and its id where that is another."""
     name = readable(report.name)
-    return name if report.name == report.account else f"{name} ({readable(report.account)})"
+    if report.name == report.account:
+        return name
+    return f"{isolated(name)} ({readable(report.account)})"
 
 
 def period(report: Report) -> str:
@@ -101,7 +102,7 @@ def offset_text(offset: int) -> str:
 
 
 def _heading_rows(report: Report) -> tuple[Row, ...]:
-    generated = moment(report.as_of.astimezone(ZoneInfo(report.timezone)))
+    generated = moment(report.as_of.astimezone(zone(report.timezone)))
     return (
         Row("Account", (Cell(account_title(report), Kind.TEXT),)),
         Row("Period", (Cell(period(report), Kind.TEXT),)),

@@ -7,6 +7,7 @@ from operator import add
 from typing import NamedTuple
 
 from export.model import Concurrency, Counts, Day, FlowRuns, Hours, Report, hour_of
+from export.periods import PeriodError, check_period
 from rollups.fold import split_flow_metric
 from rollups.instants import DAY_SECONDS
 from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
@@ -51,31 +52,22 @@ class Period(NamedTuple):
         return tuple(each_hour(self.runs))
 
 
-class ImpossiblePeriod(ValueError):
-    """Days that no report can be made for."""
-
-
 def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     """Return the period of the local days *first* to *last* in *timezone*.
 
-    Raises ImpossiblePeriod where it is reversed, begins after *as_of* or outside the calendar,
+    Raises PeriodError where `check_period` does and where the period begins after *as_of*,
     UnknownZone, or UnalignedZone (see `local_time`).
     """
     tz = zone(timezone)
-    if last < first:
-        raise ImpossiblePeriod(f"the period is reversed: {first} comes after {last}")
+    check_period(first, last)
     try:
         today = as_of.astimezone(tz).date()
     except OverflowError:
-        raise ImpossiblePeriod(
-            f"in {timezone} the as-of instant lies outside the calendar"
-        ) from None
+        raise PeriodError(f"in {timezone} the as-of instant lies outside the calendar") from None
     if first > today:
-        raise ImpossiblePeriod(
+        raise PeriodError(
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
         )
-    if first.year < 2 or last.year > 9998:
-        raise ImpossiblePeriod("a period lies within the years 0002 to 9998")
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)
     return Period(first, last, timezone, tuple(hour_runs(begin, end, tz)), begin, end)
 

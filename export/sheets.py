@@ -15,6 +15,7 @@ from export.breakdowns import Column, Table, tables
 from export.layout import Kind, Row, Section, account_title, period, sections
 from export.look import Look
 from export.model import Report
+from export.text import isolated
 from rollups.instants import DAY_SECONDS
 
 #: What a cell of a grid holds; dates are serial numbers already.
@@ -78,7 +79,8 @@ class Sheet(NamedTuple):
 
 def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
     """Return the sheets of *report*; none has more than *sheet_rows* rows."""
-    about = f"{_shortened(account_title(report))}  ·  {period(report)}  ·  {report.timezone}"
+    title = isolated(_shortened(account_title(report)))
+    about = f"{title}  ·  {period(report)}  ·  {report.timezone}"
     return [first_sheet(report), *(_breakdown(t, about) for t in tables(report, sheet_rows))]
 
 

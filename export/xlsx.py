@@ -1,6 +1,8 @@
 """The Usage Report as `usage.xlsx`: the same sheets as the .xls, in Excel's newer format."""
 
+import re
 from datetime import UTC
+from html import escape
 from io import BytesIO
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ _OPTIONS: Final = {
     "strings_to_urls": False,
     "default_format_properties": {"font_name": FONT, "font_size": 10},
 }
+_ESCAPE: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 _THIN: Final = 1
 _MEDIUM: Final = 2
 
@@ -81,13 +84,23 @@ def _draw_line(page: Any, index: int, line: Line, formats: list[Any]) -> None:
 def _write_text(page: Any, row: int, column: int, text: str, style: Any) -> None:
     """Write *text* as a string cell, whatever it looks like.
 
-    XlsxWriter takes a string from `<r>` to `</r>` for finished XML and copies it into the file;
-    in two runs of one style the same text is escaped like any other.
+    XlsxWriter takes a string from `<r>` to `</r>` for finished XML and copies it into the file. And
+    of `_x0041_x0042_` it escapes the first half only, where Excel reads a character in both. Such
+    texts are finished here.
     """
-    if text.startswith("<r>") and text.endswith("</r>"):
-        page.write_rich_string(row, column, style, text[0], style, text[1:], style)
-    else:
-        page.write_string(row, column, text, style)
+    if _ESCAPE.search(text) or (text.startswith("<r>") and text.endswith("</r>")):
+        text = _finished(text)
+    page.write_string(row, column, text, style)
+
+
+def _finished(text: str) -> str:
+    """Return *text* as the XML of a run, in which XlsxWriter finds nothing to escape.
+
+    Excel reads `_x0041_` as the character of that number, and so `_x005F_` for each `_` that begins
+    one (ECMA-376, part 1, 22.9.2.19). For XlsxWriter these are written as references.
+    """
+    escaped = escape(_ESCAPE.sub("_x005F_", text), quote=False).replace("_", "&#95;")
+    return f'<r><t xml:space="preserve">{escaped}</t></r>'
 
 
 def _properties(look: Look) -> dict[str, Any]:

@@ -49,10 +49,17 @@ change them together. Numbers in keys and fields are decimal.
     usage:workers               zset    workers of the last hour -> second of their      for ever
                                         last word
     usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
+    {usage:account:<account>}:history
+                                stream  each change of a setting: who, field, from, to;  for ever
+                                        on the node of the settings, for one script
+                                        writes both
+    usage:changes:<account>     string  changes by the account's own tokens within an    1 h
+                                        hour
     usage:accounts              set     every account that was set                       for ever
     usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
                                         JSON
-    usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h unused
+    {usage:tokens}:used         hash    SHA-256 of a token, hex -> second of last use    revoked
+    usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h
                                         cookie: the hash of its token
     usage:failures:<hash>       string  failed logins of an address                      15 min
 
@@ -73,6 +80,7 @@ _LOG_BEGUN: Final = "usage:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
 WORKERS: Final = "usage:workers"
 TOKENS: Final = "usage:tokens"
+TOKENS_USED: Final = "{usage:tokens}:used"
 
 #: What stands beside the limits for the way in which all of this is laid out.
 LAYOUT_FIELD: Final = "layout"
@@ -189,6 +197,16 @@ def numbered(generation: int) -> Namespace:
 def settings(account: str) -> str:
     """Return the key of what an operator set for *account*."""
     return f"usage:account:{account}"
+
+
+def settings_history(account: str) -> str:
+    """Return the key of the changes of *account*'s settings, in the hash slot of these."""
+    return f"{{{settings(account)}}}:history"
+
+
+def recent_changes(account: str) -> str:
+    """Return the key of how many changes the tokens of *account* made within an hour."""
+    return f"usage:changes:{account}"
 
 
 def worker(name: str) -> str:

@@ -2,13 +2,18 @@
 
 An hour is the set of instants that share local date, local hour and UTC offset, so a day has 23 or
 25 of them when the clocks change by an hour, and a 30-minute change makes a short hour.
+
+Zones come from the package `tzdata` and never from the system's files, which differ from machine to
+machine: `localtime` is whatever the machine is set to, `right/…` counts leap seconds, and
+distributions patch others. Two machines with one version of `tzdata` bill the same days.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from rollups.slots import SLOT_SECONDS
 
@@ -16,6 +21,11 @@ _HOUR = 3600
 _DAY = 86_400
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: In the database, but no place's time: what a machine shows before anybody has set it.
+_NO_PLACE = {"Factory"}
+#: Files beside the zones of many systems that stand for the machine's own setting.
+_MACHINES_OWN = {"localtime", "posixrules", "factory"}
 
 
 class Hour(NamedTuple):
@@ -58,10 +68,40 @@ class UnalignedZone(ValueError):
 
 def zone(name: str) -> ZoneInfo:
     """Return the IANA time zone *name*. Raises UnknownZone with a sentence."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UnknownZone(f"there is no time zone {name!r}; a name is like Europe/Paris") from None
+    if name not in zone_names():
+        shown = repr(name) if len(name) <= 100 else f"{name[:100]!r}…"
+        raise UnknownZone(
+            f"there is no time zone {shown}; a name is like Europe/Paris{_nearest(name)}"
+        )
+    return _loaded(name)
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """Return the names of the IANA database, those that other names replaced included."""
+    names = resources.files("tzdata").joinpath("zones").read_text("ascii").split()
+    return frozenset(names) - _NO_PLACE
+
+
+@cache
+def _loaded(name: str) -> ZoneInfo:
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, name)
+
+
+def _nearest(name: str) -> str:
+    """Return a hint at the zone that *name* may be meant for; empty if there is none."""
+    from difflib import get_close_matches
+
+    folded = name[:100].casefold()
+    if folded in _MACHINES_OWN:
+        return ", and this one is what each machine is set to. Did you mean UTC?"
+    known = {zone.casefold(): zone for zone in sorted(zone_names())}
+    tail = folded.partition("/")[2] if folded.startswith(("posix/", "right/")) else folded
+    ending = f"/{tail.replace(' ', '_')}"
+    near = [tail] if tail in known else [name for name in known if name.endswith(ending)]
+    near = near or get_close_matches(tail, known, 1)
+    return f". Did you mean {known[near[0]]}?" if near else ""
 
 
 def offset_at(second: int, tz: ZoneInfo) -> int:
@@ -186,8 +226,8 @@ def _why_unaligned(tz: ZoneInfo, begin: int, offset: int) -> str:
         return f"{why} of 15 minutes; rollups are kept in quarters of an hour"
     when = local_datetime(begin, offset).date()
     return (
-        f"{tz.key} changed its clocks off the quarter of an hour on {when}; rollups are kept in "
-        "quarters of an hour"
+        f"{tz.key} changed its clocks off the quarter of an hour on {when}, and rollups are "
+        "kept in quarters of an hour; leave that day out, or choose another time zone"
     )
 
 

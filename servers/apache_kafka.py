@@ -188,7 +188,7 @@ class ApacheKafka:
 
     def _format(self, jars: Path) -> None:
         """Makes `data`, complete or not at all: formatted under another name, then renamed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         properties = self._write_properties("format.properties", unfinished)

@@ -77,7 +77,7 @@ class RedisServer:
 
         Raises ServerDiedError with the log's last line when it does not come up.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
         self._child.start([str(self.binary), *self._options], self._answers)
 
     def stop(self) -> None:

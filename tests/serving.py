@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
 
 from commands.reporting import Reporting
 from commands.serve import listening
 from dashboard import tokens
 from dashboard.app import create_app
+from dashboard.connections import Server
 from dashboard.health import Places
+from dashboard.limits import MAX_CONNECTIONS
 from rollups import connect
 from stream_app.telemetry import LIFETIME
 
@@ -27,11 +28,12 @@ class Dashboard:
     url: str
     redis: Any
     app: Any
+    server: Server
     clients: list[httpx.Client] = field(default_factory=list)
 
-    def token(self, account: str | None = None) -> str:
+    def token(self, account: str | None = None, **more: Any) -> str:
         """Return a new token, an operator's without an account."""
-        return tokens.create(self.redis, account, 1_700_000_000)
+        return tokens.create(self.redis, account, 1_700_000_000, **more)
 
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         """Return a client, with a token as programs send it."""
@@ -54,14 +56,19 @@ class Dashboard:
 
 @contextmanager
 def dashboard(
-    redis_url: str, *, is_open: bool = False, places: Callable[[], Places] | None = None
+    redis_url: str,
+    *,
+    is_open: bool = False,
+    places: Callable[[], Places] | None = None,
+    connections: int = MAX_CONNECTIONS,
 ) -> Iterator[Dashboard]:
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
     redis = connect.client(redis_url, socket_timeout=5)
-    app = create_app(redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    )
+    app = create_app(
+        redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places,
+        connections=connections,
+    )  # fmt: skip
+    server = Server(app, connections)
     stack = ExitStack()
     listener = stack.enter_context(listening("127.0.0.1", 0))
     thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
@@ -70,7 +77,7 @@ def dashboard(
         assert thread.is_alive()
         time.sleep(0.005)
     try:
-        running = Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app)
+        running = Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app, server)
         yield running
     finally:
         for client in running.clients:

@@ -28,11 +28,11 @@ PURE = [
         f"rollups.{name}"
         for name in (
             "events", "slots", "concurrency", "fold", "state", "instants", "local_time", "reading",
-            "vocabulary",
+            "vocabulary", "zone_change",
         )
     ),
-    "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
-    "dashboard.operations",
+    "export.periods", "export.report", "dashboard.reports", "dashboard.views", "dashboard.moment",
+    "dashboard.operations", "dashboard.hosts",
 ]  # fmt: skip
 
 #: The packages of this project that each may import, itself left out.

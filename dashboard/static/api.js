@@ -15,14 +15,31 @@ export async function get(path, signal) {
   return answer(await reach(path, { signal }));
 }
 
+/** One page of the accounts that have a text in their name, id or zone, and how many there are. */
+export async function accounts(search, { limit = 100, cursor = "" } = {}) {
+  const response = await reach(`/api/accounts?${new URLSearchParams({ search, cursor, limit })}`, {});
+  const found = await answer(response);
+  return { found, total: Number(response.headers.get("X-Total-Count")) };
+}
+
 export async function put(path, body) {
   const headers = { "Content-Type": "application/json", "X-Form-Key": formKey };
   return answer(await reach(path, { method: "PUT", headers, body: JSON.stringify(body) }));
 }
 
+/** How often a busy server is asked again, and for how long it may want to be left alone, in s. */
+const TRIES = 3;
+const MOST_WAIT = 5;
+
 async function reach(path, options) {
   try {
-    return await fetch(path, options);
+    for (let tries = 1; ; tries += 1) {
+      const response = await fetch(path, options);
+      const wait = Number(response.headers.get("Retry-After"));
+      const busy = (response.status === 429 || response.status === 503) && wait > 0 && wait <= MOST_WAIT;
+      if (!busy || tries === TRIES) return response;
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    }
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The server does not answer. It may be restarting.");

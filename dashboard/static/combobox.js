@@ -2,15 +2,18 @@
 
 import { element } from "./words.js";
 
-const MOST = 60;
+/** How many choices are shown. */
+export const MOST = 60;
 let made = 0;
 
 /**
  * @param {HTMLElement} host holds the input
- * @param {object} told `options()` returns (a promise of) [{value, label, note}]; `chosen(option)`
- *   is told of a choice; `cleared()` of an emptied field, where that is a choice. A `free` field
- *   keeps what was typed and not chosen, another goes back to the last choice. `typed(text)` is told
- *   of something entered that is not in the list, where that is a choice.
+ * @param {object} told `options(text)` returns (a promise of) [{value, label, note}], of which those
+ *   with the text are shown; with a `total` where it has already left out others; null where it has
+ *   been asked again meanwhile. `chosen(option)` is told of a choice; `cleared()` of an emptied
+ *   field, where that is a choice. A `free` field keeps what was typed and not chosen, another goes
+ *   back to the last choice. `typed(text)` is told of something entered that is not in the list,
+ *   where that is a choice.
  */
 export function combobox(host, { options, chosen, cleared = null, free = false, typed = null }) {
   const input = host.querySelector("input");
@@ -25,8 +28,10 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
   let shown = [];
   let active = -1;
   let settled = input.value;
+  let opened = 0;
 
   function close() {
+    opened += 1; // what has been asked for is not shown any more
     list.hidden = note.hidden = true;
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");
@@ -35,16 +40,17 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
 
   async function open(filter) {
     const wanted = filter.trim().toLowerCase();
-    const all = await options();
-    if (document.activeElement !== input) return;
-    const found = wanted
+    const mine = (opened += 1);
+    const all = await options(wanted);
+    if (all === null || mine !== opened || document.activeElement !== input) return;
+    const found = wanted && all.total === undefined
       ? all.filter((each) => `${each.label} ${each.value} ${each.note ?? ""}`.toLowerCase().includes(wanted))
-      : all;
+      : [...all];
     found.sort((a, b) => starts(b, wanted) - starts(a, wanted));
     shown = found.slice(0, MOST);
     list.replaceChildren(
       ...shown.map((each, index) => {
-        const row = element("li", { role: "option", id: `${id}-${index}`, "aria-selected": "false" }, element("span", {}, each.label));
+        const row = element("li", { role: "option", id: `${id}-${index}`, "aria-selected": "false" }, element("bdi", {}, each.label));
         if (each.note) row.append(element("span", {}, each.note));
         row.addEventListener("pointerdown", (event) => {
           event.preventDefault();
@@ -53,12 +59,13 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
         return row;
       }),
     );
-    if (found.length > MOST) {
-      list.append(element("li", { class: "combo-note", role: "presentation" }, `${found.length - MOST} more; type to narrow down`));
+    const total = all.total ?? found.length;
+    if (total > shown.length) {
+      list.append(element("li", { class: "combo-note", role: "presentation" }, `${total - shown.length} more; type to narrow down`));
     }
     list.hidden = shown.length === 0;
     note.hidden = shown.length > 0;
-    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing is called like this.";
+    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing matches.";
     note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);

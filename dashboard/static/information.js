@@ -1,35 +1,72 @@
-// The Account Information page: shows the settings, saves them, says beside the field what is wrong.
+// The Account Information page: shows the settings and their history, saves what the visitor may
+// change, says what a new time zone moves before it is saved, and beside a field what is wrong.
 
 import { below, get, put } from "./api.js";
 import { combobox } from "./combobox.js";
-import { SERIES, duration, element, offset } from "./words.js";
+import { FIELDS, SERIES, duration, element, empty, offset, setting } from "./words.js";
 
 const { account } = document.body.dataset;
 const form = document.querySelector("#information");
+const save = document.querySelector("#save");
 const saved = document.querySelector("#saved");
+const moves = document.querySelector("#zone-change");
+const history = document.querySelector("#history");
+const older = document.querySelector("#older");
 const field = (name) => form.elements[name];
+const value = (name) => (field(name).type === "checkbox" ? field(name).checked : field(name).value);
 
-let zones;
-const zone = combobox(document.querySelector("#timezone-combo"), {
-  options: async () => {
-    zones ??= get("/api/timezones");
-    return (await zones).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) }));
-  },
-  chosen: () => tell({}),
-  free: true,
-});
+/** The settings as they were last read. */
+let known = {};
 
-function show(told) {
-  field("name").value = told.name;
-  zone.set(told.timezone);
-  field("dnis").checked = told.dnis;
-  field("sms").checked = told.sms;
+let listed;
+const zones = () => (listed ??= get("/api/timezones"));
+const host = document.querySelector("#timezone-combo");
+const zone = field("timezone").readOnly
+  ? { set: (text) => (field("timezone").value = text) }
+  : combobox(host, {
+      options: async () => (await zones()).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) })),
+      chosen: () => {
+        showErrors({});
+        preview();
+      },
+      free: true,
+    });
+field("timezone").addEventListener("change", () => preview());
+
+function show(settings) {
+  known = settings;
+  field("name").value = settings.name;
+  zone.set(settings.timezone);
+  field("dnis").checked = settings.dnis;
+  field("sms").checked = settings.sms;
+  moves.replaceChildren();
   document.querySelector("#limits").replaceChildren(
-    ...Object.entries(told.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, SERIES[name]), element("dd", {}, duration(seconds)))),
+    ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, SERIES[name]), element("dd", {}, duration(seconds)))),
   );
 }
 
-function tell(fields) {
+/** What the visitor may change and did. */
+function changed() {
+  return Object.fromEntries((known.may_change ?? []).filter((name) => value(name) !== known[name]).map((name) => [name, value(name)]));
+}
+
+/** Says what the time zone in the field would move, if it is another one. */
+async function preview() {
+  const wanted = value("timezone").trim();
+  let sentences = [];
+  try {
+    if (wanted !== known.timezone && (await zones()).some(({ name }) => name === wanted)) {
+      ({ sentences } = await get(below(account, "/timezone-change", { to: wanted })));
+    }
+  } catch {
+    // The server is away; saving says so.
+  }
+  if (wanted !== value("timezone").trim()) return;
+  const lines = sentences.map((sentence) => element("li", {}, sentence));
+  moves.replaceChildren(...(lines.length ? [element("ul", { class: "callout warn moves" }, ...lines)] : []));
+}
+
+function showErrors(fields) {
   for (const name of ["name", "timezone"]) {
     document.querySelector(`#${name}-error`).textContent = fields[name] ?? "";
     if (fields[name]) field(name).setAttribute("aria-invalid", "true");
@@ -39,34 +76,78 @@ function tell(fields) {
   if (first) field(first).focus();
 }
 
+function say(text, kind = "muted") {
+  saved.textContent = text;
+  saved.className = kind;
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  saved.textContent = "Saving …";
-  saved.className = "muted";
-  document.querySelector("#save").disabled = true;
-  try {
-    show(
-      await put(below(account), {
-        name: field("name").value,
-        timezone: field("timezone").value,
-        dnis: field("dnis").checked,
-        sms: field("sms").checked,
-      }),
-    );
-    tell({});
-    saved.textContent = "Saved";
-  } catch (problem) {
-    tell(problem.fields);
-    saved.textContent = Object.keys(problem.fields).length ? "Not saved" : problem.message;
-    saved.className = "error";
+  if (!save) return;
+  const wanted = changed();
+  if (!Object.keys(wanted).length) {
+    say("Nothing was changed");
+    return;
   }
-  document.querySelector("#save").disabled = false;
+  say("Saving …");
+  save.disabled = true;
+  try {
+    show(await put(below(account), wanted));
+    showErrors({});
+    say("Saved");
+    await recount();
+  } catch (problem) {
+    showErrors(problem.fields ?? {});
+    say(Object.keys(problem.fields ?? {}).length ? "Not saved" : problem.message, "error");
+  }
+  save.disabled = false;
+});
+
+// ------------------------------------------------------------------------------ history
+
+let body = null;
+let before = null;
+
+function row({ at, by, token, field: name, from, to }) {
+  const who = token ? `${by} (${token})` : by;
+  const cells = [at.slice(0, 19).replace("T", " "), who, FIELDS[name] ?? name, setting(from), setting(to)];
+  return element(
+    "tr",
+    {},
+    ...cells.map((text, index) => element(index ? "td" : "th", index ? { class: "text" } : { scope: "row" }, element("bdi", {}, text))),
+  );
+}
+
+async function page() {
+  const found = await get(below(account, "/history", { before }));
+  before = found.next;
+  older.hidden = before === null;
+  body?.append(...found.changes.map(row));
+  return found.changes.length;
+}
+
+async function recount() {
+  before = null;
+  body = element("tbody");
+  const head = ["When", "Who", "Setting", "From", "To"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
+  const some = await page();
+  history.replaceChildren(some ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), body) : empty("Never changed", "The settings are the ones that every new account has."));
+}
+
+older.addEventListener("click", async () => {
+  older.disabled = true;
+  try {
+    await page();
+  } catch (problem) {
+    say(problem.message, "error");
+  }
+  older.disabled = false;
 });
 
 try {
   show(await get(below(account)));
+  await recount();
 } catch (problem) {
-  saved.textContent = problem.message;
-  saved.className = "error";
+  say(problem.message, "error");
 }
 form.setAttribute("aria-busy", "false");

@@ -93,6 +93,7 @@ let shown = "";
 
 function status({ stream, stale }) {
   pill(stale ? "Not up to date" : "Live", stale ? "off" : "live", stale?.message ?? "");
+  if (!$("#rate")) return; // for operators only
   $("#rate").textContent = rate(stream.events_per_second);
   $("#lag").textContent = stream.lag === null ? "–" : several(stream.lag, "event");
 }
@@ -106,8 +107,8 @@ function pill(text, kind, message) {
   $("#problem").replaceChildren(...(message ? [callout(message, "warn")] : []));
 }
 
-function away() {
-  pill("Not up to date", "off", "The server does not answer; connecting again");
+function away(why = "The server does not answer; connecting again") {
+  pill("Not up to date", "off", why);
 }
 
 // A browser reconnects by itself unless the server refuses; then it is asked again here.
@@ -117,9 +118,11 @@ function connect() {
   stream.onerror = async () => {
     away();
     if (stream.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch(below(account, "/live")).catch(() => null);
+    const answer = await fetch(below(account, "/live/stream")).catch(() => null);
     if (answer?.status === 401) location.assign("/login");
-    else setTimeout(connect, 2000);
+    else if (answer && !answer.ok) away((await answer.json().catch(() => null))?.detail);
+    else answer?.body.cancel();
+    setTimeout(connect, 2000);
   };
 }
 

@@ -1,7 +1,7 @@
 // What every page has: the switch between accounts, and between light and dark.
 
-import { get } from "./api.js";
-import { combobox } from "./combobox.js";
+import { accounts } from "./api.js";
+import { MOST, combobox } from "./combobox.js";
 
 document.querySelector("#theme")?.addEventListener("click", () => {
   const root = document.documentElement;
@@ -15,11 +15,15 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => docu
 const switcher = document.querySelector("#switcher");
 if (switcher) {
   const page = { reports: "", live: "/live", information: "/information" }[document.body.dataset.page] ?? "";
-  let known;
+  let asked = 0;
   combobox(switcher, {
-    options: async () => {
-      known ??= get("/api/accounts");
-      return (await known).map(({ account, name }) => ({ value: account, label: name, note: name === account ? "" : account }));
+    options: async (search) => {
+      const mine = (asked += 1);
+      await new Promise((resolve) => setTimeout(resolve, search ? 150 : 0));
+      if (mine !== asked) return null; // another key was pressed meanwhile
+      const { found, total } = await accounts(search, { limit: MOST });
+      const options = found.map(({ account, name }) => ({ value: account, label: name, note: account }));
+      return Object.assign(options, { total });
     },
     chosen: ({ value }) => location.assign(`/accounts/${encodeURIComponent(value)}${page}${page ? "" : location.search}`),
   });

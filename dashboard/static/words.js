@@ -15,6 +15,12 @@ export const SERVICES = {
   email: "Email",
 };
 
+/** The settings of an account. */
+export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service", sms: "Outgoing SMS" };
+
+/** The value of a setting in words. */
+export const setting = (value) => (typeof value === "boolean" ? (value ? "on" : "off") : value);
+
 /** The colour of each series, application and service: names of the style sheet's tokens. */
 export const COLORS = {
   "agent-sessions": "--c1",

@@ -197,9 +197,15 @@ def test_by_keyboard_alone(visit: Visit) -> None:
 
 
 def test_a_thousand_accounts(visit: Visit) -> None:
-    """The list is searched as one types; a long list of choices is narrowed down."""
+    """A page at a time; searched as one types; a long list of choices is narrowed down."""
     page = visit("/")
     expect(page.locator("#count")).to_have_text("1,004 accounts")
+    expect(page.locator("#list a")).to_have_count(100)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#list a")).to_have_count(200)
+    expect(page.locator("#list a").nth(100)).to_be_focused()
+    page.get_by_label("Search accounts").fill("zzz")
+    expect(page.get_by_text('No accounts match "zzz"')).to_be_visible()
     page.get_by_label("Search accounts").fill("0042")
     expect(page.locator("#list li")).to_have_count(1)
     page.get_by_role("link", name="Customer 0042 Ltd").click()

@@ -111,12 +111,33 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
         ),
         (("acme", *MONTH, "--format", "pdf"), 2, "'pdf' is not one of"),
         (("acme", "--to", "2026-10-01"), 2, "Missing option '--from'"),
+        (("acme", "--from", "2026-10-01"), 2, "Missing option '--to'"),
+        (("acme",), 2, "--month 2026-10, or --from and --to"),
+        (("acme", "--month", "2026-10", "--to", "2026-10-31"), 2, "not both"),
+        (("acme", "--month", "2026-13"), 2, "'2026-13' is no month of the calendar"),
+        (("acme", "--month", "2026-10-01"), 2, "write it like 2026-10"),
+        (("acme", "--month", "10/2026"), 2, "write it like 2026-10"),
+        (("acme", "--month", "1999-12"), 2, "between 2000-01-01"),
+        (("acme", "--month", "9999-12"), 2, "no month of the calendar"),
+        (("acme", "--month", "2999-10"), 2, "lies in the future"),
+        (("acme", *MONTH, "--tz", ""), 2, "no time zone ''"),
+        (("acme", *MONTH, "--tz", "localtime"), 2, "Did you mean UTC?"),
+        (tuple(MONTH), 2, "Name an ACCOUNT"),
+        (("", *MONTH), 2, "'' is no account id"),
+        (("\udcff", *MONTH), 2, "is no account id"),
+        (("..", *MONTH), 2, "but not . or .."),
+        (("x" * 3000, *MONTH), 2, "is no account id"),
+        (("acme", *MONTH, "--as-of", "0001-01-01T00:00:00+14:00"), 2, "outside the calendar"),
+        (("acme", *MONTH, "-o", ""), 2, "it is empty"),
+        (("acme", *MONTH, "-o", "a\0b"), 1, "cannot be the name of a file"),
         (
-            ("acme", "--from", "1970-01-01", "--to", "1970-01-02", "--tz", "Africa/Monrovia"),
+            ("acme", "--from", "2006-10-01", "--to", "2006-10-31", "--tz", "America/St_Johns"),
             2,
-            "no multiple of 15 minutes",
+            "off the quarter of an hour",
         ),
-        (("acme", "--from", "0001-01-01", "--to", "0001-01-02"), 2, "years 0002 to 9998"),
+        (("acme", "--from", "1999-12-31", "--to", "2000-01-01"), 2, "between 2000-01-01"),
+        (("acme", "--from", "0002-01-01", "--to", "9998-12-31"), 2, "between 2000-01-01"),
+        (("acme", "--from", "2010-01-01", "--to", "2020-01-09"), 2, "at most 3,660 days"),
     ],
 )
 def test_what_cannot_be_written_is_said_in_a_sentence(
@@ -127,6 +148,63 @@ def test_what_cannot_be_written_is_said_in_a_sentence(
     assert done.exit_code == code, done.output
     assert says in " ".join(done.stderr.split())
     assert isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("acme", "--from", "0002-01-01", "--to", "9998-12-31"),
+        ("acme", "--from", "2010-01-01", "--to", "2020-01-09"),
+        ("acme", "--month", "1999-12"),
+        ("acme", "--month", "2999-01"),
+        ("acme", "--month", "2026-10", "--tz", "right/UTC"),
+        ("--all", "--from", "0002-01-01", "--to", "9998-12-31", "-d", "reports"),
+        ("--all", "--month", "2026-10", "--tz", "localtime", "-d", "reports"),
+        ("--all", "--month", "2026-10"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_connected_to(
+    usage: Usage, arguments: tuple[str, ...]
+) -> None:
+    """At once, also where Redis is far away."""
+    done = usage("export", *arguments, redis="redis://127.0.0.1:1/0")
+    assert done.exit_code == 2
+    assert "Redis" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("month", "first", "last"),
+    [
+        ("2026-10", "2026-10-01", "2026-10-31"),
+        ("2026-2", "2026-02-01", "2026-02-28"),
+        ("2024-02", "2024-02-01", "2024-02-29"),
+        ("2025-12", "2025-12-01", "2025-12-31"),
+    ],
+)
+def test_a_month_is_its_first_and_its_last_day(
+    usage: Usage, month: str, first: str, last: str
+) -> None:
+    """The report is the same as with --from and --to."""
+    as_of = ("--as-of", "2026-11-26T00:00:00Z", "--format", "json", "-o", "-")
+    one = usage("export", "acme", "--month", month, *as_of)
+    assert one.exit_code == 0, one.output
+    assert one.stdout == usage("export", "acme", "--from", first, "--to", last, *as_of).stdout
+    assert orjson.loads(one.stdout_bytes)["to"] == last
+
+
+def test_an_account_with_a_zone_that_is_none_any_more_is_told_what_to_do(
+    usage: Usage, redis_url: str
+) -> None:
+    """Earlier versions took what the machine could load; --tz still gives a report."""
+    assert usage("account", "set", "late").exit_code == 0
+    with RedisClient.from_url(redis_url) as client:
+        client.hset(keys.settings("late"), "timezone", "localtime")
+    done = usage("export", "late", *MONTH, "-o", "-")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "usage account set late --timezone ZONE" in done.stderr
+    assert usage("export", "late", *MONTH, "--tz", "UTC", "-o", "-").exit_code == 0
+    watched = usage("watch", "late", "--once")
+    assert (watched.exit_code, watched.stderr) == (1, done.stderr)
 
 
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(usage: Usage, tmp_path: Path) -> None:

@@ -160,24 +160,31 @@ def test_all_viewers_get_the_same_from_one_look(served: Dashboard) -> None:
     assert served.app.state.broadcast.viewers == 0
 
 
-def test_a_token_that_is_revoked_ends_its_stream(
-    served: Dashboard, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not only new requests: who watches is asked again from time to time."""
-    from dashboard import api, tokens
+@pytest.mark.parametrize(
+    ("by", "end"),
+    [
+        ("bearer", "revoked"), ("cookie", "revoked"), ("bearer", "expired"), ("cookie", "expired"),
+        ("cookie", "logged out"),
+    ],
+)  # fmt: skip
+def test_a_token_that_ends_takes_its_streams_with_it(served: Dashboard, by: str, end: str) -> None:
+    """Not only new requests: within seconds whoever watches is let go."""
+    from dashboard import logins, tokens
 
-    monkeypatch.setattr(api, "_RECHECK", 0.2)
-    token = served.token("live")
-    with (
-        served.client(token) as client,
-        client.stream("GET", "/api/accounts/live/live/stream") as stream,
-    ):
-        lines = stream.iter_lines()
-        next(line for line in lines if line.startswith("data: "))
-        tokens.revoke(served.redis, tokens.digest_of(token)[:10])
-        began = time.monotonic()
-        assert list(lines) is not None  # reads to the end, which comes
-        assert time.monotonic() - began < 5
+    token = served.token("live", expires=int(time.time()) + 3 if end == "expired" else None)
+    with served.client(token if by == "bearer" else None) as client:
+        if by == "cookie":
+            assert client.post("/login", data={"token": token}).status_code == 303
+        with client.stream("GET", "/api/accounts/live/live/stream") as stream:
+            lines = stream.iter_lines()
+            next(line for line in lines if line.startswith("data: "))
+            if end == "revoked":
+                tokens.revoke(served.redis, tokens.digest_of(token)[:10])
+            elif end == "logged out":
+                logins.end(served.redis, client.cookies["usage_login"])
+            began = time.monotonic()
+            assert list(lines) is not None  # reads to the end, which comes
+            assert time.monotonic() - began < 8
 
 
 def test_redis_away_is_said_in_the_stream_and_over_when_it_is_back(tmp_path: Any) -> None:

@@ -11,7 +11,16 @@ from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
 PARIS = ZoneInfo("Europe/Paris")
 
 #: Texts that a spreadsheet would run as formulas if it were let.
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x.invalid")')
+FORMULAS = (
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x.invalid")',
+    # as a spreadsheet of some country reads them: wide, small, raised, and other minus signs
+    "＝1+1", "＋1", "－1", "＠SUM(A1)", "﹦1", "﹢1", "﹣1", "﹫A1", "⁼1", "⁺1", "₋1", "−1", "–1",
+    # behind what has no ink, or quotes
+    " =1", "\n=1", "\u00a0=1", "\u3000＝1", "\u200b=1", "\ufeff=1", "\u202e=1", "\u2060+1",
+    "'=1", '"=1',
+    # behind what separates fields where the comma is the decimal sign
+    "Acme;=1+1", "Acme; ＝1", "Acme;@A1", "Acme|=1",
+)  # fmt: skip
 
 #: Texts that have broken files of one format or another.
 AWKWARD = (

@@ -7,7 +7,7 @@ import samples
 
 from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, Column, notices, tables
 from export.formats import FORMATS
-from export.layout import Kind, moment, sections
+from export.layout import Kind, account_title, moment, sections
 from export.sheets import lines_needed, serials, sheets
 
 
@@ -163,3 +163,22 @@ def test_every_format_renders_bytes() -> None:
     assert list(rendered) == ["xls", "xlsx", "csv", "json"]
     assert rendered["xls"][:8] == bytes.fromhex("d0cf11e0a1b11ae1")
     assert rendered["xlsx"][:4] == b"PK\x03\x04"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Acme \u202e evil", "a\u2067b", "\u202d\u2066x\u2069\u2069\u2069", "x" * 70 + "\u202e" * 9],
+)
+def test_a_name_turns_nothing_around_but_itself(name: str) -> None:
+    """What stands behind it in the same line (the id, the period, the zone) is read as written."""
+    report = samples.with_breakdowns(name=name)
+    about = str(sheets(report, 100)[1].head[1].cells[0])
+    for text, behind in ((account_title(report), " (acme)"), (about, "  ·  2026-10-01 to")):
+        head, found, _ = text.partition(behind)
+        depth = [0]
+        for character in head:
+            step = (character in "\u2066\u2067\u2068") - (character == "\u2069")
+            depth.append(depth[-1] + step)
+        assert found
+        assert (head[0], depth[-1]) == ("\u2068", 0)
+        assert 0 not in depth[1:-1]  # the isolate ends at its end only

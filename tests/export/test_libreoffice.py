@@ -70,3 +70,18 @@ def test_heading_rows_stand_on_every_page(need: Need, tmp_path: Path) -> None:
     assert "Usage Report" in first
     assert len(others) > 3
     assert all("Hour begins" in page for page in others)
+
+
+@pytest.mark.parametrize("separators", ["44", "59/9/124"], ids=["commas", "semicolons"])
+def test_no_name_in_a_csv_file_becomes_a_formula(
+    separators: str, need: Need, tmp_path: Path
+) -> None:
+    """Also where formulas are evaluated, and where the comma is the decimal sign."""
+    need("soffice", "LibreOffice")
+    reports = [samples.report(name=text) for text in samples.FORMULAS]
+    (tmp_path / "names.csv").write_bytes(b"".join(map(FORMATS["csv"], reports)))
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    read = f"--infilter=CSV:{separators},34,76,1,,de-DE,false,true,false,false,false,-1,true"
+    command = ["soffice", profile, "--headless", read, "--convert-to", "fods", "names.csv"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=tmp_path)
+    assert "table:formula" not in (tmp_path / "names.fods").read_text("utf-8")

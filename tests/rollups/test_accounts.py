@@ -38,7 +38,35 @@ def test_an_account_exists_once_it_was_set(redis: Redis) -> None:
     assert not Rollups.live(redis).exists("other")
 
 
-@pytest.mark.parametrize("name", ["", "   ", "a\nb", "a\x00b", "x" * 201, "a\u2028b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "می\u200cخواهم",  # Persian: a zero-width non-joiner
+        "ශ්\u200dරී",  # Sinhala: a zero-width joiner
+        "שלום (Acme)",
+        "שלום\u200f!",  # a right-to-left mark
+        "👩\u200d🔧 Repairs",  # an emoji of two
+        "Acme\u202e",  # shown isolated
+        "No\u00a0break",
+        "soft\u00adhyphen",
+        "e\u0301",
+        "\U0001fae9",  # newer than this Python knows
+        "\ue000",  # of private use
+    ],
+)
+def test_ordinary_spellings_are_kept(redis: Redis, name: str) -> None:
+    """Whatever a person or a company is called."""
+    assert accounts.put(redis, "acme", name=name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "   ", "a\nb", "a\x00b", "x" * 201, "a\u2028b", "a\u2029b", "\x1b[1m", "a\x7fb"),
+        *("a\x85b", "\ud800", "a\udfff", "\ufffe", "\uffff", "\ufdd0", "\U0010ffff"),
+        *("\u200c", " \u200b \u202e"),  # of which nothing can be seen
+    ],
+)
 def test_a_name_that_would_break_a_report_is_refused(redis: Redis, name: str) -> None:
     """And the account keeps the one it had."""
     accounts.put(redis, "acme", name="Acme")
@@ -83,6 +111,10 @@ def test_many_are_read_at_once(redis: Redis) -> None:
         ("a\n", False),
         ("{a}", False),
         ("a/b", False),
+        (".", False),
+        ("..", False),
+        ("...", True),
+        (".a", True),
         ("ä", False),
         ("٣", False),
         ("ﬁ", False),

@@ -1,6 +1,10 @@
 """Local days and hours, in zones that make them difficult, against zoneinfo asked on its own."""
 
+import os
+import re
 import struct
+import subprocess
+import sys
 import zoneinfo
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
@@ -25,6 +29,7 @@ from rollups.local_time import (
     midnight,
     offset_at,
     zone,
+    zone_names,
 )
 
 
@@ -195,12 +200,84 @@ def test_a_change_at_one_past_midnight_is_refused_with_the_truth(day: str) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Europe", "Europe/Atlantis", "../etc/passwd", "a\x00b", "/etc/localtime", "x" * 999],
+    [
+        *("", "Europe", "Europe/Atlantis", "../etc/passwd", "a\x00b", "/etc/localtime", "x" * 999),
+        *("\ud800", "leapseconds", "tzdata.zi", "zone.tab", "__init__.py", "Europe/__init__.py"),
+    ],
 )
 def test_a_name_that_is_no_zone_is_refused(name: str) -> None:
     """The sentence shows what a name is like."""
     with pytest.raises(UnknownZone, match="Europe/Paris"):
         zone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("localtime", "UTC"),
+        ("posixrules", "UTC"),
+        ("Factory", "UTC"),
+        ("posix/Europe/Paris", "Europe/Paris"),
+        ("right/Asia/Tokyo", "Asia/Tokyo"),
+        ("right/UTC", "UTC"),
+        ("europe/paris", "Europe/Paris"),
+        ("Paris", "Europe/Paris"),
+        ("new york", "America/New_York"),
+        ("Europe/Pariss", "Europe/Paris"),
+        ("utc", "UTC"),
+    ],
+)
+def test_what_a_system_may_load_and_is_no_zone_is_refused(name: str, meant: str) -> None:
+    """Two machines would cut days differently, or count leap seconds; the hint names a zone."""
+    with pytest.raises(UnknownZone, match=rf"Did you mean {meant}\?"):
+        zone(name)
+    assert name not in zone_names()
+
+
+def test_two_machines_with_other_files_agree(tmp_path: Path) -> None:
+    """A system whose Paris is Tokyo does not change a bill."""
+    tokyo = resources.files("tzdata").joinpath("zoneinfo", "Asia", "Tokyo").read_bytes()
+    (tmp_path / "Europe").mkdir()
+    (tmp_path / "Europe" / "Paris").write_bytes(tokyo)
+    code = (
+        "from rollups.local_time import offset_at, zone, zone_names\n"
+        "print(offset_at(0, zone('Europe/Paris')), len(zone_names()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONTZPATH": str(tmp_path)},
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.decode().split() == ["3600", str(len(zone_names()))]
+
+
+def test_the_days_that_cannot_be_cut_are_those_documented() -> None:
+    """Since 2000, seven zones changed their clocks off the quarter of an hour, and nobody does now.
+
+    In autumn the clocks of Newfoundland went back at one past midnight: that day begins with its
+    first midnight, and so it is the one that is refused.
+    """
+    refused: dict[str, set[str]] = {}
+    for name in zone_names():
+        data = resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+        tz = zone(name)
+        for change in _changes(data):
+            if change < second("2000-01-01T00:00+00:00") or change % 900 == 0:
+                continue
+            day = local_date(change, tz)
+            for each in (day - timedelta(1), day, day + timedelta(1)):
+                try:
+                    hours(midnight(each, tz), midnight(each + timedelta(1), tz), tz)
+                except UnalignedZone:
+                    refused.setdefault(name, set()).add(each.isoformat())
+    text = Path(__file__).parents[2].joinpath("docs", "time-zones.md").read_text("utf-8")
+    rows = re.findall(r"^\| ((?:`[A-Za-z_/]+`(?:, )?)+) \| (.+) \|$", text, re.MULTILINE)
+    documented = {
+        name: set(re.findall(r"\d{4}-\d\d-\d\d", days))
+        for names, days in rows
+        for name in re.findall(r"`(.+?)`", names)
+    }
+    assert documented == refused
+    assert len(refused) == 7
 
 
 @pytest.mark.parametrize(
@@ -278,3 +355,11 @@ def test_a_day_begins_with_its_first_second(place: tuple[str, date]) -> None:
     assert datetime.fromtimestamp(begin - 1, tz).date() < day
     assert datetime.fromtimestamp(begin, tz).date() >= day
     assert midnight(day + timedelta(1), tz) >= begin
+
+
+def test_zones_are_loaded_in_one_place() -> None:
+    """`ZoneInfo(name)` would ask the system's files first."""
+    root = Path(__file__).parents[2]
+    packages = ("commands", "dashboard", "export", "rollups", "servers", "settings", "stream_app")
+    for path in (path for package in packages for path in (root / package).rglob("*.py")):
+        assert not re.search(r"\bZoneInfo\(|available_timezones", path.read_text("utf-8")), path

@@ -1,0 +1,27 @@
+"""Options that take seconds."""
+
+import math
+from typing import Any
+
+import click
+
+#: The longest that a command may be asked to wait for: ten days.
+_MAX_SECONDS = 864_000
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds from *least* on; no `nan`, which is neither below nor above a bound."""
+
+    name = "seconds"
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=_MAX_SECONDS)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number that *value* is."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
