@@ -1,0 +1,97 @@
+"""Whatever is a secret in the environment, no command prints it."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from click.testing import CliRunner
+from conftest import NOWHERE
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from commands.main import main
+from servers.redis_server import redis_server
+from settings import VARIABLES
+
+#: Every command that reads the settings, as it is called.
+COMMANDS = [
+    ["worker"], ["worker", "--alive"], ["send", "-"], ["lag"], ["watch", "acme"], ["serve"],
+    ["export", "acme", "--from", "2026-10-01", "--to", "2026-10-02"],
+    ["export", "--all", "--from", "2026-10-01", "--to", "2026-10-02", "-d", "never"],
+    ["token", "list"], ["token", "create", "--operator"], ["token", "revoke", "x"],
+    ["account", "list"], ["account", "show", "acme"], ["account", "set", "acme"],
+    ["dead-letters", "list"], ["dead-letters", "replay", "--all"], ["rebuild", "--verify"],
+]  # fmt: skip
+
+#: Those that ask Redis, and first.
+OF_REDIS = [
+    command
+    for command in COMMANDS
+    if command[0] in ("watch", "serve", "export", "token", "account", "rebuild")
+    or "--alive" in command
+]
+
+#: A secret: nowhere else in what is printed, with the characters that divide a URL.
+SECRETS = st.text("aZ1/?#&=:@[]%+ ä\\'\"", max_size=10).map(lambda text: f"q7{text}/x9")
+
+WRONG = [
+    "{}", "redis://:{}@h", "redis://u:{}@h:70000", "redis://h?foo={}", "rediss://h?ssl_keyfile={}",
+    "redis://h/{}", "u:{}@kafka:9092",
+]  # fmt: skip
+
+_quickly = hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def printed(command: list[str], environment: dict[str, str]) -> str:
+    """Run a command that must fail; return everything it says."""
+    clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
+    done = CliRunner().invoke(main, command, env={**clean, **environment}, input="")
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit), done.exception
+    return done.output
+
+
+@given(
+    st.sampled_from(COMMANDS),
+    st.sampled_from([*VARIABLES, "USAGE_REDIS_PASSWORD", "USAGE_SASL"]),
+    st.sampled_from(WRONG),
+    SECRETS,
+)
+@_quickly
+def test_what_is_wrong_with_a_setting_is_said_without_its_value(
+    command: list[str], variable: str, shape: str, secret: str
+) -> None:
+    """By every command, of every setting, and of those that do not exist."""
+    said = printed(command, {variable: shape.format(secret)})
+    assert variable in said
+    assert "q7" not in said
+    assert secret not in said
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[str]:
+    """Yield the place of a Redis that asks for a password."""
+    with redis_server() as running:
+        with redis.Redis.from_url(running.url) as admin:
+            admin.config_set("requirepass", "another")
+        yield f"127.0.0.1:{running.port}"
+
+
+@given(st.sampled_from(OF_REDIS), SECRETS, st.booleans())
+@_quickly
+def test_a_password_that_redis_does_not_take_is_not_shown(
+    locked: str, command: list[str], secret: str, is_there: bool
+) -> None:
+    """Whether somebody answers at the address or nobody."""
+    from urllib.parse import quote
+
+    place = locked if is_there else NOWHERE
+    url = f"redis://{quote(secret, safe='')}:{quote(secret, safe='')}@{place}/0"
+    said = printed(command, {"USAGE_REDIS": url, "USAGE_KAFKA": NOWHERE})
+    assert f"Redis at {place}/0" in said
+    assert ("does not accept the user name or password" in said) is is_there
+    assert "q7" not in said
+    assert quote(secret, safe="") not in said
