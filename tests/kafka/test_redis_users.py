@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from click.testing import CliRunner
 from event_lines import flow
 from redis_users import PASSWORD, create_users, refusals, url_of
 from system import USAGE, System
+
+from commands.main import main
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31", "--tz", "UTC")
 
@@ -23,10 +26,12 @@ def test_every_command_does_its_work_with_its_own_user_of_redis(
     said: list[bytes] = []
 
     def usage(user: str, *arguments: str, stdin: bytes | None = None) -> bytes:
-        system.variables["USAGE_REDIS"] = url_of(system.redis, user)  # type: ignore[arg-type]
-        done = system.usage(*arguments, stdin=stdin)
-        said.extend([done.stdout, done.stderr])
-        return done.stdout
+        url = url_of(system.redis, user)  # type: ignore[arg-type]
+        environment = {**system.environment, "USAGE_REDIS": url}
+        done = CliRunner().invoke(main, arguments, env=environment, input=stdin)
+        assert done.exit_code == 0, done.output + system.log()
+        said.extend([done.stdout_bytes, done.stderr_bytes])
+        return done.stdout_bytes
 
     system.worker_variables["USAGE_REDIS"] = url_of(system.redis, "worker")  # type: ignore[arg-type]
     system.start_worker()
@@ -83,7 +88,7 @@ def look_around(browser: httpx.Client, token: str, origin: str) -> None:
     assert page.status_code == 200
     key = re.search(r'form[-_]key"[^>]*(?:content|value)="([0-9a-f]+)"', page.text)
     assert key, page.text[:2000]
-    assert "acme" in browser.get("/").text
+    assert "acme" in browser.get("/api/accounts").text
     answer = browser.get("/api/accounts/acme/live")
     assert answer.status_code == 200, answer.text
     changed: Any = browser.put(
