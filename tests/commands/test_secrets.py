@@ -1,6 +1,10 @@
 """Whatever is a secret in the environment, no command prints it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -86,8 +90,6 @@ def test_a_password_that_redis_does_not_take_is_not_shown(
     locked: str, command: list[str], secret: str, is_there: bool
 ) -> None:
     """Whether somebody answers at the address or nobody."""
-    from urllib.parse import quote
-
     place = locked if is_there else NOWHERE
     url = f"redis://{quote(secret, safe='')}:{quote(secret, safe='')}@{place}/0"
     said = printed(command, {"USAGE_REDIS": url, "USAGE_KAFKA": NOWHERE})
@@ -95,3 +97,16 @@ def test_a_password_that_redis_does_not_take_is_not_shown(
     assert ("does not accept the user name or password" in said) is is_there
     assert "q7" not in said
     assert quote(secret, safe="") not in said
+
+
+def test_a_worker_with_a_wrong_password_ends_with_a_sentence(locked: str, broker: str) -> None:
+    """At once, and with an exit code that whoever watches it can act upon."""
+    environment = {"USAGE_REDIS": f"redis://:hunter2@{locked}/0", "USAGE_KAFKA": broker}
+    done = subprocess.run(
+        [sys.executable, "-m", "commands.main", "worker"], env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Redis does not accept the user name or password in USAGE_REDIS" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr

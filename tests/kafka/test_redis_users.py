@@ -1,7 +1,6 @@
 """Every command with the rights in Redis that the documentation asks for, and no others."""
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -96,17 +95,3 @@ def look_around(browser: httpx.Client, token: str, origin: str) -> None:
     )
     assert changed.status_code in (200, 204), changed.text
     browser.post("/logout", data={"form_key": key[1]}, headers=headers)
-
-
-def test_a_worker_with_a_wrong_password_ends_with_a_sentence(system: System) -> None:
-    """At once, and with an exit code that whoever watches it can act upon."""
-    create_users(system.redis)  # type: ignore[arg-type]
-    url = url_of(system.redis, "worker", "hunter2")  # type: ignore[arg-type]
-    done = subprocess.run(
-        [*USAGE, "worker"], env={**os.environ, **system.environment, "USAGE_REDIS": url},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Redis does not accept the user name or password in USAGE_REDIS" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "hunter2" not in done.stderr
