@@ -53,7 +53,7 @@ def _fault_of(error: BaseException) -> str | None:
             "authority with ?ssl_ca_certs=FILE in USAGE_REDIS"
         )
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "this Redis speaks no TLS on that port; use redis:// instead of rediss://"
+        return "this Redis port does not use TLS; use redis:// instead of rediss://"
     if not isinstance(error, RedisError):
         return None
     text = str(error)
@@ -100,7 +100,7 @@ _LASTING = {
         "something else is in Redis under a key of the rollups; use a database, or a Redis, of "
         "their own"
     ),
-    "NOPROTO": "Redis does not speak the protocol that is needed; 6.2 is the oldest that will do",
+    "NOPROTO": "Redis does not support the protocol that is needed; 6.2 is the oldest that will do",
 }
 
 

@@ -219,8 +219,8 @@ def _away(admin: Any, error: KafkaException | None = None) -> BrokerAway:
 
 
 def _is_refusal(error: KafkaException) -> bool:
-    told = error.args[0]
-    return isinstance(told, KafkaError) and told.code() in _REFUSALS
+    reason = error.args[0]
+    return isinstance(reason, KafkaError) and reason.code() in _REFUSALS
 
 
 def _sentence(error: KafkaException) -> str:

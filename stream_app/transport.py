@@ -119,11 +119,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         coordinator = self._ensure_consumer()._coordinator
         assigned = self.assignment()
         mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        told = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in mine.items()}
+        committed = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in mine.items()
+        }
         if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
             return False  # it is joining
         try:
-            await coordinator._do_commit_offsets(None, told)
+            await coordinator._do_commit_offsets(None, committed)
         except KafkaError as error:
             self.log.debug("The commit failed: %s", error)
             return False

@@ -34,8 +34,8 @@ def url_of(server: RedisServer, user: str, password: str = "s3cr%2Fet") -> str:
 def refusals(server: RedisServer) -> list[tuple[str, str]]:
     """Return who was refused what by the rights, as Redis logged it."""
     with redis.Redis.from_url(url_of(server, "admin"), protocol=2) as admin:
-        told: list[Any] = admin.execute_command("ACL", "LOG", "100")
-    entries = [entry if isinstance(entry, dict) else _pairs(entry) for entry in told]
+        answer: list[Any] = admin.execute_command("ACL", "LOG", "100")
+    entries = [entry if isinstance(entry, dict) else _pairs(entry) for entry in answer]
     return [(str(entry["username"]), str(entry["object"])) for entry in entries]
 
 

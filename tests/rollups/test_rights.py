@@ -91,10 +91,10 @@ def test_a_managed_redis_will_do(
     with redis.Redis.from_url(server.url) as admin:
         admin.execute_command("ACL", "SETUSER", "managed", *rights)
     assert asyncio.run(do_everything(url_of(server, "managed"))) == 1
-    told = [record.getMessage() for record in caplog.records]
-    assert ["BGREWRITEAOF" in line for line in told].count(True) == 1
-    assert ["noeviction" in line for line in told].count(True) == 1
-    assert len(told) == 2
+    lines = [record.getMessage() for record in caplog.records]
+    assert ["BGREWRITEAOF" in line for line in lines].count(True) == 1
+    assert ["noeviction" in line for line in lines].count(True) == 1
+    assert len(lines) == 2
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
