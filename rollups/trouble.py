@@ -48,12 +48,16 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _fault_of(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
         return (
-            f"the certificate of Redis is not trusted ({error.verify_message}); name the right "
-            "authority with ?ssl_ca_certs=FILE in USAGE_REDIS"
+            f"the certificate of Redis is not trusted ({why}); name the "
+            "right authority (?ssl_ca_certs=FILE), or the right host, in USAGE_REDIS"
         )
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "this Redis port does not use TLS; use redis:// instead of rediss://"
+    if type(error) is ssl.SSLError:  # those for a connection that was closed are its subclasses
+        reason = (error.reason or "unknown reason").lower().replace("_", " ")
+        return f"TLS with Redis fails ({reason}); check the ssl_ options of USAGE_REDIS"
     if not isinstance(error, RedisError):
         return None
     text = str(error)

@@ -1,6 +1,7 @@
 """The users of Redis with exactly the rights that docs/redis.md says they need."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ RIGHTS: dict[str, list[str]] = {
 }
 
 
-def create_users(server: RedisServer) -> None:
-    """Make the page's users on *server*, and let nobody else do anything without a password."""
+_NO_MORE: Mapping[str, Sequence[str]] = {}
+
+
+def create_users(server: RedisServer, more: Mapping[str, Sequence[str]] = _NO_MORE) -> None:
+    """Make the page's users on *server*, some with *more* rights; nobody else gets in."""
     with redis.Redis.from_url(server.url) as admin:
         for name, rights in RIGHTS.items():
-            admin.execute_command("ACL", "SETUSER", name, "reset", *rights)
+            admin.execute_command("ACL", "SETUSER", name, "reset", *rights, *more.get(name, ()))
         admin.execute_command("ACL", "SETUSER", "admin", "on", f">{PASSWORD}", "~*", "&*", "+@all")
         admin.execute_command("ACL", "SETUSER", "default", "off")
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from redis._parsers.resp2 import _RESP2Parser
 from redis_side import DAY
 from redis_users import PASSWORD, create_users, refusals, url_of
 
+from rollups import connect
 from rollups.events import Event, FlowRun
 from rollups.fold import Placed
 from rollups.instants import SECOND
-from rollups.reads import Position
+from rollups.reads import Position, Rollups
 from rollups.trouble import permanent_fault, shown
 from rollups.writer import Writer
 from servers.child import ServerMissingError
-from servers.redis_server import Flavour, RedisServer, binary
+from servers.ports import free_port
+from servers.redis_cluster import redis_cluster
+from servers.redis_server import Flavour, RedisServer, binary, redis_server
 
 FAR = NOON + 400 * 86_400
 
@@ -193,3 +197,50 @@ def test_a_fault_is_found_behind_what_a_client_made_of_it() -> None:
     handled = redis.ConnectionError("Connection refused")
     handled.__context__, handled.__suppress_context__ = wrapped.__cause__, True
     assert permanent_fault(handled) is None
+
+
+def test_a_cluster_needs_two_rights_more() -> None:
+    """To learn where its accounts are: the documentation names them."""
+    on_a_cluster = {"worker": ("+cluster|slots", "+cluster|info"), "reader": ("+cluster|slots",)}
+    with redis_cluster() as cluster:
+        for node in cluster.primaries:
+            create_users(node, more=on_a_cluster)
+        first = cluster.primaries[0]
+        assert asyncio.run(do_everything(f"{url_of(first, 'worker')}?cluster=true")) == 1
+        with connect.client(f"{url_of(first, 'reader')}?cluster=true") as client:
+            assert Rollups.live(client).accounts() == ["acme"]
+            assert Rollups.live(client).positions() == {"a/0": Position(3, NOON)}
+            assert Rollups.live(client).read("acme", 0, 1).totals == {}
+        assert [entry for node in cluster.primaries for entry in refusals(node)] == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, need: Callable[[str, str], str]) -> Path:
+    """Return a folder with a certificate for `localhost`, its key, and that of its authority."""
+    openssl = need("openssl", "TLS to Redis")
+    new = ("req", "-newkey", "rsa:2048", "-nodes")
+    for command in (
+        (*new, "-x509", "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=ca"),
+        (*new, "-keyout", "key", "-out", "csr", "-subj", "/CN=localhost"),
+        ("x509", "-req", "-in", "csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+         "-out", "crt", "-days", "2", "-extfile", "names"),
+    ):  # fmt: skip
+        (tmp_path / "names").write_text("subjectAltName=DNS:localhost")
+        subprocess.run([openssl, *command], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def test_a_certificate_that_is_not_trusted_is_not_waited_for(certificate: Path) -> None:
+    """With the right authority and host everything works; with others no waiting helps."""
+    port = free_port()
+    files = [f"{certificate}/{name}" for name in ("crt", "key", "ca.crt")]
+    options = zip(("cert", "key", "ca-cert"), files, strict=True)
+    extra = [word for name, file in options for word in (f"--tls-{name}-file", file)]
+    extra += ["--tls-port", str(port), "--tls-auth-clients", "no"]
+    with redis_server(certificate / "redis", flavour="redis", extra=extra):
+        good = f"?ssl_ca_certs={files[2]}"
+        assert asyncio.run(do_everything(f"rediss://localhost:{port}/0{good}")) == 1
+        for url in (f"rediss://localhost:{port}/0", f"rediss://127.0.0.1:{port}/0{good}"):
+            with pytest.raises(redis.RedisError) as refused:
+                asyncio.run(do_everything(url))
+            assert "certificate of Redis is not trusted" in (permanent_fault(refused.value) or "")
