@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -13,8 +14,10 @@ from conftest import NOWHERE
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from redis_users import PASSWORD, create_users, url_of
 
 from commands.main import main
+from rollups import keys
 from servers.redis_server import redis_server
 from settings import VARIABLES
 
@@ -110,3 +113,28 @@ def test_a_worker_with_a_wrong_password_ends_with_a_sentence(locked: str, broker
     assert "Redis does not accept the user name or password in USAGE_REDIS" in done.stderr
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_a_worker_whose_rights_are_taken_away_ends_with_a_sentence(broker: str) -> None:
+    """Also in the middle of its work, and without a traceback of what was foreseen."""
+    with redis_server() as server:
+        create_users(server)
+        with redis.Redis.from_url(url_of(server, "admin")) as admin:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "commands.main", "worker"],
+                stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "USAGE_REDIS": url_of(server, "worker"), "USAGE_KAFKA": broker},
+            )  # fmt: skip
+            try:
+                deadline = time.monotonic() + 60
+                while not admin.exists(keys.WORKERS):
+                    assert time.monotonic() < deadline, "the worker never said that it lives"
+                    time.sleep(0.05)
+                admin.execute_command("ACL", "SETUSER", "worker", "-get")
+                _, said = worker.communicate(timeout=60)
+            finally:
+                worker.kill()
+    assert worker.returncode == 1
+    assert "The worker ends: the Redis user may not run GET" in said
+    assert "NoPermissionError" not in said
+    assert PASSWORD not in said
