@@ -1,10 +1,15 @@
-# Two commands for a newcomer, `make demo` and `make test`; each sets up what it needs.
+# Two commands for a newcomer, `make demo` and `make test`; each sets up what it needs: exactly the
+# packages in requirements/*.lock, each of them checked against its hash.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOCKS  := requirements
+LOCKED := -m pip install --quiet --require-hashes --no-build-isolation -r $(LOCKS)
+# The peers need other versions of some packages than the product.
+PEERS  := .venv-bench
 
-.PHONY: demo test faults bench lint pure pictures clean
+.PHONY: demo test faults bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -22,34 +27,64 @@ faults: $(VENV)/.tested
 	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q tests/faults
 
 # Everything measured beside its peers, in under 10 minutes; docs/performance.md says how.
-bench: $(VENV)/.benched
-	$(BIN)/python -m benchmarks --short
+bench: $(PEERS)/.installed
+	$(PEERS)/bin/python -m benchmarks --short
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(PEERS)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
-$(VENV)/.installed: pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+# The project itself last: it takes nothing along, and is built with what is locked.
+define install
+	$(1)/bin/python $(LOCKED)/build.lock
+	$(1)/bin/python $(LOCKED)/$(2).lock
+	$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+endef
 
-$(VENV)/.tested: pyproject.toml $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	@touch $@
+$(VENV)/.installed: pyproject.toml $(LOCKS)/run.lock $(LOCKS)/build.lock | $(VENV)/bin/python
+	$(call install,$(VENV),run)
 
-$(VENV)/.benched: pyproject.toml $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	@touch $@
+$(VENV)/.tested: pyproject.toml $(LOCKS)/test.lock $(LOCKS)/build.lock | $(VENV)/bin/python
+	$(call install,$(VENV),test)
+	@touch $(VENV)/.installed
+
+$(PEERS)/.installed: pyproject.toml $(LOCKS)/bench.lock $(LOCKS)/build.lock | $(PEERS)/bin/python
+	$(call install,$(PEERS),bench)
+
+# Locks what pyproject.toml asks for, for every platform, and keeps the versions that still fit.
+# UPGRADE=--upgrade takes the newest instead.
+UV   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE)
+lock: | $(VENV)/bin/python
+	$(BIN)/python $(LOCKED)/lock.lock
+	$(UV) --group lock -o $(LOCKS)/lock.lock
+	$(UV) pyproject.toml -o $(LOCKS)/run.lock
+	$(UV) --group build -c $(LOCKS)/run.lock -o $(LOCKS)/build.lock
+	$(UV) pyproject.toml --extra test -c $(LOCKS)/run.lock -o $(LOCKS)/test.lock
+	$(UV) pyproject.toml --extra bench -o $(LOCKS)/bench.lock
+
+# Tries the newest versions that pyproject.toml allows: keeps them if everything holds with them.
+upgrade-lock:
+	$(MAKE) lock UPGRADE=--upgrade
+	$(MAKE) test || { git checkout -- $(LOCKS); \
+	  echo "Something does not hold with the newest versions; the locks are as they were."; exit 1; }
+
+# What the product consists of, in CycloneDX: sbom.json.
+sbom: sbom.json
+sbom.json: $(LOCKS)/run.lock pyproject.toml | $(VENV)/.tested
+	$(BIN)/cyclonedx-py requirements $< --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --validate --output-file $@
 
 # The pictures of the dashboard that the documentation shows, taken anew.
 pictures: $(VENV)/.tested
 	SCREENSHOTS=docs/images/dashboard $(BIN)/python -m pytest -q tests/browser/test_looks.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target
+	rm -rf $(VENV) $(PEERS) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target

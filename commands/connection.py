@@ -16,21 +16,17 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
     """
     from redis.exceptions import MovedError, RedisError
 
+    from rollups.address import place
     from rollups.connect import client
+    from rollups.trouble import OF_A_CLUSTER, permanent_fault, shown
 
+    where = f"Redis at {place(config.redis)}"
     try:
         with client(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
             yield connected
     except MovedError:
-        place = _place(config.redis)
-        raise Failure(
-            f"Redis at {place} is a node of a cluster; add ?cluster=true to USAGE_REDIS"
-        ) from None
+        raise Failure(f"{where}: {OF_A_CLUSTER}.") from None
     except RedisError as error:
-        raise Failure(f"Redis at {_place(config.redis)} does not answer: {error}") from None
-
-
-def _place(url: str) -> str:
-    """Return *url* without a password."""
-    _, at, tail = url.rpartition("@")
-    return tail if at else url.partition("://")[2]
+        if fault := permanent_fault(error):
+            raise Failure(f"{where}: {fault}.") from None
+        raise Failure(f"{where} does not answer: {shown(error)}") from None

@@ -1,24 +1,111 @@
-"""The URL of a Redis, which may say that it names a node of a cluster: `?cluster=true`."""
+"""The URL of a Redis: what may be in it, and how it is shown without what may be a secret."""
 
+import os
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 _CLUSTER: Final = "cluster"
 
+_FORM: Final = (
+    "must be a URL like redis://127.0.0.1:6379/0, or redis://127.0.0.1:6379?cluster=true where "
+    "that is a node of a cluster"
+)
+_ENCODED: Final = (
+    "; if a user name or password has one of the characters / ? # [ ] @ : %, write it as %2F %3F "
+    "%23 %5B %5D %40 %3A %25"
+)
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        return "" if value in values else " or ".join(values)
+
+    return check
+
+
+def _file(value: str) -> str:
+    return "" if os.path.isfile(value) and os.access(value, os.R_OK) else "a file that can be read"
+
+
+def _folder(value: str) -> str:
+    return "" if os.path.isdir(value) else "a folder"
+
+
+def _text(value: str) -> str:
+    return "" if value else "given"
+
+
+_boolean = _one_of("true", "false")
+
+#: What may stand behind the `?`: the option to what says what its value must be, or nothing.
+_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {_CLUSTER: _boolean}
+#: Those of a `rediss://` URL besides.
+_TLS_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {
+    "ssl_ca_certs": _file,
+    "ssl_ca_path": _folder,
+    "ssl_certfile": _file,
+    "ssl_keyfile": _file,
+    "ssl_password": _text,
+    "ssl_cert_reqs": _one_of("required", "optional", "none"),
+    "ssl_check_hostname": _boolean,
+}
+#: Every option that a URL may have.
+OPTIONS: Final = frozenset({**_OPTIONS, **_TLS_OPTIONS})
+
+
+def check(url: str) -> None:
+    """Raise ValueError, with a sentence that shows nothing secret, if *url* cannot be used."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message shows parts of the URL
+        is_whole = False
+        parts = SplitResult("", "", "", "", "")
+    # An @ behind the host is that of a password with a / or ? in it, which is cut in two.
+    if is_whole and ("@" in parts.path or "@" in parts.query or "#" in url):
+        is_whole = False
+    if not is_whole or not re.fullmatch(r"[^\s%,]+", parts.hostname or ""):
+        raise ValueError(_FORM + (_ENCODED if "@" in url else ""))
+    if not re.fullmatch(r"(?:/[0-9]{0,4})?", parts.path):
+        raise ValueError("must have a number of a database, or nothing, behind the host: /0")
+    options = _options(parts)
+    _check_options(options, has_tls=parts.scheme == "rediss")
+    if options.get(_CLUSTER) == "true" and parts.path not in ("", "/", "/0"):
+        raise ValueError("must name database 0, or none: a cluster has no other")
+
+
+def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
+    known = {**_OPTIONS, **_TLS_OPTIONS} if has_tls else _OPTIONS
+    for name, value in options.items():
+        shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "whose name is not shown"
+        if name in known:
+            if need := known[name](value):
+                raise ValueError(f"has the option {name}, which must be {need}")
+        elif name in _TLS_OPTIONS:
+            raise ValueError(f"has the option {name}, which needs a rediss:// URL")
+        else:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(known)}"
+            raise ValueError(f"has the unknown option {shown}; {hint}")
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    return dict(parse_qsl(parts.query, keep_blank_values=True))
+
 
 def is_cluster(url: str) -> bool:
-    """Tell whether *url* says that it names a node of a cluster. Raises ValueError."""
-    said = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)).get(_CLUSTER, "false")
-    if said not in ("true", "false"):
-        raise ValueError(f"{_CLUSTER}={said}")
-    return said == "true"
+    """Tell whether *url* says that it names a node of a cluster."""
+    return _options(urlsplit(url)).get(_CLUSTER) == "true"
 
 
 def server_url(url: str) -> str:
     """Return *url* as redis-py takes it, which does not know that."""
     parts = urlsplit(url)
-    told = [(name, value) for name, value in parse_qsl(parts.query) if name != _CLUSTER]
-    return parts._replace(query=urlencode(told)).geturl()
+    options = {name: value for name, value in _options(parts).items() if name != _CLUSTER}
+    return parts._replace(query=urlencode(options)).geturl()
 
 
 def at_node(url: str, host: str, port: int) -> str:
@@ -27,3 +114,9 @@ def at_node(url: str, host: str, port: int) -> str:
     user, at, _ = parts.netloc.rpartition("@")
     shown = f"[{host}]" if ":" in host else host
     return parts._replace(netloc=f"{user}{at}{shown}:{port}").geturl()
+
+
+def place(url: str) -> str:
+    """Return host, port and database of *url*: all of it that may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from rollups.trouble import BeginAgain
+from rollups.trouble import BeginAgain, is_denied
 
 
 @asynccontextmanager
@@ -64,26 +64,44 @@ async def at_once(*acts: Coroutine[Any, Any, Any]) -> list[Any]:
     return ended
 
 
-async def close_torn_log(connection: Any, seen: bytes, key: str) -> bytes:
+class Server(NamedTuple):
+    """What is known of a server after its append-only file was seen to."""
+
+    run_id: bytes  #: empty where it may not be asked
+    may_tear: bool  #: whether the file may be torn and could not be closed
+
+
+async def close_torn_log(connection: Any, seen: bytes, key: str) -> Server:
     """Have a Redis that has restarted begin a new append-only file, once, before a write.
 
     *seen* is the run id of the server that this was done for last; returns that of the server,
     which remembers it under *key* (`keys.log_begun`) for other workers.
 
-    Redis 7.0 that loads a file cut in the middle of a transaction leaves the first half of it in
-    the file, goes on writing behind it, and at the next start takes both for one: pieces of a
-    script come back that was never applied. Its rewrite begins a new file at once. Valkey 9 does
-    not do this (measured); asking it, too, costs a rewrite per restart.
+    Redis that loads a file cut in the middle of a transaction may leave the first half of it in
+    the file, go on writing behind it, and at the next start take both for one: pieces of a script
+    come back that was never applied (7.0 does; Valkey 9.1 does not, measured). Its rewrite begins a
+    new file at once. Asking every server costs a rewrite per restart. A managed server may not
+    allow it, nor tell whether it restarted: then the file stays as it is.
     """
-    [server] = await ask(connection, ("INFO", "server"))
+    [server] = await ask(connection, ("INFO", "server"), raising=False)
+    if _is_denied(server):
+        return Server(b"", True)
     run_id = info_field(server, b"run_id")
     if run_id == seen:
-        return run_id
+        return Server(run_id, False)
     [persistence, begun] = await ask(connection, ("INFO", "persistence"), ("GET", key))
     if info_field(persistence, b"aof_enabled") == b"1" and begun != run_id:
-        await _begin_new_log(connection)
+        if not await _begin_new_log(connection):
+            return Server(run_id, True)
         await ask(connection, ("SET", key, run_id))
-    return run_id
+    return Server(run_id, False)
+
+
+def _is_denied(answer: Any) -> bool:
+    """Tell whether *answer* says that a command may not be had. Raises what else went wrong."""
+    if isinstance(answer, Exception) and not is_denied(answer):
+        raise answer
+    return isinstance(answer, Exception)
 
 
 def info_field(info: bytes, name: bytes) -> bytes:
@@ -94,13 +112,16 @@ def info_field(info: bytes, name: bytes) -> bytes:
     return b""
 
 
-async def _begin_new_log(connection: Any) -> None:
-    """Have Redis rewrite its append-only file; return as soon as the new one is begun."""
+async def _begin_new_log(connection: Any) -> bool:
+    """Have Redis rewrite its append-only file; return as soon as the new one is begun.
+
+    Tell whether Redis lets this be done.
+    """
     [answer] = await ask(connection, ("BGREWRITEAOF",), raising=False)
-    if isinstance(answer, ResponseError) and "in progress" not in str(answer):
-        raise answer
+    if "in progress" not in str(answer) and _is_denied(answer):
+        return False
     while True:
         [persistence] = await ask(connection, ("INFO", "persistence"))
         if info_field(persistence, b"aof_rewrite_scheduled") != b"1":
-            return
+            return True
         await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ keys is here and one is not.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -28,7 +29,16 @@ from rollups.keys import Namespace, log_begun
 from rollups.layout import Layout, Share, hash_slot, layout
 from rollups.line import ask, close_torn_log, info_field, line
 from rollups.reads import Position, position
-from rollups.trouble import BeginAgain, LostSecretError, LostWrites, NodesChanged, UnfitRedis
+from rollups.trouble import (
+    OF_A_CLUSTER,
+    BeginAgain,
+    LostSecretError,
+    LostWrites,
+    NodesChanged,
+    UnfitRedis,
+)
+
+log = logging.getLogger(__name__)
 
 #: The scripts of an account, and that of a node's positions, in the order they are registered in.
 SCRIPTS: Final = ("apply", "advance", "close", "seal", "forget")
@@ -36,8 +46,13 @@ _SOURCES = {
     name: files("rollups.lua").joinpath(f"{name}.lua").read_text("utf-8") for name in SCRIPTS
 }
 
-#: What is wrong where the settings do not say so.
-OF_A_CLUSTER: Final = "this Redis is a node of a cluster; add ?cluster=true to USAGE_REDIS"
+#: What a deployment should know, and is logged once, where Redis does not let its file be closed.
+_MAY_TEAR = (
+    "Redis does not allow BGREWRITEAOF to this user, or does not say (INFO) whether it needs it. "
+    "Where it keeps an append-only file, and crashes in the middle of a write, its next start but "
+    "one may bring back half of an update: run `usage rebuild --verify` after a crash of Redis "
+    "(docs/redis.md)"
+)
 _NO_CLUSTER = (
     "USAGE_REDIS says cluster=true, but the Redis there is no node of a cluster; leave that out"
 )
@@ -61,18 +76,22 @@ class Node:
         self.secret: tuple[str, bytes] | None = None  #: the key of the secret in use, and it
         self.shas: dict[str, str] = {}
         self.run_id = b""  # of the server whose append-only file was seen to
+        self._has_warned = False
 
     async def confirm(self, connection: Any, at: Namespace) -> None:
         """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
         await connection.on_connect()
         try:
-            run_id = await close_torn_log(connection, self.run_id, log_begun(self.place))
+            server = await close_torn_log(connection, self.run_id, log_begun(self.place))
         except MovedError:
             if self.share:
                 raise  # its hash slots are elsewhere now; whoever looks for the nodes sees that
             raise UnfitRedis(OF_A_CLUSTER) from None
         self._forgot()  # it may be another server, or one without its last writes
-        self.run_id = run_id
+        self.run_id = server.run_id
+        if server.may_tear and not self._has_warned:
+            self._has_warned = True
+            log.warning(_MAY_TEAR)
         if self.secret:
             name, secret = self.secret
             if await ask(connection, ("GET", name)) != [secret]:

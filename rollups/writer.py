@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis as AsyncRedis
@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from rollups import keys
 from rollups.days import open_day, seal, sealed_days
+from rollups.fitness import check_fitness
 from rollups.fold import (
     SEALED_AFTER,
     SECRET_BYTES,
@@ -30,16 +31,13 @@ from rollups.fold import (
 from rollups.instants import DAY_SECONDS
 from rollups.keys import Namespace
 from rollups.line import ask, at_once, line
-from rollups.nodes import OF_A_CLUSTER, Node, Nodes, nodes_at
+from rollups.nodes import Node, Nodes, nodes_at
 from rollups.reads import Position, lowest, position
 from rollups.slots import DAYS_PER_BLOCK
-from rollups.trouble import LayoutDiffers, LimitsDiffer, UnfitRedis
+from rollups.trouble import LayoutDiffers, LimitsDiffer
 from rollups.vocabulary import APPLICATIONS
 
 log = logging.getLogger(__name__)
-
-#: SMISMEMBER is the newest command in use.
-OLDEST_REDIS: Final = (6, 2)
 
 #: Events that are folded before others may run: about 2 ms.
 _FOLDED_AT_ONCE = 1_000
@@ -426,7 +424,7 @@ class Writer:
         """Raise UnfitRedis where this Redis may drop keys, or lacks a command that is used."""
         await self.nodes.find()
         for node in self.nodes.all:
-            await _check_fitness(node)
+            await check_fitness(node)
 
     async def check_limits(self) -> None:
         """Record the session limits, and the layout, with the rollups that are in force.
@@ -451,23 +449,6 @@ class Writer:
             raise LayoutDiffers
         if recorded != self.limits:
             raise LimitsDiffer(recorded, self.limits)
-
-
-async def _check_fitness(node: Node) -> None:
-    server = await node.redis.info("server")
-    version = str(server.get("valkey_version") or server["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-        oldest = ".".join(map(str, OLDEST_REDIS))
-        raise UnfitRedis(f"Redis is {version}; {oldest} is the oldest that will do")
-    if server.get("redis_mode") == "cluster" and not node.share:
-        raise UnfitRedis(OF_A_CLUSTER)
-    memory = await node.redis.info("memory")
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if memory.get("maxmemory") and policy != "noeviction":
-        raise UnfitRedis(
-            f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), and a "
-            "rollup that is gone makes a wrong bill; set maxmemory-policy noeviction"
-        )
 
 
 #: Before every second on a clock: with it, only days are sealed that were closed before.

@@ -24,7 +24,8 @@ class RedisServer:
 
     With `keep` every write goes to an append-only file in `folder`, flushed to the disk once a
     second: it survives `kill()`. Without, nothing is kept. `port` stays the same across restarts;
-    `extra` are further arguments of the server, as `("--maxmemory", "100mb")`.
+    `extra` are more arguments of the server, as `("--maxmemory", "100mb")`. `password` is the one
+    that they have it ask for; it is no part of `url`.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class RedisServer:
         flavour: Flavour = "auto",
         keep: bool = True,
         extra: Sequence[str] = (),
+        password: str = "",
     ) -> None:
         self.folder = folder
+        self._password = password
         self.port = port or free_port()
         self.binary = binary(flavour)
         self._options = [
@@ -95,12 +98,16 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\nINFO server\r\n")
+                login = f"AUTH {self._password}\r\n" if self._password else ""
+                connection.sendall(f"{login}PING\r\nINFO server\r\n".encode())
                 answer = connection.recv(65536)
         except OSError:
             return False
         # Not -LOADING, and not another server that had the port before.
-        return answer.startswith(b"+PONG") and b"process_id:%d\r" % self.pid in answer
+        return (
+            answer.removeprefix(b"+OK\r\n").startswith(b"+PONG")
+            and b"process_id:%d\r" % self.pid in answer
+        )
 
 
 @contextmanager
@@ -110,6 +117,7 @@ def redis_server(
     port: int | None = None,
     flavour: Flavour = "auto",
     extra: Sequence[str] = (),
+    password: str = "",
 ) -> Iterator[RedisServer]:
     """A running server until the block ends; data is kept when `folder` is given, and only then.
 
@@ -123,6 +131,7 @@ def redis_server(
             flavour=flavour,
             keep=folder is not None,
             extra=extra,
+            password=password,
         )
         server.start()
         try:

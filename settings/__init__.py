@@ -1,21 +1,23 @@
-"""Settings: every `USAGE_…` variable, its meaning, its bounds, its default. Read once at start."""
+"""Settings: every `USAGE_…` variable, its meaning, its bounds, its default. Read once at start.
+
+No message and no repr shows a value: whatever stands in a variable may be a password that was meant
+for another one.
+"""
 
 import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-from rollups.address import is_cluster
+from rollups import address
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 
 class InvalidSetting(Exception):
     """A variable of the environment that cannot be used; the message names it."""
 
-    def __init__(self, variable: str, value: str, need: str) -> None:
-        shown = re.sub(r"//[^@/]*@", "//…@", value)  # a password is nobody's business
-        super().__init__(f"{variable} is {shown!r}; it must be {need}")
+    def __init__(self, variable: str, sentence: str) -> None:
+        super().__init__(sentence)
         self.variable = variable
 
 
@@ -24,47 +26,37 @@ class Setting(NamedTuple):
 
     default: str
     meaning: str
-    parse: Any  #: text -> value; raises ValueError with what it must be
+    parse: Any  #: text -> value; raises ValueError with what is wrong with it, not showing it
 
 
 def _servers(text: str) -> str:
     servers = [server.strip() for server in text.split(",") if server.strip()]
-    for server in servers:
-        shape = re.fullmatch(r"(?:\[[^\]]+\]|[^\s:/]+):(\d{1,5})", server)
-        if shape is None or not 1 <= int(shape[1]) <= 65_535:
-            servers = []
-    if not servers:
-        raise ValueError("host:port, several of them separated by commas")
+    if not servers or not all(map(_is_server, servers)):
+        raise ValueError("must be host:port, several of them separated by commas")
     return ",".join(servers)
 
 
+def _is_server(text: str) -> bool:
+    # No @: what is before it may be a password, and this is shown where Kafka is not reached.
+    shape = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", text)
+    return shape is not None and 1 <= int(shape[1]) <= 65_535
+
+
 def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-        valid = valid and re.fullmatch(r"/?\d*", parts.path) is not None
-        # A cluster has database 0 only.
-        valid = valid and (not is_cluster(text) or parts.path in ("", "/", "/0"))
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(
-            "a URL like redis://127.0.0.1:6379/0, or redis://127.0.0.1:6379?cluster=true where "
-            "that is a node of a cluster"
-        )
+    address.check(text)
     return text
 
 
 def _group(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
-        raise ValueError("a name of 1 to 200 letters, digits, dots, dashes or underscores")
+        raise ValueError("must be a name of 1 to 200 letters, digits, dots, dashes or underscores")
     return text
 
 
 def _whole(least: int, most: int, unit: str) -> Any:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,12}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number of {unit} from {least} to {most}")
+            raise ValueError(f"must be a whole number of {unit} from {least} to {most}")
         return int(text)
 
     return parse
@@ -113,6 +105,12 @@ class Settings(NamedTuple):
     replication: int
     session_limits: Mapping[str, int]  #: application to seconds
 
+    def __repr__(self) -> str:
+        """Show where Redis is, and not with which password."""
+        shown = self._asdict() | {"redis": address.place(self.redis)}
+        members = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"Settings({members})"
+
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in *environment*. Raises InvalidSetting, which names the variable."""
@@ -121,14 +119,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN
     )  # fmt: skip
     if unknown:
-        raise InvalidSetting(unknown[0], environment[unknown[0]], _nearest(unknown[0]))
+        raise InvalidSetting(unknown[0], f"unknown setting {unknown[0]}; {_hint(unknown[0])}")
     values: dict[str, Any] = {}
     for name, setting in VARIABLES.items():
         text = environment.get(name) or setting.default
         try:
             values[name] = setting.parse(text)
         except ValueError as error:
-            raise InvalidSetting(name, text, str(error)) from None
+            raise InvalidSetting(name, f"{name} {error}") from None
     return Settings(
         kafka=values["USAGE_KAFKA"],
         redis=values["USAGE_REDIS"],
@@ -145,8 +143,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
 _FOREIGN = frozenset({"USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"})
 
 
-def _nearest(name: str) -> str:
+def _hint(name: str) -> str:
+    """Return what to do about an unknown setting."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, VARIABLES, 1)
-    return f"removed, or spelled like {near[0]}" if near else "removed: there is no such setting"
+    return f"did you mean {near[0]}?" if near else "remove it, there is none like it"

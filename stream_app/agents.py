@@ -36,6 +36,7 @@ from rollups.writer import Writer
 from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
+from stream_app.faults import PermanentFaultError, permanent_fault
 from stream_app.letter_box import publish
 from stream_app.refusals import Reason, Refused
 from stream_app.telemetry import Telemetry
@@ -155,7 +156,10 @@ def second_of(batch: Batch) -> int | None:
 
 
 async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work: Work) -> Any:
-    """Do *act*, which is safe to repeat, until it succeeds; return its result. Raises Stale."""
+    """Do *act*, which is safe to repeat, until it succeeds; return its result.
+
+    Raises Stale, and PermanentFaultError where it never would.
+    """
     pause = FIRST_PAUSE
     telemetry = work.telemetry
     while True:
@@ -167,6 +171,8 @@ async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work
             work.lost_writes(error)
             raise Stale from None
         except (RedisError, KafkaError, ProducerSendError, BrokerAway, OSError) as error:
+            if fault := permanent_fault(error):
+                raise PermanentFaultError(fault) from None
             who = "Redis" if isinstance(error, RedisError) else "Kafka"
             if not telemetry.waiting_for:
                 log.warning("%s does not answer (%s); waiting for it, nothing is lost", who, error)

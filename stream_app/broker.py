@@ -29,6 +29,25 @@ class BrokerAway(Exception):
     """No broker answered in time."""
 
 
+class BrokerRefusesError(BrokerAway):
+    """A broker answered that this client may not do what it must; waiting does not help."""
+
+
+#: What a broker answers then, and librdkafka where it cannot log in.
+_REFUSALS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError._AUTHENTICATION,
+    }
+)
+
+
 class Span(NamedTuple):
     """The offsets [begin, end) that a partition holds now, and how many of them may be read.
 
@@ -113,7 +132,8 @@ def ensure_topics(
             created.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerAway(f"{topic} could not be created: {_sentence(error)}") from None
+                kind = BrokerRefusesError if _is_refusal(error) else BrokerAway
+                raise kind(f"{topic} could not be created: {_sentence(error)}") from None
 
 
 def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, str]:
@@ -213,10 +233,19 @@ def _told(admin: Any, asked: Any, timeout: float) -> dict[tuple[str, int], int]:
 def _away(admin: Any, error: KafkaException | None = None) -> BrokerAway:
     if isinstance(admin, Admin):
         admin.renew()
+    if error and _is_refusal(error):
+        return BrokerRefusesError(_sentence(error))
     return BrokerAway(_sentence(error) if error else "no broker answered in time")
+
+
+def _is_refusal(error: KafkaException) -> bool:
+    reason = error.args[0]
+    return isinstance(reason, KafkaError) and reason.code() in _REFUSALS
 
 
 def _sentence(error: KafkaException) -> str:
     told = error.args[0]
     text = told.str() if isinstance(told, KafkaError) else str(told)
+    if _is_refusal(error):
+        return f"Kafka does not allow it ({text}); grant it to this client with kafka-acls"
     return f"no broker answered ({text})"

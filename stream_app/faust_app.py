@@ -27,6 +27,7 @@ from stream_app.broker import (
     ensure_topics,
     topic_ids,
 )
+from stream_app.faults import permanent_fault
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing, event_spans
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
@@ -149,6 +150,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 await prepare()
                 return
             except (RedisError, OSError, BrokerAway) as error:
+                if fault := permanent_fault(error):
+                    log.critical("The worker ends: %s", fault)
+                    raise SystemExit(1) from None
                 if waited % 5 == 0:
                     log.warning("Waiting for %s: %s", name, error)
                 waited += 1
@@ -193,6 +197,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     self.verdicts = await asyncio.to_thread(self._verdicts, found)
                     return found
             except (RedisError, OSError, BrokerAway) as error:
+                if fault := permanent_fault(error):
+                    await self._give_up(fault)
                 who = "Kafka" if isinstance(error, BrokerAway) else "Redis"
                 log.warning("Waiting for %s, to ask where to begin: %s", who, error)
                 await asyncio.sleep(pause)
@@ -276,7 +282,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 await self._say(int(time.time()))
         except BeginAgain as error:
             await self._go_on_elsewhere(error, generation)
-        except (RedisError, OSError, Stale):
+        except (RedisError, OSError, Stale) as failure:
+            if fault := permanent_fault(failure):
+                await self._give_up(fault)
             log.debug("Redis does not answer, or the group is being assigned anew")
 
     async def _go_on_elsewhere(self, error: BeginAgain, generation: Generation) -> None:

@@ -35,6 +35,7 @@ from stream_app.agents import (
     second_of,
     sort_out,
 )
+from stream_app.faults import PermanentFaultError
 from stream_app.transport import Batch
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,8 @@ class Rounds:
     async def _end_all(self, error: Exception) -> None:
         self._ending = True
         self._wake.set()
-        log.critical("The worker ends: %s", error, exc_info=error)
+        foreseen = isinstance(error, PermanentFaultError)
+        log.critical("The worker ends: %s", error, exc_info=None if foreseen else error)
         await self._crash(error)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from faust.worker import Worker
 
+from stream_app.faults import PermanentFaultError
+from stream_app.faust_app import GivenUp
+
 log = logging.getLogger(__name__)
 
 #: Seconds between what ends a worker, a signal or an error, and its end, whatever it waits for.
@@ -48,6 +51,13 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "GroupCoordinatorNotAvailable" not in record.getMessage()
 
 
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    """Leave out Faust's traceback of an end whose reason was logged as a sentence."""
+    foreseen = (GivenUp, PermanentFaultError)
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(isinstance(argument, foreseen) for argument in arguments)
+
+
 def look_for_garbage_less_often() -> None:
     """Have Python's collector leave what is there alone, and look at new objects seldom.
 
@@ -61,6 +71,7 @@ def look_for_garbage_less_often() -> None:
 def run(app: Any, loglevel: str) -> int:
     """Run *app* until a signal ends it; return the exit code."""
     logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
+    logging.getLogger("stream_app.faust_app").addFilter(_is_unforeseen)
     app.finalize()
     app.worker_init()
     look_for_garbage_less_often()

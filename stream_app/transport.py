@@ -25,6 +25,7 @@ relied on here.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -39,6 +40,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
 
 from stream_app import lenient_records
 
@@ -94,6 +96,10 @@ class Batch(NamedTuple):
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that talks to Kafka, reading committed transactions only."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._slow: dict[TP, str] = {}  # what was logged last of a partition that gets nowhere
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         lenient_records.install()
         consumer = super()._create_worker_consumer(transport)
@@ -111,19 +117,49 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         coordinator = self._ensure_consumer()._coordinator
         assigned = self.assignment()
-        told = {
-            TopicPartition(*tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
+        mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        committed = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in mine.items()
         }
         if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
             return False  # it is joining
         try:
-            await coordinator._do_commit_offsets(None, told)
+            await coordinator._do_commit_offsets(None, committed)
         except KafkaError as error:
             self.log.debug("The commit failed: %s", error)
             return False
+        # Faust's look at partitions that get nowhere (`verify_event_path`) goes by this.
+        self.tp_last_committed_at.update(dict.fromkeys(mine, time.monotonic()))
         return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Log, as Faust does, that *tp* gets nowhere, but only where a record waits in it.
+
+        Faust measures from the last batch and the last commit. A partition that was quiet for five
+        minutes, or whose next records nobody may read yet, has none and is as it should be.
+        """
+        state = self._state_of(tp)
+        if state is not None and state.paused:
+            return  # it is held on purpose, and so not even fetched
+        if not self.consumer.has_waiting(tp, state):
+            self.tp_last_committed_at[tp] = self.app.monitor.stream_inbound_time[tp] = now
+            self._slow.pop(tp, None)
+            self._verify_aiokafka_event_path(now, tp)
+            return
+        super().verify_event_path(now, tp)
+
+    def _log_slow_processing(self, msg: str, *args: Any, **_: Any) -> None:
+        """Log it in one line, and once; Faust takes thirteen, at every look."""
+        tp = args[0]
+        if self._slow.get(tp) != msg:
+            self._slow[tp] = msg
+            self.log.error(msg, *args)
+
+    def _state_of(self, tp: TP) -> Any:
+        """Return what aiokafka keeps of *tp*; None where that is not assigned."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription and subscription.assignment
+        return assignment and assignment.state_value(TopicPartition(*tp))
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -172,6 +208,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not self.flow_active or self.generation != generation:
                 return  # a rebalance: what is left here is fetched again
             if active is None or tp in active or tp in self._buffered_partitions:
+                if state := self._thread._state_of(tp):
+                    self.app.monitor.track_tp_end_offset(tp, state.highwater)
                 yield tp, self._message(tp, batch, generation)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
@@ -221,10 +259,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _position(self, tp: TP) -> int | None:
         """Return up to where *tp* was fetched; None if that is unknown."""
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        assignment = subscription and subscription.assignment
-        state = assignment and assignment.state_value(tp)
+        state = self._thread._state_of(tp)
         return state.position if state and state.has_valid_position else None
+
+    def has_waiting(self, tp: TP, state: Any) -> bool:
+        """Tell whether a record of *tp* could be read, counted or committed, and is not yet.
+
+        *state* is what aiokafka keeps of it; where that is not known yet, one may wait.
+        """
+        if state is None or not state.has_valid_position or state.highwater is None:
+            return True
+        # Behind the last stable offset nothing can be read.
+        readable = state.highwater if state.lso is None else state.lso
+        done = self._processed.get(tp)
+        is_committed = done is not None and done == self._committed_offset.get(tp)
+        return not (state.position >= readable and done == state.position and is_committed)
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """Take over an assignment; where there is nothing in it, Faust asks for no seek."""
@@ -357,6 +406,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return False
         message.acked = True
         self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:

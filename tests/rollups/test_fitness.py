@@ -7,7 +7,7 @@ import pytest
 from redis_side import writing
 from reference import LIMITS
 
-from rollups import writer
+from rollups import fitness
 from rollups.trouble import UnfitRedis
 from servers.redis_server import RedisServer, redis_server
 
@@ -43,6 +43,6 @@ def test_a_redis_that_is_too_old_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence tells both versions."""
-    monkeypatch.setattr(writer, "OLDEST_REDIS", (99, 0))
+    monkeypatch.setattr(fitness, "OLDEST_REDIS", (99, 0))
     with pytest.raises(UnfitRedis, match=r"Redis is \d+\.\d+\.\d+; 99.0 is the oldest"):
         check(server.url)

@@ -1,7 +1,11 @@
 """docker-compose.yml and the Dockerfile: valid, pinned, and true to the commands and settings."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +13,20 @@ import click
 import jsonschema
 import pytest
 import yaml
+from redis.exceptions import AuthenticationError
 
+import settings
 from commands.main import main
+from rollups import connect
 from servers.apache_kafka import kafka_version
+from servers.redis_server import redis_server
 from settings import VARIABLES
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PASSWORD = "3f9a0c52e1"
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 
 
@@ -50,7 +59,7 @@ def test_every_command_exists():
 
 
 def test_ports_are_open_to_this_machine_only():
-    """Neither Kafka nor Redis, which ask for no password, is published on the network."""
+    """Nothing is published on the network: Kafka, for one, asks for no password."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
@@ -78,12 +87,12 @@ def test_kafka_is_the_version_that_is_tested():
 
 
 def test_images_are_pinned():
-    """Every foreign image names a version to the patch, in both files."""
+    """Every foreign image names a version to the patch, and maybe a digest, in both files."""
     images = [s["image"] for s in SERVICES.values() if "build" not in s]
     images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
     assert len(images) == 4
     for image in images:
-        assert re.search(r":\d+\.\d+\.\d+(-[a-z]+)*$", image), image
+        assert re.search(r":\d+\.\d+\.\d+(-[a-z]+)*(@sha256:[0-9a-f]{64})?$", image), image
 
 
 def test_the_container_runs_without_rights():
@@ -92,3 +101,45 @@ def test_the_container_runs_without_rights():
     users = re.findall(r"^USER (\S+)", last, re.M)
     assert users
     assert users[-1] not in ("root", "0")
+
+
+def filled_in(text: str) -> str:
+    """Return *text* as compose passes it on where the password is set."""
+    return re.sub(r"\$\{REDIS_PASSWORD(?::\?[^}]+)?\}", PASSWORD, text)
+
+
+def test_nothing_starts_without_a_password():
+    """Compose itself refuses then; and none stands in the file."""
+    assert re.search(r"\$\{REDIS_PASSWORD:\?[^}]+\}", TEXT)
+    assert "REDIS_PASSWORD=hunter" not in TEXT
+    assert ".env" in (REPOSITORY / ".gitignore").read_text().split()
+
+
+def test_redis_asks_for_the_password_that_the_others_have(
+    tmp_path: Path, need: Callable[[str, str], str]
+):
+    """A server with this very command line: its healthcheck passes, and the worker's URL works."""
+    cli = need("redis-cli", "the healthcheck of docker-compose.yml")
+    command = [filled_in(word) for word in SERVICES["redis"]["command"]]
+    assert command[0] == "redis-server"
+    url = settings.read(
+        {"USAGE_REDIS": filled_in(SERVICES["worker"]["environment"]["USAGE_REDIS"])}
+    ).redis
+    with redis_server(tmp_path, extra=command[1:], password=PASSWORD) as server:
+        here = url.replace("@redis:6379", f"@127.0.0.1:{server.port}")
+        with connect.client(here) as client:
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        with connect.client(server.url) as client, pytest.raises(AuthenticationError):
+            client.ping()
+        ping = [cli, "-p", str(server.port), *SERVICES["redis"]["healthcheck"]["test"][2:]]
+        variables = SERVICES["redis"]["environment"]
+        known = {name: filled_in(value) for name, value in variables.items()}
+        assert run(ping, env=os.environ | known) == 0
+        assert run(ping, env=dict(os.environ)) != 0
+        environment = os.environ | {"USAGE_REDIS": here}
+        assert run([sys.executable, "-m", "commands.main", "account", "list"], env=environment) == 0
+
+
+def run(command: list[str], env: dict[str, str]) -> int:
+    """Run *command*; return its exit code."""
+    return subprocess.run(command, env=env, capture_output=True, check=False).returncode

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     IllegalGenerationError,
@@ -45,6 +46,7 @@ def consumer() -> Any:
     """Return a consumer with its bookkeeping and without its thread."""
     made = BatchConsumer.__new__(BatchConsumer)
     made._delivered, made._processed, made._unacked_messages = {FLOWS: 0}, {FLOWS: 0}, set()
+    made._waiting_for_ack = None
     made.app = SimpleNamespace(consumer_generation_id=3)
     made._seeking, made._seeks = 0, 1
     return made
@@ -70,12 +72,31 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
     [
         "getmany", "_getmany", "on_partitions_assigned", "perform_seek", "ack", "_new_offset",
         "_wait_next_records", "_filter_tps_with_pending_acks", "_commit_offsets", "_add_gap",
-        "_should_commit", "_get_active_partitions", "stop_flow", "resume_flow",
+        "_should_commit", "_get_active_partitions", "stop_flow", "resume_flow", "_wait_for_ack",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
     """An override of a method that is gone would silently do nothing."""
     assert callable(getattr(FaustConsumer, name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_create_worker_consumer", "_commit", "verify_event_path", "_verify_aiokafka_event_path",
+     "_log_slow_processing", "__post_init__"],
+)  # fmt: skip
+def test_what_the_thread_overrides_or_calls_is_there(name: str) -> None:
+    """And so for the thread."""
+    assert callable(getattr(driver.AIOKafkaConsumerThread, name))
+
+
+def test_what_is_looked_at_of_aiokafkas_partitions_is_there() -> None:
+    """The tests below set them by hand."""
+    source = inspect.getsource(TopicPartitionState)
+    for name in ("highwater", "lso", "timestamp"):
+        assert f"self.{name} = None" in source
+    for name in ("paused", "position", "has_valid_position"):
+        assert isinstance(getattr(TopicPartitionState, name), property)
 
 
 def test_the_task_whose_death_leaves_a_worker_without_partitions_is_there() -> None:
@@ -296,10 +317,124 @@ def test_a_commit_is_one_try(
     monkeypatch.setattr(thread, "_ensure_consumer", lambda: consumer, raising=False)
     monkeypatch.setattr(thread, "assignment", lambda: {FLOWS}, raising=False)
     thread.log = SimpleNamespace(debug=lambda *_: None)
+    thread.tp_last_committed_at = {}
     taken_away = TP("usage.flows", 1)
     assert asyncio.run(thread._commit({FLOWS: 7, taken_away: 9})) is succeeds
     told = {TopicPartition("usage.flows", 0): OffsetAndMetadata(7, "")}
     assert coordinator.asked == [told] * tries
+    # What Faust's own does beside it; without that a worker "has not committed" for ever.
+    assert set(thread.tp_last_committed_at) == ({FLOWS} if succeeds else set())
+
+
+class _Watched:
+    """A consumer's thread whose partition is in a state that is set by hand, and what it logs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Any) -> None:
+        self.lines: list[str] = []
+        self.state = SimpleNamespace(has_valid_position=True, position=0, paused=False)
+        assignment = SimpleNamespace(state_value=lambda _: self.state, active=True)
+        subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        coordinator = _Coordinator(3, None)
+        aiokafka = SimpleNamespace(
+            _subscription=subscription,
+            _fetcher=SimpleNamespace(_subscriptions=subscription),
+            _coordinator=coordinator,
+        )
+        app = create_app(settings.read({}))
+        app.topics._acking_topics.add(FLOWS.topic)  # as when the agents are subscribed
+        consumer.app, consumer._committed_offset = app, {}
+        thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+        thread.consumer, thread.app = consumer, app
+        consumer.RebalanceListener = driver.Consumer.RebalanceListener
+        thread.__post_init__()
+        thread.time_started = 0.0
+        thread.log = SimpleNamespace(error=lambda line, *a: self.lines.append(line % a))
+        monkeypatch.setattr(thread, "_ensure_consumer", lambda: aiokafka, raising=False)
+        monkeypatch.setattr(thread, "assignment", lambda: {FLOWS}, raising=False)
+        self.consumer, self.thread, self.app = consumer, thread, app
+
+    def batch(self, now: float, ends: int) -> None:
+        """Have the agent take what was fetched until *ends*, at the second *now*."""
+        self.state.position = ends
+        self.consumer._processed[FLOWS] = ends
+        self.app.monitor.stream_inbound_time[FLOWS] = now
+
+    def commit(self, monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+        """Commit what is processed, at the second *now*."""
+        done = dict(self.consumer._processed)
+        with monkeypatch.context() as clock:
+            clock.setattr(driver, "monotonic", lambda: now)
+            clock.setattr("time.monotonic", lambda: now)
+            assert asyncio.run(self.thread._commit(done))
+        self.consumer._committed_offset.update(done)
+
+    def look(self, now: float, highwater: int, readable: int | None = None) -> list[str]:
+        """Return what is logged by a look at *now*, when the partition goes up to *highwater*."""
+        self.lines.clear()
+        self.state.highwater = highwater
+        self.state.lso = highwater if readable is None else readable
+        self.state.timestamp = now * 1000
+        self.thread.verify_event_path(now, FLOWS)
+        return self.lines
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, consumer: Any) -> _Watched:
+    """Return a partition to look at with a clock that is moved by hand; seconds from the start."""
+    return _Watched(monkeypatch, consumer)
+
+
+def test_a_worker_that_commits_under_load_is_not_said_to_have_not(
+    watched: _Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 10 s a batch and a commit, for 20 minutes, and always more is there than was read."""
+    for now in range(0, 1200, 10):
+        watched.batch(now, now)
+        watched.commit(monkeypatch, now)
+        assert watched.look(now + 2.5, highwater=now + 500) == []
+
+
+def test_the_first_record_after_ten_quiet_minutes_is_not_late(
+    watched: _Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was taken and nothing committed for ten minutes: there was nothing."""
+    watched.batch(0, 7)
+    watched.commit(monkeypatch, 1)
+    for now in range(5, 600, 5):
+        assert watched.look(now, highwater=7) == []
+    assert watched.look(600, highwater=8) == []
+
+
+def test_what_nobody_may_read_yet_is_not_late(
+    watched: _Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a producer's open transaction; and where the partition is paused on purpose."""
+    watched.batch(0, 7)
+    watched.commit(monkeypatch, 1)
+    for now in range(5, 600, 5):
+        assert watched.look(now, highwater=9, readable=7) == []
+    watched.state.paused = True
+    assert watched.look(1000, highwater=900) == []
+
+
+def test_a_worker_that_cannot_commit_says_so_in_a_line_and_once(
+    watched: _Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when it happens again."""
+    watched.batch(0, 7)
+    watched.commit(monkeypatch, 1)
+    said = []
+    for now in range(5, 400, 5):
+        watched.batch(now, now)
+        said += watched.look(now, highwater=now + 1)
+    assert len(said) == 1
+    assert "Has not committed TP(topic='usage.flows', partition=0)" in said[0]
+    assert "\n" not in said[0]
+    watched.commit(monkeypatch, 400)
+    watched.batch(400, 395)
+    assert watched.look(401, highwater=395) == []
+    watched.batch(800, 396)
+    assert len(watched.look(800, highwater=500)) == 1
 
 
 def test_what_faust_and_aiokafka_do_for_a_commit_is_as_it_was_read() -> None:
