@@ -96,7 +96,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that talks to Kafka, reading committed transactions only."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        lenient_records.install()
+        lenient_records.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions. Both are read when the consumer starts.
         consumer._isolation_level = "read_committed"
