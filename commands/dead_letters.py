@@ -321,6 +321,12 @@ def _left_out(record: "RefusedRecord") -> str | None:
     if not record.left_out:
         return None
     place = record.newest.place
+    if batch := record.left_out.sizes.get("batch"):
+        return (
+            f"this stands for a whole batch of {batch:,} bytes, which is not kept here and cannot "
+            f"be replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
+            "until it is deleted there"
+        )
     parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
     one = parts == parts[:1] and "headers" not in record.left_out.sizes
     were, they_are = ("was", "it is") if one else ("were", "they are")

@@ -18,7 +18,7 @@ Uncompressed batches, and those that were unpacked here, are read by aiokafka's 
 import hashlib
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from itertools import islice, pairwise
 from typing import Any
@@ -42,6 +42,8 @@ MAX_BATCH_BYTES = 64 * 1024 * 1024
 _AT_A_TIME, _PIECE = 16 * 1024 * 1024, 8 * 1024 * 1024
 #: Bytes that the object for a record takes, whatever the record holds.
 _RECORD_BYTES = 256
+#: Bytes of a batch that is one piece, however small its records are; the smallest takes 7 bytes.
+_SMALL = _PIECE // (_RECORD_BYTES // 7 + 2)
 #: How often a batch is fetched that does not match its checksum, before it is refused.
 _TRIES = 3
 
@@ -135,14 +137,28 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         records = self._records
         while records.has_next():
             batch = records.next_batch()
+            found: list[ConsumerRecord] = []
             if self._check_crcs and not batch.validate_crc():
                 if self._may_be_better_next_time(batch):
                     return
                 yield [self._refuse_mismatch(batch)]
                 continue
             if not self._is_passed_over(batch):
-                yield from self._read(batch)
+                begins = self.next_fetch_offset
+                try:
+                    unpacked, raw = self._unpacked(batch)
+                    if len(raw) <= _SMALL or _weight(raw) <= _PIECE:
+                        found = self._all_records(unpacked, raw)
+                    else:
+                        yield from self._lists(unpacked, raw)
+                except (MemoryError, OSError):
+                    raise  # no fault of the batch; it is fetched again
+                except Exception as error:  # whatever it is, it is so each time the batch is read
+                    found = [self._stand_in(batch, error, begins)]
+                self.is_within_a_batch = False
             self.next_fetch_offset = batch.next_offset
+            if found:
+                yield found
 
     def _is_passed_over(self, batch: Any) -> bool:
         """Tell whether *batch* has no records for us: a marker, or of an aborted transaction."""
@@ -154,55 +170,66 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 return True
         return bool(batch.is_control_batch)
 
-    def _read(self, batch: Any) -> Iterator[list[ConsumerRecord]]:
-        """Yield the records of *batch* in lists; or what stands for those that cannot be read."""
-        raw = self._records.taken
-        begins = self.next_fetch_offset
+    def _unpacked(self, batch: Any) -> tuple[Any, memoryview]:
+        """Return *batch* and its bytes, not compressed. Raises UnpackingError."""
+        raw, codec = self._records.taken, batch.compression_type
+        if not codec:
+            return batch, raw
+        if raw[_MAGIC] < 2:  # aiokafka will unpack it, without a bound
+            at = _LEGACY_KEY[raw[_MAGIC]]
+            (key,) = struct.unpack_from(">i", raw, at)
+            value = raw[at + 4 + max(key, 0) + 4 :]
+            return batch, unpack(codec, value, _max_batch_bytes, bytes(raw[:_RECORDS]))
+        head = bytearray(raw[:_RECORDS])
+        head[_CODEC] &= ~7
+        raw = unpack(codec, raw[_RECORDS:], _max_batch_bytes, bytes(head))
+        return DefaultRecordBatch(raw), raw
+
+    def _all_records(self, batch: Any, raw: memoryview) -> list[ConsumerRecord]:
+        """Return the records of *batch*."""
         try:
-            size = len(raw)
-            if raw[_MAGIC] < 2:
-                size = _check_legacy_size(raw, batch.compression_type)
-            elif batch.compression_type:
-                raw = _unpacked(raw, batch.compression_type)
-                size, batch = len(raw), DefaultRecordBatch(raw)
+            found = self._consumer_records(batch)
+        except UnicodeDecodeError:
+            batch = _LenientBatch(raw)
+            found = self._consumer_records(batch)
+        self.weight += len(raw) + len(found) * _RECORD_BYTES
+        if found and raw[_MAGIC] >= 2:
+            _check_offsets(found, batch.base_offset, batch.next_offset)
+        return self._new_ones(found)
+
+    def _lists(self, batch: Any, raw: memoryview) -> Iterator[list[ConsumerRecord]]:
+        """Yield the records of a large *batch* in lists of a number that makes a piece each."""
+        pieces = _weight(raw) // _PIECE + 1
+        at_once = struct.unpack_from(">i", raw, _COUNT)[0] // pieces + 1
+        next_one, end = batch.base_offset, batch.next_offset
+        records, are_left = iter(batch), True
+        while are_left:
             try:
-                yield from self._lists(batch, raw, size)
+                found = self._consumer_records(islice(records, at_once))
             except UnicodeDecodeError:
+                if isinstance(batch, _LenientBatch):
+                    raise
                 # What was read already lies below `next_fetch_offset` and is left out.
-                yield from self._lists(_LenientBatch(raw), raw, size)
-        except TooLargeError:
-            self.weight += _max_batch_bytes
-            what = f"unpacks to more than {_max_batch_bytes:,} bytes"
-            yield [self._refuse(batch, Reason.TOO_LARGE, what, begins)]
-        except (MemoryError, OSError):
-            raise  # no fault of the batch; it is fetched again
-        except Exception as error:  # whatever it is, it is so again each time the batch is read
-            what = f"cannot be read ({error})"
-            yield [self._refuse(batch, Reason.MALFORMED, what, begins)]
-        self.is_within_a_batch = False
+                yield from self._lists(_LenientBatch(raw), raw)
+                return
+            are_left = len(found) == at_once
+            if found:
+                _check_offsets(found, next_one, end)
+                next_one = found[-1].offset + 1
+            if found := self._new_ones(found):
+                self.is_within_a_batch = are_left
+                self.next_fetch_offset = next_one if are_left else end
+                self.weight += _weight(raw) // pieces
+                yield found
 
-    def _lists(self, batch: Any, raw: memoryview, size: int) -> Iterator[list[ConsumerRecord]]:
-        """Yield the records of *batch*, which is not compressed any more, in lists."""
-        is_legacy = raw[_MAGIC] < 2
-        count = 1 if is_legacy else struct.unpack_from(">i", raw, _COUNT)[0]
-        pieces = (size + count * _RECORD_BYTES) // _PIECE + 1
-        at_once = None if is_legacy else count // pieces + 1
-        weight = (size + count * _RECORD_BYTES) // pieces
-        before, last = batch.base_offset - 1, batch.next_offset - 1
-        records = iter(batch)
-        while found := self._consumer_records(islice(records, at_once)):
-            if not is_legacy:
-                before = _check_offsets(found, before, last)
-            if found[0].offset < self.next_fetch_offset:
-                found = [record for record in found if record.offset >= self.next_fetch_offset]
-            if not found:
-                continue
-            self.is_within_a_batch = found[-1].offset < last
-            self.next_fetch_offset = found[-1].offset + 1 if self.is_within_a_batch else last + 1
-            self.weight += weight
-            yield found
+    def _new_ones(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Return those of *records* that were not handed over before."""
+        begin = self.next_fetch_offset
+        if not records or records[0].offset >= begin:
+            return records
+        return [record for record in records if record.offset >= begin]
 
-    def _consumer_records(self, records: Iterator[Any]) -> list[ConsumerRecord]:
+    def _consumer_records(self, records: Iterable[Any]) -> list[ConsumerRecord]:
         topic, partition = self._tp
         return [
             ConsumerRecord(
@@ -240,6 +267,14 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         log.error("%s/%s: %s", *self._tp, refused.refused.sentence)
         return refused
 
+    def _stand_in(self, batch: Any, error: Exception, begins: int) -> RefusedBatch:
+        """Return what stands for *batch*, or the rest of it, which *error* says cannot be read."""
+        if isinstance(error, TooLargeError):
+            self.weight += _max_batch_bytes  # so much of it was unpacked
+            what = f"unpacks to more than {_max_batch_bytes:,} bytes"
+            return self._refuse(batch, Reason.TOO_LARGE, what, begins)
+        return self._refuse(batch, Reason.MALFORMED, f"cannot be read ({str(error)[:200]})", begins)
+
     def _refuse(
         self, batch: Any, reason: Reason, what: str, begins: int, last: int | None = None
     ) -> RefusedBatch:
@@ -263,36 +298,25 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         )  # fmt: skip
 
 
-def _unpacked(raw: memoryview, codec: int) -> memoryview:
-    """Return the batch *raw* without its compression. Raises UnpackingError."""
-    head = bytearray(raw[:_RECORDS])
-    head[_CODEC] &= ~7
-    return unpack(codec, raw[_RECORDS:], _max_batch_bytes, bytes(head))
+def _weight(raw: memoryview) -> int:
+    """Return the bytes that the batch *raw* takes, unpacked, with the objects for its records."""
+    count: int = struct.unpack_from(">i", raw, _COUNT)[0] if raw[_MAGIC] >= 2 else 0
+    return len(raw) + count * _RECORD_BYTES
 
 
-def _check_legacy_size(raw: memoryview, codec: int) -> int:
-    """Return what a batch of format 0 or 1 unpacks to, which aiokafka will do without a bound.
-
-    Raises UnpackingError.
-    """
-    if not codec:
-        return len(raw)
-    at = _LEGACY_KEY[raw[_MAGIC]]
-    (key,) = struct.unpack_from(">i", raw, at)
-    return len(unpack(codec, raw[at + 4 + max(key, 0) + 4 :], _max_batch_bytes))
-
-
-def _check_offsets(records: list[ConsumerRecord], before: int, last: int) -> int:
-    """Return the last offset of *records*, which rise between two others. Raises CorruptError."""
-    offsets = [record.offset for record in records]
-    first: int = offsets[0]
-    end: int = offsets[-1]
-    # One after another, as they are where no compaction took any out; quick to see.
-    are_rising = end - first + 1 == len(offsets) and offsets == list(range(first, end + 1))
-    are_rising = are_rising or all(one < other for one, other in pairwise(offsets))
-    if not are_rising or first <= before or end > last:
+def _check_offsets(records: list[ConsumerRecord], begin: int, end: int) -> None:
+    """Check that *records* have offsets that rise, in [begin, end). Raises CorruptError."""
+    first: int = records[0].offset
+    last: int = records[-1].offset
+    if len(records) > 1:
+        offsets = [record.offset for record in records]
+        # One after another, as they are where no compaction took any out; quick to see.
+        are_rising = last - first + 1 == len(offsets) and offsets == list(range(first, last + 1))
+        are_rising = are_rising or all(one < other for one, other in pairwise(offsets))
+    else:
+        are_rising = True
+    if not are_rising or first < begin or last >= end:
         raise CorruptError("its records have other offsets than the broker gave them")
-    return end
 
 
 class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]

@@ -23,7 +23,8 @@ NAMES: Final[Mapping[int, str]] = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _XERIAL: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER: Final = len(_XERIAL) + 8
 #: What events unpack to: so many times their packed size, and so many bytes on top.
-_LIKELY, _SMALL = 16, 8 * 1024
+_LIKELY, _SMALL = 16, 1024
+_MOST_LIKELY = 256 * 1024  #: beyond which the guess is not worth it
 #: How cramjam's decompressors say that the buffer is full.
 _FULL: Final = "failed to write whole buffer"
 
@@ -46,7 +47,7 @@ def unpack(codec: int, packed: memoryview, most: int, head: bytes = b"") -> memo
     Raises TooLargeError where it is more, and CorruptError.
     """
     likely = _LIKELY * len(packed) + _SMALL
-    if likely < min(most, _SMALL * 32):
+    if likely < min(most, _MOST_LIKELY):
         try:
             return _unpack(codec, packed, memoryview(bytearray(len(head) + likely)), head)
         except TooLargeError:

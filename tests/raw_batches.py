@@ -7,7 +7,6 @@ streams that are cut. The format is Kafka's record batch, version 2.
 import gzip
 import socket
 import struct
-import zlib
 from collections.abc import Callable, Sequence
 
 import cramjam
@@ -111,17 +110,26 @@ _COMPRESS: dict[int, Callable[[bytes], bytes]] = {
 
 def bomb(codec: int, size: int) -> bytes:
     """Return the payload, compressed, of one record that holds *size* zeros."""
+    head = _head(size)
+    if codec == SNAPPY:
+        return _snappy(head + bytes(size) + b"\0")
+    packer = {
+        GZIP: lambda: cramjam.gzip.Compressor(level=9),
+        LZ4: lambda: cramjam.lz4.Compressor(level=1, content_checksum=False, block_linked=False),
+        ZSTD: lambda: cramjam.zstd.Compressor(level=3),
+    }[codec]()
+    packer.compress(head)
     chunk = bytes(16 << 20)
-    head = record(bytes(size))[: -size - 1]  # all but the zeros and the number of headers
-    if codec == GZIP:
-        packer = zlib.compressobj(9, wbits=31)
-        parts = [packer.compress(head)]
-        left = size
-        while left:
-            parts.append(packer.compress(chunk[:left]))
-            left -= min(left, len(chunk))
-        return b"".join([*parts, packer.compress(b"\0"), packer.flush()])
-    return compressed(head + bytes(size) + b"\0", codec)
+    for left in range(size, 0, -len(chunk)):
+        packer.compress(chunk[:left])
+    packer.compress(b"\0")
+    return bytes(packer.finish())
+
+
+def _head(size: int) -> bytes:
+    """Return a record up to its value of *size* bytes; one byte is to follow that."""
+    head = b"\0\0\0" + _sized(b"acme") + varint(size)
+    return varint(len(head) + size + 1) + head
 
 
 def publish(bootstrap: str, topic: str, raw: bytes, partition: int = 0) -> tuple[int, int]:
