@@ -202,7 +202,8 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         pieces = _weight(raw) // _PIECE + 1
         at_once = struct.unpack_from(">i", raw, _COUNT)[0] // pieces + 1
         next_one, end = batch.base_offset, batch.next_offset
-        records, are_left = iter(batch), True
+        # A generator, for aiokafka's own iterator can be begun only once.
+        records, are_left = (record for record in batch), True
         while are_left:
             try:
                 found = self._consumer_records(islice(records, at_once))
@@ -273,7 +274,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             self.weight += _max_batch_bytes  # so much of it was unpacked
             what = f"unpacks to more than {_max_batch_bytes:,} bytes"
             return self._refuse(batch, Reason.TOO_LARGE, what, begins)
-        return self._refuse(batch, Reason.MALFORMED, f"cannot be read ({str(error)[:200]})", begins)
+        return self._refuse(batch, Reason.MALFORMED, f"cannot be read ({_cause(error)})", begins)
 
     def _refuse(
         self, batch: Any, reason: Reason, what: str, begins: int, last: int | None = None
@@ -317,6 +318,10 @@ def _check_offsets(records: list[ConsumerRecord], begin: int, end: int) -> None:
         are_rising = True
     if not are_rising or first < begin or last >= end:
         raise CorruptError("its records have other offsets than the broker gave them")
+
+
+def _cause(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
 
 
 class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]

@@ -59,7 +59,7 @@ def batch(
     codec: int = NONE,
     *,
     last: int | None = None,
-    timestamp: int = 1_790_000_000_000,
+    timestamp: int = 1_795_000_000_000,
     latest: int | None = None,
     base: int = 0,
     crc: int | None = None,

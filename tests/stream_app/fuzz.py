@@ -138,7 +138,7 @@ def _event(random: Random, kind: str) -> dict[str, Any]:
     event["id"] = f"{random.getrandbits(48):x}"
     event["subject"] = f"account-{random.randrange(1000)}"
     event["time"] = (
-        f"{random.randrange(1, 2026):04}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}"
+        f"{random.choice(_YEARS):04}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}"
         f"T{random.randrange(24):02}:{random.randrange(60):02}:{random.randrange(60):02}"
         f"{random.choice(('', '.5', '.123456789'))}{random.choice(_OFFSETS)}"
     )
@@ -281,6 +281,7 @@ _DAMAGES = (
 )  # fmt: skip
 _ODDS = (10, 20, 10, 10, 10, 10, 10, 10, 10, 3, 0.5, 0.5)
 
+_YEARS = (1, 1969, 1999, *range(2000, 2027))
 _OFFSETS = ("Z", "Z", "z", "+00:00", "-00:00", "+05:45", "+14:00", "-14:00", "+23:59", "-23:59")
 _TIMESTAMPS = (-1, -1, 0, 1_759_649_400_000, 1_800_000_000_000, 1_800_000_000_000, 2**63 - 1)
 _TIMES = (
