@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
+#: How dead letters are compressed: one holds what somebody sent compressed, and would else take many
+#: times its room.
+COMPRESSION = "zstd"
+
 #: Milliseconds that Kafka may take to acknowledge a letter of a `LetterBox`.
 _PATIENCE = 60_000
 
@@ -102,6 +106,7 @@ class LetterBox:
             bootstrap_servers=servers.split(","),
             acks="all",
             linger_ms=5,
+            compression_type=COMPRESSION,
             max_request_size=LARGEST_DEAD_LETTER,
             request_timeout_ms=_PATIENCE,
         )

@@ -120,6 +120,7 @@ def test_offsets_that_the_broker_did_not_give_move_nothing(
     """Apache Kafka does not check them; honest events behind them would be taken for repeats."""
     payload = b"".join(flow_record(f"lie-{number}", at) for number, at in enumerate(offsets))
     at = flows.publish(batch(payload, len(offsets)))
+    flows.catch_up()
     for _ in range(3):
         flows.send()
     flows.catch_up()
@@ -155,3 +156,18 @@ def test_a_rebuild_reads_within_the_same_bounds(flows: Flows) -> None:
     flows.catch_up()
     assert flows.counted() == 2
     assert flows.refused() == before
+
+
+def test_a_dead_letter_takes_no_more_room_than_what_was_sent(flows: Flows) -> None:
+    """Each is a record that somebody sent compressed, and is kept compressed, by a rebuild as well.
+
+    30 MB of white space come in 30 KB; uncompressed they would fill the disk a thousandfold.
+    """
+    size = 1_000_000
+    blanks = records([b" " * size] * 30)
+    flows.publish(batch(compressed(blanks, ZSTD), 30, ZSTD))
+    flows.send()
+    flows.catch_up()
+    assert [reason for _, reason in flows.refused()] == ["too-large"] * 30
+    folder = flows.system.kafka.folder / "data"
+    assert sum(log.stat().st_size for log in folder.glob("usage.dead-letters-*/*.log")) < size
