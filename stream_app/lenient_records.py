@@ -51,8 +51,8 @@ _TRIES = 3
 _LENGTH, _MAGIC, _COVERED = 8, 16, 21
 #: In format 2 alone: the codec's byte, the last offset, the number of records, the first record.
 _CODEC, _LAST, _COUNT, _RECORDS = 22, 23, 57, 61
-#: In formats 0 and 1: the message's key, which its value follows.
-_LEGACY_KEY = {0: 18, 1: 26}
+#: In formats 0 and 1: the codec's byte; the message's key, which its value follows.
+_LEGACY_CODEC, _LEGACY_KEY = 17, {0: 18, 1: 26}
 
 _max_batch_bytes = MAX_BATCH_BYTES
 #: Of a partition, the batch that did not match its checksum, and how often.
@@ -139,7 +139,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             batch = records.next_batch()
             found: list[ConsumerRecord] = []
             if self._check_crcs and not batch.validate_crc():
-                if self._may_be_better_next_time(batch):
+                if self._may_be_better_next_time():
                     return
                 yield [self._refuse_mismatch(batch)]
                 continue
@@ -172,7 +172,8 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _unpacked(self, batch: Any) -> tuple[Any, memoryview]:
         """Return *batch* and its bytes, not compressed. Raises UnpackingError."""
-        raw, codec = self._records.taken, batch.compression_type
+        raw = self._records.taken
+        codec = _codec(raw)
         if not codec:
             return batch, raw
         if raw[_MAGIC] < 2:  # aiokafka will unpack it, without a bound
@@ -244,12 +245,13 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ what cannot be read
 
-    def _may_be_better_next_time(self, batch: Any) -> bool:
-        """Tell whether to fetch *batch* again: it may have been damaged on its way here."""
+    def _may_be_better_next_time(self) -> bool:
+        """Tell whether to fetch the batch again: it may have been damaged on its way here."""
         at, tries = _mismatches.pop(self._tp, (-1, 0))
-        tries = tries + 1 if at == batch.base_offset else 1
+        base = _base_offset(self._records.taken)
+        tries = tries + 1 if at == base else 1
         if tries < _TRIES:
-            _mismatches[self._tp] = batch.base_offset, tries
+            _mismatches[self._tp] = base, tries
         return tries < _TRIES
 
     def _refuse_mismatch(self, batch: Any) -> RefusedBatch:
@@ -259,11 +261,11 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         it is passed over offset by offset.
         """
         raw = self._records.taken
-        first = last = max(batch.base_offset, self.next_fetch_offset)
+        first = last = max(_base_offset(raw), self.next_fetch_offset)
         if raw[_MAGIC] >= 2:
             delta, count = (struct.unpack_from(">i", raw, at)[0] for at in (_LAST, _COUNT))
             if delta == count - 1:
-                last = max(last, batch.base_offset + delta)
+                last = max(last, _base_offset(raw) + delta)
         refused = self._refuse(batch, Reason.MALFORMED, "does not match its checksum", first, last)
         log.error("%s/%s: %s", *self._tp, refused.refused.sentence)
         return refused
@@ -282,9 +284,10 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         """Return what stands for *batch*, or for the rest of it."""
         raw = self._records.taken
         # Where some of its records were handed over before the others turned out unreadable.
-        first = self.next_fetch_offset if self.next_fetch_offset > begins else batch.base_offset
+        base = _base_offset(raw)
+        first = self.next_fetch_offset if self.next_fetch_offset > begins else base
         last = max(first, batch.next_offset - 1) if last is None else last
-        codec = NAMES.get(batch.compression_type if raw[_MAGIC] < 2 else raw[_CODEC] & 7)
+        codec = NAMES.get(_codec(raw))
         sentence = (
             f"a batch of {len(raw):,} bytes ({codec or 'not compressed'}), offsets {first} to "
             f"{last}, {what}; none of these records is counted"
@@ -297,6 +300,17 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             refused=Refused(reason, sentence), base_offset=first, batch_bytes=len(raw),
             fingerprint=hashlib.sha256(raw[_COVERED:]).hexdigest(),
         )  # fmt: skip
+
+
+def _codec(raw: memoryview) -> int:
+    """Return the codec of the batch *raw*, 0 for none."""
+    return raw[_CODEC if raw[_MAGIC] >= 2 else _LEGACY_CODEC] & 7
+
+
+def _base_offset(raw: memoryview) -> int:
+    """Return the first offset of the batch *raw*, or the last in formats 0 and 1."""
+    base: int = struct.unpack_from(">q", raw)[0]
+    return base
 
 
 def _weight(raw: memoryview) -> int:

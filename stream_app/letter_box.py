@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
-#: How dead letters are compressed: one holds what somebody sent compressed, and would else take many
-#: times its room.
+#: How dead letters are compressed: what they hold may have been sent compressed, and would take
+#: many times as much room otherwise.
 COMPRESSION = "zstd"
 
 #: Milliseconds that Kafka may take to acknowledge a letter of a `LetterBox`.

@@ -48,6 +48,7 @@ from rollups.namespaces import (
 from rollups.reads import Position, Rollups
 from rollups.trouble import BeginAgain
 from rollups.writer import Applied, Writer
+from stream_app import lenient_records
 from stream_app.agents import sealed_letter, second_of, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
 from stream_app.dead_letters import DeadLetter
@@ -377,6 +378,7 @@ async def rebuilding(
             await writer.begin([])
             await writer.check_limits()
             async with AsyncExitStack() as stack:
+                lenient_records.install(config.max_batch_bytes)
                 replay = await stack.enter_async_context(Replay(config.kafka, starts))
                 refusals = None
                 if not compare_only:
