@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
-from fuzz import ACCEPTED, Record, count, outcome, records, table, together
+from fuzz import ACCEPTED, Record, count, fetched, outcome, records, table, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usage_events import KINDS, NOTHING, binary, example, refused, structured, with_data
@@ -326,6 +328,19 @@ def test_random_records_keep_every_promise():
     assert counts.total() == 20_000
     assert {*Reason, ACCEPTED} - {"sealed"} <= {*counts}
     assert 0.2 < counts[ACCEPTED] / counts.total() < 0.8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_batches_as_kafka_has_them_keep_every_promise(seed):
+    """Every codec; sound, cut, flipped, with something behind, with lying counts, and bombs."""
+    random = Random(seed)
+    batch = list(records(400, seed))
+    harms = Counter()
+    while batch:
+        size = random.randrange(1, 8)
+        harms[fetched(random, FLOWS, batch[:size])] += 1
+        del batch[:size]
+    assert len(harms) == 7
 
 
 def test_a_seed_names_its_records():
