@@ -122,12 +122,12 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         self.is_done = False
 
     def take(self, most: int) -> list[ConsumerRecord]:
-        """Return the next records, of about *most* bytes at most."""
+        """Return the next records, of about *most* bytes: half as many, or half as many more."""
         taken: list[ConsumerRecord] = []
         self.weight = 0
         for records in self._records_iterator:
             taken += records
-            if self.weight >= most:
+            if self.weight >= most // 2:
                 return taken
         self.is_done = True
         return taken

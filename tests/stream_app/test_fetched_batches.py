@@ -1,6 +1,9 @@
 """Fetched batches: what honest clients send is read, and nothing else does harm."""
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import cramjam
@@ -322,3 +325,69 @@ def test_a_refusal_says_the_same_each_time() -> None:
     assert (one.fingerprint, str(one.refused)) == (other.fingerprint, str(other.refused))
     told = decode_all("usage.flows", read(raw)[0])
     assert [isinstance(one, Refused) for one in told] == [True]
+
+
+# --------------------------------------------------------------------- how much at a time
+
+
+class _Fetched:
+    """Several partitions with fetched records, as a fetcher holds them."""
+
+    def __init__(self, raws: dict[TopicPartition, bytes]) -> None:
+        self.fetcher = lenient_records._BoundedFetcher.__new__(lenient_records._BoundedFetcher)
+        self.positions = {tp: SimpleNamespace(paused=False, position=0) for tp in raws}
+        self.fetcher._closed = False
+        self.fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False)
+        self.fetcher._wait_consume_future = None
+        self.fetcher._notify = lambda _: None
+        self.fetcher._records = OrderedDict(
+            (tp, self._result(tp, fetched(raw))) for tp, raw in raws.items()
+        )
+
+    def _result(self, tp: TopicPartition, records: Any) -> Any:
+        state = self.positions[tp]
+        state.consumed_to = lambda offset: setattr(state, "position", offset)
+        assignment = SimpleNamespace(active=True, state_value=self.positions.__getitem__)
+        return fetcher.FetchResult(tp, assignment=assignment, partition_records=records, backoff=0)
+
+    def more(self) -> dict[int, int]:
+        """Return how many records of each partition are handed over now."""
+        found = asyncio.run(self.fetcher.fetched_records((), timeout=0))
+        return {tp.partition: len(records) for tp, records in found.items()}
+
+
+def test_a_partition_full_of_bombs_lets_the_others_have_their_turn() -> None:
+    """[bomb][bomb]... beside [honest]: one bomb is unpacked, then the honest one is read."""
+    install(20 * MB)
+    bombs = b"".join(batch(bomb(ZSTD, 21 * MB), 1, ZSTD, base=at) for at in range(5))
+    places = [TopicPartition("usage.flows", number) for number in range(3)]
+    honest = batch(records(THREE), 3)
+    held = _Fetched(dict(zip(places, (bombs, bombs, honest), strict=True)))
+    assert [held.more() for _ in range(4)] == [{0: 1}, {1: 1}, {2: 3, 0: 1}, {1: 1}]
+
+
+def test_small_batches_of_all_partitions_are_handed_over_at_once() -> None:
+    """And what is large beside them in pieces; a batch is finished before another is begun."""
+    places = [TopicPartition("usage.flows", number) for number in range(4)]
+    large = batch(compressed(records([bytes(MB)] * 30), ZSTD), 30, ZSTD)
+    small = batch(records(THREE), 3)
+    behind = batch(records(THREE), 3, base=30)
+    held = _Fetched(dict(zip(places, (small, large + behind, small, small), strict=True)))
+    assert held.more() == {0: 3, 1: 8, 2: 3, 3: 3}
+    assert [held.more() for _ in range(4)] == [{1: 8}, {1: 8}, {1: 9}, {}]
+
+
+def test_what_fails_in_the_middle_is_fetched_again_from_its_beginning(monkeypatch: Any) -> None:
+    """aiokafka would go on behind the records that were lost with the error."""
+    raw = batch(records(THREE), 3) + batch(compressed(records(THREE), ZSTD), 3, ZSTD, base=3)
+    held = _Fetched({FLOWS: raw})
+
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(lenient_records, "unpack", fails)
+    with pytest.raises(MemoryError):
+        held.more()
+    assert held.more() == {}
+    assert held.positions[FLOWS].position == 0
+    assert not held.fetcher._records
