@@ -1,5 +1,8 @@
 """Record batches made to do harm: bombs, lying offsets, streams with something behind their end."""
 
+import json
+import resource
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import pytest
 from event_lines import flow
 from raw_batches import CODECS, GZIP, LZ4, ZSTD, batch, bomb, compressed, publish, record, records
+from system import USAGE
 
 #: Bytes that a bomb unpacks to: what fits into the 1 MiB that a broker takes, by the codec.
 BOMBS = {"gzip": 900_000_000, "snappy": 15_000_000, "lz4": 200_000_000, "zstd": 1_400_000_000}
@@ -158,8 +162,30 @@ def test_a_rebuild_reads_within_the_same_bounds(flows: Flows) -> None:
     assert flows.refused() == before
 
 
+def test_a_bomb_among_the_dead_letters_hides_none_of_them(flows: Flows) -> None:
+    """Whoever may write there; the command needs no more memory than for honest ones."""
+    flows.system.publish([("usage.flows", b"acme", b"no event", None)])
+    flows.catch_up()
+    for number in range(3):
+        raw = batch(bomb(ZSTD, BOMBS["zstd"]), 1, ZSTD)
+        error, _ = publish(flows.system.kafka.bootstrap, "usage.dead-letters", raw)
+        assert error == 0, number
+    flows.system.publish([("usage.flows", b"acme", b"none, either", None)])
+    flows.catch_up()
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))
+
+    command = [*USAGE, "dead-letters", "list", "--json"]
+    done = subprocess.run(
+        command, env=flows.system.environment, capture_output=True, preexec_fn=limit, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["counts"] == {"malformed": 2}
+
+
 def test_a_dead_letter_takes_no_more_room_than_what_was_sent(flows: Flows) -> None:
-    """Each is a record that somebody sent compressed, and is kept compressed, by a rebuild as well.
+    """Each is a record that somebody sent compressed, and is kept compressed.
 
     30 MB of white space come in 30 KB; uncompressed they would fill the disk a thousandfold.
     """
