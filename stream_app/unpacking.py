@@ -52,7 +52,8 @@ def unpack(codec: int, packed: memoryview, most: int, head: bytes = b"") -> memo
             return _unpack(codec, packed, memoryview(bytearray(len(head) + likely)), head)
         except TooLargeError:
             pass
-    unpacked = _unpack(codec, packed, memoryview(mmap.mmap(-1, len(head) + most + 1)), head)
+    all_allowed = mmap.mmap(-1, len(head) + most + 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    unpacked = _unpack(codec, packed, memoryview(all_allowed), head)
     if len(unpacked) > len(head) + most:
         raise TooLargeError
     return unpacked
