@@ -149,9 +149,9 @@ def publish(bootstrap: str, topic: str, raw: bytes, partition: int = 0) -> tuple
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
-    told = b""
-    while len(told) < size:
-        more = connection.recv(size - len(told))
+    answer = b""
+    while len(answer) < size:
+        more = connection.recv(size - len(answer))
         assert more, "the broker closed the connection"
-        told += more
-    return told
+        answer += more
+    return answer

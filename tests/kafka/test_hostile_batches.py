@@ -59,8 +59,8 @@ class Flows:
 
     def refused(self) -> list[tuple[str, str]]:
         """Return where and why something was refused, in the order of places."""
-        told = self.system.dead_letters()["newest"]
-        return sorted((letter["origin"], letter["reason"]) for letter in told)
+        listed = self.system.dead_letters()["newest"]
+        return sorted((letter["origin"], letter["reason"]) for letter in listed)
 
     def peak_memory(self) -> int:
         """Return the MiB that the worker took at most."""
@@ -92,10 +92,10 @@ def test_a_bomb_is_refused_and_the_stream_goes_on(flows: Flows, codec: str) -> N
     assert flows.counted() == 2
     assert flows.refused() == [(f"usage.flows/0/{at}", "too-large")]
     assert flows.peak_memory() < before + 250
-    (told,) = flows.system.dead_letters()["newest"]
-    assert f"({codec}), offsets {at} to {at}, unpacks to more than" in told["sentence"]
-    assert "stands for a whole batch" in told["left_out"]
-    assert "cannot be replayed" in told["left_out"]
+    (listed,) = flows.system.dead_letters()["newest"]
+    assert f"({codec}), offsets {at} to {at}, unpacks to more than" in listed["sentence"]
+    assert "stands for a whole batch" in listed["left_out"]
+    assert "cannot be replayed" in listed["left_out"]
 
 
 def test_many_bombs_do_no_more_than_one(flows: Flows) -> None:
@@ -115,9 +115,7 @@ def test_many_bombs_do_no_more_than_one(flows: Flows) -> None:
     assert flows.peak_memory() < before + 700
 
 
-@pytest.mark.parametrize(
-    "offsets", [(0, 0, 0), (0, 1_000_000), (0, -5), (1, 0), (3,)], ids=lambda told: str(told)
-)
+@pytest.mark.parametrize("offsets", [(0, 0, 0), (0, 1_000_000), (0, -5), (1, 0), (3,)], ids=str)
 def test_offsets_that_the_broker_did_not_give_move_nothing(
     flows: Flows, offsets: tuple[int, ...]
 ) -> None:

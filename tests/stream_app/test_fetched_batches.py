@@ -89,8 +89,8 @@ def test_aiokafka_reads_with_these() -> None:
 @pytest.mark.parametrize("codec", [NONE, *CODECS.values()])
 def test_every_codec_is_read(codec: int) -> None:
     """With keys, headers, timestamps, and offsets from where the batch stands."""
-    told = record(b"v", 1, 7, None, [(b"h", b"\xff"), (b"none", None)])
-    raw = batch(compressed(record(None) + told, codec), 2, codec, base=40, timestamp=1000)
+    second_record = record(b"v", 1, 7, None, [(b"h", b"\xff"), (b"none", None)])
+    raw = batch(compressed(record(None) + second_record, codec), 2, codec, base=40, timestamp=1000)
     (first, second), ends = read(raw)
     assert ends == 42
     assert (first.offset, first.value, first.key, first.headers) == (40, None, b"acme", ())
@@ -323,8 +323,8 @@ def test_a_refusal_says_the_same_each_time() -> None:
     raw = batch(compressed(records(THREE), LZ4)[:-4], 3, LZ4)
     one, other = (only(read(raw)[0]) for _ in range(2))
     assert (one.fingerprint, str(one.refused)) == (other.fingerprint, str(other.refused))
-    told = decode_all("usage.flows", read(raw)[0])
-    assert [isinstance(one, Refused) for one in told] == [True]
+    outcomes = decode_all("usage.flows", read(raw)[0])
+    assert [isinstance(one, Refused) for one in outcomes] == [True]
 
 
 # --------------------------------------------------------------------- how much at a time
