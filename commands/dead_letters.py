@@ -1,12 +1,13 @@
 """`usage dead-letters`: what was refused, and why; and sending it again."""
 
+import json
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 import settings
 from commands.errors import Failure
@@ -88,15 +89,14 @@ def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | No
     newest = chosen[::-1][:limit]
     if as_json:
         shown = [_summary(record) for record in newest]
-        click.echo(
-            orjson.dumps({"counts": dict(counts), "newest": shown}, option=orjson.OPT_INDENT_2)
-        )
+        # In ASCII: what a producer wrote must not be taken for commands by a terminal.
+        click.echo(json.dumps({"counts": dict(counts), "newest": shown}, indent=2))
         return
     if not matching:
         click.echo("Nothing was refused.", err=True)
         return
     for name, count in counts.most_common():
-        click.echo(f"{plain(name):<18}{count:>9,}")
+        click.echo(f"{_line(name):<18}{count:>9,}")
     if chosen:
         click.echo()
         _print_table(newest)
@@ -118,19 +118,21 @@ def show(origin: "Place") -> None:
     from stream_app.dead_letter_log import Refusal
 
     record = _named({origin}, _matching())[-1]
+    record = next(_filled([record]), record)
     newest, place = record.newest, record.origin
-    click.echo(f"Reason     {plain(newest.reason)}")
-    click.echo(f"Sentence   {plain(newest.sentence)}")
+    click.echo(f"Reason     {_line(newest.reason)}")
+    click.echo(f"Sentence   {_line(newest.sentence)}")
     click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
     click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"State      {_state(record)}")
     left_out = record.left_out.sizes if record.left_out else ()
-    click.echo(f"Key        {'(left out)' if 'key' in left_out else _text(record.key)}")
+    gone = "batch" in left_out
+    click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
     for name, value in record.headers:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
     for told in record.history():
-        what = f"{told.reason}: {told.sentence}" if isinstance(told, Refusal) else "replayed"
-        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {plain(what)}")
+        what = _line(f"{told.reason}: {told.sentence}") if isinstance(told, Refusal) else "replayed"
+        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
     click.echo()
     click.echo(_left_out(record) or _text(record.value))
 
@@ -180,7 +182,7 @@ def replay(
         _print_table(chosen)
         click.echo(f"{_count(whole)} would be replayed{_by_topic(whole)}", err=True)
         if missing := len(chosen) - len(whole):
-            click.echo(f"{missing:,} would not, for not all of it is here", err=True)
+            click.echo(f"{missing:,} cannot be replayed: not all of it is kept here", err=True)
     else:
         _send_again(settings.read(), chosen, patience)
 
@@ -197,20 +199,21 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
 
     check_broker(config)
     publisher = Publisher(config.kafka, patience)
-    sent: list[RefusedRecord] = []
+    sent: list[RefusedRecord] = []  # without their bytes
     unmarked: deque[tuple[RefusedRecord, Place]] = deque()
     problems: list[str] = []
 
     def publish(record: "RefusedRecord") -> None:
         topic = record.origin.topic
+        known = replace(record, key=None, value=None, headers=[])
 
         def told(problem: str | None, partition: int, offset: int) -> None:
             if problem is not None:
                 problems.append(f"{record.origin}: not sent: {problem}")
                 return
-            sent.append(record)
+            sent.append(known)
             if offset >= 0:
-                unmarked.append((record, Place(topic, partition, offset)))
+                unmarked.append((known, Place(topic, partition, offset)))
             else:  # it was acknowledged at the second try as one that Kafka had already
                 problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not say where it is")
 
@@ -228,13 +231,19 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
             where = record.newest.letter
             publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
 
+    whole: dict[Place, RefusedRecord] = {}
     for record in chosen:
         if left_out := _left_out(record):
             problems.append(f"{record.origin}: not sent: {left_out}")
-            continue
+        else:
+            whole[record.newest.place] = record
+    for record in _filled(list(whole.values())):
+        del whole[record.newest.place]
         publish(record)
         mark()
     publisher.wait(mark)
+    for record in whole.values():
+        problems.append(f"{record.origin}: not sent: its dead letter was deleted in the meantime")
     _tell(chosen, sent, problems)
 
 
@@ -279,7 +288,7 @@ def _matching(
     _check("--topic", topic, list(EVENT_TOPICS))
     config = settings.read()
     try:
-        records = refused_records(config.kafka)
+        records = refused_records(config.kafka, with_bytes=False)
     except BrokerAway as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
     return [
@@ -289,6 +298,18 @@ def _matching(
         and (topic is None or record.origin.topic == topic)
         and (account is None or record.account == account)
     ]
+
+
+def _filled(records: list["RefusedRecord"]) -> Iterator["RefusedRecord"]:
+    """Yield *records* with their bytes."""
+    from stream_app.broker import BrokerAway
+    from stream_app.dead_letter_log import filled
+
+    config = settings.read()
+    try:
+        yield from filled(config.kafka, records)
+    except BrokerAway as error:
+        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
 
 
 def _named(places: set["Place"], records: list["RefusedRecord"]) -> list["RefusedRecord"]:
@@ -322,6 +343,12 @@ def _left_out(record: "RefusedRecord") -> str | None:
     if not record.left_out:
         return None
     place = record.newest.place
+    if batch := record.left_out.sizes.get("batch"):
+        return (
+            f"this stands for a whole batch of {batch:,} bytes, which is not kept here and cannot "
+            f"be replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
+            "until it is deleted there"
+        )
     parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
     one = parts == parts[:1] and "headers" not in record.left_out.sizes
     were, they_are = ("was", "it is") if one else ("were", "they are")
@@ -357,9 +384,9 @@ def _print_table(records: list["RefusedRecord"]) -> None:
             (
                 f"{record.newest.at:%Y-%m-%dT%H:%M:%SZ}",
                 str(record.origin),
-                record.newest.reason,
+                _line(record.newest.reason),
                 _state(record),
-                _told(record),
+                _line(_told(record)),
             )
             for record in records
         ],
@@ -367,8 +394,13 @@ def _print_table(records: list["RefusedRecord"]) -> None:
 
 
 def _text(content: bytes | None) -> str:
-    """Return *content* as text that a terminal can show, whatever the bytes are."""
-    if content is None:
-        return "(none)"
-    text = content.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """Return *content* as text of one line that a terminal can show, whatever the bytes are."""
+    return "(none)" if content is None else _line(content.decode("utf-8", "backslashreplace"))
+
+
+def _line(text: str) -> str:
+    """Return *text* with everything escaped that would end the line, turn it or act on a terminal.
+
+    What a producer wrote then looks like nothing that this command says itself.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

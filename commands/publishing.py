@@ -58,6 +58,7 @@ class Publisher:
                 "message.timeout.ms": int(patience * 1000),
                 "message.max.bytes": _MOST_BYTES,
                 "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 2 * _MOST_BYTES // 1024,
                 "log_level": 0,
             }
         )

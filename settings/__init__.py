@@ -84,6 +84,11 @@ VARIABLES: Mapping[str, Setting] = {
         "1", "replicas of a topic that is created because it is missing",
         _whole(1, 20, "replicas"),
     ),
+    "USAGE_MAX_BATCH_BYTES": Setting(
+        "67108864",
+        "bytes that one compressed batch of events may unpack to; a larger one is refused",
+        _whole(1 << 20, 1 << 30, "bytes"),
+    ),
     **{
         _limit_variable(application): Setting(
             str(DEFAULT_SESSION_LIMIT),
@@ -103,6 +108,7 @@ class Settings(NamedTuple):
     group: str
     partitions: int
     replication: int
+    max_batch_bytes: int
     session_limits: Mapping[str, int]  #: application to seconds
 
     def __repr__(self) -> str:
@@ -133,6 +139,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         group=values["USAGE_GROUP"],
         partitions=values["USAGE_PARTITIONS"],
         replication=values["USAGE_REPLICATION"],
+        max_batch_bytes=values["USAGE_MAX_BATCH_BYTES"],
         session_limits={
             application: values[_limit_variable(application)] for application in APPLICATIONS
         },

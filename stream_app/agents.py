@@ -149,9 +149,9 @@ async def refuse(letters: Sequence[Letter], generation: Generation, work: Work) 
         work.telemetry.refused.update(str(refused.reason) for _, refused in letters)
 
 
-def second_of(batch: Batch) -> int | None:
-    """Return the timestamp of the newest record of *batch*, in seconds; None if none has one."""
-    newest = max(record.timestamp for record in batch.records)
+def newest_second(records: Sequence[ConsumerRecord]) -> int | None:
+    """Return the newest timestamp of *records*, in seconds; None if none has one."""
+    newest = max(record.timestamp for record in records)
     return newest // 1000 if newest >= 0 else None
 
 

@@ -47,10 +47,13 @@ from rollups.events import (
 )
 from rollups.instants import parse_rfc3339, parse_rfc3339_all
 from stream_app.refusals import Reason, Refused
+from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import TOPIC_OF
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_AHEAD_MICROS: Final = 5 * 60 * 1_000_000
+#: Microseconds since the epoch: 2000-01-01 UTC. An earlier time is a clock that was never set.
+EARLIEST: Final = 946_684_800 * 1_000_000
 MAX_MINUTES: Final = 100_000_000  #: of one call; more cannot be told from a mistake
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -136,13 +139,19 @@ _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UNREAD: Final = _Flow("1.0", "", "", "", "", data=FlowRun("", "agent"))
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
-_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+# Not `.` or `..`, which no path of the dashboard or its API would reach.
+_ACCOUNT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}", re.ASCII)
+# What turns the direction of a line, or ends it, for whoever shows a sentence.
+_BAD_LAYOUT = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # CloudEvents' String type: no control characters, no surrogates, no Unicode noncharacters.
 _BAD_CHARACTER = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(plane * 0x10000 + 0xFFFE) + chr(plane * 0x10000 + 0xFFFF) for plane in range(17))
     + "]"
 )
+_CLOUDEVENTS: Final = b"application/cloudevents"
+_ATTRIBUTE_HEADERS: Final = frozenset(f"ce_{name}" for name in _REQUIRED)
+_INSTEAD: Final = "\N{REPLACEMENT CHARACTER}"
 _PLAIN_JSON: Final = "application/json"
 # A longer exponent is more than Decimal takes; no number of minutes has one.
 _NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?0*\d{1,17})?")
@@ -169,12 +178,18 @@ def decode(
     if len(value) > MAX_EVENT_BYTES:
         _refuse_size(len(value))
     try:
-        envelope: Any = (
-            _read_binary(value, headers) if _is_binary(headers) else _decode(_text(value))
-        )
-    except _UNREADABLE as error:
-        envelope = _read_slowly(value, error)
+        envelope: Any = _read(value, headers)
+    except Refused as refused:
+        raise _with_its_cause(refused, headers) from None
     return _event(topic, envelope, timestamp_ms)
+
+
+def _read(value: bytes, headers: Headers) -> Any:
+    """Return the envelope of a record. Raises Refused."""
+    try:
+        return _read_binary(value, headers) if _is_binary(headers) else _decode(_text(value))
+    except _UNREADABLE as error:
+        return _read_slowly(value, error)
 
 
 def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
@@ -200,6 +215,8 @@ def _event(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
         data = CallMinutes(_thousandths(bytes(data.minutes)), data.call)
     if _TOPIC_OF_KIND[type(envelope)] != topic:
         _refuse_topic(topic, type(envelope))
+    if time < EARLIEST:
+        raise Refused(Reason.TOO_OLD, "time lies before 2000-01-01T00:00:00Z, the earliest allowed")
     if timestamp_ms is not None and _lies_ahead(time, timestamp_ms):
         _refuse_future(time, timestamp_ms)
     return Event(source, event_id, account, time, data)
@@ -288,6 +305,7 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | Refused]:
             kind in kinds
             and (account in accounts or _is_account(account))
             and time is not None
+            and time >= EARLIEST
             and data is not None
             and event_id
             and event_id.isprintable()
@@ -304,6 +322,8 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | Refused]:
 
 
 def _decode_alone(topic: str, record: Record) -> Event | Refused:
+    if isinstance(record, RefusedBatch):
+        return record.refused
     try:
         return decode(topic, record.value, record.headers, record.timestamp)
     except Refused as refused:
@@ -350,17 +370,35 @@ def _call_minutes(data: _Minutes) -> CallMinutes | None:
 def _is_binary(headers: Headers) -> bool:
     """Tell whether *headers* say binary mode: `ce_` attributes, and no CloudEvents media type."""
     binary = False
+    media = b""
     for name, content in headers:
         if name == "content-type" and content:
             media = content.lower()
-            if media.startswith(b"application/cloudevents-batch"):
-                raise Refused(
-                    Reason.MALFORMED, "a record holds one event; batches are not read from Kafka"
-                )
-            if media.startswith(b"application/cloudevents"):
-                return False
         binary = binary or name.startswith("ce_")
-    return binary
+    if media.startswith(b"application/cloudevents-batch"):
+        raise Refused(Reason.MALFORMED, "a record holds one event; batches are not read from Kafka")
+    return binary and not media.startswith(_CLOUDEVENTS)
+
+
+def _with_its_cause(refused: Refused, headers: Headers) -> Refused:
+    """Return *refused*; where a header with a misspelled name is behind it, with that name.
+
+    Names of headers are case-sensitive in Kafka, and other protocols spell these differently.
+    """
+    names = {name for name, _ in headers}
+    for name, content in headers:
+        right = name.lower().replace("-", "_")
+        if right == "content_type" and (content or b"").lower().startswith(_CLOUDEVENTS):
+            right = "content-type"
+        elif right not in _ATTRIBUTE_HEADERS:
+            continue
+        if right not in names:
+            return Refused(
+                refused.reason,
+                f"the header {_shown(name)} is not read, for its name is not “{right}”; so "
+                f"{refused.sentence}",
+            )
+    return refused
 
 
 def _read_binary(value: bytes, headers: Headers) -> _Envelope:
@@ -428,8 +466,20 @@ def _read_slowly(value: bytes, error: Exception) -> _Envelope:
         kind = _string(members, "type")
         if kind is not None and kind not in TOPIC_OF:
             _refuse_type(kind)
-        _explain(error)
+        return _decode_last(members, error)
     return _read_base64(members)
+
+
+def _decode_last(members: dict[str, Raw], error: Exception) -> _Envelope:
+    """Return the envelope of *members*, of each of which the last one counts.
+
+    The typed decoder does so itself, but for `type`. *error* is what it said. Raises Refused.
+    """
+    try:
+        envelope: _Envelope = _decode(msgspec.json.encode(members))
+    except _UNREADABLE:
+        _explain(error)
+    return envelope
 
 
 def _read_base64(members: dict[str, Raw]) -> _Envelope:
@@ -493,7 +543,7 @@ def _shown(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Return *text* without characters that a header or a terminal cannot hold."""
-    return _BAD_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _BAD_LAYOUT.sub(_INSTEAD, _BAD_CHARACTER.sub(_INSTEAD, text))
 
 
 def _refuse_size(size: int) -> NoReturn:
@@ -511,6 +561,8 @@ def _refuse_attribute(sentence: str) -> NoReturn:
 
 
 def _refuse_account(account: str) -> NoReturn:
+    if account in (".", ".."):
+        _refuse_attribute(f"subject: {_shown(account)} cannot be an account id")
     _refuse_attribute(
         "subject: an account id has 1 to 128 of the characters A-Z a-z 0-9 . _ : -, "
         f"not {_shown(account)}"

@@ -13,22 +13,31 @@ The bytes matter because places do not last: a topic that was deleted and create
 for other records, which must not be taken for copies of the old ones and hidden. A letter that was
 shortened tells the fingerprint of the bytes it does not have, so it is one with a whole letter of
 the same record.
+
+Producers decide how large dead letters are and how many there are. So they are read like any other
+records of theirs, within bounds (`stream_app.lenient_records`), and of each is kept what a list
+needs. Its bytes are read a second time, where they are asked for (`filled`).
 """
 
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
-from stream_app.broker import BrokerAway, spans
+from stream_app import lenient_records
+from stream_app.broker import BrokerAway, Span, spans
+from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
     Headers,
     LeftOut,
     Place,
+    Told,
     fingerprint,
     read_dead_letter,
     read_marker,
@@ -37,8 +46,10 @@ from stream_app.topics import DEAD_LETTERS
 
 #: Seconds without a record after which reading is given up.
 _PATIENCE = 10.0
-#: Seconds that one look for more records may take.
-_PAUSE = 0.05
+#: Characters of a sentence or an account that are kept; the worker's own are shorter.
+_MOST_TEXT = 1_000
+#: Timestamps that can be shown; others were made up by a client.
+_LATEST_MS = 253_402_300_799_000
 
 
 class Refusal(NamedTuple):
@@ -65,6 +76,8 @@ class RefusedRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers  #: the record's own
+    account: str | None = None  #: its `subject`, where that can be read
+    fingerprint: str = ""
     refusals: list[Refusal] = field(default_factory=list)  #: at least one
     replays: list[Replay] = field(default_factory=list)
     left_out: LeftOut | None = None  #: of key, value and headers, where no letter has all of them
@@ -93,19 +106,6 @@ class RefusedRecord:
     def _refused_at(self) -> set[Place]:
         return {refusal.place for refusal in self.refusals}
 
-    @property
-    def account(self) -> str | None:
-        """The `subject` in the header or else in the value, None where it cannot be read."""
-        for name, content in self.headers:
-            if name == "ce_subject":
-                return (content or b"").decode("utf-8", "replace")
-        try:
-            members = orjson.loads(self.value or b"")
-        except orjson.JSONDecodeError:
-            return None
-        subject = members.get("subject") if isinstance(members, dict) else None
-        return subject if isinstance(subject, str) else None
-
     def history(self) -> list[Refusal | Replay]:
         """Return what became of it, in order: each replay is followed by its refusal, if any."""
         refused = {refusal.place: refusal for refusal in self.refusals}
@@ -116,24 +116,39 @@ class RefusedRecord:
         return told
 
 
-def refused_records(servers: str) -> list[RefusedRecord]:
+def refused_records(servers: str, *, with_bytes: bool = True) -> list[RefusedRecord]:
     """Return all refused records in the order in which they were refused last.
 
-    Raises BrokerAway.
+    Without their bytes they have neither key nor value nor headers, and take little memory. Raises
+    BrokerAway.
     """
-    return assemble(messages(servers))
+    return assemble(messages(servers), with_bytes=with_bytes)
 
 
-def messages(servers: str) -> Iterable[Any]:
-    """Return what there is in `usage.dead-letters` now, each partition in order.
+def filled(servers: str, records: Sequence[RefusedRecord]) -> Iterator[RefusedRecord]:
+    """Yield each of *records* with its bytes, one at a time, in the order of the topic.
 
-    Raises BrokerAway.
+    What was deleted there in the meantime is left out. Raises BrokerAway.
     """
-    ends = {place: span for place, span in spans(servers, [DEAD_LETTERS]).items() if span.end}
-    return _records(servers, ends)
+    wanted: dict[str, list[RefusedRecord]] = {}
+    for record in records:
+        wanted.setdefault(record.fingerprint, []).append(record)
+    for message in messages(servers) if wanted else ():
+        told = read_dead_letter(message.headers)
+        if not told:
+            continue
+        mark = _fingerprint(message, told)
+        waiting = wanted.pop(mark, [])
+        for record in waiting:
+            if record.left_out == told.left_out:
+                yield replace(record, key=message.key, value=message.value, headers=told.headers)
+        if later := [record for record in waiting if record.left_out != told.left_out]:
+            wanted[mark] = later
+        if not wanted:
+            return
 
 
-def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:
+def assemble(messages: Iterable[Any], *, with_bytes: bool = True) -> list[RefusedRecord]:
     """Return the refused records that *messages* tell of.
 
     Messages of a partition come in its order, partitions in any. What is neither a dead letter nor
@@ -144,23 +159,51 @@ def assemble(messages: Iterable[Any]) -> list[RefusedRecord]:
     last: dict[tuple[int, Place], _Copy] = {}  # refused at this place, told in this partition
     bytes_of: dict[str, _Bytes] = {}  # by fingerprint, as much as any letter has
     for message in messages:
-        headers = message.headers() or []
-        at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        letter = message.partition()
+        headers = message.headers
+        at = datetime.fromtimestamp(min(max(message.timestamp, 0), _LATEST_MS) / 1000, UTC)
+        letter = message.partition
         if told := read_dead_letter(headers):
-            held = _Bytes(message.key(), message.value(), told.headers, told.left_out)
-            copy = _Copy(told.place, held.fingerprint())
-            known = bytes_of.setdefault(copy.fingerprint, held)
-            if held.missing < known.missing:
+            copy = _Copy(told.place, _fingerprint(message, told))
+            known = bytes_of.get(copy.fingerprint)
+            if known is None or _missing(told.left_out) < _missing(known.left_out):
+                account = _account(told.headers, message.value)
+                held = _Bytes(None, None, [], told.left_out, account)
+                if with_bytes:
+                    held = held._replace(key=message.key, value=message.value, headers=told.headers)
                 bytes_of[copy.fingerprint] = held
             last[letter, told.place] = copy
             # The same again, after a crash or a rebuild, is told once.
-            refusal = Refusal(at, told.place, told.reason, told.sentence, letter)
+            refusal = Refusal(at, told.place, told.reason, told.sentence[:_MOST_TEXT], letter)
             refusals.setdefault(copy, refusal)
         elif (marker := read_marker(headers)) and (letter, marker.refused) in last:
             of = last[letter, marker.refused]
             replays.setdefault(of._replace(place=marker.again), (of, Replay(at, marker.again)))
     return _joined(refusals, replays, bytes_of)
+
+
+def _account(headers: Headers, value: bytes | None) -> str | None:
+    """Return the `subject` in the header or else in the value, None where it cannot be read."""
+    for name, content in headers:
+        if name == "ce_subject":
+            return (content or b"")[:_MOST_TEXT].decode("utf-8", "replace")
+    try:
+        members = orjson.loads(value or b"") if len(value or b"") <= MAX_EVENT_BYTES else None
+    except orjson.JSONDecodeError:
+        return None
+    subject = members.get("subject") if isinstance(members, dict) else None
+    return subject[:_MOST_TEXT] if isinstance(subject, str) else None
+
+
+def _fingerprint(message: Any, told: Told) -> str:
+    """Return the fingerprint of the whole record that a dead letter is of."""
+    if told.left_out:
+        return told.left_out.fingerprint
+    return fingerprint(message.key, message.value, told.headers)
+
+
+def _missing(left_out: LeftOut | None) -> int:
+    """Return how many of a record's parts are left out."""
+    return len(left_out.sizes) if left_out else 0
 
 
 class _Copy(NamedTuple):
@@ -171,23 +214,13 @@ class _Copy(NamedTuple):
 
 
 class _Bytes(NamedTuple):
-    """What a dead letter holds of a record."""
+    """What is kept of a record."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers
     left_out: LeftOut | None
-
-    def fingerprint(self) -> str:
-        """Return the fingerprint of the whole record."""
-        if self.left_out:
-            return self.left_out.fingerprint
-        return fingerprint(self.key, self.value, self.headers)
-
-    @property
-    def missing(self) -> int:
-        """How many of its parts are left out."""
-        return len(self.left_out.sizes) if self.left_out else 0
+    account: str | None
 
 
 def _joined(
@@ -207,8 +240,10 @@ def _joined(
     found: dict[_Copy, RefusedRecord] = {}
     for copy, refusal in refusals.items():
         if first(copy) == copy:
-            key, value, headers, left_out = bytes_of[copy.fingerprint]
-            found[copy] = RefusedRecord(key, value, headers, [refusal], left_out=left_out)
+            key, value, headers, left_out, account = bytes_of[copy.fingerprint]
+            found[copy] = RefusedRecord(
+                key, value, headers, account, copy.fingerprint, [refusal], left_out=left_out
+            )
     for copy, (_, replay) in sorted(replays.items(), key=lambda item: item[1][1].at):
         record = found[first(copy)]
         record.replays.append(replay)
@@ -217,47 +252,66 @@ def _joined(
     return sorted(found.values(), key=lambda record: record.newest.at)
 
 
-def _records(servers: str, ends: dict[tuple[str, int], Any]) -> list[Any]:
-    """Return the messages of all partitions up to where they end now."""
-    open_ends = {place: span.stable for place, span in ends.items() if span.stable > span.begin}
-    if not open_ends:
-        return []
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "usage-dead-letters-reader",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "log_level": 0,
-        }
-    )
-    try:
-        consumer.assign(
-            [
-                TopicPartition(topic, number, ends[topic, number].begin)
-                for topic, number in open_ends
-            ]
+def messages(servers: str) -> Iterator[Any]:
+    """Yield what there is in `usage.dead-letters` now, each partition in order.
+
+    Not to be called where an event loop runs. Raises BrokerAway.
+    """
+    ends = {
+        TopicPartition(*place): span
+        for place, span in spans(servers, [DEAD_LETTERS]).items()
+        if span.stable > span.begin
+    }
+    if not ends:
+        return
+    with asyncio.Runner() as runner:
+        reader = _Reader(servers, ends)
+        try:
+            runner.run(reader.start())
+            while (batch := runner.run(reader.more())) is not None:
+                yield from batch
+        except (KafkaError, TimeoutError) as error:
+            why = str(error) or "the broker stopped answering"
+            raise BrokerAway(why) from None
+        finally:
+            runner.run(reader.stop())
+
+
+class _Reader:
+    """Reads partitions from their beginning up to given ends."""
+
+    def __init__(self, servers: str, ends: Mapping[TopicPartition, Span]) -> None:
+        self._servers, self._ends = servers, dict(ends)
+        self._consumer: Any = None
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        lenient_records.install()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers.split(","),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # what is deleted while it is read is no letter any more
+            isolation_level="read_committed",
         )
-        messages: list[Any] = []
-        last = time.monotonic()
-        while open_ends:
-            batch = consumer.consume(1000, timeout=_PAUSE)
-            if batch:
-                last = time.monotonic()
-            elif time.monotonic() - last > _PATIENCE:
-                raise BrokerAway("the broker stopped answering")
-            for message in batch:
-                place = (message.topic(), message.partition())
-                error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise BrokerAway(error.str())
-                if error is None:
-                    messages.append(message)
-                if error is not None or message.offset() + 1 >= open_ends.get(place, 0):
-                    open_ends.pop(place, None)
-        return messages
-    except KafkaException as error:
-        raise BrokerAway(str(error)) from None
-    finally:
-        consumer.close()
+        await self._consumer.start()
+        self._consumer.assign(list(self._ends))
+        for tp, span in self._ends.items():
+            self._consumer.seek(tp, span.begin)
+
+    async def stop(self) -> None:
+        """Let go."""
+        if self._consumer:
+            await self._consumer.stop()
+
+    async def more(self) -> list[Any] | None:
+        """Return some records; None at the end. Raises KafkaError, TimeoutError."""
+        async with asyncio.timeout(_PATIENCE):
+            while self._ends:
+                found = await self._consumer.getmany(*self._ends, timeout_ms=50)
+                # Positions pass over offsets without records: transaction markers, aborted ones.
+                for tp, span in list(self._ends.items()):
+                    if await self._consumer.position(tp) >= span.stable:
+                        del self._ends[tp]
+                if found:
+                    return [record for records in found.values() for record in records]
+        return None

@@ -5,7 +5,8 @@ Two kinds of records, and how each is known:
 - A *dead letter*: a refused record with its bytes untouched, and behind its own headers five more,
   which say why and from where. They are the last five, whatever the record's own are called.
   Where Kafka does not take that much in one record, the letter is *shortened*: without the value,
-  or without the record's own key and headers as well; a sixth header, the last one, says so.
+  or without the record's own key and headers as well; a sixth header, the last one, says so. A
+  letter for a whole batch that could not be read has no more than these six headers.
 - A *marker*: no value and exactly two headers. The dead letter that stands before it in the same
   partition, and came from the place it names, was published again, and as which record.
 
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from aiokafka.structs import ConsumerRecord
 
 from stream_app.refusals import Refused
+from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import EVENT_TOPICS
 
 REASON = "usage-reason"
@@ -36,7 +38,7 @@ REPLAYED_AS = "usage-replayed-as"
 _DEAD_LETTER = [REASON, SENTENCE, TOPIC, PARTITION, OFFSET]
 _MARKER = [REPLAYED, REPLAYED_AS]
 #: What may be left out, as `usage-left-out` calls it, and what its fingerprint is called there.
-_VALUE, _KEY, _HEADERS = _PARTS = ["value", "key", "headers"]
+_VALUE, _KEY, _HEADERS, BATCH = _PARTS = ["value", "key", "headers", "batch"]
 _SHA256 = "sha256"
 
 Headers = list[tuple[str, bytes | None]]
@@ -73,8 +75,9 @@ class DeadLetter(NamedTuple):
 class LeftOut(NamedTuple):
     """What a shortened dead letter does not have, written `value 40000000, sha256 5f3a…`."""
 
-    sizes: Mapping[str, int]  #: bytes of each of `value`, `key` and `headers` that is left out
-    fingerprint: str  #: of the whole record
+    #: Bytes of each of `value`, `key` and `headers` that is left out; or of the `batch` that is.
+    sizes: Mapping[str, int]
+    fingerprint: str  #: of the whole record, or batch
 
     def __str__(self) -> str:
         told = {**self.sizes, _SHA256: self.fingerprint}
@@ -110,15 +113,18 @@ class Marker(NamedTuple):
 
 def dead_letter(record: ConsumerRecord, refused: Refused) -> DeadLetter:
     """Return the dead letter of *record*: its own key, value and headers, and five more headers."""
+    batch = record if isinstance(record, RefusedBatch) else None
     told = [
         (REASON, str(refused.reason)),
         (SENTENCE, refused.sentence),
         (TOPIC, record.topic),
         (PARTITION, str(record.partition)),
-        (OFFSET, str(record.offset)),
+        (OFFSET, str(batch.base_offset if batch else record.offset)),
     ]
+    if batch:
+        told.append((LEFT_OUT, str(LeftOut({BATCH: batch.batch_bytes}, batch.fingerprint))))
     headers = [*record.headers, *((name, text.encode()) for name, text in told)]
-    return DeadLetter(record.key, record.value, headers)
+    return DeadLetter(record.key, b"" if batch else record.value, headers)
 
 
 def shortened(letter: DeadLetter) -> list[DeadLetter]:
@@ -127,6 +133,8 @@ def shortened(letter: DeadLetter) -> list[DeadLetter]:
     What is not there cannot be left out, so these are two, one or none. Each has a value, an empty
     one, which tells it from a marker.
     """
+    if letter.headers[-1][0] == LEFT_OUT:
+        return []
     own, told = letter.headers[:-5], letter.headers[-5:]
     sizes: dict[str, int] = {}
     letters: list[DeadLetter] = []

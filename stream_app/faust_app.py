@@ -28,6 +28,7 @@ from stream_app.broker import (
     topic_ids,
 )
 from stream_app.faults import permanent_fault
+from stream_app.letter_box import COMPRESSION
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing, event_spans
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
@@ -77,6 +78,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             # Faust's own is 20 minutes, during which the worker would keep its place in the group.
             producer_request_timeout=15.0,
             producer_linger=0.005,
+            producer_compression_type=COMPRESSION,
             producer_max_request_size=LARGEST_DEAD_LETTER,
             stream_buffer_maxsize=16,  # counts batches
             stream_wait_empty=False,  # a batch in hand may be read again: the fence skips it

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
+#: How dead letters are compressed: what they hold may have been sent compressed, and would take
+#: many times as much room otherwise.
+COMPRESSION = "zstd"
+
 #: Milliseconds that Kafka may take to acknowledge a letter of a `LetterBox`.
 _PATIENCE = 60_000
 
@@ -102,6 +106,7 @@ class LetterBox:
             bootstrap_servers=servers.split(","),
             acks="all",
             linger_ms=5,
+            compression_type=COMPRESSION,
             max_request_size=LARGEST_DEAD_LETTER,
             request_timeout_ms=_PATIENCE,
         )

@@ -49,9 +49,10 @@ from rollups.namespaces import (
 from rollups.reads import Position, Rollups
 from rollups.trouble import BeginAgain
 from rollups.writer import Sealed, Writer
-from stream_app.agents import sealed_letter, second_of, sort_out
+from stream_app import lenient_records
+from stream_app.agents import newest_second, sealed_letter, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
-from stream_app.dead_letters import OFFSET, DeadLetter
+from stream_app.dead_letters import DeadLetter
 from stream_app.letter_box import LetterBox
 from stream_app.replay import Piece, Replay
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
@@ -183,17 +184,18 @@ class Rebuild:
         """Apply a piece, or *only* some of it. Raises Overtaken."""
         if self._lock.lost:
             raise Overtaken
-        batch = Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
-        placed, letters = sort_out(batch, self._verdicts)
+        tp = TP(*piece.tp)
+        records = self._verdicts.without_refused(tp, piece.records)
+        placed, letters = sort_out(Batch(tp, records, 0, piece.ends, Generation(0, 0)))
         ends: int | None = piece.ends
         if only:
             placed, ends = [item for item in placed if only(item)], None
         elif self._refusals and letters:
-            offsets = {int(dict(letter.headers)[OFFSET] or b"") for letter, _ in letters}
-            refused = [record for record in piece.records if record.offset in offsets]
+            valid = {item.offset for item in placed}
+            refused = [record for record in records if record.offset not in valid]
             told = [letter for letter, _ in letters]
             await self._refusals.invalid(self._fence(*piece.tp), refused, told)
-        fence, second = self._fence(*piece.tp), second_of(batch)
+        fence, second = self._fence(*piece.tp), newest_second(piece.records)
         refuse = partial(self._refuse_sealed, piece)
         await self._insist(partial(self._writer.apply, fence, placed, ends, second, refuse))
 
@@ -376,6 +378,7 @@ async def rebuilding(
             await writer.begin([])
             await writer.check_limits()
             async with AsyncExitStack() as stack:
+                lenient_records.install(config.max_batch_bytes)
                 replay = await stack.enter_async_context(Replay(config.kafka, starts))
                 refusals = None
                 if not compare_only:
@@ -384,7 +387,7 @@ async def rebuilding(
                     )
                     box = await stack.enter_async_context(LetterBox(config.kafka))
                     refusals = Refusals(box, _judged(live, ids, found))
-                verdicts = read_verdicts(config.kafka)
+                verdicts = await asyncio.to_thread(read_verdicts, config.kafka)
                 rebuild = Rebuild(
                     redis, admin, ids, writer, live.keys, replay, refusals, lock, verdicts
                 )

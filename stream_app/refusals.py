@@ -6,13 +6,14 @@ from enum import StrEnum
 class Reason(StrEnum):
     """The reason codes of `usage.dead-letters`."""
 
-    TOO_LARGE = "too-large"  #: larger than 64 KiB
-    MALFORMED = "malformed"  #: not a CloudEvents 1.0 event in JSON at all
+    TOO_LARGE = "too-large"  #: larger than 64 KiB; or a batch that unpacks to too much
+    MALFORMED = "malformed"  #: not a CloudEvents 1.0 event in JSON at all; or no sound batch
     UNKNOWN_TYPE = "unknown-type"  #: the attribute `type` names no usage event
     WRONG_TOPIC = "wrong-topic"  #: a usage event on the topic of another type
     INVALID_ATTRIBUTE = "invalid-attribute"  #: an attribute is missing or breaks its rule
     INVALID_DATA = "invalid-data"  #: `data` is missing or a member breaks its rule
     SEALED = "sealed"  #: it would change a UTC day that nothing had touched for 35 days
+    TOO_OLD = "too-old"  #: `time` lies before 2000
     FUTURE = "future"  #: `time` lies more than 5 minutes after the record's timestamp
 
 

@@ -30,9 +30,9 @@ from stream_app.agents import (
     Stale,
     Work,
     insist,
+    newest_second,
     refuse,
     sealed_letter,
-    second_of,
     sort_out,
 )
 from stream_app.faults import PermanentFaultError
@@ -165,7 +165,7 @@ class Rounds:
         for job in current:
             its, refused = sort_out(job.batch, self._work().verdicts)
             letters += refused
-            batches.append(Taken(job.fence, its, job.batch.ends, second_of(job.batch)))
+            batches.append(Taken(job.fence, its, job.batch.ends, newest_second(job.batch.records)))
             await asyncio.sleep(0)  # the round under way is read from and written to in between
         prepared = self._work().writer.round(batches)
         await prepared.prepare()

@@ -101,7 +101,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._slow: dict[TP, str] = {}  # what was logged last of a partition that gets nowhere
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        lenient_records.install()
+        lenient_records.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions. Both are read when the consumer starts.
         consumer._isolation_level = "read_committed"

@@ -69,12 +69,12 @@ def verdicts_of(letters: Iterable[Any]) -> Verdicts:
     """Return what these messages of `usage.dead-letters` say."""
     refused: dict[TP, dict[int, int]] = {}
     for letter in letters:
-        found = read_dead_letter(letter.headers() or [])
+        found = read_dead_letter(letter.headers)
         if found and found.reason == Reason.SEALED:
             whole = (
                 found.left_out.fingerprint
                 if found.left_out
-                else fingerprint(letter.key(), letter.value(), found.headers)
+                else fingerprint(letter.key, letter.value, found.headers)
             )
             place = found.place
             refused.setdefault(TP(place.topic, place.partition), {})[place.offset] = _short(whole)

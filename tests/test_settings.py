@@ -27,6 +27,7 @@ def test_nothing_set_gives_the_defaults() -> None:
         group="usage",
         partitions=12,
         replication=1,
+        max_batch_bytes=64 * 1024 * 1024,
         session_limits=dict.fromkeys(LIMITS, 86_400),
     )
 

@@ -13,6 +13,7 @@ from servers.mock_broker import PARTITIONS
 from stream_app.broker import spans
 from stream_app.dead_letters import Place, dead_letter, shortened
 from stream_app.refusals import Reason, Refused
+from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import DEAD_LETTERS
 
 Usage = Callable[..., Result]
@@ -26,11 +27,11 @@ def refuse(broker: str) -> Callable[..., None]:
     def write(
         origin: str, account: str, reason: Reason = Reason.FUTURE,
         value: bytes = b"v", headers: tuple[tuple[str, bytes | None], ...] = (),
-        short: int = 0,
+        short: int = 0, key: bytes = b"k", sentence: str = "because",
     ) -> None:  # fmt: skip
         own = [("ce_subject", account.encode()), *headers]
-        record = ConsumerRecord(*Place.parse(origin), 0, 0, b"k", value, None, 1, 1, own)
-        whole = dead_letter(record, Refused(reason, "because"))
+        record = ConsumerRecord(*Place.parse(origin), 0, 0, key, value, None, 1, 1, own)
+        whole = dead_letter(record, Refused(reason, sentence))
         letter = (whole, *shortened(whole))[short]
         producer.produce(DEAD_LETTERS, letter.value, letter.key, headers=letter.headers)
         assert producer.flush(10) == 0
@@ -162,7 +163,7 @@ def test_a_record_that_is_not_all_here_is_shown_and_not_replayed(
     before = published(broker, "usage.clicks")
     replay = ("dead-letters", "replay", "--account", "large")
     done = usage(*replay, "--dry-run", kafka=broker)
-    assert "1 record would be replayed: 1 to usage.clicks\n1 would not" in done.stderr
+    assert "1 record would be replayed: 1 to usage.clicks\n1 cannot be" in done.stderr
     done = usage(*replay, kafka=broker)
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
@@ -186,6 +187,54 @@ def test_without_key_and_headers_it_is_shown_as_well(
         "its value, 40,000 bytes, and its key, 1 bytes, and its headers, 16 bytes, were too large "
         "to be kept here; they are at usage.clicks/1 offset 19 as long as Kafka keeps it\n"
     ) in shown
+
+
+#: What would forge a line, clear the screen, turn what follows around, or ring.
+HOSTILE = "x\nReason     forged\r\x1b[2J\x1b]0;title\x07\x9b31m\u202eabc\u2028\u2066\ud7ff\x00é"
+
+
+def test_nothing_that_a_producer_wrote_acts_on_the_terminal(
+    usage: Usage, broker: str, refuse: Callable[..., None]
+) -> None:
+    """Lines cannot be forged, by key, value, names and values of headers, account or sentence."""
+    hostile = HOSTILE.encode()
+    place = "usage.clicks/2/33"
+    own = ((HOSTILE, hostile), ("usage-reason", hostile))
+    refuse(place, HOSTILE, value=hostile, headers=own, key=hostile, sentence=HOSTILE)
+    for command in (["list"], ["list", "--json"], ["show", place], ["replay", "--dry-run", place]):
+        done = usage("dead-letters", *command, kafka=broker)
+        assert done.exit_code == 0, done.output
+        told = done.output.replace("\n", "")
+        assert told.replace("\t", "").isprintable(), repr(told)
+        assert not any(line.startswith("Reason     forged") for line in done.output.split("\n"))
+    shown = usage("dead-letters", "show", place, kafka=broker).stdout
+    assert shown.count("\nKey ") == shown.count("Reason     future\n") == 1
+    assert shown.count("\nHeader ") == 3
+    (told,) = listed(usage, broker, "--account", HOSTILE)
+    assert told["account"] == told["sentence"] == HOSTILE
+
+
+def test_a_batch_is_shown_as_one_and_not_replayed(usage: Usage, broker: str) -> None:
+    """It says where the batch is, and that it stands for all of it."""
+    why = Refused(Reason.TOO_LARGE, "a batch of 43,210 bytes (zstd) unpacks to too much")
+    batch = RefusedBatch(
+        "usage.clicks", 1, 99, 0, 0, None, None, None, -1, -1, (),
+        refused=why, base_offset=41, batch_bytes=43_210, fingerprint="5f3a",
+    )  # fmt: skip
+    letter = dead_letter(batch, why)
+    producer = Producer({"bootstrap.servers": broker, "log_level": 0})
+    producer.produce(DEAD_LETTERS, letter.value, letter.key, headers=letter.headers)
+    assert producer.flush(10) == 0
+    sentence = (
+        "this stands for a whole batch of 43,210 bytes, which is not kept here and cannot be "
+        "replayed; Kafka has it at usage.clicks/1, offset 41, until it is deleted there"
+    )
+    shown = usage("dead-letters", "show", "usage.clicks/1/41", kafka=broker).stdout
+    assert "Key        (left out)\n" in shown
+    assert shown.endswith(f"\n\n{sentence}\n")
+    done = usage("dead-letters", "replay", "usage.clicks/1/41", kafka=broker)
+    assert done.exit_code == 1
+    assert f"usage.clicks/1/41: not sent: {sentence}\n" in done.stderr
 
 
 def test_without_a_choice_nothing_is_sent(usage: Usage) -> None:

@@ -4,12 +4,14 @@
 
 Each record begins as a valid event of one type in one of three modes and is damaged, or not. It
 ends at the first record that breaks what is promised, and says which one. Then the records are read
-again in small batches, in which each must come out as it does alone.
+again in small batches, in which each must come out as it does alone; and out of record batches as
+Kafka has them, of every codec, sound and damaged.
 """
 
 import argparse
 import base64
 import json
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -17,12 +19,20 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from aiokafka.consumer import fetcher
+from aiokafka.structs import TopicPartition
+
 from rollups.events import Event
 from rollups.fold import Placed, fold
 from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from stream_app.codec import Headers, decode, decode_all
+from stream_app.lenient_records import MAX_BATCH_BYTES, install
 from stream_app.refusals import Reason, Refused
+from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
+
+sys.path.append(str(Path(__file__).parents[1]))  # where pytest looks, too
+import raw_batches
 
 ACCEPTED = "accepted"
 MAX_SENTENCE = 600
@@ -106,6 +116,84 @@ def _plainly(outcome: Event | Refused) -> Event | tuple[str, str]:
     return outcome if isinstance(outcome, Event) else (str(outcome.reason), outcome.sentence)
 
 
+# ------------------------------------------------------------------ batches as Kafka has them
+
+#: Bytes that a batch may unpack to here; the records of one are much smaller.
+_BOUND = 8 * 1024 * 1024
+_BOMBS = {
+    codec: raw_batches.bomb(codec, _BOUND + more)
+    for codec, more in zip(raw_batches.CODECS.values(), (1, 500, 5_000_000, 1), strict=True)
+}
+
+
+def fetched(random: Random, topic: str, batch: list[Record]) -> str:
+    """Read *batch* out of a record batch as it lies in Kafka; return what was done to that.
+
+    The promise: a sound one is read as it is. Of any other, there are records with offsets that are
+    its own, or one refusal. Either way reading goes on behind it. Raises Broken.
+    """
+    codec = random.choice((raw_batches.NONE, *raw_batches.CODECS.values()))
+    payload = b"".join(
+        raw_batches.record(
+            record.value, number, record.timestamp, b"key",
+            [(name.encode(), content) for name, content in record.headers],
+        )
+        for number, record in enumerate(batch)
+    )  # fmt: skip
+    packed = raw_batches.compressed(payload, codec)
+    harm = random.choice(("sound", "sound", "cut", "flip", "junk", "bomb", "behind", "count"))
+    packed, count = _harmed(random, harm, packed, len(batch), codec)
+    raw = raw_batches.batch(packed, count, codec, last=len(batch) - 1, timestamp=0, base=7)
+    end = 7 + len(batch)
+    raw += raw_batches.batch(raw_batches.record(b"behind"), 1, base=end)
+    tp = TopicPartition(topic, 0)
+    try:
+        install(_BOUND)
+        records = fetcher.PartitionRecords(
+            tp, fetcher.MemoryRecords(raw), [], 7, None, None, True, 1
+        )
+        found: list[Any] = []
+        while not records.is_done:
+            found += records.take(random.randrange(1, 10_000))
+        assert records.next_fetch_offset == end + 1
+        assert found.pop().value == b"behind", "what is behind it"
+        offsets = [one.offset for one in found]
+        assert offsets == sorted({*offsets} & {*range(7, end)}), "offsets of its own"
+        if harm == "sound":
+            read = [Record(topic, one.value, one.headers, one.timestamp) for one in found]
+            assert read == [
+                record._replace(topic=topic, headers=tuple(record.headers)) for record in batch
+            ], "the same records"
+        elif harm == "bomb" and codec:
+            assert [one.refused.reason for one in found] == [Reason.TOO_LARGE]
+        elif any(isinstance(one, RefusedBatch) for one in found):
+            assert len(found) == 1, "one refusal"
+        decode_all(topic, found)
+    except Exception as error:
+        raise Broken(f"{type(error).__name__}: {error}, {harm} {codec} for {batch}") from error
+    finally:
+        install(MAX_BATCH_BYTES)
+    return harm
+
+
+def _harmed(random: Random, harm: str, packed: bytes, count: int, codec: int) -> tuple[bytes, int]:
+    """Return *packed* and *count* with some *harm* done to them."""
+    match harm:
+        case "cut":
+            return packed[: random.randrange(len(packed))], count
+        case "flip":
+            return _flip(random, packed), count
+        case "junk":
+            return packed + random.randbytes(random.randrange(1, 30)), count
+        case "bomb" if codec:
+            return _BOMBS[codec], count
+        case "behind" if codec:
+            return packed + _BOMBS[codec], count
+        case "count":
+            return packed, random.choice((count + 1, count - 1, -1, 2**31 - 1))
+    return packed, count
+
+
 # ------------------------------------------------------------------ making records
 
 
@@ -128,17 +216,27 @@ def record(random: Random) -> Record:
     topic = (
         TOPIC_OF[kind] if random.random() < 0.98 else random.choice((*EVENT_TOPICS, "", "other"))
     )
-    return Record(topic, value, headers, random.choice(_TIMESTAMPS))
+    return Record(topic, value, headers, _timestamp(random))
+
+
+def _timestamp(random: Random) -> int:
+    """Return a record's timestamp: sound, years away, far ahead, before 1970, or none."""
+    if random.random() < 0.5:
+        return random.choice(_TIMESTAMPS)
+    return random.choice((1, 1_000, -1)) * random.randrange(2_000_000_000_000)
 
 
 def _event(random: Random, kind: str) -> dict[str, Any]:
     """Return a valid event of *kind*."""
     event = {**_EXAMPLES[kind]}
     event["data"] = {**event["data"]}
-    event["id"] = f"{random.getrandbits(48):x}"
+    event["id"] = f"{random.getrandbits(48):x}" if random.random() < 0.9 else _crafted(random)
+    for name in ("flow", "session", "call", "campaign"):
+        if name in event["data"] and random.random() < 0.1:
+            event["data"][name] = _crafted(random)[:200]
     event["subject"] = f"account-{random.randrange(1000)}"
     event["time"] = (
-        f"{random.randrange(1, 2026):04}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}"
+        f"{random.choice(_YEARS):04}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}"
         f"T{random.randrange(24):02}:{random.randrange(60):02}:{random.randrange(60):02}"
         f"{random.choice(('', '.5', '.123456789'))}{random.choice(_OFFSETS)}"
     )
@@ -182,6 +280,12 @@ def _text(random: Random, length: int) -> str:
     """Return *length* characters from all over Unicode, halves of surrogate pairs included."""
     top = random.choice((0x7F, 0xFF, 0xFFFF, 0x10FFFF))
     return "".join(chr(random.randrange(top + 1)) for _ in range(length))
+
+
+def _crafted(random: Random) -> str:
+    """Return a text that somebody thought out: very long, or of any script and direction."""
+    text = random.choice(_SCRIPTS)
+    return text * random.choice((1, 1, 2, 1000))
 
 
 def _json(random: Random, value: Any) -> bytes:
@@ -281,6 +385,42 @@ _DAMAGES = (
 )  # fmt: skip
 _ODDS = (10, 20, 10, 10, 10, 10, 10, 10, 10, 3, 0.5, 0.5)
 
+_YEARS = (1, 1969, 1999, *range(2000, 2027))
+_SCRIPTS = (
+    "x",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "\u05e9\u05dc\u05d5\u05dd",
+    "\u0e44\u0e17\u0e22",
+    "\ud55c\uad6d\uc5b4",
+    "\u1112\u1161\u11ab",
+    "\u65e5\u672c",
+    "\u0416",
+    "\u0939\u093f\u0928\u094d\u0926\u0940",
+    "e\u0301",
+    "\u00e9",
+    "\u1e9b\u0323",
+    "\ufb01",
+    "\u212b",
+    "\u00c5",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+    "\U00020000",
+    "\u202eabc\u202c",
+    "\u2067abc\u2069",
+    "\u200f",
+    "\u200b",
+    "\ufeff",
+    "\u2028",
+    "\u00ad",
+    "\u3164",
+    "\u0430\u0441\u043c\u0435",
+    "\uff0f\uff1a",
+    "a" + "\u0300" * 100,
+    "\u00a0",
+    "../..",
+    "%2e%2e",
+    "{}{{",
+    "]]>",
+)
 _OFFSETS = ("Z", "Z", "z", "+00:00", "-00:00", "+05:45", "+14:00", "-14:00", "+23:59", "-23:59")
 _TIMESTAMPS = (-1, -1, 0, 1_759_649_400_000, 1_800_000_000_000, 1_800_000_000_000, 2**63 - 1)
 _TIMES = (
@@ -342,6 +482,8 @@ def count(events: int, seed: int) -> Counter[str]:
         batch.append(record)
         if sizes.random() < 1 / BATCH:
             together(record.topic, batch)
+            if sizes.random() < 0.2:
+                fetched(sizes, record.topic, batch)
             batch.clear()
     for topic, batch in batches.items():
         together(topic, batch)

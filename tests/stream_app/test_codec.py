@@ -30,7 +30,7 @@ from rollups.events import (
     SmsSent,
 )
 from stream_app import codec
-from stream_app.codec import MAX_EVENT_BYTES, decode
+from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode
 from stream_app.refusals import Reason
 from stream_app.topics import CALLS, FLOWS, SESSIONS, TOPIC_OF
 
@@ -324,7 +324,7 @@ def test_a_refusal_says_why_in_a_sentence(name):
 
 def test_every_reason_has_a_test_here():
     """The tables above and below reach each reason but `sealed`, which only the rollups know."""
-    below = {Reason.TOO_LARGE, Reason.WRONG_TOPIC, Reason.FUTURE}
+    below = {Reason.TOO_LARGE, Reason.WRONG_TOPIC, Reason.FUTURE, Reason.TOO_OLD}
     assert {case[2] for case in REFUSED.values()} | below == {*Reason} - {"sealed"}
 
 
@@ -372,7 +372,7 @@ def test_64_kib_is_the_most_a_binary_event_may_have():
         ("2026-10-05T07:35:00.000001Z", False),
         ("2026-10-05T07:35:01Z", False),
         ("9999-12-31T23:59:59Z", False),
-        ("0001-01-01T00:00:00Z", True),
+        ("2000-01-01T00:00:00Z", True),
     ],
 )
 def test_five_minutes_ahead_is_the_most(time, accepted):
@@ -385,9 +385,102 @@ def test_five_minutes_ahead_is_the_most(time, accepted):
         assert refused(*record).reason is Reason.FUTURE
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        "1999-12-31T23:59:59.9999999Z",
+        "2000-01-01T00:59:59.999999+01:00",
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+    ],
+)
+@pytest.mark.parametrize("stamp", [None, -1, 0])
+def test_what_lies_before_2000_is_too_old(time, stamp):
+    """To the microsecond, whatever the record's timestamp; it is a clock that was never set."""
+    why = refused(FLOWS, structured(example(FLOW, time=time)), (), stamp)
+    assert why.reason is Reason.TOO_OLD
+    assert why.sentence == "time lies before 2000-01-01T00:00:00Z, the earliest allowed"
+    value, headers = binary(example(FLOW, time=time))
+    assert refused(FLOWS, value, headers, stamp).reason is Reason.TOO_OLD
+
+
+@pytest.mark.parametrize("account", [".", ".."])
+def test_accounts_that_no_path_reaches_are_refused(account):
+    """`.` and `..`, which a browser takes out of an address; three dots are a name like any."""
+    for record in (
+        (structured(example(FLOW, subject=account)),),
+        binary(example(FLOW, subject=account)),
+    ):
+        why = refused(FLOWS, *record)
+        assert why.reason is Reason.INVALID_ATTRIBUTE
+        assert why.sentence == f"subject: “{account}” cannot be an account id"
+    assert read(example(FLOW, subject=f"{account}x")).account == f"{account}x"
+    assert read(example(FLOW, subject="...")).account == "..."
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "again", "expected"),
+    [
+        (FLOW, "flow", "the last", "the last"),
+        (FLOW, "application", "mobile-web", "mobile-web"),
+        (CALL, "minutes", 2, 2000),
+    ],
+)
+def test_of_a_member_given_twice_the_last_counts(kind, key, again, expected):
+    """In both modes, in data and in the attributes around it."""
+    event = example(kind)
+    data = json.dumps(event["data"])[:-1] + f", {json.dumps(key)}: {json.dumps(again)}}}"
+    value, headers = binary(event)
+    whole = structured(example(kind, data="HERE")).replace(b'"HERE"', data.encode())
+    for record in ((whole,), (data.encode(), headers)):
+        told = decode(TOPIC_OF[kind], *record)
+        assert getattr(told.data, "thousandths" if kind == CALL else key) == expected
+    twice = structured(event)[:-1] + b', "id": "the last"}'
+    assert decode(TOPIC_OF[kind], twice).id == "the last"
+    assert decode(TOPIC_OF[kind], value, [*headers, ("ce_id", b"the last")]).id == "the last"
+    other = b'{"type": "usage.sms.sent", ' + structured(event)[1:]
+    assert decode(TOPIC_OF[kind], other) == read(event)
+
+
+@pytest.mark.parametrize("name", ["CE_type", "ce-type", "Ce-Type"])
+def test_a_header_with_a_misspelled_name_is_named(name):
+    """Names of headers are case-sensitive, and other protocols spell these otherwise."""
+    value, headers = binary(example(FLOW))
+    renamed = [(name if old == "ce_type" else old, content) for old, content in headers]
+    why = refused(FLOWS, value, renamed)
+    assert why.sentence == (
+        f"the header “{name}” is not read, for its name is not “ce_type”; so type is missing"
+    )
+    alone = refused(FLOWS, value, [(name, FLOW.encode())])
+    assert alone.sentence.startswith(f"the header “{name}” is not read, for its name is not ")
+    assert decode(FLOWS, value, [*headers, (name, b"other")])
+    assert decode(FLOWS, structured(example(FLOW)), [(name, b"other")])
+
+
+def test_a_misspelled_content_type_is_named():
+    """It says structured, but is not read, and so the `ce_` headers beside it say binary."""
+    headers = [*binary(example(FLOW))[1], ("Content-Type", b"application/cloudevents+json")]
+    why = refused(FLOWS, structured(example(FLOW)), headers)
+    assert why.sentence == (
+        "the header “Content-Type” is not read, for its name is not “content-type”; so "
+        "data.flow is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["می\u200cخواهم", "שלום", "ไทย", "한국어", "👩\u200d👩\u200d👧", "Ж" * 200]
+)
+def test_texts_of_every_script_are_accepted(text):
+    """Joiners, too, which some scripts need; they are no control characters."""
+    told = read(example(FLOW, id=text, source=text, data={"flow": text, "application": "agent"}))
+    assert (told.id, told.source, told.data.flow) == (text, text, text)
+
+
 def test_the_sentence_of_a_future_event_counts_its_seconds():
     """A fraction of a second too much is not told as "300 seconds; 300 are allowed"."""
-    why = refused(FLOWS, structured(example(FLOW, time="1970-01-01T00:05:00.000001Z")), (), 0)
+    why = refused(
+        FLOWS, structured(example(FLOW, time="2000-01-01T00:05:00.000001Z")), (), EARLIEST // 1000
+    )
     assert why.sentence == (
         "time lies 301 seconds after the record's own timestamp; 300 are allowed"
     )
@@ -476,15 +569,14 @@ def test_minutes_that_are_no_json_number_are_malformed(digits):
 @pytest.mark.parametrize(
     ("time", "micros"),
     [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-01t00:00:00z", 0),
-        ("1970-01-01T00:00:00.0000019Z", 1),
-        ("1970-01-01T00:00:00.9999999999Z", 999_999),
-        ("1969-12-31T23:59:59.9999999Z", -1),
-        ("1970-01-01T00:00:00-00:00", 0),
-        ("1970-01-01T05:45:00+05:45", 0),
-        ("1970-01-01T14:00:00+14:00", 0),
-        ("1969-12-31T00:01:00-23:59", 0),
+        ("2000-01-01T00:00:00Z", EARLIEST),
+        ("2000-01-01t00:00:00z", EARLIEST),
+        ("2000-01-01T00:00:00.0000019Z", EARLIEST + 1),
+        ("2000-01-01T00:00:00.9999999999Z", EARLIEST + 999_999),
+        ("2000-01-01T00:00:00-00:00", EARLIEST),
+        ("2000-01-01T05:45:00+05:45", EARLIEST),
+        ("2000-01-01T14:00:00+14:00", EARLIEST),
+        ("1999-12-31T00:01:00-23:59", EARLIEST),
         ("2024-02-29T00:00:00Z", 1_709_164_800_000_000),
         ("2000-02-29T00:00:00.5Z", 951_782_400_500_000),
     ],

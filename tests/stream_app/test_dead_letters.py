@@ -1,12 +1,12 @@
 """Dead letters: the record as it was, five headers more, and what markers make of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 from typing import Any, NamedTuple
 
 import pytest
 from aiokafka.structs import ConsumerRecord
-from confluent_kafka import TIMESTAMP_CREATE_TIME
 
 from stream_app.dead_letter_log import RefusedRecord, assemble
 from stream_app.dead_letters import (
@@ -19,6 +19,7 @@ from stream_app.dead_letters import (
     shortened,
 )
 from stream_app.refusals import Reason, Refused
+from stream_app.refused_batch import RefusedBatch
 
 ORIGIN = Place("usage.flows", 3, 1204)
 AGAIN = Place("usage.flows", 1, 77)
@@ -44,18 +45,23 @@ class Message(NamedTuple):
     second: int
     where: int = 0
 
+    @property
     def headers(self) -> list[tuple[str, bytes | None]]:
         return self.told.headers
 
+    @property
     def key(self) -> bytes | None:
         return self.told.key
 
+    @property
     def value(self) -> bytes | None:
         return self.told.value
 
-    def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_CREATE_TIME, self.second * 1000
+    @property
+    def timestamp(self) -> int:
+        return self.second * 1000
 
+    @property
     def partition(self) -> int:
         return self.where
 
@@ -277,4 +283,35 @@ def test_another_record_without_its_value_is_another_record():
 )
 def test_the_account_is_read_where_it_can_be(headers, value, account):
     """From the header in binary mode, otherwise from the value, if that is JSON."""
-    assert RefusedRecord(None, value, headers).account == account
+    letter = dead_letter(record(None, value, headers), Refused(Reason.FUTURE, "why"))
+    assert only(Message(letter, 1)).account == account
+
+
+def test_a_list_keeps_no_bytes():
+    """What producers sent may be large; what a list says of it is not."""
+    (found,) = assemble([refused(ORIGIN, 1, b"x" * 4000)], with_bytes=False)
+    assert (found.key, found.value, found.headers) == (None, None, [])
+    assert found == replace(only(refused(ORIGIN, 1, b"x" * 4000)), key=None, value=None)
+
+
+@pytest.mark.parametrize("second", [-1, -(2**50), 2**50])
+def test_a_timestamp_that_no_calendar_has_is_no_obstacle(second):
+    """Whoever may write there can make one up."""
+    assert only(refused(ORIGIN, second)).origin == ORIGIN
+
+
+def test_a_batch_that_could_not_be_read_is_one_letter():
+    """Named by its first record, with its size and fingerprint, and nothing of its bytes."""
+    why = Refused(Reason.TOO_LARGE, "too much")
+    batch = RefusedBatch(
+        "usage.flows", 3, 1290, 0, 0, None, None, None, -1, -1, (),
+        refused=why, base_offset=1204, batch_bytes=43_210, fingerprint="5f3a",
+    )  # fmt: skip
+    letter = dead_letter(batch, why)
+    assert (letter.key, letter.value, len(letter.headers)) == (None, b"", 6)
+    assert letter.headers[-1] == ("usage-left-out", b"batch 43210, sha256 5f3a")
+    assert shortened(letter) == []
+    found = only(Message(letter, 1))
+    assert (found.origin, found.newest.reason, found.open) == (ORIGIN, "too-large", True)
+    assert found.left_out is not None
+    assert found.left_out.sizes == {"batch": 43_210}

@@ -64,23 +64,11 @@ def test_what_was_refused_for_a_sealed_day_stays_refused():
 
 
 class Message(NamedTuple):
-    """A message of confluent-kafka's, as far as verdicts ask it."""
+    """A record of `usage.dead-letters`, as far as verdicts ask it."""
 
-    its_key: bytes | None
-    its_value: bytes | None
-    its_headers: list[tuple[str, bytes | None]]
-
-    def key(self) -> bytes | None:
-        """Return the key."""
-        return self.its_key
-
-    def value(self) -> bytes | None:
-        """Return the value."""
-        return self.its_value
-
-    def headers(self) -> list[tuple[str, bytes | None]]:
-        """Return the headers."""
-        return self.its_headers
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
 
 
 def test_an_event_of_the_future_of_its_record_is_refused():
