@@ -79,7 +79,7 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
     look_for_garbage_less_often()
     clock, parts, script = Clock(), 0, 0.0
     async with AsyncRedis.from_url(server.url) as redis:
-        writer = Writer(redis, LIMITS)
+        writer = Writer(redis, LIMITS, clock=time.time)
         await writer.prepare()
         secret = writer.secret
         for batches in batches_in_rounds:

@@ -53,7 +53,7 @@ async def measure(server: RedisServer, count: int, *, shuffled: bool) -> list[fl
     """Return the microseconds of processor time of an event, batch after batch."""
     costs = []
     async with AsyncRedis.from_url(server.url) as redis:
-        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT))
+        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT), clock=time.time)
         await writer.prepare()
         for batch in sessions(count, shuffled=shuffled):
             began, before = time.process_time(), cpu_of(server.pid)

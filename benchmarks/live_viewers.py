@@ -156,7 +156,7 @@ async def _begin_sessions(redis_url: str, accounts: int, seconds: float) -> list
     run = time.time_ns()
     written: list[dict[int, float]] = [{} for _ in range(accounts)]
     async with AsyncRedis.from_url(redis_url) as redis:
-        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT))
+        writer = Writer(redis, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT), clock=time.time)
         await writer.prepare()
         deadline = time.monotonic() + seconds
         number = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -122,7 +123,9 @@ def _literal(text: str) -> str:
 
 @asynccontextmanager
 async def _writing(url: str) -> AsyncIterator[Writer]:
-    writer = Writer.of(url, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT), timeout=30.0)
+    writer = Writer.of(
+        url, dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT), timeout=30.0, clock=time.time
+    )
     try:
         await writer.prepare()
         yield writer

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -89,8 +88,9 @@ async def _refuse_quietly(_: Sequence[Sealed]) -> None:
 class Writer:
     """Applies rounds of events. One per worker; it keeps nothing that Redis does not have.
 
-    *limits* are the session limits in seconds, by application. It writes the rollups *at* a
-    namespace, or those that are in force whenever it begins.
+    *limits* are the session limits in seconds, by application; *clock* tells the second it is, for
+    which days stay open. It writes the rollups *at* a namespace, or those that are in force
+    whenever it begins.
 
     Whoever lets it write must write the records of a topic-partition without a hole, from a place
     that `begin` names. That Redis still has what was written before is checked on every new
@@ -103,7 +103,8 @@ class Writer:
         redis: AsyncRedis,
         limits: Mapping[str, int],
         at: Namespace | None = None,
-        clock: Callable[[], float] = time.time,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self.keys = at or keys.FIRST
         self.clock = clock
@@ -121,13 +122,14 @@ class Writer:
         limits: Mapping[str, int],
         timeout: float,
         at: Namespace | None = None,
-        clock: Callable[[], float] = time.time,
+        *,
+        clock: Callable[[], float],
     ) -> "Writer":
         """Return a writer to the Redis at *url* that checks every new connection.
 
         The Redis may be a cluster (`connect`). *timeout* is how many seconds it may take to answer.
         """
-        writer = cls(AsyncRedis(), limits, at, clock)
+        writer = cls(AsyncRedis(), limits, at, clock=clock)
         writer.nodes = nodes_at(url, timeout, writer._registered.clear, lambda: writer.keys)
         return writer
 

@@ -89,7 +89,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
         )
         self.config = config
         self.telemetry = Telemetry()
-        self.writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT)
+        self.writer = Writer.of(
+            config.redis, config.session_limits, _REDIS_TIMEOUT, clock=time.time
+        )
         self.attempts = Attempts(lambda: self.consumer.generation)
         self._admin = admin_client(config.kafka)
         self.sealing = Sealing(self.writer, partial(event_spans, self._admin))

@@ -371,7 +371,9 @@ async def rebuilding(
             raise BeginningsGone(gone)
         drop_leftovers(redis, live.keys)
         new = new_namespace(redis, live.keys)
-        writer = Writer.of(config.redis, config.session_limits, timeout=10.0, at=new)
+        writer = Writer.of(
+            config.redis, config.session_limits, timeout=10.0, at=new, clock=time.time
+        )
         starts = {place: span.begin for place, span in found.items()}
         rebuild = None
         try:

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any
 
 from rollups.fold import Placed
@@ -25,11 +25,10 @@ def fill(
     for line in lines:
         told: dict[str, Any] = json.loads(line)
         topic = TOPIC_OF[told["type"]]
-        recorded = int(datetime.fromisoformat(told["time"]).timestamp())
-        topics[topic].append(Placed(len(topics[topic]), decode(topic, line), recorded))
+        topics[topic].append(Placed(len(topics[topic]), decode(topic, line)))
 
     async def write() -> None:
-        writer = Writer.of(url, limits, timeout=10.0)
+        writer = Writer.of(url, limits, timeout=10.0, clock=time.time)
         await writer.prepare()
         for topic, placed in topics.items():
             for begin in range(0, len(placed), 2000):

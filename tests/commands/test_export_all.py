@@ -36,7 +36,7 @@ def redis(redis_url: str) -> Iterator[Any]:
     async def fill() -> None:
         async with AsyncRedis.from_url(redis_url) as client:
             await client.flushall()
-            writer = Writer(client, LIMITS)
+            writer = Writer(client, LIMITS, clock=time.time)
             await writer.prepare()
             for topic, placed in vector_files.placed("basics").items():
                 await writer.apply(f"{topic}/0", placed)

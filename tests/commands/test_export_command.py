@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def _basics(redis_url: str) -> None:
 
     async def fill() -> None:
         async with Redis.from_url(redis_url) as redis:
-            writer = Writer(redis, LIMITS)
+            writer = Writer(redis, LIMITS, clock=time.time)
             await writer.prepare()
             for topic, placed in vector_files.placed("basics").items():
                 await writer.apply(f"{topic}/0", placed)

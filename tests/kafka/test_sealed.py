@@ -47,7 +47,7 @@ def seal(system: Any, *accounts: str) -> int:
 
     async def act() -> int:
         config = settings.read(system.environment)
-        writer = Writer.of(system.redis.url, config.session_limits, 10)
+        writer = Writer.of(system.redis.url, config.session_limits, 10, clock=time.time)
         try:
             await writer.begin([])
             return await writer.seal(accounts, int(time.time()) + SEALED_AFTER)

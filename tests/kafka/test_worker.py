@@ -174,7 +174,7 @@ def test_no_time_is_complete_before_an_open_transaction_has_ended(system: Any) -
             await its.some()
 
     async def act() -> None:
-        writer = Writer.of(system.redis.url, config.session_limits, 10)
+        writer = Writer.of(system.redis.url, config.session_limits, 10, clock=time.time)
         spans = partial(event_spans, admin_client(config.kafka))
         its = Sealing(writer, spans, clock=lambda: now)
         await writer.begin([])

@@ -1,6 +1,7 @@
 """The Redis side of the store's tests: batches written by a real Writer, keys laid open."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Wr
     """Yield the writer of a worker that has just started."""
     with connect.client(url) as client:
         client.set(keys.FIRST.secret, SECRET, nx=True)
-    writer = Writer.of(url, limits, timeout=10.0)
+    writer = Writer.of(url, limits, timeout=10.0, clock=time.time)
     try:
         await writer.prepare()
         yield writer

@@ -348,7 +348,7 @@ def test_a_node_alone_is_refused(cluster: RedisCluster) -> None:
     """With a sentence that says what to write instead; and the other way around."""
 
     async def check(url: str) -> None:
-        writer = Writer.of(url, DAY, timeout=5.0)
+        writer = Writer.of(url, DAY, timeout=5.0, clock=time.time)
         try:
             await writer.check_fitness()
         finally:

@@ -319,7 +319,7 @@ def test_an_account_is_listed_again_on_a_new_connection(server: Any, redis: Redi
     """The list may be lost where the scripts are not: Redis 6.2, and replicas, keep those."""
 
     async def scene() -> None:
-        writer = Writer.of(server.url, DAY, 5.0)
+        writer = Writer.of(server.url, DAY, 5.0, clock=time.time)
         await writer.prepare()
         await writer.apply("a/0", log(sms(1)))
         redis.delete("u:accounts")

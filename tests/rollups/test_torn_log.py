@@ -48,7 +48,7 @@ def count(server: RedisServer, upto: int, fence: str = "a/0", account: str = "ac
     """Be a worker that has just started: read from where the rollups end, some batches far."""
 
     async def run() -> None:
-        writer = Writer.of(server.url, DAY, 5.0)
+        writer = Writer.of(server.url, DAY, 5.0, clock=time.time)
         begins = (await writer.begin([fence]))[fence]
         for number in range(begins // 10, upto):
             await writer.apply(fence, batch(number, account), 10 * number + 10, NOON)

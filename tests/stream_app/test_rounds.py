@@ -1,6 +1,7 @@
 """Rounds with a consumer and a writer that are moved by hand: no clock, no Kafka, step by step."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
@@ -368,7 +369,7 @@ def check_a_round_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
 
     async def run() -> None:
         async with AsyncRedis.from_url(url) as connected:
-            writer = Writer(connected, dict.fromkeys(APPLICATIONS, 86_400))
+            writer = Writer(connected, dict.fromkeys(APPLICATIONS, 86_400), clock=time.time)
             await writer.prepare()
             [node] = writer.nodes.all
             whole, lost = node.run, set[str]()

@@ -11,6 +11,7 @@ runs other ones than the few that `make test` runs.
 import asyncio
 import os
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -55,7 +56,7 @@ class Night:
             self.logs.setdefault(TP(topic, rng.randrange(PARTITIONS)), []).append(line)
         self.consumer = Consumer()
         self.fetched: dict[TP, int] = {}
-        self.writer = Writer.of(url, LIMITS, 5.0)
+        self.writer = Writer.of(url, LIMITS, 5.0, clock=time.time)
         self.attempts = Attempts(lambda: self.consumer.generation)
         self.crashes: list[BaseException] = []
         self.snapshot: dict[bytes, bytes] = {}

@@ -37,6 +37,7 @@ from stream_app.transport import (
     BrokenChain,
     Generation,
 )
+from stream_app.verdicts import NONE
 
 FLOWS = TP("usage.flows", 0)
 
@@ -529,6 +530,7 @@ def test_where_to_begin_is_asked_until_kafka_and_redis_answer(
     monkeypatch.setattr(faust_app, "FIRST_PAUSE", 0)
     monkeypatch.setattr(app.writer, "begin", begin)
     monkeypatch.setattr(app.writer, "check_limits", well)
+    monkeypatch.setattr(app, "_verdicts", lambda _: NONE)
     assert asyncio.run(app.where_the_rollups_end([FLOWS])) == {FLOWS: 7}
 
 
