@@ -92,11 +92,14 @@ class Node:
         if server.may_tear and not self._has_warned:
             self._has_warned = True
             log.warning(_MAY_TEAR)
+        await self._check_positions(connection, at)
         if self.secret:
             name, secret = self.secret
             if await ask(connection, ("GET", name)) != [secret]:
                 # What others write since is hashed with another one: no repeat would be recognised.
                 raise LostSecretError
+
+    async def _check_positions(self, connection: Any, at: Namespace) -> None:
         expected = dict(self.acknowledged)
         if not expected:
             return

@@ -18,7 +18,7 @@ from rollups.layout import hash_slot
 from rollups.line import at_once
 from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
 from rollups.reads import Position, Rollups
-from rollups.trouble import LostWrites, NodesChanged, UnfitRedis
+from rollups.trouble import LostSecretError, LostWrites, NodesChanged, UnfitRedis
 from rollups.writer import Writer
 from servers.redis_cluster import RedisCluster, ask, redis_cluster
 from servers.redis_server import RedisServer, redis_server
@@ -167,7 +167,12 @@ def test_the_list_of_accounts_comes_back_with_its_node() -> None:
                 server.kill()
                 server.start()  # without a file, so empty
                 mine.wait()
-                await insist(lambda: writer.apply("t/0", events, ends=30))
+                with pytest.raises(LostSecretError):
+                    await insist(lambda: writer.apply("t/0", events, ends=30))
+                secret = writer.secret
+                assert await insist(lambda: writer.begin(["t/0"])) == {"t/0": 0}
+                assert writer.secret == secret  # the other nodes have it
+                await writer.apply("t/0", events, ends=30)
 
         asyncio.run(run())
         assert 0 < len(events) < 30
@@ -180,7 +185,7 @@ async def insist(act: Callable[[], Any], seconds: float = 20) -> Any:
     while True:
         try:
             return await act()
-        except (LostWrites, NodesChanged):
+        except (LostSecretError, LostWrites, NodesChanged):
             raise
         except (RedisError, OSError):
             assert time.monotonic() < deadline

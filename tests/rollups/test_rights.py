@@ -63,15 +63,15 @@ async def do_everything(url: str) -> int:
         await writer.begin(["a/0"])
         run = Event("test", "1", "acme", NOON * SECOND, FlowRun("f", "agent"))
         for offset in (0, 1):  # the second is a duplicate
-            await writer.apply("a/0", [Placed(offset, run, NOON)], offset + 1, NOON)
+            await writer.apply("a/0", [Placed(offset, run)], offset + 1, NOON)
         await writer.advance({"a/0": Position(3, NOON)})
         assert await writer.positions() == {"a/0": Position(3, NOON)}
         await writer.say("usage:worker:w", b"{}", 10)
         await writer.be_listed("w", NOON, NOON - 3600)
         assert await writer.words() == [b"{}"]
         _, names = await writer.some_accounts(0, 10)
-        await writer.seal(names, FAR, FAR)
-        return await writer.seal(names, FAR, FAR + 86_400)
+        assert not await writer.is_rebuilt()
+        return await writer.seal(names, FAR)
     finally:
         await writer.close()
 

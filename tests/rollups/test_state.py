@@ -34,11 +34,12 @@ def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, state.A
 
 
 def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
-    """Return all but what says how the events came: fences, epochs, when days were touched."""
+    """Return all but what says how the events came: the fences, and when days were changed."""
     return {
         name: (
-            {name for _, name in account.identities},
-            {(key, app): presence for (_, key, app), presence in account.sessions.items()},
+            account.identities,
+            account.sessions,
+            set(account.changed),
             account.deltas,
             account.counters,
             account.flows,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from drawing import NOON
 from redis.client import Redis
-from redis_side import DAY, laid_open
+from redis_side import DAY, SECRET, laid_open
 
 from rollups import keys
 from rollups.events import Event, FlowRun
@@ -41,13 +41,15 @@ def batch(number: int, account: str) -> list[Placed]:
         Event("test", f"{number}-{each}", account, NOON * SECOND, FlowRun(f"f{each}", "agent"))
         for each in range(10)
     ]
-    return [Placed(10 * number + each, event, NOON) for each, event in enumerate(events)]
+    return [Placed(10 * number + each, event) for each, event in enumerate(events)]
 
 
 def count(server: RedisServer, upto: int, fence: str = "a/0", account: str = "acme") -> None:
     """Be a worker that has just started: read from where the rollups end, some batches far."""
 
     async def run() -> None:
+        with Redis.from_url(server.url) as client:
+            client.set(keys.FIRST.secret, SECRET, nx=True)
         writer = Writer.of(server.url, DAY, 5.0, clock=time.time)
         begins = (await writer.begin([fence]))[fence]
         for number in range(begins // 10, upto):
