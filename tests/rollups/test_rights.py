@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from redis_users import PASSWORD, create_users, refusals, url_of
 
 from rollups import connect
 from rollups.events import Event, FlowRun
-from rollups.fold import Placed
+from rollups.fold import SEALED_AFTER, Placed
 from rollups.instants import SECOND
 from rollups.reads import Position, Rollups
 from rollups.trouble import permanent_fault, shown
@@ -25,8 +26,6 @@ from servers.child import ServerMissingError
 from servers.ports import free_port
 from servers.redis_cluster import redis_cluster
 from servers.redis_server import Flavour, RedisServer, binary, redis_server
-
-FAR = NOON + 400 * 86_400
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -62,15 +61,17 @@ async def do_everything(url: str) -> int:
         await writer.begin(["a/0"])
         run = Event("test", "1", "acme", NOON * SECOND, FlowRun("f", "agent"))
         for offset in (0, 1):  # the second is a duplicate
-            await writer.apply("a/0", [Placed(offset, run, NOON)], offset + 1, NOON)
+            await writer.apply("a/0", [Placed(offset, run)], offset + 1, NOON)
         await writer.advance({"a/0": Position(3, NOON)})
         assert await writer.positions() == {"a/0": Position(3, NOON)}
         await writer.say("usage:worker:w", b"{}", 10)
         await writer.be_listed("w", NOON, NOON - 3600)
         assert await writer.words() == [b"{}"]
         _, names = await writer.some_accounts(0, 10)
-        await writer.seal(names, FAR, FAR)
-        return await writer.seal(names, FAR, FAR + 86_400)
+        assert not await writer.is_rebuilt()
+        sealed = await writer.seal(names, int(time.time()) + SEALED_AFTER)
+        await writer.seal_as("acme", {NOON // 86_400 // 32: 1})  # as a rebuild does
+        return sealed
     finally:
         await writer.close()
 
