@@ -157,8 +157,8 @@ def replay(
 
     Each goes to the topic it came from. Sent are those that are open and match the options; one
     named by the place it came from need not be open. An event counts once, however often it is
-    sent within 35 days. What is refused again is open again, and keeps its history. What was too
-    large for the topic of dead letters is not sent: its bytes are not there.
+    sent. What is refused again is open again, and keeps its history. What was too large for the
+    topic of dead letters is not sent: its bytes are not there.
 
     \b
     Examples:

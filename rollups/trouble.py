@@ -145,6 +145,17 @@ class LayoutDiffers(Exception):
         )
 
 
+class SecretMissingError(LayoutDiffers):
+    """There are rollups, but not the secret that they are hashed with."""
+
+    def __init__(self) -> None:
+        Exception.__init__(
+            self,
+            "the rollups are there, but not the secret that their identities are hashed with: no "
+            "repeat would be recognised. Rebuild them from the topics: usage rebuild",
+        )
+
+
 class BeginAgain(RedisError):
     """What was written may not all be there: begin where Redis says that the rollups end."""
 

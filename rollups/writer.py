@@ -33,7 +33,7 @@ from rollups.line import ask, at_once, line
 from rollups.nodes import Node, Nodes, nodes_at
 from rollups.reads import Position, lowest, position
 from rollups.slots import DAYS_PER_BLOCK
-from rollups.trouble import LayoutDiffers, LimitsDiffer
+from rollups.trouble import LayoutDiffers, LimitsDiffer, SecretMissingError
 from rollups.vocabulary import APPLICATIONS
 
 log = logging.getLogger(__name__)
@@ -212,6 +212,8 @@ class Writer:
         stored = {name: await self._tell("GET", name) for name in (*own, at.secret)}
         secret: bytes | None = next((value for value in stored.values() if value), None)
         if secret is None:
+            if await self._tell("EXISTS", at.accounts):
+                raise SecretMissingError  # it was written before anything else
             await self._tell("SET", at.secret, secrets.token_bytes(SECRET_BYTES), "NX")
             secret = stored[at.secret] = cast(bytes, await self._tell("GET", at.secret))
         for name, value in stored.items():
@@ -324,6 +326,7 @@ class Writer:
 
         *complete* is a second on the clock: everything that was published before it is counted or
         refused (`watermark.CaughtUp`). No script of this takes longer the more an account has.
+        Nothing is sealed while a rebuild runs: it takes over which days are sealed.
         """
         due = complete - SEALED_AFTER
         sealed = 0
@@ -332,6 +335,8 @@ class Writer:
                 its = [account for account in accounts if self.nodes.of(account) is node]
                 async with line(node.redis) as connection:
                     for at in range(0, len(its), _HEADS_AT_ONCE):
+                        if await self.is_rebuilt():
+                            return sealed
                         some = its[at : at + _HEADS_AT_ONCE]
                         for account, look in (await self._heads(connection, some)).items():
                             sealed += await self._seal_account(node, connection, account, look, due)

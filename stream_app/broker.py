@@ -22,7 +22,10 @@ _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 #: have; one that does not fit is shortened (`stream_app.dead_letters`).
 LARGEST_DEAD_LETTER = 32 * 1024 * 1024
 
-_CONFIGURATION = {DEAD_LETTERS: {"max.message.bytes": str(LARGEST_DEAD_LETTER)}}
+#: Nothing is deleted by its age: rollups are made again from the topics, and what was refused for a
+#: sealed day is known from the dead letters.
+_FOR_EVER = {"retention.ms": "-1"}
+_CONFIGURATION = {DEAD_LETTERS: {**_FOR_EVER, "max.message.bytes": str(LARGEST_DEAD_LETTER)}}
 
 
 class BrokerAway(Exception):
@@ -123,7 +126,7 @@ def ensure_topics(
             _metadata(admin, timeout, topic)
         return
     wanted = [
-        NewTopic(topic, partitions, replication, config=_CONFIGURATION.get(topic, {}))
+        NewTopic(topic, partitions, replication, config=_CONFIGURATION.get(topic, _FOR_EVER))
         for topic in missing
     ]
     asked = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)

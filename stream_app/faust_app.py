@@ -135,8 +135,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def _prepare_redis(self) -> None:
         await self.writer.check_fitness()
-        await self.writer.prepare()
         await self.writer.check_limits()
+        await self.writer.prepare()
 
     async def _prepare_kafka(self) -> None:
         await asyncio.to_thread(

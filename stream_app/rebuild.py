@@ -278,7 +278,7 @@ class Rebuild:
 
         Raises Overtaken where nothing was switched for that.
         """
-        await self.catch_up_with_the_old(lambda *_: None)  # no report goes back in time
+        await self.catch_up_to_compare(lambda *_: None)  # no report goes back in time
         self.switched = True  # whatever becomes of the next step, it may have taken effect
         if not put_in_force(self._redis, self._writer.keys, self._lock.token):
             self.switched = False

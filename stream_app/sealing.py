@@ -41,7 +41,6 @@ class Sealing:
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days.
 
-        Nothing while the rollups are rebuilt: which days are sealed is taken over from these.
         Raises RedisError, BrokerAway.
         """
         now = int(self._clock())
@@ -52,7 +51,7 @@ class Sealing:
         # What lies behind an open transaction is still to come, so this asks for the end.
         ends = {name: (span.begin, span.end) for name, span in found.items()}
         self._caught_up.look(now, positions, ends)
-        if self.complete is None or await self._writer.is_rebuilt():
+        if self.complete is None:
             return 0
         self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
         return await self._writer.seal(names, self.complete)

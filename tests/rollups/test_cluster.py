@@ -172,7 +172,7 @@ def test_the_list_of_accounts_comes_back_with_its_node() -> None:
                 secret = writer.secret
                 assert await insist(lambda: writer.begin(["t/0"])) == {"t/0": 0}
                 assert writer.secret == secret  # the other nodes have it
-                await writer.apply("t/0", events, ends=30)
+                await insist(lambda: writer.apply("t/0", events, ends=30))
 
         asyncio.run(run())
         assert 0 < len(events) < 30

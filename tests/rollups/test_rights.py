@@ -17,7 +17,7 @@ from redis_users import PASSWORD, create_users, refusals, url_of
 
 from rollups import connect
 from rollups.events import Event, FlowRun
-from rollups.fold import Placed
+from rollups.fold import SEALED_AFTER, Placed
 from rollups.instants import SECOND
 from rollups.reads import Position, Rollups
 from rollups.trouble import permanent_fault, shown
@@ -26,8 +26,6 @@ from servers.child import ServerMissingError
 from servers.ports import free_port
 from servers.redis_cluster import redis_cluster
 from servers.redis_server import Flavour, RedisServer, binary, redis_server
-
-FAR = NOON + 400 * 86_400
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -55,7 +53,7 @@ def keeping(
 
 async def do_everything(url: str) -> int:
     """Do to the rollups all that a worker does; return how many days were sealed."""
-    writer = Writer.of(url, DAY, 5.0, clock=time.time)
+    writer = Writer.of(url, DAY, 5.0)
     try:
         await writer.check_fitness()
         await writer.prepare()
@@ -71,7 +69,9 @@ async def do_everything(url: str) -> int:
         assert await writer.words() == [b"{}"]
         _, names = await writer.some_accounts(0, 10)
         assert not await writer.is_rebuilt()
-        return await writer.seal(names, FAR)
+        sealed = await writer.seal(names, int(time.time()) + SEALED_AFTER)
+        await writer.seal_as("acme", {NOON // 86_400 // 32: 1})  # as a rebuild does
+        return sealed
     finally:
         await writer.close()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.client import Redis
 from redis_side import DAY, deliver, read, writing
 
-from rollups import state
+from rollups import keys, state
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed, halves, stretches
 from rollups.instants import SECOND
@@ -277,6 +277,19 @@ def test_two_workers_that_seal_one_account_lose_nothing(server: Any, redis: Redi
     assert with_writer(server, act) == 60
     assert read(redis, "acme", SLOT - 96, SLOT + 70 * 96).totals == {"sms.link": 60}
     assert (keys_of(redis, "d"), keys_of(redis, "i")) == (0, 0)
+
+
+def test_nothing_is_sealed_while_the_rollups_are_rebuilt(server: Any, redis: Redis) -> None:
+    """The new ones take over which days are sealed."""
+
+    async def act(writer: Writer, clock: Clock) -> list[int]:
+        await writer.apply("t/0", [Placed(0, sms("a"))])
+        redis.set(keys.REBUILD, "somebody")
+        first = await writer.seal(["acme"], NOW + SEALED_AFTER)
+        redis.delete(keys.REBUILD)
+        return [first, await writer.seal(["acme"], NOW + SEALED_AFTER)]
+
+    assert with_writer(server, act) == [0, 1]
 
 
 def test_memory_does_not_grow_with_the_months(server: Any, redis: Redis) -> None:

@@ -1,6 +1,7 @@
 """The store's contract, on a real Redis and a real Valkey: the Lua rule is the Python rule."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,8 +25,8 @@ from rollups.gathering import flows_by_slot
 from rollups.instants import SECOND
 from rollups.reads import Position, Rollups
 from rollups.slots import days_touched
-from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites
-from rollups.writer import Applied
+from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, SecretMissingError
+from rollups.writer import Applied, Writer
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -189,7 +190,7 @@ def test_an_identity_counts_once_in_whatever_partition(server: Any, redis: Redis
 
 
 def test_redis_drops_nothing_by_itself(server: Any, redis: Redis) -> None:
-    """No key expires on a clock; what is no longer needed goes by the records' time (sealing)."""
+    """No key expires on a clock; what is no longer needed goes when its days are sealed."""
     start = Event("t", "a", "acme", NOON * SECOND, SessionStarted("s", "agent"))
     run = Event("t", "b", "acme", NOON * SECOND, FlowRun("f", "agent"))
     write(server.url, [("t/0", log([start, run, *(sms(n) for n in range(500))]))])
@@ -283,6 +284,23 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(
     asyncio.run(run())
     assert messages(redis) == 2
     assert Rollups.live(redis).accounts() == ["acme"]
+
+
+def test_rollups_without_their_secret_are_not_written(server: Any, redis: Redis) -> None:
+    """Somebody deleted it: no repeat of what is there would be recognised."""
+    write(server.url, [("t/0", log([sms(1)]))])
+    for key in list(redis.scan_iter(f"{keys.FIRST.secret}*", count=1000)):
+        redis.delete(key)
+
+    async def run() -> None:
+        writer = Writer.of(server.url, DAY, 10.0, clock=time.time)
+        try:
+            with pytest.raises(SecretMissingError, match="usage rebuild"):
+                await writer.prepare()
+        finally:
+            await writer.close()
+
+    asyncio.run(run())
 
 
 def test_an_error_of_redis_is_raised_and_a_repeat_repairs(server: Any, redis: Redis) -> None:

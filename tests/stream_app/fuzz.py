@@ -38,6 +38,7 @@ ACCEPTED = "accepted"
 MAX_SENTENCE = 600
 BATCH = 4  #: records that are read at once, on average: few, so that some batches are sound
 
+_SECRET = bytes(16)
 _LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
 _SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -79,7 +80,7 @@ def _outcome(record: Record) -> str:
     except Refused as why:
         refused = why
     else:
-        fold([("usage/0", [Placed(0, event)])], _LIMITS).packed()
+        fold([("usage/0", [Placed(0, event)])], _SECRET, _LIMITS).packed()
         return ACCEPTED
     assert refused.reason in Reason, "a reason from the list"
     assert 0 < len(refused.sentence) <= MAX_SENTENCE, "a sentence of at most 600 characters"

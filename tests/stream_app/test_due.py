@@ -9,7 +9,7 @@ from stream_app.broker import Span
 from stream_app.sealing import Sealing
 
 
-def asked(looks: list[tuple[int, int]], *, rebuilt: bool = False) -> list[int]:
+def asked(looks: list[tuple[int, int]]) -> list[int]:
     """Return the seconds up to which days are sealed, at looks a hundred seconds apart.
 
     *looks* are, of one partition, up to where it is counted and where it ends.
@@ -23,16 +23,11 @@ def asked(looks: list[tuple[int, int]], *, rebuilt: bool = False) -> list[int]:
     async def some_accounts(*_: int) -> tuple[int, list[str]]:
         return 0, ["acme"]
 
-    async def is_rebuilt() -> bool:
-        return rebuilt
-
     async def seal(_: list[str], complete: int) -> int:
         told.append(complete)
         return 0
 
-    writer: Any = SimpleNamespace(
-        positions=positions, some_accounts=some_accounts, seal=seal, is_rebuilt=is_rebuilt
-    )
+    writer: Any = SimpleNamespace(positions=positions, some_accounts=some_accounts, seal=seal)
     its = Sealing(
         writer,
         lambda: {"a": Span(0, looks[look][1], looks[look][1])},
@@ -52,8 +47,3 @@ def test_days_are_sealed_up_to_a_look_that_was_caught_up_with() -> None:
 def test_nothing_is_sealed_before_anything_was_caught_up_with() -> None:
     """A worker that comes back after months first counts what was published meanwhile."""
     assert asked([(0, 10), (3, 10), (9, 10)]) == []
-
-
-def test_nothing_is_sealed_while_the_rollups_are_rebuilt() -> None:
-    """The new ones take over which days are sealed."""
-    assert asked([(10, 10), (10, 10)], rebuilt=True) == []
