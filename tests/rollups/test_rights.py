@@ -53,7 +53,7 @@ def keeping(
 
 async def do_everything(url: str) -> int:
     """Do to the rollups all that a worker does; return how many days were sealed."""
-    writer = Writer.of(url, DAY, 5.0)
+    writer = Writer.of(url, DAY, 5.0, clock=time.time)
     try:
         await writer.check_fitness()
         await writer.prepare()
