@@ -332,9 +332,10 @@ def test_all_keys_of_a_namespace_are_dropped_on_every_node(
     """And none of another's."""
 
     async def run(at: keys.Namespace) -> None:
-        async with writing(cluster.url) as writer:
-            writer.keys = at
-            await writer.apply("t/0", log(0, 90), ends=90)
+        writer = Writer.of(cluster.url, DAY, 5.0, at, clock=time.time)
+        await writer.prepare()
+        await writer.apply("t/0", log(0, 90), ends=90)
+        await writer.close()
 
     for at in (keys.FIRST, keys.numbered(1), keys.numbered(2)):
         asyncio.run(run(at))
