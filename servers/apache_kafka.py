@@ -61,6 +61,7 @@ log.dirs={data}
 auto.create.topics.enable=false
 num.partitions={partitions}
 log.retention.hours=-1
+log.message.timestamp.after.max.ms=9223372036854775807
 
 # One node: one copy of everything, and no wait for others.
 offsets.topic.replication.factor=1

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 #: No outage of a night lasts as long as a producer tries.
 PATIENCE = 120
-HOUR_MS = 3_600_000
+#: Milliseconds that a record's timestamp may lie after its event: ten years.
+_YEARS_MS = 10 * 365 * 86_400_000
 
 #: A partition that has only just come up may refuse a producer's first batch and take the second,
 #: for it knows nothing of that producer; librdkafka concludes that it has the first one, too, and
@@ -53,7 +55,7 @@ class Publisher(threading.Thread):
         self.hurry = False  #: whether to publish what is left at once, and end
         self._place = {line: _place(json.loads(line)) for line in lines}
         for number in range(broken):
-            self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?")
+            self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?", 1)
         self._acknowledged: dict[bytes, float] = {}  # when it was handed to its last producer
         self._again: queue.SimpleQueue[tuple[Collection[str], float]] = queue.SimpleQueue()
         #: Held while a transaction ends; see `Faults.kill_broker`.
@@ -190,12 +192,12 @@ class Publisher(threading.Thread):
         )  # fmt: skip
 
     def _hand_over(self, producer: Any, lines: Iterable[bytes], told: Any) -> None:
-        """Give *lines* to *producer*; some producers stamp them hours late."""
-        behind = self.rng.choice((0, 0, 12 * HOUR_MS))
+        """Give *lines* to *producer*; some producers stamp them by clocks that are years ahead."""
+        any_clock = self.rng.random() < 0.5
         for number, line in enumerate(lines):
-            topic, subject = self._place[line]
+            topic, subject, happened = self._place[line]
             key = subject if self.rng.random() < 0.8 else b"%d" % self.rng.randrange(100)
-            stamp = int(time.time() * 1000) - self.rng.randrange(behind) if behind else 0
+            stamp = happened + self.rng.randrange(_YEARS_MS) if any_clock else 0
             done = partial(told, line, time.monotonic())
             producer.produce(topic, line, key, on_delivery=done, timestamp=stamp)
             if number % 50 == 0:
@@ -219,6 +221,7 @@ class Publisher(threading.Thread):
             told[line] = when
 
 
-def _place(told: dict[str, Any]) -> tuple[str, bytes]:
-    """Return the topic and the account of an event."""
-    return TOPIC_OF[told["type"]], told["subject"].encode()
+def _place(told: dict[str, Any]) -> tuple[str, bytes, int]:
+    """Return the topic and the account of an event, and the millisecond after it happened."""
+    happened = datetime.fromisoformat(told["time"]).timestamp()
+    return TOPIC_OF[told["type"]], told["subject"].encode(), int(happened * 1000) + 1

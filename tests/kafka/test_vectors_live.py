@@ -1,9 +1,16 @@
 """Every vector through `usage send`, Apache Kafka, a running worker, Redis and `usage export`."""
 
+import asyncio
+import json
 import random
+from datetime import datetime
 from typing import Any
 
 import vector_files
+from aiokafka import AIOKafkaProducer
+
+from stream_app.broker import ensure_topics
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
 
 def test_every_vector_gives_its_reports_through_the_whole_system(system: Any) -> None:
@@ -17,10 +24,49 @@ def test_every_vector_gives_its_reports_through_the_whole_system(system: Any) ->
                 rng.shuffle(lines)
             system.usage("send", "-", stdin=b"\n".join(lines))
         system.catch_up()
-        for name in vector_files.NAMES:
-            for case in vector_files.expected(name):
-                days = str(case.period.first), str(case.period.last)
-                as_of = case.as_of.isoformat().replace("+00:00", "Z")
-                tz = case.period.timezone
-                report = system.report_here(case.account, *days, tz=tz, as_of=as_of)
-                assert {member: report[member] for member in case.report} == case.report
+        check_reports(system)
+
+
+def check_reports(system: Any) -> None:
+    """Hold every report against the one that the vectors must give."""
+    for name in vector_files.NAMES:
+        for case in vector_files.expected(name):
+            days = str(case.period.first), str(case.period.last)
+            as_of = case.as_of.isoformat().replace("+00:00", "Z")
+            tz = case.period.timezone
+            report = system.report_here(case.account, *days, tz=tz, as_of=as_of)
+            assert {member: report[member] for member in case.report} == case.report
+
+
+def test_the_timestamps_of_records_change_no_report(system: Any) -> None:
+    """Every event several times, with timestamps years apart, in any order, and without one."""
+    ensure_topics(system.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 3, 1)
+    system.start_worker()
+    rng = random.Random(31)
+    told = [pair for name in vector_files.NAMES for pair in vector_files.lines(name)] * 3
+    rng.shuffle(told)
+
+    async def publish() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
+        await producer.start()
+        try:
+            for topic, line in told:
+                batch = producer.create_batch()
+                batch.append(timestamp=stamp_after(line, rng), key=None, value=line)
+                batch.close()
+                to = rng.randrange(3)
+                await (await producer.send_batch(batch, topic, partition=to))
+        finally:
+            await producer.stop()
+
+    asyncio.run(publish())
+    system.catch_up()
+    check_reports(system)
+    assert system.dead_letters()["counts"] == {}
+
+
+def stamp_after(line: bytes, rng: random.Random) -> int:
+    """Return a timestamp that the event may have: none, or one up to thirty years after it."""
+    happened = datetime.fromisoformat(json.loads(line)["time"]).timestamp()
+    years = rng.randrange(30 * 365 * 86_400_000)
+    return rng.choice((-1, int(happened * 1000) + 1, int(happened * 1000) + years))

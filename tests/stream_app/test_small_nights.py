@@ -39,7 +39,7 @@ from stream_app.transport import Batch, Generation
 from stream_app.verdicts import NONE
 
 SLOTS = 1_989_600, 1_990_272  # around the days of the events
-STAMP = 1_791_201_600_000
+STAMPS = (-1, 1_791_201_600_000, 1_900_000_000_000, 1_791_201_600_000_000)
 PARTITIONS = 2
 FIRST_SEED = int(os.environ.get("SMALL_NIGHTS_SEED", "1"))
 RUNS = int(os.environ.get("SMALL_NIGHTS", "20"))
@@ -129,7 +129,9 @@ class Night:
         begins = self.fetched[tp]
         ends = self.fetched[tp] = min(begins + self.rng.randint(1, 30), len(self.logs[tp]))
         records = [
-            ConsumerRecord(*tp, offset, STAMP, 0, b"", value, None, 0, len(value), ())
+            ConsumerRecord(
+                *tp, offset, self.rng.choice(STAMPS), 0, b"", value, None, 0, len(value), ()
+            )
             for offset, value in enumerate(self.logs[tp][begins:ends], begins)
         ]
         batch = Batch(tp, records, begins, ends, self.consumer.generation)
