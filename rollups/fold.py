@@ -109,8 +109,8 @@ _SLOT_MICROS = SLOT_SECONDS * SECOND
 #: applied to it. Until then its identities, and the sessions that reach into it, are remembered.
 SEALED_AFTER = 35 * DAY_SECONDS
 
-#: Events that a part may have: more would hold up everybody else in Redis for too long.
-MOST_EVENTS = 800
+#: Events that a part may have; the script asks for smaller ones where these are too much work.
+MOST_EVENTS = 1_500
 
 #: Bytes of the secret that identities and session keys are hashed with.
 SECRET_BYTES = 16
@@ -259,17 +259,17 @@ def _merge_session(
     sessions[key] = _APPLICATION_INDEX[data.application], presence
 
 
-def stretches(portions: Sequence[Portion]) -> Iterator[list[Portion]]:
-    """Cut *portions* of one account into such as can be folded, keeping the order in each."""
+def stretches(portions: Sequence[Portion], most: int = MOST_EVENTS) -> Iterator[list[Portion]]:
+    """Cut *portions* of one account into such of *most* events, keeping the order in each."""
     taken: list[Portion] = []
-    room = MOST_EVENTS
+    room = most
     for fence, items in portions:
         begin = 0
         while len(items) - begin > room:
             if room:
                 taken.append((fence, items[begin : begin + room]))
             yield taken
-            taken, begin, room = [], begin + room, MOST_EVENTS
+            taken, begin, room = [], begin + room, most
         taken.append((fence, items[begin:] if begin else items))
         room -= len(items) - begin
     yield taken

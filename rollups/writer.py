@@ -17,6 +17,7 @@ from rollups import keys
 from rollups.days import open_day, seal, sealed_days
 from rollups.fitness import check_fitness
 from rollups.fold import (
+    MOST_EVENTS,
     SEALED_AFTER,
     SECRET_BYTES,
     Placed,
@@ -43,7 +44,9 @@ _FOLDED_AT_ONCE = 1_000
 
 #: Days of one account that are sealed in one go, fields of them that are read in one go, and
 #: buckets of identities or sessions that are forgotten in one go: each some milliseconds at most.
-_DAYS_AT_ONCE, _FIELDS_AT_ONCE, _BUCKETS_AT_ONCE = 8, 1_000, 30
+_DAYS_AT_ONCE, _FIELDS_AT_ONCE, _BUCKETS_AT_ONCE = 8, 1_000, 12
+#: Accounts of which it is kept that their parts must be smaller.
+_SIZES_KEPT = 10_000
 #: Accounts whose heads are looked at in one go.
 _HEADS_AT_ONCE = 100
 
@@ -112,6 +115,8 @@ class Writer:
         self.packed_limits = _pack([limits[application] for application in APPLICATIONS])
         self._follows = at is None
         self._registered: set[str] = set()
+        #: Events that a part may have, of accounts of which the script asked for smaller parts.
+        self.part_sizes: dict[str, int] = {}
         self.secret = b""  #: what identities are hashed with; known once this is prepared
         self.nodes = Nodes(Node(redis, self._registered.clear))
 
@@ -257,6 +262,21 @@ class Writer:
     def round(self, batches: Sequence[Taken]) -> "Round":
         """Return a round of *batches*, each of another topic-partition."""
         return Round(self, batches)
+
+    def was_too_much(self, account: str, size: int) -> None:
+        """Make smaller parts of *account* from now on: one of *size* events was too much."""
+        if len(self.part_sizes) >= _SIZES_KEPT:
+            self.part_sizes.clear()
+        self.part_sizes[account] = max(size // 2, 1)
+
+    def was_applied(self, account: str, size: int) -> None:
+        """Make larger parts again where one of the size that was allowed went through."""
+        allowed = self.part_sizes.get(account)
+        if allowed is not None and size >= allowed:
+            if 2 * allowed < MOST_EVENTS:
+                self.part_sizes[account] = 2 * allowed
+            else:
+                del self.part_sizes[account]
 
     async def list_accounts(self, accounts: Sequence[str]) -> None:
         """Have *accounts* listed before their first event is written, so that none is missing."""
@@ -504,6 +524,11 @@ class _Call(NamedTuple):
     known: frozenset[str]
     packed: tuple[bytes, bytes]
 
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return sum(len(items) for _, items in self.portions)
+
 
 class Round:
     """Batches of several topic-partitions on their way into the rollups, each event exactly once.
@@ -524,8 +549,9 @@ class Round:
     def _begin(self) -> None:
         """Know nothing of what is in the rollups."""
         #: What of each account is still to be applied: stretches that can be folded, in order.
+        sizes = self._writer.part_sizes
         self._waiting: dict[str, list[list[Portion]]] = {
-            account: list(stretches(portions))
+            account: list(stretches(portions, sizes.get(account, MOST_EVENTS)))
             for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
         self._known: dict[str, frozenset[str]] = {}
@@ -621,6 +647,7 @@ class Round:
             for call, (code, *rest) in zip(its, answered, strict=True):
                 if code == _APPLIED:
                     self._done(call.account)
+                    self._writer.was_applied(call.account, call.size)
                 elif code == _PARTLY_APPLIED:
                     pairs = zip(rest[::2], rest[1::2], strict=True)
                     upto = {name.decode(): offset for name, offset in pairs}
@@ -631,9 +658,10 @@ class Round:
                     self._known[call.account] = call.known | known
                 elif code == _DAYS_SEALED:
                     sealed += self._leave_out_sealed(call, frozenset(rest))
-                elif sum(len(items) for _, items in call.portions) > 1:
+                elif call.size > 1:
                     # Too much for one call, or a sealed day would change: each event by itself.
                     self._waiting[call.account][:1] = halves(call.portions)
+                    self._writer.was_too_much(call.account, call.size)
                 else:
                     [(fence, [item])] = call.portions
                     sealed.append(Sealed(fence, item))

@@ -19,7 +19,7 @@
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
 --
 -- Nothing here grows with what was applied before. A part has so many events at most; what they can
--- cost is bounded by the days and slots that they change (MOST_DAYS, MOST_SLOTS, MOST_BYTES).
+-- cost is bounded by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
 --
 -- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
 -- account's day is one hash, of which all fields that matter are read at once and set at once; and
@@ -28,7 +28,7 @@
 
 local head = KEYS[1]
 local call = redis.call
-local floor, ceil, max = math.floor, math.ceil, math.max
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local pack, unpack_value = cmsgpack.pack, cmsgpack.unpack
 local pack_record, unpack_record = struct.pack, struct.unpack
 local byte, sub = string.byte, string.sub
@@ -44,8 +44,10 @@ local NEVER = -549755813888 -- in a packed session: no start, or no stop (smalle
 -- The series that a session of each application is part of, by index (rollups/vocabulary.py).
 local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
 local SERIES = 5
--- Days, slots of series, and bytes of their deltas that one part may change.
-local MOST_DAYS, MOST_SLOTS, MOST_BYTES = 64, 200, 48 * 1024
+-- What one part may cost, in steps of some microseconds: days, buckets and counters that it
+-- changes; slots of series, and bytes of their deltas.
+local MOST_STEPS, STEPS_A_DAY = 450, 8
+local MOST_SLOTS, MOST_BYTES = 100, 20 * 1024
 
 local fences, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
 local now = tonumber(ARGV[4])
@@ -181,6 +183,18 @@ local function grow_sessions(prefix, n, wanted)
   end
 end
 
+local one_event = #fences == 3 and fences[2] == fences[3]
+
+do
+  local steps = #days * STEPS_A_DAY + #counters / 3
+  for i = 1, #identities, 2 do
+    local buckets = buckets_for(kept["i:" .. identities[i]], IDENTITIES_PER_BUCKET)
+    steps = steps + 2 * min(#identities[i + 1], buckets)
+  end
+  steps = steps + 2 * min(#sessions / 3, kept["zb"] or 1)
+  if steps > MOST_STEPS and not one_event then return {5} end
+end
+
 -- --------------------------------------------------- 2. Was any of these events applied before?
 -- An identity is remembered in the block of its event's day (and the day is part of the identity).
 
@@ -306,8 +320,7 @@ do
     if not is_there[day] then touched[#touched + 1] = day end
   end
 end
-local one_event = #fences == 3 and fences[2] == fences[3]
-if not one_event and (#touched > MOST_DAYS or slots_changed > MOST_SLOTS) then return {5} end
+if slots_changed > MOST_SLOTS and not one_event then return {5} end
 
 local of_day = {} -- UTC day -> field -> value
 local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
@@ -338,7 +351,7 @@ for i = 1, #touched do
     deltas_of[day] = packed
   end
 end
-if not one_event and bytes > MOST_BYTES then return {5} end
+if bytes > MOST_BYTES and not one_event then return {5} end
 
 -- ------------------------------------------------------------------ 5. From here on it is written
 -- First the identities and the sessions, in tables that have grown for them.

@@ -1,0 +1,117 @@
+"""What one call of a script does is bounded, whatever an account has; and all of it is counted."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from drawing import NOON
+from redis.client import Redis
+from redis_side import DAY, laid_open, read, write, writing
+
+from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
+from rollups.fold import SEALED_AFTER, Placed
+from rollups.instants import SECOND
+from rollups.writer import Writer
+from servers.redis_server import RedisServer, redis_server
+
+#: Commands that one call may send to Redis: about five milliseconds.
+MOST_COMMANDS = 600
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """Yield one server: what a script does is the same on all."""
+    with redis_server() as running:
+        yield running
+
+
+def event(number: int, second: int, data: Any) -> Placed:
+    """Return an event of acme."""
+    return Placed(number, Event("test", str(number), "acme", second * SECOND, data))
+
+
+def everything(rng: random.Random) -> list[Placed]:
+    """Return events that each need something else: days, flows, sessions, full slots."""
+    told: list[tuple[int, Any]] = [(day * 86_400, SmsSent()) for day in range(1_500)]
+    told += [(NOON + n % 3_000, FlowRun(f"flow {n}", "agent")) for n in range(4_000)]
+    told += [(NOON + n % 9_000, SessionStarted(f"s{n}", "agent")) for n in range(9_000)]
+    told += [
+        (NOON + rng.randrange(9_000), SessionStopped(f"s{rng.randrange(9_000)}", "agent"))
+        for _ in range(1_500)
+    ]
+    return [event(number, *what) for number, what in enumerate(told)]
+
+
+class Counting:
+    """Sends the calls of a writer one by one, and notes how many commands each sent to Redis."""
+
+    def __init__(self, writer: Writer, redis: Redis) -> None:
+        [node] = writer.nodes.all
+        self._whole, self._redis = node.run, redis
+        self.most: dict[str, int] = {}
+        node.run = self._run  # type: ignore[method-assign]
+
+    async def _run(self, connection: Any, script: str, *calls: Any) -> list[Any]:
+        answers = []
+        for call in calls:
+            before = self._sent()
+            answers += await self._whole(connection, script, call)
+            self.most[script] = max(self._sent() - before, self.most.get(script, 0))
+        return answers
+
+    def _sent(self) -> int:
+        told = self._redis.info("commandstats").items()
+        return sum(stat["calls"] for name, stat in told if not name.endswith(("evalsha", "info")))
+
+
+def test_no_call_does_more_than_some_hundred_commands(server: Any, redis: Redis) -> None:
+    """However the events of one account are spread; then sealed, and forgotten."""
+    placed = everything(random.Random(4))
+
+    async def run() -> dict[str, int]:
+        async with writing(server.url) as writer:
+            counting = Counting(writer, redis)
+            for at in range(0, len(placed), 4_000):
+                await writer.apply("t/0", placed[at : at + 4_000])
+            await writer.seal(["acme"], int(writer.clock()) + SEALED_AFTER)
+            return counting.most
+
+    most = asyncio.run(run())
+    assert set(most) == {"apply", "close", "seal", "forget"}
+    assert max(most.values()) < MOST_COMMANDS, most
+    left = {key.decode().split(":")[2] for key in redis.scan_iter("u:{acme}:*", count=1000)}
+    assert left == {"k", "n"}
+    totals = read(redis, "acme", 0, NOON // 900 + 300).totals
+    assert totals["sms.link"] == 1_500
+    assert totals["runs.agent"] == 4_000
+
+
+def test_smaller_parts_come_to_the_same(server: Any, redis: Redis) -> None:
+    """In parts of any size, as the script asks for: byte for byte the same is kept."""
+    placed = everything(random.Random(5))[2_000:6_500]
+    dumps = []
+    for size in (1_000, 4_500, 7):
+        redis.flushall()
+        cuts = [placed[at : at + size] for at in range(0, len(placed), size)]
+        write(server.url, [("t/0", cut) for cut in cuts], DAY)
+        dumps.append(laid_open(redis, "acme"))
+    assert dumps[0] == dumps[1] == dumps[2]
+
+
+def test_parts_grow_again_where_they_can() -> None:
+    """[1500: too much][750: too much][375: applied][750: applied] and no limit any more."""
+    writer = Writer(Redis(), DAY, clock=time.time)  # type: ignore[arg-type]
+    writer.was_applied("acme", 1_500)
+    assert writer.part_sizes == {}
+    for size in (1_500, 750):
+        writer.was_too_much("acme", size)
+    assert writer.part_sizes == {"acme": 375}
+    writer.was_applied("acme", 374)
+    assert writer.part_sizes == {"acme": 375}
+    writer.was_applied("acme", 375)
+    assert writer.part_sizes == {"acme": 750}
+    writer.was_applied("acme", 750)
+    assert writer.part_sizes == {}
