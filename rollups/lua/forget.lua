@@ -68,7 +68,7 @@ local function is_needed(start, stop)
   return false
 end
 
-local upto = math.min(from + room, n)
+local upto = max(math.min(from + room, n), from)
 for bucket = from, upto - 1 do
   local key = head .. ":z:" .. bucket
   local all, gone = call("HGETALL", key), {}
@@ -81,17 +81,20 @@ for bucket = from, upto - 1 do
   end
 end
 
--- Fewer sessions need fewer buckets: the last is put back into the one that it was split from.
+-- Fewer sessions need fewer buckets: the last is put back into the one that it was split from. Not
+-- before all were looked through, or some would come into one that was.
 local wanted = max(ceil(count / SESSIONS_PER_BUCKET), 1)
-for _ = 1, room do
-  if n <= wanted then break end
-  n = n - 1
-  local size = 1
-  while size < n + 1 do size = size * 2 end
-  local all = call("HGETALL", head .. ":z:" .. n)
-  if #all > 0 then
-    call("HSET", head .. ":z:" .. (n - size / 2), unpack(all))
-    call("UNLINK", head .. ":z:" .. n)
+if upto >= n then
+  for _ = 1, room do
+    if n <= wanted then break end
+    n = n - 1
+    local size = 1
+    while size < n + 1 do size = size * 2 end
+    local all = call("HGETALL", head .. ":z:" .. n)
+    if #all > 0 then
+      call("HSET", head .. ":z:" .. (n - size / 2), unpack(all))
+      call("UNLINK", head .. ":z:" .. n)
+    end
   end
 end
 
@@ -101,5 +104,5 @@ if count == 0 then -- and so is every bucket
 end
 local more = upto < n or n > wanted
 call("HSET", head, "z", count, "zb", n)
-if more then call("HSET", head, "zs", math.min(upto, n)) else call("HDEL", head, "zs") end
+if more then call("HSET", head, "zs", upto) else call("HDEL", head, "zs") end
 return more and 1 or 0
