@@ -112,6 +112,16 @@ class Replay:
     async def _fetch(self, open_ones: list[TopicPartition]) -> None:
         """Wait until a partition has records, or is known to have none before another offset."""
         before = {tp: await self._consumer.position(tp) for tp in open_ones}
+        others = [tp for tp in self.starts if tp not in before]
+        self._consumer.pause(*others)  # what they have would only fill the memory
+        try:
+            await self._fetch_some(open_ones, before)
+        finally:
+            self._consumer.resume(*others)
+
+    async def _fetch_some(
+        self, open_ones: list[TopicPartition], before: Mapping[TopicPartition, int]
+    ) -> None:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         while True:
             for tp, records in (await self._more()).items():

@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka.structs import ConsumerRecord
@@ -43,8 +44,12 @@ log = logging.getLogger(__name__)
 #: Events of a round, as long as there are more: another batch is not begun beyond it.
 MOST_EVENTS = 20_000
 
-#: Records that are held while their round has not come; no more batches are taken from Faust then.
+#: Records that are in hand while their round has not come, or KiB of them, whichever is more; no
+#: more batches are taken from Faust then.
 MOST_IN_HAND = 100_000
+
+
+_SIZE = attrgetter("serialized_value_size")
 
 
 class Consumer(Protocol):
@@ -93,12 +98,12 @@ class Rounds:
         """Have *job* done; return as soon as there is room for another."""
         tp = job.batch.tp
         self._queues.setdefault(tp, deque()).append(job)
-        self._count(len(job.batch.records))
+        self._count(_weight(job.batch))
         self._wake.set()
         await self._room.wait()
 
-    def _count(self, records: int) -> None:
-        self._in_hand += records
+    def _count(self, weight: int) -> None:
+        self._in_hand += weight
         if self._in_hand > MOST_IN_HAND:
             self._room.clear()
         else:
@@ -200,7 +205,7 @@ class Rounds:
         """Be done with a batch: it is counted, or read again by whoever has its partition next."""
         job.event.ack()
         self._busy.discard(job.batch.tp)
-        self._count(-len(job.batch.records))
+        self._count(-_weight(job.batch))
         self._wake.set()
 
     async def _end_all(self, error: Exception) -> None:
@@ -209,6 +214,12 @@ class Rounds:
         foreseen = isinstance(error, PermanentFaultError)
         log.critical("The worker ends: %s", error, exc_info=None if foreseen else error)
         await self._crash(error)
+
+
+def _weight(batch: Batch) -> int:
+    """Return how many records *batch* has, or how many KiB they are if that is more."""
+    size: int = sum(map(_SIZE, batch.records))
+    return max(len(batch.records), size // 1024)
 
 
 def record_at(batch: Batch, item: Placed) -> ConsumerRecord:

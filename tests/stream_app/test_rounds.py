@@ -482,6 +482,22 @@ def test_no_more_is_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch
     played(act)
 
 
+def test_large_records_take_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for 3 KiB of them: one record of 4 KiB is too much for another to be taken."""
+    monkeypatch.setattr(rounds, "MOST_IN_HAND", 3)
+
+    async def act(scene: Scene) -> None:
+        scene.take(A, 0, 1, values=[b"x" * 4096])
+        scene.take(B, 0, 1)
+        await calm()
+        assert [task.done() for task in scene.taking] == [False, False]
+        await scene.round(0)
+        assert all(task.done() for task in scene.taking)
+        assert scene.rounds._in_hand == 0
+
+    played(act)
+
+
 # -------------------------------------------------------------------------------- the end
 
 
