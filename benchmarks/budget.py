@@ -12,11 +12,11 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from zlib import crc32
 
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from redis.asyncio import Redis as AsyncRedis
-from xxhash import xxh32_intdigest
 
 from benchmarks.load import mixed
 from benchmarks.stage import cpu_of
@@ -42,7 +42,7 @@ def rounds_of(count: int) -> Iterator[list[Batch]]:
     stamp = int(time.time() * 1000)
     partitions: dict[TP, _Records] = defaultdict(list)
     for topic, key, value in mixed(count, seed=3):
-        tp = TP(topic, xxh32_intdigest(key) % PARTITIONS)
+        tp = TP(topic, crc32(key) % PARTITIONS)
         offset = len(partitions[tp])
         partitions[tp].append(
             ConsumerRecord(*tp, offset, stamp, 0, key, value, None, len(key), len(value), ())
