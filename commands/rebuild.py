@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ import settings
 from commands.connection import redis_connection
 from commands.errors import Failure
 from commands.terminal import console, plain
+
+if TYPE_CHECKING:
+    from stream_app.conflicts import Conflict
 
 #: Differences that are told one by one: of an account, and in all.
 _TOLD_OF_ONE, _TOLD = 10, 500
@@ -113,14 +116,15 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
 async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> None:
     from stream_app.rebuild import rebuilding
 
-    accounts = differing = places = shown = 0
+    accounts = places = shown = 0
+    differing: set[str] = set()
     async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
         with _progress("Reading the topics", "records") as told:
             await under_way.catch_up_to_compare(told)
         with _progress("Comparing", "accounts") as told:
             async for found in under_way.compare(told):
                 accounts += 1
-                differing += bool(found)
+                differing.update(difference.account for difference in found)
                 some = found[: min(_TOLD_OF_ONE, _TOLD - shown)]
                 shown += len(some)
                 for difference in some:
@@ -130,13 +134,30 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
                         + _shown(difference.rebuilt)
                     )
                 places += len(found)
+        conflicts = await under_way.conflicts(differing) if differing else []
     if places:
+        _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
         raise Failure(
-            f"{differing:,} of {accounts:,} accounts differ from what the topics say, in "
+            f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
             f"{places:,} places{more}. `usage rebuild` makes them anew."
         )
     click.echo(f"{accounts:,} accounts are exactly what the topics say.", err=True)
+
+
+def _print_conflicts(conflicts: "Sequence[Conflict]") -> None:
+    """Say which identities were used for two events: that alone makes rollups differ."""
+    from commands.terminal import plain
+
+    for conflict in conflicts[:_TOLD_OF_ONE]:
+        first = conflict.first
+        click.echo(
+            f"{first.account}: one source and id for two events: source {plain(first.source)}, id "
+            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. One of "
+            "them counts, whichever is read first; a producer must not use an id twice"
+        )
+    if len(conflicts) > _TOLD_OF_ONE:
+        click.echo(f"and {len(conflicts) - _TOLD_OF_ONE:,} more of these")
 
 
 def _shown(value: Any) -> str:

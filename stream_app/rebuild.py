@@ -21,7 +21,7 @@ What happens, in this order, and what a failure at each step leaves:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
@@ -52,6 +52,7 @@ from rollups.writer import Sealed, Writer
 from stream_app import lenient_records
 from stream_app.agents import newest_second, sealed_letter, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
+from stream_app.conflicts import Conflict, conflicts
 from stream_app.dead_letters import DeadLetter
 from stream_app.letter_box import LetterBox
 from stream_app.replay import Piece, Replay
@@ -111,10 +112,12 @@ class Rebuild:
         refusals: "Refusals | None",
         lock: "Lock",
         verdicts: Verdicts,
+        servers: str = "",
     ) -> None:
         self._redis, self._admin, self._ids = redis, admin, ids
         self._writer, self._old, self._replay = writer, old, replay
         self._refusals, self._lock, self._verdicts = refusals, lock, verdicts
+        self._servers = servers
         self.switched = False
 
     # ---------------------------------------------------------------- catching up
@@ -234,6 +237,11 @@ class Rebuild:
             for name, found in (await self._compare_some(names[at : at + _ACCOUNTS])).items():
                 yield differences(name, *found)
             told(min(at + _ACCOUNTS, len(names)), len(names))
+
+    async def conflicts(self, accounts: Collection[str]) -> list[Conflict]:
+        """Return the identities of *accounts* that were used for two different events."""
+        starts = {(tp.topic, tp.partition): at for tp, at in self._replay.starts.items()}
+        return await conflicts(self._servers, starts, await self._counted(), accounts)
 
     async def _compare_some(self, names: list[str]) -> dict[str, tuple[Contents, Contents]]:
         """Return both contents of each account, as of the same fences."""
@@ -391,7 +399,16 @@ async def rebuilding(
                     refusals = Refusals(box, _judged(live, ids, found))
                 verdicts = await asyncio.to_thread(read_verdicts, config.kafka)
                 rebuild = Rebuild(
-                    redis, admin, ids, writer, live.keys, replay, refusals, lock, verdicts
+                    redis,
+                    admin,
+                    ids,
+                    writer,
+                    live.keys,
+                    replay,
+                    refusals,
+                    lock,
+                    verdicts,
+                    config.kafka,
                 )
                 yield rebuild
         finally:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from event_lines import flow, traffic
+from event_lines import event, flow, traffic
 from reference import report_of, rollups_of
 
 from commands.main import main
@@ -172,6 +172,26 @@ def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
     system.catch_up()
     check_reports(system, [*lines, flow("after", subject="account-0")])
     system.usage("rebuild", "--verify")
+
+
+def test_verify_names_an_identity_that_two_events_share(system: Any) -> None:
+    """One counts, whichever is read first; so the rollups may differ, and nobody is to blame."""
+    first = event("job-1", "sms.sent", {"link": True}, subject="conflict")
+    second = event("job-1", "assist.clicked", {"service": "chat"}, subject="conflict")
+    system.start_worker()
+    system.usage("send", "-", stdin=first)
+    system.catch_up()
+    system.usage("send", "-", stdin=second)
+    system.catch_up()
+    report = system.report("conflict", "2026-10-01", "2026-10-01")
+    assert (report["sms"]["messages_with_link"], report["assistance"]["chat"]) == (1, 0)
+    with system.client() as client:  # the topics read in another order would say the same
+        client.hdel(keys.FIRST.day("conflict", 20_727), "sms.link")
+    done = system.usage("rebuild", "--verify", code=1)
+    told = done.stdout.decode()
+    assert "conflict: one source and id for two events: source tests, id job-1, at usage." in told
+    assert "usage.sms/" in told
+    assert "usage.clicks/" in told
 
 
 BAD = b"no event at all"
