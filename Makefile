@@ -14,8 +14,12 @@ PEERS  := .venv-bench
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
 
+# Most tests run side by side; those that look at how long things take come by themselves.
 test: lint
-	$(BIN)/python -m pytest -q
+	@failed=0; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -q -m alone || failed=1; \
+	exit $$failed
 
 # The tests beside Kafka: pure ones, and contracts with Redis and Valkey, in about a minute.
 pure: $(VENV)/.tested

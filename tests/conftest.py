@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from servers.redis_server import RedisServer, binary, redis_server
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
-#: What could not run, and why; printed as the last lines of the run.
-_not_run: dict[str, list[str]] = {}
+#: Folders and files whose tests need the machine for themselves: they look at how long things take,
+#: or make so much trouble that others would.
+_ALONE = ("faults", "browser", "test_serve_limits.py", "test_recovery.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,8 +45,6 @@ def need() -> Callable[[str, str], str]:
 
 
 def _leave_out(reason: str) -> None:
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
-    _not_run.setdefault(reason, []).append(test)
     pytest.skip(reason)
 
 
@@ -123,13 +123,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order.index(folder) if folder in order else -1
 
     items.sort(key=place)
+    for item in items:
+        if not {item.path.parent.name, item.path.name}.isdisjoint(_ALONE):
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say last what could not run here, and why."""
-    if not _not_run:
+    skipped = terminalreporter.stats.get("skipped", ())
+    if not skipped:
         terminalreporter.write_line("Every suite ran.")
         return
     terminalreporter.section("not run here", sep="-")
-    for reason, tests in _not_run.items():
-        terminalreporter.write_line(f"{len(tests)} tests without {reason}")
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} tests without {reason}")
