@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, cast
 
 import orjson
@@ -158,10 +158,12 @@ def live_through(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
 
 async def _live_through(url: str, placed: Iterator[Placed], topic: str) -> int:
     count = now = swept = 0
+    account = ""
     async with _writing(url) as writer:
         writer.clock = lambda: now
-        while batch := list(islice(placed, _BATCH)):
-            now = batch[-1].event.time // SECOND
+        for day, of_day in groupby(placed, lambda item: item.event.time // SECOND // DAY_SECONDS):
+            now = (day + 1) * DAY_SECONDS
+            batch = list(of_day)
             await writer.apply(topic, batch)
             count += len(batch)
             account = batch[-1].event.account
