@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rollups import connect
 from servers.apache_kafka import ApacheKafka, missing
@@ -20,7 +21,13 @@ REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
 #: Folders and files whose tests need the machine for themselves: they look at how long things take,
 #: or make so much trouble that others would.
-_ALONE = ("faults", "browser", "test_serve_limits.py", "test_recovery.py")
+_ALONE = (
+    "faults", "browser", "test_serve_limits.py", "test_export_all.py", "test_demo_command.py",
+)  # fmt: skip
+
+# How long hypothesis takes to draw something says nothing of the code, beside other tests.
+settings.register_profile("tests", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
