@@ -46,8 +46,8 @@ local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
 local SERIES = 5
 -- What one part may cost, in steps of some microseconds: days, buckets and counters that it
 -- changes; slots of series, and bytes of their deltas.
-local MOST_STEPS, STEPS_A_DAY = 450, 8
-local MOST_SLOTS, MOST_BYTES = 100, 20 * 1024
+local MOST_STEPS, STEPS_A_DAY = 350, 6
+local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
 
 local fences, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
 local now = tonumber(ARGV[4])
