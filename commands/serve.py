@@ -1,6 +1,7 @@
 """`usage serve`: the dashboard and its API, until a signal ends it."""
 
 import asyncio
+import faulthandler
 import gc
 import signal
 import socket
@@ -97,6 +98,7 @@ async def _serve(
     from dashboard.connections import Server, most_connections
     from stream_app.telemetry import LIFETIME
 
+    faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
     bounded_log.configure()
     most = most_connections()
     app = create_app(

@@ -69,10 +69,9 @@ def create_app(
             yield
         finally:
             broadcast.end()
-            watch.stop()
-            heavy.close()
             await task
-            await asyncio.to_thread(directory.stop)
+            for stop in (watch.stop, directory.stop, heavy.close):
+                await asyncio.to_thread(stop)
 
     app = FastAPI(
         title="Usage", version="1", description=_DESCRIPTION, lifespan=running,

@@ -72,7 +72,7 @@ class Directory:
         self._may_read_ids = 0.0
         self._news = threading.Condition()
         self._wake, self._over = threading.Event(), False
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run)
 
     def start(self) -> None:
         """Begin to read."""
@@ -82,7 +82,7 @@ class Directory:
         """Read no more."""
         self._over = True
         self._wake.set()
-        self._thread.join(_FIRST_S)
+        self._thread.join()
 
     def page(self, search: str, after: str, limit: int) -> Found:
         """Return the first *limit* accounts after the id *after* that have *search* in their text.

@@ -156,7 +156,7 @@ class Watch:
         self._looks, self._lock = Looks(), threading.Lock()
         self._over = threading.Event()
         tasks = [self._look_at_workers, *([self._look_at_topics] if places else [])]
-        self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+        self._threads = [threading.Thread(target=task) for task in tasks]
 
     def start(self) -> None:
         """Begin to look."""
@@ -164,8 +164,13 @@ class Watch:
             thread.start()
 
     def stop(self) -> None:
-        """Look no more; a look at a Kafka that is away is not waited for."""
+        """Look no more, and wait for the look that has begun.
+
+        A thread that is inside librdkafka while the interpreter ends may take the process down.
+        """
         self._over.set()
+        for thread in self._threads:
+            thread.join()
 
     def health(self) -> Health:
         """Return the state of the stream as of the last looks."""

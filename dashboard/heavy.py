@@ -40,8 +40,8 @@ class HeavyWork:
             return await asyncio.wrap_future(self._begin(visitor, work))
 
     def close(self) -> None:
-        """Begin no more work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Begin no more work, and wait for what has begun: it still reads from Redis."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _turn(self, visitor: object, receive: Receive) -> None:
         """Take a thread, unless the client goes before there is one."""
