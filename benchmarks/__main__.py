@@ -30,8 +30,8 @@ from benchmarks import (
 )
 from benchmarks.postgres import NoPostgres, programs
 from benchmarks.table import Row, markdown
-from servers.apache_kafka import kafka_version
-from servers.redis_server import binary
+from interaction_usage.servers.apache_kafka import kafka_version
+from interaction_usage.servers.redis_server import binary
 
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"

@@ -21,10 +21,10 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks.load import mixed
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.writer import Taken, Writer
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import Portion, by_account, fold, stretches
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Taken, Writer
-from servers.redis_server import RedisServer, redis_server
 from stream_app.agents import sort_out
 from stream_app.run import look_for_garbage_less_often
 from stream_app.transport import Batch, Generation

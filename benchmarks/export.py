@@ -42,7 +42,7 @@ from benchmarks.ours import (
     SmsSent,
 )
 from benchmarks.table import Row, markdown, times
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
 
 FIRST, LAST, ZONE = date(2026, 10, 1), date(2026, 10, 31), "Europe/Paris"
 _OPEN_MONTH = (date(2026, 12, 1), date(2026, 12, 31))
@@ -232,7 +232,7 @@ def _processes(url: str) -> Iterator[Row]:
 
 def _run(url: str, *arguments: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "commands.main", *arguments],
+        [sys.executable, "-m", "interaction_usage.commands.main", *arguments],
         env={**os.environ, "USAGE_REDIS": url},
         check=True,
         stdout=subprocess.DEVNULL,

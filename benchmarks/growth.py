@@ -20,9 +20,9 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks.ours import Event, Placed, SessionStarted, SessionStopped
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown, times
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Writer
-from servers.redis_server import RedisServer, redis_server
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.writer import Writer
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 _BATCH = 5_000
 _DAY = 86_400

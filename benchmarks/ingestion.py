@@ -43,7 +43,7 @@ from benchmarks.stage import (
 )
 from benchmarks.table import Row, markdown, times
 from benchmarks.tally import Tally, differences, tally
-from servers.child import last_words
+from interaction_usage.servers.child import last_words
 
 Command = Callable[[], list[str]]
 #: Of a stage and a consumer group: how many events are done.

@@ -25,9 +25,9 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks import ours
 from benchmarks.ours import Event, Placed, SessionStarted, SessionStopped
 from benchmarks.table import Row, markdown
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Writer
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.store.writer import Writer
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 VIEWERS = 200
 _PER_SECOND = 20  #: sessions that begin, over all accounts
@@ -70,7 +70,7 @@ def dashboard(redis_url: str) -> Iterator[tuple[int, int]]:
     """Yield the port and process id of an open dashboard."""
     environment = {**os.environ, "USAGE_REDIS": redis_url, "USAGE_KAFKA": "127.0.0.1:1"}
     server = subprocess.Popen(
-        [sys.executable, "-m", "commands.main", "serve", "--open", "--port", "0"],
+        [sys.executable, "-m", "interaction_usage.commands.main", "serve", "--open", "--port", "0"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert server.stdout is not None

@@ -31,7 +31,7 @@ from benchmarks.ours import (
     SmsSent,
 )
 from benchmarks.table import Row, markdown
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
 
 _YEAR = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
 _DAY, _SLOT = 86_400, 900

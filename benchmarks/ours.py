@@ -14,10 +14,13 @@ import orjson
 from redis.client import Redis
 
 from benchmarks.tally import Tally
-from commands.export import WITH_BREAKDOWNS, make_report
 from export.formats import FORMATS
-from export.report import Account, build, period
-from rollups import keys
+from interaction_usage.commands.export import WITH_BREAKDOWNS, make_report
+from interaction_usage.reports.build import Account, build, period
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Writer
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import (
     AssistClicked,
     CallMinutes,
@@ -29,11 +32,8 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.fold import Placed
-from rollups.instants import DAY_SECONDS, SECOND
-from rollups.reads import Rollups
 from rollups.slots import first_slot_of
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Writer
+from rollups.timestamps import DAY_SECONDS, SECOND
 from stream_app.broker import ensure_topics, spans
 from stream_app.topics import EVENT_TOPICS
 
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 #: The command that runs a worker.
-WORKER = [sys.executable, "-m", "commands.main", "worker"]
+WORKER = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
 #: The consumer group of the workers.
 GROUP = "usage"
 

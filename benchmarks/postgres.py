@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from servers.child import Child
-from servers.ports import free_port
+from interaction_usage.servers.child import Child
+from interaction_usage.servers.ports import free_port
 
 _USER = "postgres"
 

@@ -38,7 +38,7 @@ from benchmarks.month import (
 )
 from benchmarks.postgres import NoPostgres, postgres
 from benchmarks.table import Row, markdown, times
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
 
 _RUNS = 9
 

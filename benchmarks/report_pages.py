@@ -28,7 +28,7 @@ from benchmarks.ours import (
     SessionStopped,
 )
 from benchmarks.table import Row, markdown
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
 
 LAST = date(2026, 10, 31)
 _DAYS = 730

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, markdown
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.writer import Writer
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Data, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.writer import Writer
-from servers.redis_server import RedisServer, redis_server
 
 LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 #: Events that are handed over at a time.

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 from redis.client import Redis
 
 from benchmarks import ours
-from servers.apache_kafka import ApacheKafka
-from servers.redis_server import redis_server
+from interaction_usage.servers.apache_kafka import ApacheKafka
+from interaction_usage.servers.redis_server import redis_server
 
 PARTITIONS = 12
 #: Seconds between two looks at how far a process is.

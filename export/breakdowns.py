@@ -10,10 +10,18 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from export.layout import Kind, offset_text
-from export.model import AGENT_SECTION, FLOW_SECTION, LABELS, Counts, FlowRuns, Hours, Report
+from export.sections import Kind, offset_text
 from export.text import readable
-from rollups.vocabulary import SERIES, SERVICES
+from interaction_usage.reports.model import (
+    AGENT_SECTION,
+    FLOW_SECTION,
+    LABELS,
+    Counts,
+    FlowRuns,
+    Hours,
+    Report,
+)
+from rollups.catalog import SERIES, SERVICES
 
 #: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
 #: and counted from 1970-01-01.

@@ -7,7 +7,7 @@ to import than a report costs to write, and a command that needs neither must no
 from collections.abc import Callable
 from typing import Final
 
-from export.model import Report
+from interaction_usage.reports.model import Report
 
 Renderer = Callable[[Report], bytes]
 
@@ -25,13 +25,13 @@ def _xlsx(report: Report) -> bytes:
 
 
 def _csv(report: Report) -> bytes:
-    from export.comma_separated import render
+    from export.csv_renderer import render
 
     return render(report)
 
 
 def _json(report: Report) -> bytes:
-    from export.json_document import render
+    from export.json_renderer import render
 
     return render(report)
 

@@ -10,13 +10,13 @@ from math import ceil
 from operator import ne
 from typing import Final, NamedTuple, cast
 
-from export import look
+from export import cell_styles
 from export.breakdowns import Column, Table, tables
-from export.layout import Kind, Row, Section, account_title, period, sections
-from export.look import Look
-from export.model import Report
+from export.cell_styles import Look
+from export.sections import Kind, Row, Section, account_title, period, sections
 from export.text import isolated
-from rollups.instants import DAY_SECONDS
+from interaction_usage.reports.model import Report
+from rollups.timestamps import DAY_SECONDS
 
 #: What a cell of a grid holds; dates are serial numbers already.
 Content = str | int | float
@@ -87,7 +87,7 @@ def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
 def first_sheet(report: Report) -> Sheet:
     """Return the sheet `Usage Report`, which the breakdowns leave as it is."""
     title, *others = sections(report)
-    lines = [Line(40, _across(title.title), [look.TITLE] * 4)]
+    lines = [Line(40, _across(title.title), [cell_styles.TITLE] * 4)]
     lines += [_heading_line(row) for row in title.rows]
     for section in others:
         lines.append(_section_line(section))
@@ -145,7 +145,7 @@ def _shortened(name: str) -> str:
 def _heading_line(row: Row) -> Line:
     text = row.cells[0].value
     lines = lines_needed(str(text), sum(_FIRST_WIDTHS[1:]))
-    looks = [look.HEADED, look.ANSWER, look.ANSWER, look.ANSWER]
+    looks = [cell_styles.HEADED, cell_styles.ANSWER, cell_styles.ANSWER, cell_styles.ANSWER]
     return Line(
         _ROW_HEIGHT + (lines - 1) * _LINE_HEIGHT, _across(row.label, text), looks, ((1, 3),)
     )
@@ -153,12 +153,17 @@ def _heading_line(row: Row) -> Line:
 
 def _section_line(section: Section) -> Line:
     kinds = (Kind.INTEGER, Kind.AVERAGE, Kind.MOMENT)
-    looks = [look.SECTION, *(look.section_heading(kind) for kind in kinds)]
+    looks = [cell_styles.SECTION, *(cell_styles.section_heading(kind) for kind in kinds)]
     return Line(28, _across(section.title, *section.headings), looks)
 
 
 def _value_line(row: Row) -> Line:
-    looks = [look.LABEL, *(look.value(cell.kind) for cell in row.cells), look.BLANK, look.BLANK]
+    looks = [
+        cell_styles.LABEL,
+        *(cell_styles.value(cell.kind) for cell in row.cells),
+        cell_styles.BLANK,
+        cell_styles.BLANK,
+    ]
     return Line(_ROW_HEIGHT, _across(row.label, *(cell.value for cell in row.cells)), looks[:4])
 
 
@@ -170,16 +175,16 @@ def _across(*cells: Content) -> list[Content]:
 def _breakdown(table: Table, about: str) -> Sheet:
     kinds = [column.kind for column in table.columns]
     lines = [
-        Line(26, [table.name], [look.SHEET_TITLE]),
-        Line(18, [about], [look.SUBTITLE]),
+        Line(26, [table.name], [cell_styles.SHEET_TITLE]),
+        Line(18, [about], [cell_styles.SUBTITLE]),
     ]
     if table.notice:
-        lines.append(Line(18, [table.notice], [look.NOTICE]))
+        lines.append(Line(18, [table.notice], [cell_styles.NOTICE]))
     headings = _headings(table)
     heading_rows = (len(lines), len(lines) + len(headings) - 1)
     lines += headings
     totals = [column.total for column in table.columns]
-    foot = Line(20, totals, [look.total(kind) for kind in kinds])
+    foot = Line(20, totals, [cell_styles.total(kind) for kind in kinds])
     widths = tuple(_WIDTHS.get(kind, _NUMBER_WIDTH) for kind in kinds)
     return Sheet(
         table.name,
@@ -197,10 +202,10 @@ def _body(table: Table) -> Body:
     """Return the rows of a table; hours have a rule above each local midnight."""
     kinds = [column.kind for column in table.columns]
     columns = tuple(map(serials, table.columns))
-    usual = [look.value(kind) for kind in kinds]
+    usual = [cell_styles.value(kind) for kind in kinds]
     first, count = table.columns[0], len(columns[0])
     if first.kind is Kind.HOUR:
-        opening = [look.first_of_day(kind) for kind in kinds]
+        opening = [cell_styles.first_of_day(kind) for kind in kinds]
         days = [second // DAY_SECONDS for second in cast(Sequence[int], first.values)]
         begins_day = list(map(ne, days, chain((None,), days)))
         return Body(columns, [_BODY_HEIGHT] * count, (usual, opening), begins_day)
@@ -212,7 +217,7 @@ def _body(table: Table) -> Body:
 
 
 def _headings(table: Table) -> list[Line]:
-    looks = [look.heading(column.kind) for column in table.columns]
+    looks = [cell_styles.heading(column.kind) for column in table.columns]
     names = [column.heading for column in table.columns]
     groups = [column.group for column in table.columns]
     if not any(groups):
@@ -221,4 +226,4 @@ def _headings(table: Table) -> list[Line]:
     spans = ((start, start + groups.count(groups[start]) - 1) for start in starts)
     above = [group if i in starts else "" for i, group in enumerate(groups)]
     joined = tuple((first, last) for first, last in spans if first < last)
-    return [Line(20, above, [look.GROUP] * len(groups), joined), Line(50, names, looks)]
+    return [Line(20, above, [cell_styles.GROUP] * len(groups), joined), Line(50, names, looks)]

@@ -16,9 +16,9 @@ import xlwt
 
 from export import xls_rows
 from export.breakdowns import SHEET_ROWS
-from export.look import FONT, PALETTE, Look
-from export.model import Report
+from export.cell_styles import FONT, PALETTE, Look
 from export.sheets import Body, Line, Sheet, sheets
+from interaction_usage.reports.model import Report
 
 _A4: Final = 9
 _FOOTER: Final = b"&L&8&A&R&8Page &P"

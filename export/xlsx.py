@@ -9,9 +9,9 @@ from typing import Any, Final
 from xlsxwriter import Workbook
 
 from export.breakdowns import SHEET_ROWS
-from export.look import FONT, Look
-from export.model import Report
+from export.cell_styles import FONT, Look
 from export.sheets import Line, Sheet, sheets
+from interaction_usage.reports.model import Report
 
 _A4: Final = 9
 _FOOTER: Final = "&L&8&A&R&8Page &P"

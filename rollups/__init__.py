@@ -1,4 +1,1 @@
-"""The domain: what is counted, how it folds together, and the one store that keeps it.
-
-Pure: events, slots, concurrency, counters, fold, state. Impure, alone: store and its Lua scripts.
-"""
+"""The domain, pure: what is counted, when it is, and how it adds up. Knows no clock, no Redis."""

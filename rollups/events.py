@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rollups.vocabulary import COMPLETED
+from rollups.catalog import COMPLETED
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]  #: 1 to 200 characters
 Application = Literal["agent", "ticket-guidance", "mobile-web", "web-self-service"]

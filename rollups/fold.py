@@ -16,20 +16,7 @@ from typing import NamedTuple
 import msgspec
 from siphashc import siphash
 
-from rollups.concurrency import Presence, merge
-from rollups.events import (
-    AssistClicked,
-    CallMinutes,
-    Event,
-    FlowRun,
-    NumberPurchased,
-    SessionStarted,
-    SessionStopped,
-    SmsSent,
-)
-from rollups.instants import DAY_SECONDS, SECOND
-from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
-from rollups.vocabulary import (
+from rollups.catalog import (
     APPLICATIONS,
     CALL_THOUSANDTHS,
     COMPLETED,
@@ -43,6 +30,19 @@ from rollups.vocabulary import (
     runs_ending,
     runs_of,
 )
+from rollups.concurrency import Presence, merge
+from rollups.events import (
+    AssistClicked,
+    CallMinutes,
+    Event,
+    FlowRun,
+    NumberPurchased,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+)
+from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
+from rollups.timestamps import DAY_SECONDS, SECOND
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):

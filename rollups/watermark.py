@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rollups.reads import Position
+
+class Position(NamedTuple):
+    """How far a topic-partition is counted."""
+
+    offset: int  #: every record before it is counted or refused
+    second: int | None = None  #: the timestamp of the newest of them; None if there is none
 
 
 class Reach(NamedTuple):

@@ -29,10 +29,10 @@ from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
+from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.writer import Writer
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.instants import DAY_SECONDS
-from rollups.trouble import BeginAgain
-from rollups.writer import Writer
+from rollups.timestamps import DAY_SECONDS
 from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter

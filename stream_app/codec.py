@@ -45,7 +45,7 @@ from rollups.events import (
     SmsSent,
     Text,
 )
-from rollups.instants import parse_rfc3339, parse_rfc3339_all
+from rollups.timestamps import parse_rfc3339, parse_rfc3339_all
 from stream_app.refusals import Reason, Refused
 from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import TOPIC_OF

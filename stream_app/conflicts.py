@@ -11,7 +11,7 @@ from typing import NamedTuple
 from faust.types import TP
 
 from rollups.events import Event
-from rollups.instants import DAY_SECONDS, SECOND
+from rollups.timestamps import DAY_SECONDS, SECOND
 from stream_app.agents import sort_out
 from stream_app.dead_letters import Place
 from stream_app.replay import Replay

@@ -10,7 +10,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from rollups import trouble
+from interaction_usage.store import errors
 from stream_app.broker import BrokerRefusesError
 
 _REFUSALS = {
@@ -31,7 +31,7 @@ def permanent_fault(error: BaseException) -> str | None:
 
     It says what is wrong and what to do, and shows nothing that could be a secret.
     """
-    for cause in trouble.causes(error):
+    for cause in errors.causes(error):
         if isinstance(cause, BrokerRefusesError):
             return str(cause)
         if isinstance(cause, _LOGIN):
@@ -39,4 +39,4 @@ def permanent_fault(error: BaseException) -> str | None:
         for refusal, what in _REFUSALS.items():
             if isinstance(cause, refusal):
                 return f"Kafka does not allow this worker {what}; grant it with kafka-acls"
-    return trouble.permanent_fault(error)
+    return errors.permanent_fault(error)

@@ -13,11 +13,17 @@ import faust
 from faust.types import TP
 from redis.exceptions import RedisError
 
-import settings
-from rollups import keys
-from rollups.reads import Position
-from rollups.trouble import BeginAgain, LayoutDiffers, LimitsDiffer, Rebuilt, UnfitRedis
-from rollups.writer import Writer
+from interaction_usage import settings
+from interaction_usage.store import keys
+from interaction_usage.store.errors import (
+    BeginAgain,
+    LayoutDiffers,
+    LimitsDiffer,
+    Rebuilt,
+    UnfitRedis,
+)
+from interaction_usage.store.writer import Writer
+from rollups.watermark import Position
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,

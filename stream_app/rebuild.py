@@ -32,13 +32,13 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 from redis.exceptions import RedisError
 
-import settings
-from rollups import keys
-from rollups.connect import Client
-from rollups.contents import Busy, Contents, Difference, contents, differences
-from rollups.fold import Placed
-from rollups.keys import Namespace
-from rollups.namespaces import (
+from interaction_usage import settings
+from interaction_usage.store import keys
+from interaction_usage.store.client import Client
+from interaction_usage.store.diff import Busy, Contents, Difference, contents, differences
+from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.keys import Namespace
+from interaction_usage.store.namespaces import (
     drop,
     drop_leftovers,
     new_namespace,
@@ -46,9 +46,10 @@ from rollups.namespaces import (
     release,
     renew,
 )
-from rollups.reads import Position, Rollups
-from rollups.trouble import BeginAgain
-from rollups.writer import Sealed, Writer
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Sealed, Writer
+from rollups.fold import Placed
+from rollups.watermark import Position
 from stream_app import lenient_records
 from stream_app.agents import newest_second, sealed_letter, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
+from interaction_usage.store.writer import Applied, Round, Sealed, Taken
 from rollups.fold import Placed
-from rollups.writer import Applied, Round, Sealed, Taken
 from stream_app.agents import (
     Letter,
     Stale,

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollups import keys
-from rollups.reads import Position
-from rollups.watermark import CaughtUp
-from rollups.writer import Writer
+from interaction_usage.store import keys
+from interaction_usage.store.writer import Writer
+from rollups.watermark import CaughtUp, Position
 from stream_app.broker import Span, spans_of, topic_ids
 from stream_app.topics import EVENT_TOPICS
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from rollups import connect
-from servers.apache_kafka import ApacheKafka, missing
-from servers.child import ServerMissingError
-from servers.redis_cluster import RedisCluster, redis_cluster
-from servers.redis_server import RedisServer, binary, redis_server
+from interaction_usage.servers.apache_kafka import ApacheKafka, missing
+from interaction_usage.servers.child import ServerMissingError
+from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
+from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
+from interaction_usage.store.client import connect
 
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
@@ -107,7 +107,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluste
 @pytest.fixture
 def redis(server: RedisServer | RedisCluster) -> Iterator[Any]:
     """Yield a client of an empty server."""
-    with connect.client(server.url) as client:
+    with connect(server.url) as client:
         client.flushall()
         yield client
 

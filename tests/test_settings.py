@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import settings
-from settings import VARIABLES, InvalidSetting
+from interaction_usage import settings
+from interaction_usage.settings import VARIABLES, InvalidSetting
 
 LIMITS = {
     "agent": "USAGE_SESSION_LIMIT_AGENT",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import Dashboard, dashboard
 
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
+from tests.support.serving import Dashboard, dashboard
 
 _ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

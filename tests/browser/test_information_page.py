@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from conftest import PHONE, Visits
-from event_lines import flow
-from filling import fill
 from playwright.sync_api import Page, expect
-from serving import Dashboard, dashboard
 
-from dashboard.tokens import Role
-from rollups import accounts, keys
+from interaction_usage.dashboard.tokens import Role
+from interaction_usage.store import account_settings, keys
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
 Visit = Callable[..., Page]
@@ -22,9 +22,9 @@ def served(served: Dashboard, redis_url: str) -> Dashboard:
     """Return a dashboard of an account with a name and no history, and of its double."""
     fill(redis_url, [flow(1, subject="acme")])
     served.redis.delete(keys.settings("acme"), keys.settings_history("acme"))
-    accounts.put(served.redis, "acme", name="Acme Ltd", timezone="Etc/GMT+12")
+    account_settings.put(served.redis, "acme", name="Acme Ltd", timezone="Etc/GMT+12")
     served.redis.delete(keys.settings_history("acme"))
-    accounts.put(served.redis, "rival", name="Acme Ltd")
+    account_settings.put(served.redis, "rival", name="Acme Ltd")
     return served
 
 
@@ -66,11 +66,16 @@ def test_a_manager_changes_name_and_time_zone(information: Visit, served: Dashbo
     moves = page.locator("#zone-change")
     expect(moves).to_contain_text("26 hours earlier than in Etc/GMT+12")
     expect(moves).to_contain_text("are on both bills")
-    assert accounts.get(served.redis, "acme").timezone == "Etc/GMT+12"
+    assert account_settings.get(served.redis, "acme").timezone == "Etc/GMT+12"
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_have_text("Saved")
     expect(moves).to_be_empty()
-    assert accounts.get(served.redis, "acme") == ("Acme Group", "Pacific/Kiritimati", True, True)
+    assert account_settings.get(served.redis, "acme") == (
+        "Acme Group",
+        "Pacific/Kiritimati",
+        True,
+        True,
+    )
     rows = page.locator("#history tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("the manager")
@@ -80,12 +85,16 @@ def test_a_manager_changes_name_and_time_zone(information: Visit, served: Dashbo
 def test_an_operator_changes_everything(information: Visit, served: Dashboard) -> None:
     """One field at a time: only what was changed is sent, so that nothing else goes back."""
     page = information(Role.OPERATOR)
-    accounts.put(served.redis, "acme", name="Changed Meanwhile")
+    account_settings.put(served.redis, "acme", name="Changed Meanwhile")
     page.get_by_text("DNIS Service").click()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_have_text("Saved")
     expect(page.get_by_label("Name")).to_have_value("Changed Meanwhile")
-    assert accounts.get(served.redis, "acme")[:3] == ("Changed Meanwhile", "Etc/GMT+12", False)
+    assert account_settings.get(served.redis, "acme")[:3] == (
+        "Changed Meanwhile",
+        "Etc/GMT+12",
+        False,
+    )
     first = page.locator("#history tbody tr").first
     expect(first).to_contain_text("the operator")
     expect(first).to_contain_text("DNIS Service")
@@ -108,8 +117,8 @@ def test_an_open_server_lets_everybody_change_everything(
 def test_older_changes_are_fetched_when_asked_for(information: Visit, served: Dashboard) -> None:
     """Fifty at first."""
     for number in range(60):
-        accounts.put(served.redis, "acme", name=f"Acme {number}")
-    accounts.put(served.redis, "acme", name="Acme Ltd")
+        account_settings.put(served.redis, "acme", name=f"Acme {number}")
+    account_settings.put(served.redis, "acme", name="Acme Ltd")
     page = information(Role.VIEWER)
     rows = page.locator("#history tbody tr")
     expect(rows).to_have_count(50)
@@ -139,8 +148,8 @@ def test_on_a_phone_it_is_as_wide_as_the_screen(
     information: Visit, served: Dashboard, role: Role
 ) -> None:
     """With a name as long as it may be in the history."""
-    accounts.put(served.redis, "acme", name="W" * 200)
-    accounts.put(served.redis, "acme", name="Acme Ltd")
+    account_settings.put(served.redis, "acme", name="W" * 200)
+    account_settings.put(served.redis, "acme", name="Acme Ltd")
     page = information(role, viewport=PHONE)
     expect(page.locator("#history tbody tr")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -149,7 +158,7 @@ def test_on_a_phone_it_is_as_wide_as_the_screen(
 @pytest.mark.parametrize("role", list(Role))
 def test_no_barrier_for_any_role(information: Visit, served: Dashboard, role: Role) -> None:
     """With a history, and with what a time zone moves where it can be chosen."""
-    accounts.put(served.redis, "acme", sms=False)
+    account_settings.put(served.redis, "acme", sms=False)
     page = information(role)
     if role is not Role.VIEWER:
         page.get_by_role("combobox", name="Time zone").fill("Kiritimati")

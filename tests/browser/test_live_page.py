@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from conftest import Visits
-from event_lines import event
 from playwright.sync_api import Page, expect
-from system import USAGE, System
 
-from servers.apache_kafka import ApacheKafka, missing
-from servers.redis_server import redis_server
+from interaction_usage.servers.apache_kafka import ApacheKafka, missing
+from interaction_usage.servers.redis_server import redis_server
+from tests.support.event_lines import event
+from tests.support.system import USAGE, System
 
 NOW = "[data-series={series}] [data-now]"
 

@@ -16,16 +16,16 @@ from typing import Any
 import orjson
 import pytest
 from conftest import PHONE, Visits
-from filling import fill
 from playwright.sync_api import Page, expect
-from serving import Dashboard, dashboard
 
-from commands.demo_events import COMPANIES, events
-from rollups import accounts, keys
+from interaction_usage.commands.demo_events import COMPANIES, events
+from interaction_usage.store import account_settings, keys
 from rollups.watermark import Reach
 from stream_app.codec import decode
 from stream_app.refusals import Refused
 from stream_app.telemetry import LIFETIME
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
 DAYS = 8
@@ -66,8 +66,10 @@ def served(redis_url: str) -> Iterator[Dashboard]:
     over = threading.Event()
     with dashboard(redis_url, places=lambda: places) as running:
         for company in COMPANIES:
-            accounts.put(running.redis, company.id, name=company.name, timezone=company.timezone)
-        accounts.put(running.redis, "newcomer", name="Newcomer Ltd")
+            account_settings.put(
+                running.redis, company.id, name=company.name, timezone=company.timezone
+            )
+        account_settings.put(running.redis, "newcomer", name="Newcomer Ltd")
 
         def beat() -> None:
             counted = 0
@@ -181,7 +183,7 @@ def test_the_page_says_when_it_is_not_up_to_date(
     """Another worker list for a moment: none lives. It says so, and takes it back."""
     page = look("live", "light")
     health = served.app.state.watch.health
-    from dashboard.health import Stale
+    from interaction_usage.dashboard.health import Stale
 
     stale = Stale("lag", "12 events are not counted yet; what is shown is 8 s old")
     served.app.state.broadcast._health = lambda: health()._replace(stale=stale)

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vector_files
 import xlrd
 from conftest import PHONE, Visits
-from event_lines import event, flow
-from filling import fill
 from playwright.sync_api import Page, expect
-from serving import Dashboard
 
-from rollups import accounts
+from interaction_usage.store import account_settings
+from tests.support import vector_files
+from tests.support.event_lines import event, flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 Visit = Callable[..., Page]
 
@@ -30,7 +30,9 @@ def served(redis_url: str, served: Dashboard) -> Dashboard:
     ]
     fill(redis_url, runs, log="flows")
     for number in range(1000):
-        accounts.put(served.redis, f"customer-{number:04}", name=f"Customer {number:04} Ltd")
+        account_settings.put(
+            served.redis, f"customer-{number:04}", name=f"Customer {number:04} Ltd"
+        )
     return served
 
 

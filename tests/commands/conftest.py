@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from commands.main import main
-from servers.mock_broker import mock_broker
-from servers.redis_server import redis_server
+from interaction_usage.commands.main import main
+from interaction_usage.servers.mock_broker import mock_broker
+from interaction_usage.servers.redis_server import redis_server
 
 #: An address where nothing listens.
 NOWHERE = "127.0.0.1:1"
@@ -48,7 +48,7 @@ def process(redis_url: str) -> Callable[..., "subprocess.Popen[bytes]"]:
 
     def start(*arguments: str, kafka: str = NOWHERE, **more: Any) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "USAGE_KAFKA": kafka, "USAGE_REDIS": redis_url}
-        command = [sys.executable, "-m", "commands.main", *arguments]
+        command = [sys.executable, "-m", "interaction_usage.commands.main", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=environment, **(pipes | more))
 

@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from click.testing import Result
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from servers.mock_broker import PARTITIONS
+from interaction_usage.servers.mock_broker import PARTITIONS
 from stream_app.broker import spans
 from stream_app.dead_letters import Place, dead_letter, shortened
 from stream_app.refusals import Reason, Refused

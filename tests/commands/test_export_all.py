@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vector_files
 import xlrd
 from click.testing import Result
 from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
-from reference import LIMITS
 
-from rollups import accounts, keys
-from rollups.reads import Rollups
-from rollups.writer import Writer
+from interaction_usage.store import account_settings, keys
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Writer
+from tests.support import vector_files
+from tests.support.reference import LIMITS
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
 AS_OF = ("--as-of", "2026-10-20T09:30:00.25Z")
@@ -43,9 +43,9 @@ def redis(redis_url: str) -> Iterator[Any]:
 
     asyncio.run(fill())
     with Redis.from_url(redis_url) as client:
-        accounts.put(client, "Acme", name="Another", timezone="Asia/Kathmandu", dnis=False)
-        accounts.put(client, "eu:acme", timezone="America/New_York")
-        accounts.put(client, "con")
+        account_settings.put(client, "Acme", name="Another", timezone="Asia/Kathmandu", dnis=False)
+        account_settings.put(client, "eu:acme", timezone="America/New_York")
+        account_settings.put(client, "con")
         yield client
 
 
@@ -114,7 +114,7 @@ def test_many_failures_are_told_up_to_some_and_counted(
 ) -> None:
     """Twenty lines, and how many more there are."""
     for number in range(30):
-        accounts.put(redis, f"lost-{number:02}")
+        account_settings.put(redis, f"lost-{number:02}")
         redis.hset(keys.settings(f"lost-{number:02}"), "timezone", "nowhere")
     done = usage("export", "--all", *MONTH, "--format", "csv", "-d", str(tmp_path))
     assert done.exit_code == 1

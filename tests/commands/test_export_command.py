@@ -14,16 +14,16 @@ from typing import Any
 
 import orjson
 import pytest
-import vector_files
 import xlrd
 from click.testing import Result
 from redis.asyncio import Redis
 from redis.client import Redis as RedisClient
-from reference import LIMITS
 
-from rollups import keys
-from rollups.reads import Rollups, read_in_force
-from rollups.writer import Writer
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups, read_in_force
+from interaction_usage.store.writer import Writer
+from tests.support import vector_files
+from tests.support.reference import LIMITS
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
 Usage = Callable[..., Result]
@@ -278,7 +278,7 @@ def test_a_report_imports_nothing_it_does_not_need(redis_url: str, file_format: 
     }  # fmt: skip
     arguments = ("export", "acme", *MONTH, "--format", file_format, "-o", os.devnull)
     code = (
-        "import sys; from commands.main import main;"
+        "import sys; from interaction_usage.commands.main import main;"
         f"main({list(arguments)!r}, standalone_mode=False);"
         f"print(sorted({needless!r} & set(sys.modules)))"
     )

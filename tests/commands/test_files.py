@@ -15,9 +15,10 @@ import orjson
 import pytest
 from click.testing import Result
 
-from commands import files
-from commands.errors import Failure
-from commands.files import make_folder, replace_file, write_target
+from interaction_usage.commands import files
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.files import make_folder, replace_file, write_target
+from tests.support.system import USAGE
 
 MONTH = ("--month", "2026-10")
 STRANGER = 54_321
@@ -29,11 +30,11 @@ Process = Callable[..., "subprocess.Popen[bytes]"]
 def _accounts(redis_url: str) -> None:
     from redis.client import Redis
 
-    from rollups import accounts
+    from interaction_usage.store import account_settings
 
     with Redis.from_url(redis_url) as redis:
         for name in ("acme", "bluebird"):
-            accounts.put(redis, name)
+            account_settings.put(redis, name)
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def test_a_link_to_a_file_that_is_not_there_makes_it(tmp_path: Path) -> None:
 def test_an_open_file_of_proc_is_written_to(redis_url: str) -> None:
     """/dev/stdout leads to a pipe without a name."""
     done = subprocess.run(
-        [sys.executable, "-m", "commands.main", "export", "acme", *MONTH, "--format", "json",
+        [*USAGE, "export", "acme", *MONTH, "--format", "json",
          "-o", "/dev/stdout"],
         env={**os.environ, "USAGE_REDIS": redis_url}, capture_output=True, timeout=60, check=True,
     )  # fmt: skip
@@ -219,7 +220,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(redis_url: str, tmp_path: P
     target = tmp_path / "usage.xls"
     target.write_text("old")
     done = subprocess.run(
-        [sys.executable, "-m", "commands.main", "export", "acme", *MONTH, "-o", str(target)],
+        [*USAGE, "export", "acme", *MONTH, "-o", str(target)],
         env={**os.environ, "USAGE_REDIS": redis_url, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
         capture_output=True, timeout=60, check=False,
@@ -239,7 +240,7 @@ def test_a_command_that_is_ended_while_it_writes_leaves_nothing(
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         code = (
             "import os, sys\n"
-            "from commands.main import main\n"
+            "from interaction_usage.commands.main import main\n"
             f"os.fsync = lambda _: os.kill(os.getpid(), {int(sent)})\n"
             f"main(['export', 'acme', *{MONTH!r}, '-o', {folder + '/usage.xls'!r}])\n"
         )

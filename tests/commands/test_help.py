@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import Result
 
-from commands.main import COMMANDS, main
+from interaction_usage.commands.main import COMMANDS, main
 
 Usage = Callable[..., Result]
 
@@ -43,7 +43,9 @@ def test_a_mistyped_command_is_answered_with_the_nearest(usage: Usage) -> None:
 def test_export_imports_nothing_it_does_not_need(needless: str) -> None:
     """Its start is what an operator waits for."""
     code = (
-        "import sys; from commands.main import main; main.get_command(None, 'export');"
-        f"import rollups.reads, export.report; sys.exit('{needless}' in sys.modules)"
+        "import sys; from interaction_usage.commands.main import main;"
+        "main.get_command(None, 'export');"
+        "import interaction_usage.store.reads, interaction_usage.reports.build;"
+        f"sys.exit('{needless}' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

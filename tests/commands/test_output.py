@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 from redis.client import Redis
 
-from rollups import accounts
+from interaction_usage.store import account_settings
+from tests.support.system import USAGE
 
 WRITING = [
     ("--help",),
@@ -36,8 +36,8 @@ def environment(redis_url: str, broker: str) -> dict[str, str]:
     """Return the environment of a command for which everything else is well."""
     environment = {**os.environ, "USAGE_KAFKA": broker, "USAGE_REDIS": redis_url}
     with Redis.from_url(redis_url) as redis:
-        accounts.put(redis, "acme", name="Acme Ltd")
-    command = [sys.executable, "-m", "commands.main", "send", "-"]
+        account_settings.put(redis, "acme", name="Acme Ltd")
+    command = [*USAGE, "send", "-"]
     line = b'{"specversion":"1.0","id":"1","source":"t","type":"usage.flow.run","subject":"acme"}\n'
     subprocess.run(
         command, input=line, env=environment, timeout=60, capture_output=True, check=False
@@ -52,7 +52,7 @@ def test_a_full_disk_is_said_in_a_sentence(
     """Exit code 1, and no trace; Redis is not blamed for it."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "commands.main", *arguments], env=environment, stdout=full,
+            [*USAGE, *arguments], env=environment, stdout=full,
             stderr=subprocess.PIPE, timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 1
@@ -68,7 +68,7 @@ def test_a_pipe_that_nobody_reads_ends_it_without_a_word(
     ours, theirs = os.pipe()
     os.close(ours)
     done = subprocess.run(
-        [sys.executable, "-m", "commands.main", *arguments], env=environment, stdout=theirs,
+        [*USAGE, *arguments], env=environment, stdout=theirs,
         stderr=subprocess.PIPE, timeout=60, check=False,
     )  # fmt: skip
     os.close(theirs)
@@ -78,7 +78,7 @@ def test_a_pipe_that_nobody_reads_ends_it_without_a_word(
 def test_a_report_for_an_output_that_is_closed_is_refused(environment: dict[str, str]) -> None:
     """`>&-` leaves nowhere to write to."""
     done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m commands.main export acme --month 2026-10 -o - >&-"],
+        ["sh", "-c", f"{' '.join(USAGE)} export acme --month 2026-10 -o - >&-"],
         env=environment, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-USAGE = [sys.executable, "-m", "commands.main"]
+USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
 
 def lines_of(section: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -14,12 +13,13 @@ from conftest import NOWHERE
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from redis_users import PASSWORD, create_users, url_of
 
-from commands.main import main
-from rollups import keys
-from servers.redis_server import redis_server
-from settings import VARIABLES
+from interaction_usage.commands.main import main
+from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.settings import VARIABLES
+from interaction_usage.store import keys
+from tests.support.redis_users import PASSWORD, create_users, url_of
+from tests.support.system import USAGE
 
 #: Every command that reads the settings, as it is called.
 COMMANDS = [
@@ -106,7 +106,7 @@ def test_a_worker_with_a_wrong_password_ends_with_a_sentence(locked: str, broker
     """At once, and with an exit code that whoever watches it can act upon."""
     environment = {"USAGE_REDIS": f"redis://:hunter2@{locked}/0", "USAGE_KAFKA": broker}
     done = subprocess.run(
-        [sys.executable, "-m", "commands.main", "worker"], env={**os.environ, **environment},
+        [*USAGE, "worker"], env={**os.environ, **environment},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -121,7 +121,7 @@ def test_a_worker_whose_rights_are_taken_away_ends_with_a_sentence(broker: str) 
         create_users(server)
         with redis.Redis.from_url(url_of(server, "admin")) as admin:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "commands.main", "worker"],
+                [*USAGE, "worker"],
                 stderr=subprocess.PIPE, text=True,
                 env={**os.environ, "USAGE_REDIS": url_of(server, "worker"), "USAGE_KAFKA": broker},
             )  # fmt: skip

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from confluent_kafka import Consumer, TopicPartition
-from event_lines import event, flow
+
+from tests.support.event_lines import event, flow
 
 Usage = Callable[..., Result]
 

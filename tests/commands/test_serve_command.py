@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 from redis.client import Redis
 
-from rollups import accounts, keys
+from interaction_usage.store import account_settings, keys
 
 Usage = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -33,7 +33,7 @@ def address_of(server: "subprocess.Popen[bytes]") -> str:
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS)
-        accounts.put(redis, "acme", name="Acme Ltd")
+        account_settings.put(redis, "acme", name="Acme Ltd")
 
 
 def test_open_on_this_machine(process: Start) -> None:

@@ -18,13 +18,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import attacks
 import pytest
-from event_lines import event
-from filling import fill
 from redis.client import Redis
 
-from dashboard import tokens
+from interaction_usage.dashboard import tokens
+from tests.support import attacks
+from tests.support.event_lines import event
+from tests.support.filling import fill
 
 TWO_YEARS = "/api/accounts/acme/dashboard?from=2024-11-01&to=2026-10-31&tz=UTC"
 TEN_YEARS = "/api/accounts/acme/usage.xls?from=2016-11-01&to=2026-10-31&tz=UTC"
@@ -114,7 +114,7 @@ def started(redis_url: str, log: Path) -> Server:
     environment = {**os.environ, "USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url}
     with log.open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "commands.main", "serve", "--port", "0"],
+            [sys.executable, "-m", "interaction_usage.commands.main", "serve", "--port", "0"],
             env=environment, stdout=subprocess.PIPE, stderr=err,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES)),
         )  # fmt: skip

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from redis.client import Redis
 
-from commands import watch
-from commands.terminal import console, plain
-from rollups import accounts, keys
+from interaction_usage.commands import watch
+from interaction_usage.commands.terminal import console, plain
+from interaction_usage.store import account_settings, keys
 
 Process = Callable[..., "subprocess.Popen[bytes]"]
 COMMANDS = Path(__file__).parents[2] / "commands"
@@ -55,7 +55,7 @@ def process(redis_url: str) -> Process:
             **os.environ, "USAGE_REDIS": redis_url, "USAGE_KAFKA": "127.0.0.1:1",
             "COLUMNS": columns, "TERM": "xterm-256color",
         }  # fmt: skip
-        command = [sys.executable, "-m", "commands.main", *arguments]
+        command = [sys.executable, "-m", "interaction_usage.commands.main", *arguments]
         return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
 
     return start
@@ -72,7 +72,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 def test_names_stand_in_the_table_as_they_are(process: Process, redis: Redis) -> None:
     """Brackets are no markup and colons no emoji."""
     for number, name in enumerate(NAMES):
-        accounts.put(redis, f"a{number}", name=name)
+        account_settings.put(redis, f"a{number}", name=name)
     code, shown = on_a_terminal(process, "account", "list")
     assert code == 0, shown
     for number, name in enumerate(NAMES):
@@ -83,7 +83,7 @@ def test_a_name_that_turns_the_line_around_leaves_the_others_alone(
     process: Process, redis: Redis
 ) -> None:
     """In a table and in lines: no character that sets a direction reaches the terminal."""
-    accounts.put(redis, "a", name="Acme \u202e\u2067 evil")
+    account_settings.put(redis, "a", name="Acme \u202e\u2067 evil")
     for arguments in (("account", "list"), ("account", "show", "a")):
         code, shown = on_a_terminal(process, *arguments)
         assert code == 0
@@ -92,7 +92,7 @@ def test_a_name_that_turns_the_line_around_leaves_the_others_alone(
 
 def test_a_name_that_was_never_checked_cannot_act_either(process: Process, redis: Redis) -> None:
     """A name is checked when it is set, and shown harmless whoever set it."""
-    accounts.put(redis, "a")
+    account_settings.put(redis, "a")
     redis.hset(keys.settings("a"), "name", "\x1b]0;x\x07")
     _, shown = on_a_terminal(process, "account", "list")
     assert "␛]0;x␇" in shown

@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 from redis.client import Redis
 
-from dashboard import tokens
-from rollups import accounts, keys
+from interaction_usage.dashboard import tokens
+from interaction_usage.store import account_settings, keys
 
 Usage = Callable[..., Result]
 
@@ -20,7 +20,7 @@ Usage = Callable[..., Result]
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS, keys.TOKENS_USED)
-        accounts.put(redis, "acme")
+        account_settings.put(redis, "acme")
 
 
 def rows(usage: Usage) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import pytest
 from click.testing import Result
 from redis.client import Redis
 
-from commands.watch import blocks
-from rollups import accounts
+from interaction_usage.commands.watch import blocks
+from interaction_usage.store import account_settings
 
 Usage = Callable[..., Result]
 
@@ -16,7 +16,7 @@ Usage = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _an_account(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
-        accounts.put(redis, "acme", timezone="Asia/Kathmandu")
+        account_settings.put(redis, "acme", timezone="Asia/Kathmandu")
 
 
 def test_once_as_json(usage: Usage) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from serving import Dashboard, dashboard
 
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
+from tests.support.serving import Dashboard, dashboard
 
 
 @pytest.fixture(scope="module")

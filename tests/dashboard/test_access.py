@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
-from event_lines import flow
-from filling import fill
 from redis.client import Redis
-from serving import Dashboard, dashboard
 
-from dashboard import assets, logins, tokens
-from dashboard.access import COOKIE
-from rollups import accounts, keys
+from interaction_usage.dashboard import assets, logins, tokens
+from interaction_usage.dashboard.auth import COOKIE
+from interaction_usage.store import account_settings, keys
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 SITE = Path(assets.__file__).parent
 BELOW = (
@@ -29,7 +29,7 @@ BELOW = (
 def served(redis_url: str, served: Dashboard) -> Dashboard:
     """Return a dashboard of two accounts with events and one that was only set."""
     fill(redis_url, [flow(1, subject="acme"), flow(2, subject="rival")])
-    accounts.put(served.redis, "quiet", name="Quiet Ltd")
+    account_settings.put(served.redis, "quiet", name="Quiet Ltd")
     return served
 
 
@@ -93,7 +93,7 @@ def test_another_account_cannot_be_changed(served: Dashboard) -> None:
     with served.client(served.token("acme")) as client:
         for name in ("rival", "nobody"):
             assert client.put(f"/api/accounts/{name}", json={"name": "Mine"}).status_code == 404
-    assert accounts.get(served.redis, "rival").name == "rival"
+    assert account_settings.get(served.redis, "rival").name == "rival"
     assert served.get("/accounts/nobody", served.token()).status_code == 404
 
 
@@ -329,7 +329,7 @@ def test_the_assets_are_small_and_kept(served: Dashboard) -> None:
 
 def test_names_are_text_wherever_they_stand(served: Dashboard) -> None:
     """An account's name cannot become markup."""
-    accounts.put(served.redis, "acme", name="<script>alert(1)</script>")
+    account_settings.put(served.redis, "acme", name="<script>alert(1)</script>")
     try:
         client = log_in(served, served.token())
         for page in ("", "/live", "/information"):
@@ -337,7 +337,7 @@ def test_names_are_text_wherever_they_stand(served: Dashboard) -> None:
             assert "<script>alert" not in text
             assert "&lt;script&gt;" in text
     finally:
-        accounts.put(served.redis, "acme", name="acme")
+        account_settings.put(served.redis, "acme", name="acme")
 
 
 # ------------------------------------------------------------------------------ open, state

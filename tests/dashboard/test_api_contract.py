@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import schemathesis
-from event_lines import traffic
-from filling import fill
 from hypothesis import HealthCheck, Phase, settings
-from serving import Dashboard
+
+from tests.support.event_lines import traffic
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 #: Requests made up for each operation.
 EXAMPLES = 40

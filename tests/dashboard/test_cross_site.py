@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from event_lines import flow
-from filling import fill
-from serving import Dashboard, dashboard
 
-from dashboard.access import COOKIE
-from rollups import accounts
+from interaction_usage.dashboard.auth import COOKIE
+from interaction_usage.store import account_settings
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 
@@ -60,7 +60,7 @@ def test_an_authorization_that_is_not_ours_switches_nothing_off(
     plain = {"Authorization": authorization}
     answer = browser.put("/api/accounts/acme", json={"name": "Evil"}, headers=plain)
     assert answer.status_code == 403  # without the form key, too
-    assert accounts.get(served.redis, "acme").name == "acme"
+    assert account_settings.get(served.redis, "acme").name == "acme"
 
 
 def test_an_authorization_of_a_proxy_stands_in_nobodys_way(browser: httpx.Client) -> None:

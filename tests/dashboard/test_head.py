@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from event_lines import flow
-from filling import fill
-from serving import Dashboard
+
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 PATHS = (
     "/login", "/docs", "/openapi.json", "/favicon.ico", "/accounts/acme", "/accounts/acme/live",

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from redis.client import Redis
 
-from dashboard.health import PATIENCE, Looks, words_of_workers
-from rollups import keys
+from interaction_usage.dashboard.health import PATIENCE, Looks, words_of_workers
+from interaction_usage.store import keys
 from rollups.watermark import Reach
 
 ALIVE = {"w1": {"counted": 0, "waiting_for": ""}}

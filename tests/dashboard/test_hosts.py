@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.hosts import authority, is_loopback, is_same_origin
+from interaction_usage.dashboard.hosts import authority, is_loopback, is_same_origin
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from event_lines import flow
-from filling import fill
-from serving import Dashboard, dashboard
 
-from dashboard.health import Looks
+from interaction_usage.dashboard.health import Looks
+from interaction_usage.servers.redis_server import RedisServer, redis_server
 from rollups.watermark import Reach
-from servers.redis_server import RedisServer, redis_server
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 BROKER = "kafka-7.internal.example:9093"
 

@@ -13,17 +13,17 @@ from http.client import HTTPResponse
 from typing import Any
 
 import pytest
-from event_lines import event
-from filling import fill
 from redis.client import Redis
-from serving import Dashboard, dashboard
 
-from dashboard import api, connections
-from dashboard.bounded_log import LINES, SPAN_S, OneLineFormatter, RateFilter
-from dashboard.heavy import HeavyWork
-from dashboard.limits import MAX_BODY_BYTES, MAX_QUERY_BYTES, BusyError, Shares
-from dashboard.problems import Refused
-from rollups import accounts
+from interaction_usage.dashboard import api, connections
+from interaction_usage.dashboard.bounded_log import LINES, SPAN_S, OneLineFormatter, RateFilter
+from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.heavy import HeavyWork
+from interaction_usage.dashboard.limits import MAX_BODY_BYTES, MAX_QUERY_BYTES, BusyError, Shares
+from interaction_usage.store import account_settings
+from tests.support.event_lines import event
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -389,14 +389,14 @@ def test_no_request_reads_all_accounts(served: Dashboard, crowd: int, redis_url:
 def test_a_new_account_and_a_new_name_are_found(served: Dashboard, crowd: int) -> None:
     """The first at once; the second after its turn has come."""
     client = served.client(served.token())
-    accounts.put(served.redis, "a-newcomer", name="Unheard-of GmbH")
+    account_settings.put(served.redis, "a-newcomer", name="Unheard-of GmbH")
 
     def search(text: str) -> list[str]:
         found = client.get("/api/accounts", params={"search": text})
         return [each["account"] for each in found.json()]
 
     until(lambda: search("unheard-OF g") == ["a-newcomer"], 20)
-    accounts.put(served.redis, "a-newcomer", name="Renamed AG")
+    account_settings.put(served.redis, "a-newcomer", name="Renamed AG")
     assert served.get("/accounts", served.token()).json()[0]["name"] == "Renamed AG"
     until(lambda: search("renamed ag") == ["a-newcomer"], 60)
 

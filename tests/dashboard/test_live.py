@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from event_lines import event
-from filling import fill
-from serving import Dashboard, dashboard
 
-from servers.redis_cluster import redis_cluster
-from servers.redis_server import RedisServer, redis_server
+from interaction_usage.servers.redis_cluster import redis_cluster
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from tests.support.event_lines import event
+from tests.support.filling import fill
+from tests.support.serving import Dashboard, dashboard
 
 
 @pytest.fixture(scope="module", params=["alone", "cluster"])
@@ -169,7 +169,7 @@ def test_all_viewers_get_the_same_from_one_look(served: Dashboard) -> None:
 )  # fmt: skip
 def test_a_token_that_ends_takes_its_streams_with_it(served: Dashboard, by: str, end: str) -> None:
     """Not only new requests: within seconds whoever watches is let go."""
-    from dashboard import logins, tokens
+    from interaction_usage.dashboard import logins, tokens
 
     token = served.token("live", expires=int(time.time()) + 3 if end == "expired" else None)
     with served.client(token if by == "bearer" else None) as client:

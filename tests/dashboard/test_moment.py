@@ -6,12 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dashboard.health import Health
-from dashboard.live import Live, first_difference, hour_of, members
-from dashboard.moment import AHEAD, CURVE_SECONDS, LONG, moment, slots_ahead, slots_of_curve
+from interaction_usage.dashboard.health import Health
+from interaction_usage.dashboard.live import Live, first_difference, hour_of, members
+from interaction_usage.dashboard.live_curve import (
+    AHEAD,
+    CURVE_SECONDS,
+    LONG,
+    moment,
+    slots_ahead,
+    slots_of_curve,
+)
+from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF
 from rollups.local_time import zone
 from rollups.slots import SLOT_SECONDS
-from rollups.vocabulary import APPLICATIONS, SERIES, SERIES_OF
 
 NOW = int(datetime(2026, 10, 1, 10, 20, 30, tzinfo=UTC).timestamp())
 HOUR = NOW - 20 * 60 - 30

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vector_files
 from click.testing import CliRunner
-from event_lines import event, flow, traffic
-from filling import fill
-from serving import Dashboard
 
-from commands.main import main
-from export.periods import MAX_DAYS
+from interaction_usage.commands.main import main
+from interaction_usage.reports.periods import MAX_DAYS
+from tests.support import vector_files
+from tests.support.event_lines import event, flow, traffic
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 SERIES = ("agent-sessions", "agent", "ticket-guidance", "mobile-web", "web-self-service")
 

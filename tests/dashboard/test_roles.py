@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from event_lines import flow
-from filling import fill
-from serving import Dashboard
 
-from dashboard import changes
-from dashboard.tokens import Role
-from rollups import accounts, keys
+from interaction_usage.dashboard import changes
+from interaction_usage.dashboard.tokens import Role
+from interaction_usage.store import account_settings, keys
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_token_from_before_there_were_roles_is_a_viewers(
     served: Dashboard, body: dict[str, object]
 ) -> None:
     """As it was kept then: an account and a second."""
-    from dashboard.tokens import digest_of
+    from interaction_usage.dashboard.tokens import digest_of
 
     served.redis.hset(keys.TOKENS, digest_of("old"), b'{"account":"acme","created":1700000000}')
     served.redis.hset(keys.TOKENS, digest_of("oldop"), b'{"account":null,"created":1700000000}')
@@ -69,7 +69,7 @@ def test_a_manager_changes_name_and_time_zone(served: Dashboard) -> None:
         answer = put(served, token, **body)
         assert answer.status_code == 403
         assert answer.json()["detail"].endswith("DNIS and SMS, is set by an operator.")
-    assert accounts.get(served.redis, "acme") == ("Acme Ltd", "Europe/Paris", True, True)
+    assert account_settings.get(served.redis, "acme") == ("Acme Ltd", "Europe/Paris", True, True)
     assert put(served, token, "rival", name="X").status_code == 404
 
 
@@ -85,7 +85,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
     """The label of a token and its id, never the token; customers see no operator's name."""
     jane = served.token("acme", role=Role.MANAGER, label="Jane")
     put(served, jane, name="Acme Ltd")
-    accounts.put(served.redis, "acme", timezone="Europe/Paris")
+    account_settings.put(served.redis, "acme", timezone="Europe/Paris")
     ops = served.token(label="ops on call")
     put(served, ops, sms=False, name="Acme Ltd")  # the name stays
     for token, names in ((ops, ["ops on call", "command", "Jane"]),
@@ -106,7 +106,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
 def test_the_history_comes_in_pages(served: Dashboard) -> None:
     """At most 500 in one; what is no id is refused."""
     for number in range(5):
-        accounts.put(served.redis, "acme", name=f"Name {number}")
+        account_settings.put(served.redis, "acme", name=f"Name {number}")
     first = served.told("/accounts/acme/history", limit="2")
     rest = served.told("/accounts/acme/history", before=first["next"])
     found = [each["to"] for each in first["changes"] + rest["changes"]]
@@ -139,14 +139,14 @@ def test_an_accounts_own_tokens_change_it_a_bounded_number_of_times(served: Dash
 
 def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) -> None:
     """26 hours; asking changes nothing."""
-    accounts.put(served.redis, "acme", timezone="Etc/GMT+12")
+    account_settings.put(served.redis, "acme", timezone="Etc/GMT+12")
     path = "/accounts/acme/timezone-change"
     found = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
     assert [each["seconds"] for each in found["months"]] == [-26 * 3600] * 2
     assert "are on both bills" in found["sentences"][1]
     assert served.told(path, to="Etc/GMT+12")["sentences"] == []
     assert served.get(path, served.token(), to="Mars/Olympus").status_code == 422
-    assert accounts.get(served.redis, "acme").timezone == "Etc/GMT+12"
+    assert account_settings.get(served.redis, "acme").timezone == "Etc/GMT+12"
 
 
 def test_an_account_whose_zone_is_none_any_more_can_get_another(served: Dashboard) -> None:

@@ -4,13 +4,13 @@ import time
 
 import httpx
 import pytest
-from event_lines import flow
-from filling import fill
-from serving import Dashboard
 
-from dashboard import logins, tokens
-from dashboard.access import COOKIE
-from rollups import keys
+from interaction_usage.dashboard import logins, tokens
+from interaction_usage.dashboard.auth import COOKIE
+from interaction_usage.store import keys
+from tests.support.event_lines import flow
+from tests.support.filling import fill
+from tests.support.serving import Dashboard
 
 NOW = 1_800_000_000
 

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from export.model import Concurrency, Counts, Day, FlowRuns, Hours, Report
+from interaction_usage.reports.model import Concurrency, Counts, Day, FlowRuns, Hours, Report
+from rollups.catalog import APPLICATIONS, SERIES, SERVICES
 from rollups.local_time import hour_runs
-from rollups.vocabulary import APPLICATIONS, SERIES, SERVICES
 
 PARIS = ZoneInfo("Europe/Paris")
 

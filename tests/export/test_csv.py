@@ -5,14 +5,14 @@ import re
 from io import StringIO
 
 import pytest
-import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.comma_separated import render
-from export.layout import account_title
-from export.model import Report
+from export.csv_renderer import render
+from export.sections import account_title
 from export.text import inert
+from interaction_usage.reports.model import Report
+from tests.export import samples
 
 
 def rows_of(report: Report) -> list[list[str]]:

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.json_document import render
+from export.json_renderer import render
 from export.text import encodable
-from rollups.vocabulary import SERIES
+from rollups.catalog import SERIES
+from tests.export import samples
 
 
 def test_the_members_are_the_contract() -> None:

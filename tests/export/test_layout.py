@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
-import samples
 
 from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, Column, notices, tables
 from export.formats import FORMATS
-from export.layout import Kind, account_title, moment, sections
+from export.sections import Kind, account_title, moment, sections
 from export.sheets import lines_needed, serials, sheets
+from tests.export import samples
 
 
 def test_labels_are_the_contract() -> None:

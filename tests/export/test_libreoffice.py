@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import samples
 
 from export.formats import FORMATS
-from export.model import Report
+from interaction_usage.reports.model import Report
+from tests.export import samples
 
 Need = Callable[[str, str], object]
 

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-import samples
 
-from export.model import HourPeaks, Hours
+from interaction_usage.reports.model import HourPeaks, Hours
+from rollups.catalog import SERIES
 from rollups.local_time import HourRun
-from rollups.vocabulary import SERIES
+from tests.export import samples
 
 #: 25 October 2026 in Paris, from 01:00: two hours are called 02:00.
 HOURS = Hours(

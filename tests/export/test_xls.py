@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-import samples
 import xlrd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.layout import account_title, sections
-from export.model import FlowRuns, Report
+from export.sections import account_title, sections
 from export.text import readable
 from export.xls import render
+from interaction_usage.reports.model import FlowRuns, Report
+from tests.export import samples
 
 
 def book_of(report: Report) -> xlrd.Book:

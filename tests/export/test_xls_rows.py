@@ -1,14 +1,14 @@
 """Rows of an .xls as records: made together they hold what they hold when made one by one."""
 
-import samples
 import xlrd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from export import look, xls
-from export.layout import Kind
+from export import cell_styles, xls
+from export.sections import Kind
 from export.sheets import Body, Content, Line, Sheet
 from export.xls_rows import many
+from tests.export import samples
 
 _numbers = st.one_of(
     st.integers(0, 5_000),
@@ -24,7 +24,7 @@ def bodies(draw: st.DrawFn) -> Body:
     count = draw(st.integers(1, 12))
     sorts = draw(st.lists(_column_of, min_size=1, max_size=6))
     columns = tuple(draw(st.lists(sort, min_size=count, max_size=count)) for sort in sorts)
-    usual = [look.value(kind) for kind in draw(st.permutations(list(Kind)))][: len(sorts)]
+    usual = [cell_styles.value(kind) for kind in draw(st.permutations(list(Kind)))][: len(sorts)]
     opening = [look._replace(above=look.ink) for look in usual]
     heights = draw(st.lists(st.sampled_from([16, 17.5, 40]), min_size=count, max_size=count))
     kinds = draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
@@ -61,11 +61,11 @@ def drawn(sheet: Sheet) -> xlrd.Book:
 
 @settings(deadline=None, max_examples=150)
 @given(bodies())
-@example(Body((["a"], [1], [2.5], [3], [4]), [16], ([look.BLANK] * 5,), [0]))
+@example(Body((["a"], [1], [2.5], [3], [4]), [16], ([cell_styles.BLANK] * 5,), [0]))
 def test_rows_made_together_are_those_made_one_by_one(body: Body) -> None:
     """Values, types, styles and heights, whatever mixture of columns stands side by side."""
     widths = (10.0,) * len(body.columns)
-    head = [Line(20, ["head"], [look.TITLE])]
+    head = [Line(20, ["head"], [cell_styles.TITLE])]
 
     together = drawn(Sheet("S", widths, head, body))
     singly = drawn(Sheet("S", widths, [*head, *body.lines()]))
@@ -87,7 +87,9 @@ def test_what_has_no_one_record_is_left_to_be_made_one_by_one() -> None:
 
 def test_a_table_over_the_beginning_of_excels_calendar_is_drawn() -> None:
     """February 1900 as text, March as numbers: days of both stand in one column."""
-    body = Body((["1900-02-28", 61, ""],), [16, 16, 16], ([look.value(Kind.DAY)],), [0, 0, 0])
+    body = Body(
+        (["1900-02-28", 61, ""],), [16, 16, 16], ([cell_styles.value(Kind.DAY)],), [0, 0, 0]
+    )
     sheet = drawn(Sheet("S", (10.0,), [], body)).sheet_by_index(0)
     assert sheet.col_values(0) == ["1900-02-28", 61, ""]
 

@@ -7,17 +7,17 @@ from xml.etree import ElementTree
 from zipfile import ZipFile
 
 import pytest
-import samples
 import xlrd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 
 from export import xls
-from export.layout import account_title
-from export.model import FlowRuns, Report
+from export.sections import account_title
 from export.text import readable
 from export.xlsx import render
+from interaction_usage.reports.model import FlowRuns, Report
+from tests.export import samples
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from system import System
 
-from servers.apache_kafka import ApacheKafka
-from servers.redis_server import redis_server
+from interaction_usage.servers.apache_kafka import ApacheKafka
+from interaction_usage.servers.redis_server import redis_server
+from tests.support.system import System
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions
-from flaky_link import FlakyLink, Script
-from publisher import Publisher
-from system import System
 
-from rollups import keys
-from servers.child import Child
+from interaction_usage.servers.child import Child
+from interaction_usage.store import keys
 from stream_app.broker import BrokerAway, ensure_topics, topic_ids
 from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, SESSIONS
+from tests.faults.flaky_link import FlakyLink, Script
+from tests.faults.publisher import Publisher
+from tests.support.system import System
 
 #: A pause longer than the group's session timeout makes a worker a zombie.
 SESSION_TIMEOUT = 6.0

@@ -13,7 +13,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import Self
 
-from servers.ports import free_port
+from interaction_usage.servers.ports import free_port
 
 #: Longer than a worker waits for an answer (`_REDIS_TIMEOUT` in stream_app/faust_app.py).
 BEYOND_PATIENCE = 11.0

@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import Producer
-from event_lines import flow
 
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
+from tests.support.event_lines import flow
 
 #: No outage of a night lasts as long as a producer tries.
 PATIENCE = 120

@@ -3,14 +3,14 @@
 import time
 from pathlib import Path
 
-from event_lines import traffic
-from flaky_link import FlakyLink
 from redis.client import Redis
-from reference import report_of, rollups_of
-from system import System
 
-from rollups.reads import Rollups
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.store.reads import Rollups
+from tests.faults.flaky_link import FlakyLink
+from tests.support.event_lines import traffic
+from tests.support.reference import report_of, rollups_of
+from tests.support.system import System
 
 DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
 

@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from event_lines import traffic
-from faults import MOST_PARTITIONS, Faults
-from flaky_link import FlakyLink
-from publisher import Publisher, broken_record
-from reference import report_of, rollups_of
-from system import System
 
-from rollups import state
-from rollups.reading import Reading
-from rollups.reads import Rollups
+from interaction_usage.store.reads import Rollups
+from rollups.range_snapshot import Reading
 from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
 from stream_app.dead_letter_log import refused_records
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from tests.faults.faults import MOST_PARTITIONS, Faults
+from tests.faults.flaky_link import FlakyLink
+from tests.faults.publisher import Publisher, broken_record
+from tests.support import reference_model
+from tests.support.event_lines import traffic
+from tests.support.reference import report_of, rollups_of
+from tests.support.system import System
 
 RANGES = (
     ("UTC", "2026-10-01", "2026-10-02"),
@@ -117,7 +117,9 @@ def check(night: System, lines: list[bytes]) -> None:
         assert live.accounts() == sorted(expected)
         for account, rollups in expected.items():
             found = live.read(account, FIRST_SLOT, END_SLOT, by_slot=True, flows=True)
-            assert values(found) == values(state.read(rollups, FIRST_SLOT, END_SLOT)), account
+            assert values(found) == values(reference_model.read(rollups, FIRST_SLOT, END_SLOT)), (
+                account
+            )
     for account, rollups in expected.items():
         for tz, *days in RANGES:
             report = night.report_here(account, *days, tz=tz, as_of=AS_OF)

@@ -2,9 +2,9 @@
 
 import time
 
-from event_lines import traffic
-from reference import report_of, rollups_of
-from system import System
+from tests.support.event_lines import traffic
+from tests.support.reference import report_of, rollups_of
+from tests.support.system import System
 
 DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
 

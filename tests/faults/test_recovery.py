@@ -7,12 +7,11 @@ are published then are in the rollups: until no partition's position is behind i
 import json
 import time
 
-from event_lines import flow, traffic
-from system import System
-
-import settings
-from commands.lag import how_far
+from interaction_usage import settings
+from interaction_usage.commands.lag import how_far
 from stream_app.topics import TOPIC_OF
+from tests.support.event_lines import flow, traffic
+from tests.support.system import System
 
 #: Seconds.
 AFTER_A_KILLED_WORKER, AFTER_REDIS, AFTER_THE_BROKER = 15.0, 5.0, 5.0

@@ -5,8 +5,9 @@ import signal
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
-from event_lines import flow
-from system import System
+
+from tests.support.event_lines import flow
+from tests.support.system import System
 
 
 def test_what_kafka_deletes_under_a_running_worker_is_told(night: System) -> None:

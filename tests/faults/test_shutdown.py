@@ -5,13 +5,13 @@ import sys
 import time
 
 from confluent_kafka import Consumer, TopicPartition
-from event_lines import traffic
-from flaky_link import FlakyLink
-from reference import report_of, rollups_of
-from system import System
 
-from rollups.reads import Rollups
+from interaction_usage.store.reads import Rollups
 from stream_app.topics import EVENT_TOPICS
+from tests.faults.flaky_link import FlakyLink
+from tests.support.event_lines import traffic
+from tests.support.reference import report_of, rollups_of
+from tests.support.system import System
 
 EVENTS = 45_000  # more than two rounds
 DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
@@ -81,7 +81,7 @@ def test_a_worker_that_ends_with_an_error_is_gone_though_its_client_hangs(night:
         "async def hangs(self): await asyncio.sleep(1000)\n"
         "GroupCoordinator._GroupCoordinator__coordination_routine = dies\n"
         "AIOKafkaConsumer.stop = hangs\n"
-        "from commands.main import main; main(['worker'])"
+        "from interaction_usage.commands.main import main; main(['worker'])"
     )
     worker = night.start_worker((sys.executable, "-c", code))
     assert worker.process.wait(40) == 1

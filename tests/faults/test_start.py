@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from event_lines import flow
-from system import System
+from tests.support.event_lines import flow
+from tests.support.system import System
 
 
 def until(holds: Callable[[], object], night: System, seconds: float = 30) -> None:

@@ -13,9 +13,9 @@ from confluent_kafka.admin import (
     ConfigResource,
     ResourceType,
 )
-from event_lines import event, flow
 
 from stream_app.broker import spans
+from tests.support.event_lines import event, flow
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from event_lines import flow
-from raw_batches import CODECS, GZIP, LZ4, ZSTD, batch, bomb, compressed, publish, record, records
-from system import USAGE
+
+from tests.support.event_lines import flow
+from tests.support.raw_batches import (
+    CODECS,
+    GZIP,
+    LZ4,
+    ZSTD,
+    batch,
+    bomb,
+    compressed,
+    publish,
+    record,
+    records,
+)
+from tests.support.system import USAGE
 
 #: Bytes that a bomb unpacks to: what fits into the 1 MiB that a broker takes, by the codec.
 BOMBS = {"gzip": 900_000_000, "snappy": 15_000_000, "lz4": 200_000_000, "zstd": 1_400_000_000}

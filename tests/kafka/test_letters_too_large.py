@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
-from event_lines import flow
 
 from stream_app.broker import admin_client
+from tests.support.event_lines import flow
 
 
 def small_topic(system: Any, limit: int) -> None:

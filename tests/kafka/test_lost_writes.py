@@ -7,8 +7,9 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from event_lines import flow, traffic
-from reference import report_of, rollups_of
+
+from tests.support.event_lines import flow, traffic
+from tests.support.reference import report_of, rollups_of
 
 AS_OF = "2026-11-01T00:00:00Z"
 

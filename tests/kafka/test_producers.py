@@ -9,7 +9,8 @@ from typing import Any
 from cloudevents.core.bindings.kafka import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, TopicPartition
-from event_lines import event, flow
+
+from tests.support.event_lines import event, flow
 
 
 def cloud_event(number: str, kind: str, data: dict[str, Any]) -> CloudEvent:

@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from event_lines import event, flow, traffic
-from reference import report_of, rollups_of
 
-from commands.main import main
-from rollups import keys
-from rollups.reads import Rollups
+from interaction_usage.commands.main import main
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups
 from stream_app.broker import spans_of
 from stream_app.rebuild import Rebuild
 from stream_app.replay import Replay
+from tests.support.event_lines import event, flow, traffic
+from tests.support.reference import report_of, rollups_of
 
 AS_OF = "2026-11-01T00:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02")

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vector_files
-from event_lines import flow, traffic
-from reference import report_of, rollups_of
-from system import System
 
-from rollups import keys
-from rollups.layout import hash_slot
-from rollups.reads import Rollups
-from servers.apache_kafka import ApacheKafka
-from servers.redis_cluster import RedisCluster, ask, redis_cluster
+from interaction_usage.servers.apache_kafka import ApacheKafka
+from interaction_usage.servers.redis_cluster import RedisCluster, ask, redis_cluster
+from interaction_usage.store import keys
+from interaction_usage.store.cluster_topology import hash_slot
+from interaction_usage.store.reads import Rollups
+from tests.support import vector_files
+from tests.support.event_lines import flow, traffic
+from tests.support.reference import report_of, rollups_of
+from tests.support.system import System
 
 AS_OF = "2026-11-01T00:00:00Z"
 DAYS = ("2026-10-01", "2026-10-02")

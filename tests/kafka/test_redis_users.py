@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 from click.testing import CliRunner
-from event_lines import flow
-from redis_users import PASSWORD, create_users, refusals, url_of
-from system import USAGE, System
 
-from commands.main import main
+from interaction_usage.commands.main import main
+from tests.support.event_lines import flow
+from tests.support.redis_users import PASSWORD, create_users, refusals, url_of
+from tests.support.system import USAGE, System
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31", "--tz", "UTC")
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from event_lines import flow
 
-import settings
+from interaction_usage import settings
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Writer
 from rollups.fold import SEALED_AFTER
-from rollups.reads import Rollups
-from rollups.writer import Writer
 from stream_app.broker import ensure_topics
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from tests.support.event_lines import flow
 
 DAY_MS = 86_400_000
 #: 2026-01-10T12:00:00Z

@@ -6,11 +6,11 @@ import random
 from datetime import datetime
 from typing import Any
 
-import vector_files
 from aiokafka import AIOKafkaProducer
 
 from stream_app.broker import ensure_topics
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from tests.support import vector_files
 
 
 def test_every_vector_gives_its_reports_through_the_whole_system(system: Any) -> None:

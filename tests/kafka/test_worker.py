@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import Producer
-from event_lines import flow, traffic
-from reference import report_of, rollups_of
 
-import settings
-from rollups import keys
-from rollups.reads import Rollups
-from rollups.writer import Writer
+from interaction_usage import settings
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Writer
 from stream_app.broker import admin_client
 from stream_app.sealing import Sealing, event_spans
+from tests.support.event_lines import flow, traffic
+from tests.support.reference import report_of, rollups_of
 
 AS_OF = "2026-11-01T00:00:00Z"
 
@@ -204,7 +204,7 @@ def test_a_worker_whose_place_in_the_group_cannot_be_kept_ends(
         "from aiokafka.consumer.group_coordinator import GroupCoordinator\n"
         "async def dies(self): raise AssertionError('Did we not perform bootstrap?')\n"
         "GroupCoordinator._GroupCoordinator__coordination_routine = dies\n"
-        "from commands.main import main; main(['worker'])"
+        "from interaction_usage.commands.main import main; main(['worker'])"
     )
     worker = system.start_worker((sys.executable, "-c", code))
     eventually(lambda: not worker.alive, "the worker ended")

@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rollups.days import Amounts, Curve, Day
+from interaction_usage.store.day_encoding import Amounts, Curve, Day
+from rollups.catalog import METRICS, SERIES
 from rollups.slots import SLOTS_PER_DAY
-from rollups.vocabulary import METRICS, SERIES
 
 FLOWS = ("c:f", "a:f", "c:Rückruf 🛟", "c:" + "x" * 200, "a:1.c:f")
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from delivery import Batches
-
-from rollups import connect, keys
+from interaction_usage.store import keys
+from interaction_usage.store.client import connect
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Applied, Sealed, Writer
+from rollups.catalog import APPLICATIONS
 from rollups.fold import Placed
-from rollups.reading import Reading
-from rollups.reads import Rollups
-from rollups.vocabulary import APPLICATIONS
-from rollups.writer import Applied, Sealed, Writer
+from rollups.range_snapshot import Reading
+from tests.rollups.delivery import Batches
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
 #: What all rollups of these tests are hashed with, so that they can be compared byte for byte.
@@ -24,7 +24,7 @@ SECRET = bytes(range(16))
 @asynccontextmanager
 async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Writer]:
     """Yield the writer of a worker that has just started."""
-    with connect.client(url) as client:
+    with connect(url) as client:
         client.set(keys.FIRST.secret, SECRET, nx=True)
     writer = Writer.of(url, limits, timeout=10.0, clock=time.time)
     try:

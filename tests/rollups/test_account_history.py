@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from rollups import account_history, accounts, keys
-from rollups.account_history import COMMAND, Author
+from interaction_usage.store import account_history, account_settings, keys
+from interaction_usage.store.account_history import COMMAND, Author
 
 JANE = Author("jane", "3f9a0c52e1", is_operator=False)
 
 
 def test_what_changed_is_kept_with_who_and_from_what(redis: Any) -> None:
     """Newest first; the value before a first change is the default."""
-    accounts.put(redis, "acme", name="Acme Ltd", sms=False)
-    accounts.put(redis, "acme", timezone="Europe/Paris", author=JANE)
+    account_settings.put(redis, "acme", name="Acme Ltd", sms=False)
+    account_settings.put(redis, "acme", timezone="Europe/Paris", author=JANE)
     found = account_history.read(redis, "acme", 10)
     assert [(each.author, each.field, each.old, each.new) for each in found] == [
         (JANE, "timezone", "UTC", "Europe/Paris"),
@@ -26,8 +26,8 @@ def test_what_changed_is_kept_with_who_and_from_what(redis: Any) -> None:
 
 def test_what_stays_the_same_is_no_change(redis: Any) -> None:
     """Setting a value again, or a default, leaves no entry; the account exists all the same."""
-    accounts.put(redis, "acme", name="acme", timezone="UTC", dnis=True)
-    accounts.put(redis, "acme")
+    account_settings.put(redis, "acme", name="acme", timezone="UTC", dnis=True)
+    account_settings.put(redis, "acme")
     assert account_history.read(redis, "acme", 10) == []
     assert redis.exists(keys.settings("acme"))
 
@@ -35,17 +35,17 @@ def test_what_stays_the_same_is_no_change(redis: Any) -> None:
 def test_of_changes_at_once_none_is_lost(redis: Any) -> None:
     """Each names the value of the one before it: the entries are one chain."""
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: accounts.put(redis, "acme", name=f"Name {n}"), range(100)))
+        list(pool.map(lambda n: account_settings.put(redis, "acme", name=f"Name {n}"), range(100)))
     found = account_history.read(redis, "acme", 1000)[::-1]
     assert len(found) == 100
     assert [each.old for each in found] == ["acme", *(each.new for each in found[:-1])]
-    assert accounts.get(redis, "acme").name == found[-1].new
+    assert account_settings.get(redis, "acme").name == found[-1].new
 
 
 def test_it_is_read_in_pages(redis: Any) -> None:
     """At most as many as asked for; the next page is before the last id."""
     for number in range(7):
-        accounts.put(redis, "acme", name=f"Name {number}")
+        account_settings.put(redis, "acme", name=f"Name {number}")
     first = account_history.read(redis, "acme", 3)
     then = account_history.read(redis, "acme", 10, before=first[-1].id)
     assert [each.new for each in first + then] == [f"Name {n}" for n in range(6, -1, -1)]
@@ -62,7 +62,7 @@ def test_what_is_no_id_is_refused(redis: Any, cursor: str) -> None:
 
 def test_no_account_shares_the_history_of_another(redis: Any) -> None:
     """Ids may hold colons: an account that is named like a key of another is still its own."""
-    accounts.put(redis, "acme", name="Acme")
-    accounts.put(redis, "acme:history", name="Other")
+    account_settings.put(redis, "acme", name="Acme")
+    account_settings.put(redis, "acme:history", name="Other")
     assert [each.new for each in account_history.read(redis, "acme", 9)] == ["Acme"]
     assert [each.new for each in account_history.read(redis, "acme:history", 9)] == ["Other"]

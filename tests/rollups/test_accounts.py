@@ -3,35 +3,37 @@
 import pytest
 from redis.client import Redis
 
-from rollups import accounts
-from rollups.accounts import AccountSettings, InvalidAccount
+from interaction_usage.store import account_settings
+from interaction_usage.store.account_settings import AccountSettings, InvalidAccount
+from interaction_usage.store.reads import Rollups
 from rollups.local_time import UnknownZone
-from rollups.reads import Rollups
 
 
 def test_an_account_nobody_set_has_defaults(redis: Redis) -> None:
     """Its id as name, UTC, both sections apply; and asking does not make it exist."""
-    assert accounts.get(redis, "acme") == AccountSettings("acme", "UTC", dnis=True, sms=True)
+    assert account_settings.get(redis, "acme") == AccountSettings(
+        "acme", "UTC", dnis=True, sms=True
+    )
     assert not Rollups.live(redis).exists("acme")
 
 
 def test_what_is_not_said_is_kept(redis: Redis) -> None:
     """Each setting changes alone."""
-    accounts.put(redis, "acme", name="Acme Ltd", timezone="Europe/Paris")
-    accounts.put(redis, "acme", sms=False)
-    assert accounts.put(redis, "acme", dnis=False) == AccountSettings(
+    account_settings.put(redis, "acme", name="Acme Ltd", timezone="Europe/Paris")
+    account_settings.put(redis, "acme", sms=False)
+    assert account_settings.put(redis, "acme", dnis=False) == AccountSettings(
         "Acme Ltd", "Europe/Paris", dnis=False, sms=False
     )
-    accounts.put(redis, "acme", sms=True, name="Rückruf 🛟")
-    assert accounts.get(redis, "acme") == AccountSettings(
+    account_settings.put(redis, "acme", sms=True, name="Rückruf 🛟")
+    assert account_settings.get(redis, "acme") == AccountSettings(
         "Rückruf 🛟", "Europe/Paris", dnis=False, sms=True
     )
 
 
 def test_an_account_exists_once_it_was_set(redis: Redis) -> None:
     """Also when nothing but its id was said."""
-    assert accounts.put(redis, "quiet") == AccountSettings("quiet")
-    accounts.put(redis, "named", name="Named")
+    assert account_settings.put(redis, "quiet") == AccountSettings("quiet")
+    account_settings.put(redis, "named", name="Named")
     assert Rollups.live(redis).accounts() == ["named", "quiet"]
     assert Rollups.live(redis).exists("named")
     assert Rollups.live(redis).exists("quiet")
@@ -56,7 +58,7 @@ def test_an_account_exists_once_it_was_set(redis: Redis) -> None:
 )
 def test_ordinary_spellings_are_kept(redis: Redis, name: str) -> None:
     """Whatever a person or a company is called."""
-    assert accounts.put(redis, "acme", name=name).name == name
+    assert account_settings.put(redis, "acme", name=name).name == name
 
 
 @pytest.mark.parametrize(
@@ -69,34 +71,34 @@ def test_ordinary_spellings_are_kept(redis: Redis, name: str) -> None:
 )
 def test_a_name_that_would_break_a_report_is_refused(redis: Redis, name: str) -> None:
     """And the account keeps the one it had."""
-    accounts.put(redis, "acme", name="Acme")
+    account_settings.put(redis, "acme", name="Acme")
     with pytest.raises(InvalidAccount, match="1 to 200 printable"):
-        accounts.put(redis, "acme", name=name)
-    assert accounts.get(redis, "acme").name == "Acme"
+        account_settings.put(redis, "acme", name=name)
+    assert account_settings.get(redis, "acme").name == "Acme"
 
 
 def test_a_name_loses_the_spaces_around_it(redis: Redis) -> None:
     """200 characters remain 200."""
-    assert accounts.put(redis, "acme", name=f" {'x' * 200} ").name == "x" * 200
+    assert account_settings.put(redis, "acme", name=f" {'x' * 200} ").name == "x" * 200
 
 
 @pytest.mark.parametrize("zone", ["Europe/Atlantis", "", "CEST+2", "../UTC"])
 def test_a_zone_that_does_not_exist_is_refused(redis: Redis, zone: str) -> None:
     """Nothing is set then, the rest of the call included."""
     with pytest.raises(UnknownZone):
-        accounts.put(redis, "acme", name="Acme", timezone=zone)
-    assert accounts.get(redis, "acme") == AccountSettings("acme")
+        account_settings.put(redis, "acme", name="Acme", timezone=zone)
+    assert account_settings.get(redis, "acme") == AccountSettings("acme")
     assert Rollups.live(redis).accounts() == []
 
 
 def test_many_are_read_at_once(redis: Redis) -> None:
     """In the order asked for, set or not."""
-    accounts.put(redis, "b", name="Bee", dnis=False)
-    assert accounts.get_many(redis, ["a", "b"]) == [
+    account_settings.put(redis, "b", name="Bee", dnis=False)
+    assert account_settings.get_many(redis, ["a", "b"]) == [
         AccountSettings("a"),
         AccountSettings("b")._replace(name="Bee", dnis=False),
     ]
-    assert accounts.get_many(redis, []) == []
+    assert account_settings.get_many(redis, []) == []
 
 
 @pytest.mark.parametrize(
@@ -122,4 +124,4 @@ def test_many_are_read_at_once(redis: Redis) -> None:
 )
 def test_what_an_account_id_may_be(account: str, valid: bool) -> None:
     """1 to 128 of A-Z a-z 0-9 . _ : - and nothing else."""
-    assert accounts.is_valid_id(account) is valid
+    assert account_settings.is_valid_id(account) is valid

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 from redis.exceptions import AskError, RedisError, TryAgainError
-from redis_side import DAY, writing
 
-from rollups import connect, keys
+from interaction_usage.servers.redis_cluster import RedisCluster, ask, redis_cluster
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store import keys
+from interaction_usage.store.client import connect, live_keys, shares_of
+from interaction_usage.store.cluster_topology import hash_slot
+from interaction_usage.store.connection import at_once
+from interaction_usage.store.errors import LostSecretError, LostWrites, NodesChanged, UnfitRedis
+from interaction_usage.store.namespaces import drop, drop_leftovers, new_namespace, put_in_force
+from interaction_usage.store.reads import Position, Rollups
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
 from rollups.fold import Placed
-from rollups.instants import SECOND
-from rollups.layout import hash_slot
-from rollups.line import at_once
-from rollups.namespaces import drop, drop_leftovers, new_namespace, put_in_force
-from rollups.reads import Position, Rollups
-from rollups.trouble import LostSecretError, LostWrites, NodesChanged, UnfitRedis
-from rollups.writer import Writer
-from servers.redis_cluster import RedisCluster, ask, redis_cluster
-from servers.redis_server import RedisServer, redis_server
+from rollups.timestamps import SECOND
+from tests.rollups.redis_side import DAY, writing
 
 NAMES = [f"account-{number}" for number in range(30)]
 NOON = 20_000 * 86_400 + 43_200
@@ -37,7 +38,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
 @pytest.fixture
 def client(cluster: RedisCluster) -> Iterator[Any]:
     """Yield a client of the cluster, emptied."""
-    with connect.client(cluster.url) as connected:
+    with connect(cluster.url) as connected:
         connected.flushall()
         yield connected
 
@@ -67,8 +68,7 @@ def each(count: int) -> dict[str, int]:
 def owner(cluster: RedisCluster, key: str) -> RedisServer:
     """Return the server that has *key*."""
     ports = {
-        slots: node["primary"][1]
-        for slots, node in connect.client(cluster.url).cluster_slots().items()
+        slots: node["primary"][1] for slots, node in connect(cluster.url).cluster_slots().items()
     }
     slot = hash_slot(key)
     [port] = [port for (first, last), port in ports.items() if first <= slot <= last]
@@ -127,8 +127,8 @@ def test_each_node_has_its_accounts_and_its_positions(cluster: RedisCluster, cli
 
 def place(cluster: RedisCluster, number: int) -> str:
     """Return what the own keys of a node end with."""
-    with connect.client(cluster.url) as client:
-        return connect.shares_of(client)[number].place
+    with connect(cluster.url) as client:
+        return shares_of(client)[number].place
 
 
 def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, client: Any) -> None:
@@ -156,7 +156,7 @@ def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, clie
 
 def test_the_list_of_accounts_comes_back_with_its_node() -> None:
     """It lies on one node, all events on others: that one restarts before a position moved."""
-    with redis_cluster() as mine, connect.client(mine.url) as client:
+    with redis_cluster() as mine, connect(mine.url) as client:
         server = owner(mine, keys.FIRST.accounts)
         events = [item for item in log(0, 30) if owner(mine, item.event.account) is not server]
 
@@ -276,7 +276,7 @@ def test_a_replica_that_lagged_takes_over(flavour: Any) -> None:
     """What it never had is noticed by its positions, and read again."""
     with (
         redis_cluster(nodes=3, replicated=True, flavour=flavour) as mine,
-        connect.client(mine.url) as client,
+        connect(mine.url) as client,
     ):
         primary, replica = mine.primaries[1], mine.replicas[1]
 
@@ -314,7 +314,7 @@ def test_which_rollups_are_in_force_is_known_to_every_node(
     assert Rollups.live(client).keys == keys.FIRST
     assert put_in_force(client, new, "me")
     drop(client, live)
-    for name in connect.live_keys(client)[:-1]:
+    for name in live_keys(client)[:-1]:
         client.delete(name)
 
     async def run() -> keys.Namespace:
@@ -385,7 +385,7 @@ def test_one_node_that_evicts_is_enough_to_refuse(cluster: RedisCluster) -> None
 
 def test_a_cluster_that_is_away_is_a_redis_that_is_away() -> None:
     """The same kind of error as of a single server, before and after it was there; then it is."""
-    with redis_cluster() as mine, connect.client(mine.url) as client:
+    with redis_cluster() as mine, connect(mine.url) as client:
         client.get("a")
         for server in mine.primaries:
             server.kill()
@@ -393,7 +393,7 @@ def test_a_cluster_that_is_away_is_a_redis_that_is_away() -> None:
             with pytest.raises(RedisError):
                 Rollups.live(client)
         with pytest.raises(RedisError):
-            connect.client(mine.url)
+            connect(mine.url)
 
 
 # ------------------------------------------------------------------------ several at once

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups import columns
+from interaction_usage.store import columns
 
 EDGES = [0, 1, -1, 127, 128, -128, -129, 255, 256, 32_767, 32_768, 2**31 - 1, -(2**31), 2**52]
 

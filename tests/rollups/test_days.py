@@ -4,13 +4,13 @@ import random
 from typing import Any
 
 import pytest
-from day_drawing import days, fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollups.days import Amounts, Curve, Day, open_day, seal, sealed_days
+from interaction_usage.store.day_encoding import Amounts, Curve, Day, open_day, seal, sealed_days
+from rollups.catalog import METRICS, SERIES
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY
-from rollups.vocabulary import METRICS, SERIES
+from tests.rollups.day_drawing import days, fields
 
 blocks = st.dictionaries(st.integers(0, DAYS_PER_BLOCK - 1), days, max_size=6)
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from redis_side import writing
-from reference import LIMITS
 
-from rollups import fitness
-from rollups.trouble import UnfitRedis
-from servers.redis_server import RedisServer, redis_server
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store import preflight
+from interaction_usage.store.errors import UnfitRedis
+from tests.rollups.redis_side import writing
+from tests.support.reference import LIMITS
 
 
 def check(url: str) -> None:
@@ -43,6 +43,6 @@ def test_a_redis_that_is_too_old_is_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence tells both versions."""
-    monkeypatch.setattr(fitness, "OLDEST_REDIS", (99, 0))
+    monkeypatch.setattr(preflight, "OLDEST_REDIS", (99, 0))
     with pytest.raises(UnfitRedis, match=r"Redis is \d+\.\d+\.\d+; 99.0 is the oldest"):
         check(server.url)

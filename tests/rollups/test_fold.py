@@ -4,12 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from drawing import events
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import LIMITS
 from siphashc import siphash
 
+from rollups.catalog import APPLICATIONS
 from rollups.concurrency import Presence
 from rollups.events import (
     AssistClicked,
@@ -33,8 +32,9 @@ from rollups.fold import (
     session_key,
     split_flow_metric,
 )
-from rollups.instants import SECOND, parse_rfc3339
-from rollups.vocabulary import APPLICATIONS
+from rollups.timestamps import SECOND, parse_rfc3339
+from tests.rollups.drawing import events
+from tests.support.reference import LIMITS
 
 SECRET = bytes(range(16))
 DAY = 20_731  # 2026-10-05

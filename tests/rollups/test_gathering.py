@@ -3,15 +3,15 @@
 from collections import Counter
 from typing import Any
 
-from day_drawing import FLOWS, days, fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollups.days import Day, seal
-from rollups.gathering import Days, flows_by_slot, reading_of
-from rollups.reading import Curve
+from interaction_usage.store.day_encoding import Day, seal
+from interaction_usage.store.range_assembly import Days, flows_by_slot, reading_of
+from rollups.catalog import SERIES
+from rollups.range_snapshot import Curve
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY, days_touched
-from rollups.vocabulary import SERIES
+from tests.rollups.day_drawing import FLOWS, days, fields
 
 FIRST_DAY = 20 * DAYS_PER_BLOCK - 2  # the drawn days lie on both sides of where a block begins
 kept = st.dictionaries(st.integers(FIRST_DAY, FIRST_DAY + 5), days, max_size=5)

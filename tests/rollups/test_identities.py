@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from redis_side import deliver, writing
-from reference import LIMITS
 
-from rollups import connect, state
+from interaction_usage.servers.redis_server import RedisServer
+from interaction_usage.store.client import connect
+from interaction_usage.store.reads import Rollups
 from rollups.events import Event, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.reads import Rollups
 from rollups.slots import SLOTS_PER_DAY
-from servers.redis_server import RedisServer
+from tests.rollups.redis_side import deliver, writing
+from tests.support import reference_model
+from tests.support.reference import LIMITS
 
 DAY = 86_400
 
@@ -32,12 +33,12 @@ def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[i
                 await writer.apply("t/0", batch)
 
     asyncio.run(write())
-    accounts: dict[str, state.Account] = {}
+    accounts: dict[str, reference_model.Account] = {}
     for batch in batches:
-        state.apply_events(accounts, "t/0", batch, LIMITS)
-    with connect.client(server.url) as client:
+        reference_model.apply_events(accounts, "t/0", batch, LIMITS)
+    with connect(server.url) as client:
         reading = Rollups.live(client).read("acme", 0, 400 * SLOTS_PER_DAY)
-    pure = state.read(accounts["acme"], 0, 400 * SLOTS_PER_DAY)
+    pure = reference_model.read(accounts["acme"], 0, 400 * SLOTS_PER_DAY)
     return reading.totals["sms.link"], pure.totals["sms.link"]
 
 
@@ -80,7 +81,7 @@ def test_a_repeat_counts_once_or_is_refused_as_sealed(redis: Any, server: RedisS
     assert SEALED_AFTER == 35 * DAY
     # applied at 400 d; a repeat at 430 d keeps nothing open, so the day is sealed at 460 d
     assert asyncio.run(run()) == [0, 0, 1, 1]
-    with connect.client(server.url) as client:
+    with connect(server.url) as client:
         reading = Rollups.live(client).read("acme", 0, 400 * SLOTS_PER_DAY)
     assert reading.totals["sms.link"] == 1
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups import instants
-from rollups.instants import SECOND, parse_rfc3339, parse_rfc3339_all
+from rollups import timestamps
+from rollups.timestamps import SECOND, parse_rfc3339, parse_rfc3339_all
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NINE = 1_791_190_800 * SECOND  # 2026-10-05T09:00:00Z
@@ -176,9 +176,9 @@ def test_many_times_are_read_as_each_of_them_is(texts: list[str]) -> None:
 def test_what_was_seen_before_changes_no_answer(wall: str, fraction: str, zone: str) -> None:
     """A time is read the same when its second and its offset are known as when neither is."""
     text = f"{wall}{fraction}{zone}"
-    instants._seen.clear()
-    instants._offsets_seen.clear()
-    instants._offsets_seen["Z"] = 0
+    timestamps._seen.clear()
+    timestamps._offsets_seen.clear()
+    timestamps._offsets_seen["Z"] = 0
     first = _one(text)
     for known in _ZONES:
         _one(f"{wall}{known}")

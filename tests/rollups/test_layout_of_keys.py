@@ -2,9 +2,9 @@
 
 import pytest
 
-from rollups import keys
-from rollups.address import at_node, is_cluster, server_url
-from rollups.layout import HASH_SLOTS, Share, Uncovered, hash_slot, layout
+from interaction_usage.store import keys
+from interaction_usage.store.address import at_node, is_cluster, server_url
+from interaction_usage.store.cluster_topology import HASH_SLOTS, Share, Uncovered, hash_slot, layout
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from drawing import ODD_DAYS, ZONES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from rollups.local_time import (
     zone,
     zone_names,
 )
+from tests.rollups.drawing import ODD_DAYS, ZONES
 
 
 def second(text: str) -> int:

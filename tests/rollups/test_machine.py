@@ -4,17 +4,18 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
-from drawing import ACCOUNTS, NOON, events
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from redis_side import DAY, deliver, read, told
 
-from rollups import connect, state
-from rollups.address import is_cluster
+from interaction_usage.store.address import is_cluster
+from interaction_usage.store.client import connect
+from interaction_usage.store.writer import Writer
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.writer import Writer
+from tests.rollups.drawing import ACCOUNTS, NOON, events
+from tests.rollups.redis_side import DAY, deliver, read, told
+from tests.support import reference_model
 
 DAY_SECONDS = 86_400
 PARTITIONS = ("t/0", "t/1", "s/0")
@@ -31,12 +32,12 @@ class Rollups(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Begin with empty partitions and empty rollups."""
         super().__init__()
-        self.redis = connect.client(self.url)
+        self.redis = connect(self.url)
         self.redis.flushall()
         self.logs: dict[str, list[Placed]] = {name: [] for name in PARTITIONS}
         self.read_to = dict.fromkeys(PARTITIONS, 0)
         self.now = NOON + 40 * DAY_SECONDS  # events of any age
-        self.rule: dict[str, state.Account] = {}
+        self.rule: dict[str, reference_model.Account] = {}
         self.loop = asyncio.new_event_loop()
         self.writer = self.new_writer()
 
@@ -78,7 +79,7 @@ class Rollups(RuleBasedStateMachine):
         fence = self.read_to[name]
         self.read_to[name] = max(fence, batch[-1].offset + 1)
         refused = self.loop.run_until_complete(deliver(self.writer, name, batch))
-        by_rule = state.apply_events(self.rule, name, batch, DAY, self.now)
+        by_rule = reference_model.apply_events(self.rule, name, batch, DAY, self.now)
         assert {item.offset for item in by_rule} == {item.offset for item in refused}
 
     @rule()
@@ -100,7 +101,9 @@ class Rollups(RuleBasedStateMachine):
         first, end = NOON // 900 - 300, NOON // 900 + 300
         for name in ACCOUNTS:
             found = read(self.redis, name, first, end, by_slot=True, flows=True)
-            assert told(found) == told(state.read(self.rule.get(name, state.Account()), first, end))
+            assert told(found) == told(
+                reference_model.read(self.rule.get(name, reference_model.Account()), first, end)
+            )
 
 
 @pytest.fixture

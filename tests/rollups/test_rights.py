@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 import redis
-from drawing import NOON
 from redis._parsers.resp2 import _RESP2Parser
-from redis_side import DAY
-from redis_users import PASSWORD, create_users, refusals, url_of
 
-from rollups import connect
+from interaction_usage.servers.child import ServerMissingError
+from interaction_usage.servers.ports import free_port
+from interaction_usage.servers.redis_cluster import redis_cluster
+from interaction_usage.servers.redis_server import Flavour, RedisServer, binary, redis_server
+from interaction_usage.store.client import connect
+from interaction_usage.store.errors import permanent_fault, shown
+from interaction_usage.store.reads import Position, Rollups
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.instants import SECOND
-from rollups.reads import Position, Rollups
-from rollups.trouble import permanent_fault, shown
-from rollups.writer import Writer
-from servers.child import ServerMissingError
-from servers.ports import free_port
-from servers.redis_cluster import redis_cluster
-from servers.redis_server import Flavour, RedisServer, binary, redis_server
+from rollups.timestamps import SECOND
+from tests.rollups.drawing import NOON
+from tests.rollups.redis_side import DAY
+from tests.support.redis_users import PASSWORD, create_users, refusals, url_of
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -208,7 +208,7 @@ def test_a_cluster_needs_two_rights_more() -> None:
             create_users(node, more=on_a_cluster)
         first = cluster.primaries[0]
         assert asyncio.run(do_everything(f"{url_of(first, 'worker')}?cluster=true")) == 1
-        with connect.client(f"{url_of(first, 'reader')}?cluster=true") as client:
+        with connect(f"{url_of(first, 'reader')}?cluster=true") as client:
             assert Rollups.live(client).accounts() == ["acme"]
             assert Rollups.live(client).positions() == {"a/0": Position(3, NOON)}
             assert Rollups.live(client).read("acme", 0, 1).totals == {}

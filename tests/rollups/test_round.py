@@ -8,21 +8,21 @@ from random import Random
 from typing import Any
 
 import pytest
-from delivery import Batches, in_order, tangled
-from drawing import ACCOUNTS, NOON, sets_of_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis_side import DAY, laid_open, read, write, writing
 
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.errors import LostSecretError
+from interaction_usage.store.writer import Applied, Sealed, Taken, Writer
 from rollups.events import Event, SmsSent
 from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed
-from rollups.instants import SECOND
-from rollups.trouble import LostSecretError
-from rollups.writer import Applied, Sealed, Taken, Writer
-from servers.redis_server import RedisServer, redis_server
+from rollups.timestamps import SECOND
+from tests.rollups.delivery import Batches, in_order, tangled
+from tests.rollups.drawing import ACCOUNTS, NOON, sets_of_events
+from tests.rollups.redis_side import DAY, laid_open, read, write, writing
 
 NOON_SLOT = NOON // 900
 #: The timestamp of a record.

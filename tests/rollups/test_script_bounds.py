@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from drawing import NOON
 from redis.client import Redis
-from redis_side import DAY, laid_open, read, write, writing
 
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.instants import SECOND
-from rollups.writer import Writer
-from servers.redis_server import RedisServer, redis_server
+from rollups.timestamps import SECOND
+from tests.rollups.drawing import NOON
+from tests.rollups.redis_side import DAY, laid_open, read, write, writing
 
 #: Commands that one call may send to Redis: about five milliseconds.
 MOST_COMMANDS = 600

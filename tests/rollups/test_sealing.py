@@ -5,19 +5,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from drawing import NOON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.client import Redis
-from redis_side import DAY, deliver, read, writing
 
-from rollups import keys, state
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Position
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed, halves, stretches
-from rollups.instants import SECOND
-from rollups.reads import Position
+from rollups.timestamps import SECOND
 from rollups.watermark import CaughtUp
-from rollups.writer import Writer
+from tests.rollups.drawing import NOON
+from tests.rollups.redis_side import DAY, deliver, read, writing
+from tests.support import reference_model
 
 D = 86_400
 NOW = NOON + 500 * D  # on the clock, as the first event is read
@@ -62,7 +63,7 @@ def refused(server: Any, told: list[tuple[Event, int]], batch: int = 100) -> lis
     What is due is sealed before each event.
     """
     placed = [Placed(i, what) for i, (what, _) in enumerate(told)]
-    rule: dict[str, state.Account] = {}
+    rule: dict[str, reference_model.Account] = {}
     by_rule: list[int] = []
 
     async def act(writer: Writer, clock: Clock) -> list[int]:
@@ -76,7 +77,7 @@ def refused(server: Any, told: list[tuple[Event, int]], batch: int = 100) -> lis
             together = [i for i in range(at, len(placed)) if told[i][1] == told[at][1]][:batch]
             piece = placed[at : at + len(together)]
             by_script += [item.offset for item in await deliver(writer, "t/0", piece)]
-            gone = state.apply_events(rule, "t/0", piece, DAY, clock.now)
+            gone = reference_model.apply_events(rule, "t/0", piece, DAY, clock.now)
             by_rule.extend(item.offset for item in gone)
             at += len(together)
         return by_script

@@ -5,35 +5,35 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import oracle
 import pytest
-from delivery import Batches, in_order, tangled
-from drawing import ACCOUNTS, NOON, Range, limits, ranges, sets_of_events
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from export.model import Report
-from export.report import Account, build, period
-from rollups import state
+from interaction_usage.reports.build import Account, build, period
+from interaction_usage.reports.model import Report
+from rollups.catalog import APPLICATIONS
 from rollups.events import CallMinutes, Event, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import Placed
-from rollups.instants import parse_rfc3339
 from rollups.local_time import UnalignedZone
-from rollups.vocabulary import APPLICATIONS
+from rollups.timestamps import parse_rfc3339
+from tests.rollups import oracle
+from tests.rollups.delivery import Batches, in_order, tangled
+from tests.rollups.drawing import ACCOUNTS, NOON, Range, limits, ranges, sets_of_events
+from tests.support import reference_model
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
 
 
-def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, state.Account]:
+def applied(batches: Batches, limits: dict[str, int] = DAY) -> dict[str, reference_model.Account]:
     """Return the rollups after *batches*, one after the other."""
-    accounts: dict[str, state.Account] = {}
+    accounts: dict[str, reference_model.Account] = {}
     for fence, placed in batches:
-        state.apply_events(accounts, fence, placed, limits)
+        reference_model.apply_events(accounts, fence, placed, limits)
     return accounts
 
 
-def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
+def contents(accounts: dict[str, reference_model.Account]) -> dict[str, Any]:
     """Return all but what says how the events came: the fences, and when days were changed."""
     return {
         name: (
@@ -48,10 +48,10 @@ def contents(accounts: dict[str, state.Account]) -> dict[str, Any]:
     }
 
 
-def report(account: state.Account, within: Range, as_of: datetime = LATER) -> Report:
+def report(account: reference_model.Account, within: Range, as_of: datetime = LATER) -> Report:
     """Return the report over *within*, with every breakdown."""
     days = period(within.first, within.last, within.zone, as_of)
-    reading = state.read(account, *days.slots)
+    reading = reference_model.read(account, *days.slots)
     return build(Account("a", "a", dnis=True, sms=True), days, reading, as_of)
 
 
@@ -251,9 +251,9 @@ def test_a_reading_continues_where_another_ends(
     """Two neighbouring readings carry and sum up to the one that spans both."""
     first = NOON // 900 + shift
     for account in applied(in_order(events)).values():
-        whole = state.read(account, first, first + length + 50)
-        left = state.read(account, first, first + 50)
-        right = state.read(account, first + 50, first + length + 50)
+        whole = reference_model.read(account, first, first + length + 50)
+        left = reference_model.read(account, first, first + 50)
+        right = reference_model.read(account, first + 50, first + length + 50)
         for series, carry in left.carry.items():
             net = sum(left.curves[series].nets)
             assert right.carry[series] == carry + net

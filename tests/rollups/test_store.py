@@ -6,27 +6,34 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
-import oracle
 import pytest
-from delivery import Batches, in_order, tangled
-from drawing import ACCOUNTS, NOON, limits, sets_of_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.client import Redis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
-from redis_side import DAY, laid_open, read, told, write, writing
 
-from export.report import Account, build, period
-from rollups import connect, keys, state
+from interaction_usage.reports.build import Account, build, period
+from interaction_usage.store import keys
+from interaction_usage.store.client import connect
+from interaction_usage.store.errors import (
+    LayoutDiffers,
+    LimitsDiffer,
+    LostWrites,
+    SecretMissingError,
+)
+from interaction_usage.store.range_assembly import flows_by_slot
+from interaction_usage.store.reads import Position, Rollups
+from interaction_usage.store.writer import Applied, Writer
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
-from rollups.gathering import flows_by_slot
-from rollups.instants import SECOND
-from rollups.reads import Position, Rollups
 from rollups.slots import days_touched
-from rollups.trouble import LayoutDiffers, LimitsDiffer, LostWrites, SecretMissingError
-from rollups.writer import Applied, Writer
+from rollups.timestamps import SECOND
+from tests.rollups import oracle
+from tests.rollups.delivery import Batches, in_order, tangled
+from tests.rollups.drawing import ACCOUNTS, NOON, limits, sets_of_events
+from tests.rollups.redis_side import DAY, laid_open, read, told, write, writing
+from tests.support import reference_model
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -34,7 +41,7 @@ NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 @pytest.fixture(scope="module")
 def client(server: Any) -> Iterator[Redis]:
     """Yield a client for tests that empty the server once an example, not once a test."""
-    with connect.client(server.url) as connected:
+    with connect(server.url) as connected:
         yield connected
 
 
@@ -72,10 +79,10 @@ def test_the_script_does_what_the_python_rule_does(
 
     async def run() -> None:
         async with writing(server.url, limits) as writer:
-            rule: dict[str, state.Account] = {}
+            rule: dict[str, reference_model.Account] = {}
             for fence, placed in batches:
                 await writer.apply(fence, placed)
-                state.apply_events(rule, fence, placed, limits)
+                reference_model.apply_events(rule, fence, placed, limits)
                 for first, length in spans:
                     compare(client, rule, middle + first, middle + first + length)
             assert Rollups.live(client).accounts() == sorted(rule)
@@ -83,11 +90,11 @@ def test_the_script_does_what_the_python_rule_does(
     asyncio.run(run())
 
 
-def compare(redis: Redis, rule: dict[str, state.Account], first: int, end: int) -> None:
+def compare(redis: Redis, rule: dict[str, reference_model.Account], first: int, end: int) -> None:
     """Assert that the store reads as the rule does, and its daily counters as its slots."""
     for name in ACCOUNTS:
         deep = read(redis, name, first, end, by_slot=True, flows=True)
-        expected = state.read(rule.get(name, state.Account()), first, end)
+        expected = reference_model.read(rule.get(name, reference_model.Account()), first, end)
         assert told(deep) == told(expected)
         assert deep.totals == {metric: sum(amounts) for metric, amounts in deep.by_slot.items()}
         shallow = read(redis, name, first, end)
@@ -554,15 +561,17 @@ def test_a_reading_of_nothing(redis: Redis) -> None:
     """An account without events, and a range without slots, read as zeros."""
     for end in (NOON_SLOT, NOON_SLOT + 500):
         reading = read(redis, "nobody", NOON_SLOT, end, by_slot=True, flows=True)
-        assert told(reading) == told(state.read(state.Account(), NOON_SLOT, end))
+        assert told(reading) == told(
+            reference_model.read(reference_model.Account(), NOON_SLOT, end)
+        )
 
 
 def test_a_report_from_the_store_is_the_rules_report(server: Any, redis: Redis) -> None:
     """A day left out of the calendar, and the days around it."""
     events = [sms(n, second=1_325_239_200 + n * 600) for n in range(-100, 100)]
     write(server.url, tangled(events, seed=3))
-    rule: dict[str, state.Account] = {}
-    state.apply_events(rule, "t/0", log(events), DAY)
+    rule: dict[str, reference_model.Account] = {}
+    reference_model.apply_events(rule, "t/0", log(events), DAY)
     as_of = datetime(2026, 1, 1, tzinfo=UTC)
     for first, last, count in ((29, 31, 200), (30, 30, 0), (29, 30, 100), (31, 31, 100)):
         days = period(date(2011, 12, first), date(2011, 12, last), "Pacific/Apia", as_of)
@@ -570,7 +579,7 @@ def test_a_report_from_the_store_is_the_rules_report(server: Any, redis: Redis) 
             build(Account("acme", "acme", dnis=True, sms=True), days, reading, as_of)
             for reading in (
                 read(redis, "acme", *days.slots, by_slot=True, flows=True),
-                state.read(rule["acme"], *days.slots),
+                reference_model.read(rule["acme"], *days.slots),
             )
         ]
         assert reports[0] == reports[1]

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawing import NOON
 from redis.client import Redis
-from redis_side import DAY, SECRET, laid_open
 
-from rollups import keys
+from interaction_usage.servers.child import ServerDiedError, ServerMissingError
+from interaction_usage.servers.redis_server import RedisServer, binary
+from interaction_usage.store import keys
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun
 from rollups.fold import Placed
-from rollups.instants import SECOND
-from rollups.writer import Writer
-from servers.child import ServerDiedError, ServerMissingError
-from servers.redis_server import RedisServer, binary
+from rollups.timestamps import SECOND
+from tests.rollups.drawing import NOON
+from tests.rollups.redis_side import DAY, SECRET, laid_open
 
 
 @pytest.fixture(params=["redis", "valkey"])

@@ -5,11 +5,10 @@ from random import Random
 from typing import Any
 
 import pytest
-import vector_files
-from delivery import Batches, in_order, tangled
-from redis_side import DAY, read, write
 
-from rollups import state
+from tests.rollups.delivery import Batches, in_order, tangled
+from tests.rollups.redis_side import DAY, read, write
+from tests.support import reference_model, vector_files
 
 SEEDS = (1, 2)
 
@@ -50,11 +49,11 @@ def _interleave(batches: Batches, rng: Random) -> None:
 @pytest.mark.parametrize("name", vector_files.NAMES)
 def test_by_pure_code_alone(name: str, seed: int) -> None:
     """Events in, report out, without a server."""
-    accounts: dict[str, state.Account] = {}
+    accounts: dict[str, reference_model.Account] = {}
     for fence, placed in deliver(name, seed):
-        state.apply_events(accounts, fence, placed, DAY)
+        reference_model.apply_events(accounts, fence, placed, DAY)
     for case in cases(name):
-        reading = state.read(accounts[case.account], *case.period.slots)
+        reading = reference_model.read(accounts[case.account], *case.period.slots)
         assert vector_files.told(case, reading) == case.report
 
 

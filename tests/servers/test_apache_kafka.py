@@ -10,8 +10,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from servers.apache_kafka import JARS_VARIABLE, ApacheKafka, kafka_jars, kafka_version, missing
-from servers.child import ServerDiedError, ServerError, ServerMissingError
+from interaction_usage.servers.apache_kafka import (
+    JARS_VARIABLE,
+    ApacheKafka,
+    kafka_jars,
+    kafka_version,
+    missing,
+)
+from interaction_usage.servers.child import ServerDiedError, ServerError, ServerMissingError
 
 TOPIC = "usage.sessions"
 

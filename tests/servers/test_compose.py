@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import pytest
 import yaml
 from redis.exceptions import AuthenticationError
 
-import settings
-from commands.main import main
-from rollups import connect
-from servers.apache_kafka import kafka_version
-from servers.redis_server import redis_server
-from settings import VARIABLES
+from interaction_usage import settings
+from interaction_usage.commands.main import main
+from interaction_usage.servers.apache_kafka import kafka_version
+from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.settings import VARIABLES
+from interaction_usage.store.client import connect
+from tests.support.system import USAGE
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docker-compose.yml").read_text()
@@ -127,9 +127,9 @@ def test_redis_asks_for_the_password_that_the_others_have(
     ).redis
     with redis_server(tmp_path, extra=command[1:], password=PASSWORD) as server:
         here = url.replace("@redis:6379", f"@127.0.0.1:{server.port}")
-        with connect.client(here) as client:
+        with connect(here) as client:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        with connect.client(server.url) as client, pytest.raises(AuthenticationError):
+        with connect(server.url) as client, pytest.raises(AuthenticationError):
             client.ping()
         ping = [cli, "-p", str(server.port), *SERVICES["redis"]["healthcheck"]["test"][2:]]
         variables = SERVICES["redis"]["environment"]
@@ -137,7 +137,13 @@ def test_redis_asks_for_the_password_that_the_others_have(
         assert run(ping, env=os.environ | known) == 0
         assert run(ping, env=dict(os.environ)) != 0
         environment = os.environ | {"USAGE_REDIS": here}
-        assert run([sys.executable, "-m", "commands.main", "account", "list"], env=environment) == 0
+        assert (
+            run(
+                [*USAGE, "account", "list"],
+                env=environment,
+            )
+            == 0
+        )
 
 
 def run(command: list[str], env: dict[str, str]) -> int:

@@ -15,7 +15,11 @@ import redis
 from confluent_kafka.admin import AdminClient
 
 REPOSITORY = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from commands.dev import dev; dev(prog_name='usage dev')"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "from interaction_usage.commands.dev import dev; dev(prog_name='usage dev')",
+]
 
 
 class Dev:

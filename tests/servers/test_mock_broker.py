@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from servers.mock_broker import PARTITIONS, MockBroker, mock_broker
+from interaction_usage.servers.mock_broker import PARTITIONS, MockBroker, mock_broker
 
 
 def _publish(broker: MockBroker, topic: str, values: list[bytes]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rollups import connect
-from servers.child import ServerDiedError
-from servers.redis_cluster import HASH_SLOTS, ask, redis_cluster
+from interaction_usage.servers.child import ServerDiedError
+from interaction_usage.servers.redis_cluster import HASH_SLOTS, ask, redis_cluster
+from interaction_usage.store.client import connect, shares_of
 
 
 @pytest.mark.parametrize("flavour", ["redis", "valkey"])
@@ -16,11 +16,11 @@ def test_every_hash_slot_is_served_at_once(flavour: Any, need: Any) -> None:
     """By nodes of either flavour, each with a third, and each sees the two others."""
     if flavour == "redis":
         need("redis-server", "Redis")
-    with redis_cluster(flavour=flavour) as cluster, connect.client(cluster.url) as client:
+    with redis_cluster(flavour=flavour) as cluster, connect(cluster.url) as client:
         for number in range(30):
             client.set(f"key-{number}", number)
         sizes = [ask(server, "DBSIZE") for server in cluster.primaries]
-        shares = connect.shares_of(client)
+        shares = shares_of(client)
         assert sum(sizes) == 30
         assert min(sizes) > 0
         assert sum(last + 1 - first for its in shares for first, last in its.ranges) == HASH_SLOTS
@@ -34,7 +34,7 @@ def test_every_hash_slot_is_served_at_once(flavour: Any, need: Any) -> None:
 
 def test_a_node_that_was_killed_comes_back_with_its_data(tmp_path: Path) -> None:
     """At its address, with its hash slots, from the files in its own folder."""
-    with redis_cluster(tmp_path) as cluster, connect.client(cluster.url) as client:
+    with redis_cluster(tmp_path) as cluster, connect(cluster.url) as client:
         for number in range(30):
             client.set(f"key-{number}", number)
         for server in cluster.primaries:
@@ -47,14 +47,14 @@ def test_a_node_that_was_killed_comes_back_with_its_data(tmp_path: Path) -> None
 
 def test_each_primary_has_its_replica() -> None:
     """Linked to it when the block begins; one more primary can join, without hash slots."""
-    with redis_cluster(replicated=True) as cluster, connect.client(cluster.url) as client:
+    with redis_cluster(replicated=True) as cluster, connect(cluster.url) as client:
         client.set("a", 1)
         for primary, replica in zip(cluster.primaries, cluster.replicas, strict=True):
             told = ask(replica, "INFO", "replication")
             assert (told["role"], told["master_port"]) == ("slave", primary.port)
         added = cluster.add()
         assert ask(added, "CLUSTER", "MYID") in ask(cluster.replicas[0], "CLUSTER", "NODES")
-        assert len(connect.shares_of(client)) == 3
+        assert len(shares_of(client)) == 3
 
 
 def test_a_cluster_that_does_not_come_up_says_why() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from servers.child import ServerDiedError, ServerMissingError
-from servers.ports import free_port
-from servers.redis_server import RedisServer, binary, redis_server
+from interaction_usage.servers.child import ServerDiedError, ServerMissingError
+from interaction_usage.servers.ports import free_port
+from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
 
 
 def _client(server: RedisServer) -> "redis.Redis":

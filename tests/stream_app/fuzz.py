@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 from aiokafka.consumer import fetcher
 from aiokafka.structs import TopicPartition
 
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Event
 from rollups.fold import Placed, fold
-from rollups.vocabulary import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from stream_app.codec import Headers, decode, decode_all
 from stream_app.lenient_records import MAX_BATCH_BYTES, install
 from stream_app.refusals import Reason, Refused
@@ -32,7 +32,7 @@ from stream_app.refused_batch import RefusedBatch
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 sys.path.append(str(Path(__file__).parents[1]))  # where pytest looks, too
-import raw_batches
+from tests.support import raw_batches
 
 ACCEPTED = "accepted"
 MAX_SENTENCE = 600

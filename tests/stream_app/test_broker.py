@@ -2,7 +2,7 @@
 
 import pytest
 
-from servers.ports import free_port
+from interaction_usage.servers.ports import free_port
 from stream_app.broker import Admin, BrokerAway, topic_ids
 
 

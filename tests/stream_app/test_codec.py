@@ -8,16 +8,6 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings import kafka as sdk
 from cloudevents.core.v1.event import CloudEvent
-from usage_events import (
-    KINDS,
-    NOTHING,
-    binary,
-    example,
-    read,
-    refused,
-    structured,
-    with_data,
-)
 
 from rollups.events import (
     AssistClicked,
@@ -33,6 +23,16 @@ from stream_app import codec
 from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode
 from stream_app.refusals import Reason
 from stream_app.topics import CALLS, FLOWS, SESSIONS, TOPIC_OF
+from tests.stream_app.usage_events import (
+    KINDS,
+    NOTHING,
+    binary,
+    example,
+    read,
+    refused,
+    structured,
+    with_data,
+)
 
 FLOW, CALL, START = "usage.flow.run", "usage.call.minutes", "usage.session.started"
 STRUCTURED = [("content-type", b"application/cloudevents+json")]

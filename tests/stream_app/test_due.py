@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from rollups.reads import Position
+from interaction_usage.store.reads import Position
 from stream_app.broker import Span
 from stream_app.sealing import Sealing
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from usage_events import SCHEMAS, example
 
+from interaction_usage.servers.mock_broker import PARTITIONS, MockBroker, mock_broker
+from rollups.catalog import APPLICATIONS, OUTCOMES, SERVICES
 from rollups.events import AssistClicked, Event, FlowRun
-from rollups.vocabulary import APPLICATIONS, OUTCOMES, SERVICES
-from servers.mock_broker import PARTITIONS, MockBroker, mock_broker
 from stream_app import dead_letters
 from stream_app.codec import MAX_EVENT_BYTES, MAX_MINUTES, decode
 from stream_app.refusals import Reason
 from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, TOPIC_OF
+from tests.stream_app.usage_events import SCHEMAS, example
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "events.md").read_text()

@@ -12,7 +12,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord, TopicPartition
-from raw_batches import (
+
+from stream_app import lenient_records
+from stream_app.codec import decode_all
+from stream_app.lenient_records import MAX_BATCH_BYTES, install
+from stream_app.refusals import Reason, Refused
+from stream_app.refused_batch import RefusedBatch
+from stream_app.unpacking import CorruptError, TooLargeError, unpack
+from tests.support.raw_batches import (
     CODECS,
     GZIP,
     LZ4,
@@ -25,13 +32,6 @@ from raw_batches import (
     record,
     records,
 )
-
-from stream_app import lenient_records
-from stream_app.codec import decode_all
-from stream_app.lenient_records import MAX_BATCH_BYTES, install
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
-from stream_app.unpacking import CorruptError, TooLargeError, unpack
 
 FLOWS = TopicPartition("usage.flows", 0)
 THREE = [b"one", None, b"three"]

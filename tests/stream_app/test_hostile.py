@@ -8,13 +8,30 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fuzz import ACCEPTED, Record, count, fetched, outcome, records, table, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usage_events import KINDS, NOTHING, binary, example, refused, structured, with_data
 
 from stream_app.refusals import Reason
 from stream_app.topics import EVENT_TOPICS, FLOWS, TOPIC_OF
+from tests.stream_app.fuzz import (
+    ACCEPTED,
+    Record,
+    count,
+    fetched,
+    outcome,
+    records,
+    table,
+    together,
+)
+from tests.stream_app.usage_events import (
+    KINDS,
+    NOTHING,
+    binary,
+    example,
+    refused,
+    structured,
+    with_data,
+)
 
 FLOW = "usage.flow.run"
 VALUE = structured(example(FLOW, extra="HERE"))

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from aiokafka.structs import TopicPartition
 
-from rollups import keys
+from interaction_usage.store import keys
 from stream_app.rebuild import Lock, Rebuild, Refusals
 from stream_app.replay import Piece, Replay
 from stream_app.verdicts import NONE

@@ -12,13 +12,12 @@ from faust.types import TP
 from redis.asyncio import Redis as AsyncRedis
 from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from usage_events import example, structured
 
-from rollups.reads import Rollups
-from rollups.trouble import LostWrites
-from rollups.vocabulary import APPLICATIONS, runs_ending
-from rollups.writer import Applied, Refuse, Sealed, Taken, Writer
-from servers.redis_server import redis_server
+from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.store.errors import LostWrites
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Writer
+from rollups.catalog import APPLICATIONS, runs_ending
 from stream_app import agents, rounds
 from stream_app.agents import Attempts, Work
 from stream_app.rounds import Job, Rounds
@@ -26,6 +25,7 @@ from stream_app.telemetry import Telemetry
 from stream_app.topics import CALLS, CLICKS, FLOWS
 from stream_app.transport import Batch, BatchConsumer, BrokenChain, Generation
 from stream_app.verdicts import NONE
+from tests.stream_app.usage_events import example, structured
 
 FIRST, SECOND = Generation(1, 1), Generation(2, 2)
 A, B, C = TP(FLOWS, 0), TP(FLOWS, 1), TP(FLOWS, 2)

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from usage_events import KINDS, NOTHING, SCHEMAS, example, schema, structured, with_data
 
-from rollups.vocabulary import APPLICATIONS, OUTCOMES, SERVICES
+from rollups.catalog import APPLICATIONS, OUTCOMES, SERVICES
 from stream_app.codec import MAX_MINUTES, decode
 from stream_app.refusals import Refused
 from stream_app.topics import TOPIC_OF
+from tests.stream_app.usage_events import (
+    KINDS,
+    NOTHING,
+    SCHEMAS,
+    example,
+    schema,
+    structured,
+    with_data,
+)
 
 
 @functools.cache

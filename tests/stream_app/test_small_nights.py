@@ -18,18 +18,15 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
-from event_lines import traffic
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from reference import LIMITS, rollups_of
 from test_rounds import Consumer, Event, Producer
 
-from rollups import state
-from rollups.reads import Rollups
-from rollups.trouble import BeginAgain
-from rollups.writer import Writer
-from servers.redis_server import RedisServer, redis_server
+from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.reads import Rollups
+from interaction_usage.store.writer import Writer
 from stream_app import agents
 from stream_app.agents import Attempts, Work
 from stream_app.rounds import Job, Rounds
@@ -37,6 +34,9 @@ from stream_app.telemetry import Telemetry
 from stream_app.topics import TOPIC_OF
 from stream_app.transport import Batch, Generation
 from stream_app.verdicts import NONE
+from tests.support import reference_model
+from tests.support.event_lines import traffic
+from tests.support.reference import LIMITS, rollups_of
 
 SLOTS = 1_989_600, 1_990_272  # around the days of the events
 STAMPS = (-1, 1_791_201_600_000, 1_900_000_000_000, 1_791_201_600_000_000)
@@ -203,5 +203,5 @@ def test_a_small_night_leaves_every_value_exact(
     assert live.accounts() == sorted(expected)
     for account, rollups in expected.items():
         found = live.read(account, *SLOTS, flows=True)
-        wanted = state.read(rollups, *SLOTS)
+        wanted = reference_model.read(rollups, *SLOTS)
         assert found._replace(by_slot={}) == wanted._replace(by_slot={}), account

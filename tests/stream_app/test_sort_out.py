@@ -5,7 +5,6 @@ from typing import NamedTuple
 import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
-from usage_events import example, read, structured
 
 from rollups.fold import Placed
 from stream_app import dead_letters
@@ -15,6 +14,7 @@ from stream_app.refusals import Reason, Refused
 from stream_app.topics import FLOWS
 from stream_app.transport import Batch, Generation
 from stream_app.verdicts import verdicts_of
+from tests.stream_app.usage_events import example, read, structured
 
 FLOW = "usage.flow.run"
 GOOD = structured(example(FLOW))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-import settings
-from rollups import keys
-from rollups.trouble import LostWrites, NodesChanged
+from interaction_usage import settings
+from interaction_usage.store import keys
+from interaction_usage.store.errors import LostWrites, NodesChanged
 from stream_app import faust_app
 from stream_app.faust_app import create_app
 from stream_app.transport import Generation

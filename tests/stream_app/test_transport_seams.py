@@ -25,7 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-import settings
+from interaction_usage import settings
 from stream_app import faust_app, transport
 from stream_app.agents import Attempts, Stale
 from stream_app.broker import BrokerAway

@@ -1,0 +1,217 @@
+"""`usage account`: what is known of accounts besides their events."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import orjson
+
+from interaction_usage import settings
+from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.terminal import plain, print_table
+
+
+@click.group("account")
+def account() -> None:
+    """Set and show accounts: name, time zone, which sections of the report apply.
+
+    \b
+    Example:
+      usage account set acme --name "Acme Ltd" --timezone Europe/Paris --no-dnis
+    """
+
+
+@account.command("set")
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
+@click.option("--name", help="The name on the report; the id if never set.")
+@click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
+@click.option(
+    "--dnis/--no-dnis", default=None, help="Whether the DNIS section applies; it does if never set."
+)
+@click.option(
+    "--sms/--no-sms",
+    default=None,
+    help="Whether the Outgoing SMS section applies; it does if never set.",
+)
+def set_(
+    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
+) -> None:
+    """Set what is given of ACCOUNT and keep the rest; the account exists from then on.
+
+    Another time zone moves the edges between the account's days and months: before it is set, which
+    hours are on two bills then, or on none, is said on standard error.
+
+    \b
+    Example:
+      usage account set acme --name "Acme Ltd" --timezone Europe/Paris
+    """
+    from interaction_usage.store import account_settings
+    from rollups.local_time import UnknownZone
+
+    with redis_connection(settings.read()) as redis:
+        try:
+            for sentence in _moves(redis, account_id, timezone):
+                click.echo(sentence, err=True)
+            account_settings.put(
+                redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms
+            )
+        except UnknownZone as error:
+            raise click.BadParameter(str(error), param_hint="--timezone") from None
+        except account_settings.InvalidAccount as error:
+            raise click.BadParameter(str(error), param_hint="--name") from None
+        _show(redis, account_id)
+
+
+@account.command("show")
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+def show(account_id: str, as_json: bool) -> None:
+    """Show the settings of ACCOUNT.
+
+    \b
+    Example:
+      usage account show acme
+    """
+    with redis_connection(settings.read()) as redis:
+        _must_exist(redis, account_id)
+        _show(redis, account_id, as_json=as_json)
+
+
+@account.command("history")
+@click.argument("account_id", metavar="ACCOUNT", callback=check_id)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    help="At most so many changes.",
+)  # fmt: skip
+@click.option("--before", metavar="ID", help="Only changes before the one with this id.")
+def history(account_id: str, form: str, limit: int, before: str | None) -> None:
+    """Show every change of ACCOUNT's settings, newest first: when, who, from what to what.
+
+    \b
+    Examples:
+      usage account history acme
+      usage account history acme --format json --limit 500
+    """
+    from interaction_usage.store import account_history
+
+    with redis_connection(settings.read()) as redis:
+        _must_exist(redis, account_id)
+        try:
+            found = account_history.read(redis, account_id, limit, before)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--before") from None
+    if form == "json":
+        rows = [_change(each) for each in found]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        click.echo(f"The settings of {account_id!r} were never changed.", err=True)
+        return
+    print_table(("When", "Who", "Setting", "Change"), map(_row, found))
+    if len(found) == limit:
+        click.echo(f"For older changes: --before {found[-1].id}", err=True)
+
+
+@account.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
+def list_(as_json: bool) -> None:
+    """List every account that was set or that an event was counted for.
+
+    \b
+    Example:
+      usage account list
+    """
+    from interaction_usage.store import account_settings
+    from interaction_usage.store.reads import Rollups
+
+    with redis_connection(settings.read()) as redis:
+        names = Rollups.live(redis).accounts()
+        known = account_settings.get_many(redis, names)
+    if as_json:
+        rows = [
+            {"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)
+        ]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not names:
+        click.echo("There is no account yet: none was set, and no event was counted.", err=True)
+        return
+    print_table(
+        ("Account", "Name", "Time zone", "Sections"),
+        [
+            (name, kept.name, kept.timezone, _applies(kept))
+            for name, kept in zip(names, known, strict=True)
+        ],
+    )
+
+
+def _must_exist(redis: Any, account_id: str) -> None:
+    from interaction_usage.store.reads import Rollups
+
+    if not Rollups.live(redis).exists(account_id):
+        raise Failure(
+            f"There is no account {account_id!r}: no event was counted for it and it was never set."
+        )
+
+
+def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
+    """Return what another *timezone* does to the account's months. Raises UnknownZone."""
+    from interaction_usage.store import account_settings
+    from interaction_usage.store.reads import Rollups
+    from rollups.local_time import UnknownZone, zone
+    from rollups.zone_change import zone_change
+
+    if timezone is None:
+        return []
+    new = zone(timezone)
+    if not Rollups.live(redis).exists(account_id):
+        return []
+    try:
+        old = zone(account_settings.get(redis, account_id).timezone)
+    except UnknownZone:
+        return []  # it was set when such a name was taken; there is nothing to compare with
+    return zone_change(int(time.time()), old, new).sentences()
+
+
+def _change(each: Any) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "at": f"{datetime.fromtimestamp(each.second, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "by": each.author.name,
+        "token": each.author.token or None,
+        "field": each.field,
+        "from": each.old,
+        "to": each.new,
+    }
+
+
+def _row(each: Any) -> tuple[str, str, str, str]:
+    shown = _change(each)
+    who = f"{shown['by']} ({shown['token']})" if shown["token"] else shown["by"]
+    old, new = (
+        {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        for value in (each.old, each.new)
+    )
+    return shown["at"], who, each.field, f"{old} → {new}"
+
+
+def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
+    from interaction_usage.store import account_settings
+
+    kept = account_settings.get(redis, account_id)
+    if as_json:
+        click.echo(orjson.dumps({"account": account_id, **kept._asdict()}))
+        return
+    click.echo(f"Account    {account_id}")
+    click.echo(f"Name       {plain(kept.name)}")
+    click.echo(f"Time zone  {kept.timezone}")
+    click.echo(f"Sections   {_applies(kept)}")
+
+
+def _applies(kept: Any) -> str:
+    names = [name for name, applies in (("DNIS", kept.dnis), ("SMS", kept.sms)) if applies]
+    return ", ".join(names) or "neither DNIS nor SMS"

@@ -1,0 +1,32 @@
+"""The way from a command to Redis: connected once, and a sentence when it does not answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from interaction_usage import settings
+from interaction_usage.commands.errors import Failure
+
+
+@contextmanager
+def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
+    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure.
+
+    An answer may take *patience* seconds.
+    """
+    from redis.exceptions import MovedError, RedisError
+
+    from interaction_usage.store.address import place
+    from interaction_usage.store.client import connect
+    from interaction_usage.store.errors import OF_A_CLUSTER, permanent_fault, shown
+
+    where = f"Redis at {place(config.redis)}"
+    try:
+        with connect(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
+            yield connected
+    except MovedError:
+        raise Failure(f"{where}: {OF_A_CLUSTER}.") from None
+    except RedisError as error:
+        if fault := permanent_fault(error):
+            raise Failure(f"{where}: {fault}.") from None
+        raise Failure(f"{where} does not answer: {shown(error)}") from None

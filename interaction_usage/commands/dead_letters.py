@@ -1,0 +1,406 @@
+"""`usage dead-letters`: what was refused, and why; and sending it again."""
+
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interaction_usage import settings
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
+from interaction_usage.commands.terminal import plain, print_table
+
+if TYPE_CHECKING:
+    from stream_app.dead_letter_log import RefusedRecord
+    from stream_app.dead_letters import Place
+
+#: How many records that were not sent are told one by one.
+_TOLD = 20
+_UNMARKED = "sent, but not marked as replayed"
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """See what was refused, and why; and send it again.
+
+    \b
+    Example:
+      usage dead-letters list --reason invalid-data
+    """
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the options that choose records; each narrows the choice."""
+    for option in (
+        click.option("--account", help="Only those whose `subject`, where it is legible, is this."),
+        click.option("--topic", help="Only those that were published on this topic."),
+        click.option("--reason", help="Only these, as `invalid-data`."),
+    ):
+        command = option(command)
+    return command
+
+
+class _Origin(click.ParamType):
+    """Where a record was published."""
+
+    name = "TOPIC/PARTITION/OFFSET"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> "Place":
+        """Return the place that *value* names."""
+        from stream_app.dead_letters import Place
+
+        try:
+            return Place.parse(value)
+        except ValueError:
+            self.fail(f"{value!r} names no place, as usage.flows/3/1204 does", param, ctx)
+
+
+# ---------------------------------------------------------------------------------- seeing
+
+
+@dead_letters.command("list")
+@_filters
+@click.option("--include-replayed", is_flag=True, help="Also those replayed and not refused since.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many to show, newest first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | None) -> None:
+    """Count the refused records by reason, and show the newest.
+
+    A record is open until it was replayed and not refused again. One that was refused several times
+    is told once: with its newest reason, under the place it came from first.
+
+    \b
+    Example:
+      usage dead-letters list --reason future --limit 5
+    """
+    matching = _matching(**filters)
+    chosen = [record for record in matching if record.open or include_replayed]
+    counts = Counter(record.newest.reason for record in chosen)
+    newest = chosen[::-1][:limit]
+    if as_json:
+        shown = [_summary(record) for record in newest]
+        # In ASCII: what a producer wrote must not be taken for commands by a terminal.
+        click.echo(json.dumps({"counts": dict(counts), "newest": shown}, indent=2))
+        return
+    if not matching:
+        click.echo("Nothing was refused.", err=True)
+        return
+    for name, count in counts.most_common():
+        click.echo(f"{_line(name):<18}{count:>9,}")
+    if chosen:
+        click.echo()
+        _print_table(newest)
+    if len(chosen) > len(newest):
+        click.echo(f"… and {len(chosen) - len(newest):,} older ones (--limit)", err=True)
+    if hidden := len(matching) - len(chosen):
+        click.echo(f"{hidden:,} replayed and not refused since (--include-replayed)", err=True)
+
+
+@dead_letters.command("show")
+@click.argument("origin", type=_Origin(), metavar="TOPIC/PARTITION/OFFSET")
+def show(origin: "Place") -> None:
+    """Show one refused record with its history and its bytes.
+
+    \b
+    Example:
+      usage dead-letters show usage.flows/3/1204
+    """
+    from stream_app.dead_letter_log import Refusal
+
+    record = _named({origin}, _matching())[-1]
+    record = next(_filled([record]), record)
+    newest, place = record.newest, record.origin
+    click.echo(f"Reason     {_line(newest.reason)}")
+    click.echo(f"Sentence   {_line(newest.sentence)}")
+    click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
+    click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"State      {_state(record)}")
+    left_out = record.left_out.sizes if record.left_out else ()
+    gone = "batch" in left_out
+    click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
+    for name, value in record.headers:
+        click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
+    for told in record.history():
+        what = _line(f"{told.reason}: {told.sentence}") if isinstance(told, Refusal) else "replayed"
+        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
+    click.echo()
+    click.echo(_left_out(record) or _text(record.value))
+
+
+# --------------------------------------------------------------------------- sending again
+
+
+@dead_letters.command("replay")
+@click.argument("origins", nargs=-1, type=_Origin(), metavar="[TOPIC/PARTITION/OFFSET]...")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="Everything that is open.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@patience_option
+def replay(
+    origins: tuple["Place", ...],
+    everything: bool,
+    dry_run: bool,
+    patience: float,
+    **filters: str | None,
+) -> None:
+    """Send refused records again, just as they came.
+
+    Each goes to the topic it came from. Sent are those that are open and match the options; one
+    named by the place it came from need not be open. An event counts once, however often it is
+    sent. What is refused again is open again, and keeps its history. What was too large for the
+    topic of dead letters is not sent: its bytes are not there.
+
+    \b
+    Examples:
+      usage dead-letters replay --reason future --dry-run
+      usage dead-letters replay usage.flows/3/1204 usage.sms/0/17
+    """
+    if not (origins or everything or any(filters.values())):
+        raise click.UsageError(
+            "Say what to send again: --reason, --topic, --account, the TOPIC/PARTITION/OFFSET that "
+            "a record came from, or --all."
+        )
+    matching = _matching(**filters)
+    if origins:
+        chosen = _named(set(origins), matching)
+    else:
+        chosen = [record for record in matching if record.open]
+    if not chosen:
+        click.echo("Nothing to replay.", err=True)
+    elif dry_run:
+        whole = [record for record in chosen if not record.left_out]
+        _print_table(chosen)
+        click.echo(f"{_count(whole)} would be replayed{_by_topic(whole)}", err=True)
+        if missing := len(chosen) - len(whole):
+            click.echo(f"{missing:,} cannot be replayed: not all of it is kept here", err=True)
+    else:
+        _send_again(settings.read(), chosen, patience)
+
+
+def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patience: float) -> None:
+    """Publish the *chosen* records and a marker for each, and say what became of them.
+
+    1. Kafka acknowledges the record. (Ended before: it is open as it was.)
+    2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
+       which counts nothing twice. Refused again, the copy is told as a record of its own.)
+    """
+    from stream_app.dead_letters import Marker, Place, marker_headers
+    from stream_app.topics import DEAD_LETTERS
+
+    check_broker(config)
+    publisher = Publisher(config.kafka, patience)
+    sent: list[RefusedRecord] = []  # without their bytes
+    unmarked: deque[tuple[RefusedRecord, Place]] = deque()
+    problems: list[str] = []
+
+    def publish(record: "RefusedRecord") -> None:
+        topic = record.origin.topic
+        known = replace(record, key=None, value=None, headers=[])
+
+        def told(problem: str | None, partition: int, offset: int) -> None:
+            if problem is not None:
+                problems.append(f"{record.origin}: not sent: {problem}")
+                return
+            sent.append(known)
+            if offset >= 0:
+                unmarked.append((known, Place(topic, partition, offset)))
+            else:  # it was acknowledged at the second try as one that Kafka had already
+                problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not say where it is")
+
+        publisher.publish(topic, record.key, record.value, record.headers, told=told)
+
+    def mark() -> None:
+        while unmarked:
+            record, again = unmarked.popleft()
+
+            def told(problem: str | None, *_: int, origin: "Place" = record.origin) -> None:
+                if problem is not None:
+                    problems.append(f"{origin}: {_UNMARKED}: {problem}")
+
+            headers = marker_headers(Marker(record.newest.place, again))
+            where = record.newest.letter
+            publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
+
+    whole: dict[Place, RefusedRecord] = {}
+    for record in chosen:
+        if left_out := _left_out(record):
+            problems.append(f"{record.origin}: not sent: {left_out}")
+        else:
+            whole[record.newest.place] = record
+    for record in _filled(list(whole.values())):
+        del whole[record.newest.place]
+        publish(record)
+        mark()
+    publisher.wait(mark)
+    for record in whole.values():
+        problems.append(f"{record.origin}: not sent: its dead letter was deleted in the meantime")
+    _tell(chosen, sent, problems)
+
+
+def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: list[str]) -> None:
+    """Say what was replayed and what was not; fail unless all of it was."""
+    for problem in problems[:_TOLD]:
+        click.echo(plain(problem), err=True)
+    if len(problems) > _TOLD:
+        click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
+    click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
+    unsent = len(chosen) - len(sent)
+    unmarked = len(problems) - unsent
+    what = [f"{unsent:,} not sent"] * bool(unsent) + [f"{unmarked:,} not marked"] * bool(unmarked)
+    if what:
+        sys.stderr.flush()
+        raise Failure(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
+
+
+def _count(records: list["RefusedRecord"]) -> str:
+    return f"{len(records):,} record{'' if len(records) == 1 else 's'}"
+
+
+def _by_topic(records: list["RefusedRecord"]) -> str:
+    counts = Counter(record.origin.topic for record in records)
+    told = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
+    return f": {told}" if told else ""
+
+
+# -------------------------------------------------------------------------------- choosing
+
+
+def _matching(
+    reason: str | None = None, topic: str | None = None, account: str | None = None
+) -> list["RefusedRecord"]:
+    """Return the records that match, open or not, the one refused last at the end."""
+    from stream_app.broker import BrokerAway
+    from stream_app.dead_letter_log import refused_records
+    from stream_app.refusals import Reason
+    from stream_app.topics import EVENT_TOPICS
+
+    _check("--reason", reason, [str(known) for known in Reason])
+    _check("--topic", topic, list(EVENT_TOPICS))
+    config = settings.read()
+    try:
+        records = refused_records(config.kafka, with_bytes=False)
+    except BrokerAway as error:
+        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+    return [
+        record
+        for record in records
+        if (reason is None or record.newest.reason == reason)
+        and (topic is None or record.origin.topic == topic)
+        and (account is None or record.account == account)
+    ]
+
+
+def _filled(records: list["RefusedRecord"]) -> Iterator["RefusedRecord"]:
+    """Yield *records* with their bytes."""
+    from stream_app.broker import BrokerAway
+    from stream_app.dead_letter_log import filled
+
+    config = settings.read()
+    try:
+        yield from filled(config.kafka, records)
+    except BrokerAway as error:
+        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+
+
+def _named(places: set["Place"], records: list["RefusedRecord"]) -> list["RefusedRecord"]:
+    """Return those of *records* that were published at one of *places*; there must be each."""
+    known = {place for record in records for place in record.places}
+    if unknown := sorted(places - known):
+        raise Failure(
+            f"No such refused record came from {unknown[0]}; "
+            "`usage dead-letters list --include-replayed` names them."
+        )
+    return [record for record in records if record.places & places]
+
+
+def _check(option: str, given: str | None, known: list[str]) -> None:
+    if given is not None and given not in known:
+        raise click.BadParameter(
+            f"there is none called {given!r}; there are {', '.join(known)}", param_hint=option
+        )
+
+
+# --------------------------------------------------------------------------------- showing
+
+
+def _state(record: "RefusedRecord") -> str:
+    replayed = f"replayed {len(record.replays)}×" if record.replays else ""
+    return ", ".join(filter(None, ("open" if record.open else "", replayed)))
+
+
+def _left_out(record: "RefusedRecord") -> str | None:
+    """Return a sentence about what no dead letter has of *record*; None if nothing is missing."""
+    if not record.left_out:
+        return None
+    place = record.newest.place
+    if batch := record.left_out.sizes.get("batch"):
+        return (
+            f"this stands for a whole batch of {batch:,} bytes, which is not kept here and cannot "
+            f"be replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
+            "until it is deleted there"
+        )
+    parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
+    one = parts == parts[:1] and "headers" not in record.left_out.sizes
+    were, they_are = ("was", "it is") if one else ("were", "they are")
+    return (
+        f"{', and '.join(parts)}, {were} too large to be kept here; {they_are} at "
+        f"{place.topic}/{place.partition} offset {place.offset} as long as Kafka keeps it"
+    )
+
+
+def _told(record: "RefusedRecord") -> str:
+    """Return why *record* is refused, and what is missing of it."""
+    return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
+
+
+def _summary(record: "RefusedRecord") -> dict[str, Any]:
+    return {
+        "origin": str(record.origin),
+        "reason": record.newest.reason,
+        "sentence": record.newest.sentence,
+        "left_out": _left_out(record),
+        "refused_at": record.newest.at.isoformat(),
+        "account": record.account,
+        "state": "open" if record.open else "replayed",
+        "refusals": len(record.refusals),
+        "replays": len(record.replays),
+    }
+
+
+def _print_table(records: list["RefusedRecord"]) -> None:
+    print_table(
+        ("Refused", "Origin", "Reason", "State", "Sentence"),
+        [
+            (
+                f"{record.newest.at:%Y-%m-%dT%H:%M:%SZ}",
+                str(record.origin),
+                _line(record.newest.reason),
+                _state(record),
+                _line(_told(record)),
+            )
+            for record in records
+        ],
+    )
+
+
+def _text(content: bytes | None) -> str:
+    """Return *content* as text of one line that a terminal can show, whatever the bytes are."""
+    return "(none)" if content is None else _line(content.decode("utf-8", "backslashreplace"))
+
+
+def _line(text: str) -> str:
+    """Return *text* with everything escaped that would end the line, turn it or act on a terminal.
+
+    What a producer wrote then looks like nothing that this command says itself.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,0 +1,138 @@
+"""`usage` itself: finds the subcommand and imports nothing else."""
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: Subcommands in the order of `usage --help`: name, module, what it does.
+COMMANDS = {
+    "demo": (
+        "interaction_usage.commands.demo",
+        "The whole system on this machine, with live events.",
+    ),
+    "dev": ("interaction_usage.commands.dev", "A broker and Redis for development."),
+    "worker": (
+        "interaction_usage.commands.worker",
+        "Run a worker: events from Kafka into the rollups.",
+    ),
+    "send": ("interaction_usage.commands.send", "Publish events from NDJSON files."),
+    "lag": ("interaction_usage.commands.lag", "Events published but not yet in the rollups."),
+    "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
+    "watch": (
+        "interaction_usage.commands.watch",
+        "The current hour's concurrency, live, in the terminal.",
+    ),
+    "serve": ("interaction_usage.commands.serve", "The dashboard and its API."),
+    "token": ("interaction_usage.commands.token", "Who may see what in the dashboard and its API."),
+    "account": ("interaction_usage.commands.account", "Set and show accounts."),
+    "dead-letters": (
+        "interaction_usage.commands.dead_letters",
+        "See what was refused and why, and send it again.",
+    ),
+    "rebuild": (
+        "interaction_usage.commands.rebuild",
+        "Make the rollups anew from the topics, or verify them.",
+    ),
+}
+
+
+#: What the system says of an output that takes no more.
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF}
+
+
+class Commands(click.Group):
+    """A group that imports a subcommand's module when it is used, and shows failures in a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the subcommands in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the subcommand, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; a mistyped one is answered with the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean `usage {near[0]}`?" if near else " See `usage --help`."
+            raise click.UsageError(f"There is no command `{args[0]}`.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run `usage`; an output or a file that cannot be written is said in a line, too.
+
+        A pipe that nobody reads from any more ends it without a word, which is click's doing.
+        """
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            with suppress(OSError):  # the standard error may be as full
+                click.echo(f"Error: {_sentence(error)}", err=True)
+            _give_up_output()
+            sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; an unusable setting is said in a line."""
+        from interaction_usage.commands.errors import Failure
+        from interaction_usage.commands.terminal import plain
+        from interaction_usage.settings import InvalidSetting
+
+        try:
+            return super().invoke(ctx)
+        except InvalidSetting as error:
+            raise Failure(str(error)) from None
+        except click.UsageError as error:  # it quotes what was typed
+            error.message = "\n".join(map(plain, error.message.splitlines()))
+            raise
+
+
+def _sentence(error: OSError) -> str:
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename!r}: {why}."
+    if error.errno in _OUTPUT_ERRORS:
+        return f"The output could not be written: {why}."
+    return f"{why}."
+
+
+def _give_up_output() -> None:
+    """Have what is left of the output go nowhere: Python would try once more at its end."""
+    with suppress(OSError, AttributeError, ValueError):
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="interaction-usage", prog_name="usage")
+def main() -> None:
+    """Usage metering for interaction platforms: Kafka events in, exact Usage Reports out.
+
+    \b
+    Example:
+      usage export acme --from 2026-10-01 --to 2026-10-31
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Publishing records and learning what became of each; what `send` and `replay` share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from interaction_usage import settings
+from interaction_usage.commands.durations import Seconds
+from interaction_usage.commands.errors import Failure
+
+#: Seconds that Kafka may take to acknowledge a record before it counts as not sent.
+_PATIENCE = 30
+#: A record larger than this is not even tried; how large it may be is the topic's to say.
+_MOST_BYTES = 32 * 1024 * 1024
+
+patience_option = click.option(
+    "--patience",
+    type=Seconds(0.1),
+    default=_PATIENCE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long Kafka may take to acknowledge.",
+)
+
+#: Called once for each record: why it was not sent, or None, and its partition and offset.
+Told = Callable[[str | None, int, int], None]
+
+
+def check_broker(config: settings.Settings) -> None:
+    """Find Kafka and make sure the topics exist, before anything is published."""
+    from stream_app.broker import BrokerAway, ensure_topics
+    from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+
+    topics = [*EVENT_TOPICS, DEAD_LETTERS]
+    try:
+        ensure_topics(config.kafka, topics, config.partitions, config.replication)
+    except BrokerAway as error:
+        raise Failure(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
+
+
+class Publisher:
+    """Hands records to Kafka and tells of each whether it was acknowledged or given up."""
+
+    def __init__(self, servers: str, patience: float) -> None:
+        from confluent_kafka import Producer
+
+        self._producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                # librdkafka takes a batch that was refused (by a partition that has only just come
+                # up) for delivered when the one behind it is taken, which Kafka does for a producer
+                # that it knows nothing of there.
+                "max.in.flight.requests.per.connection": 1,
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "message.timeout.ms": int(patience * 1000),
+                "message.max.bytes": _MOST_BYTES,
+                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 2 * _MOST_BYTES // 1024,
+                "log_level": 0,
+            }
+        )
+
+    def publish(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        *,
+        told: Told,
+        partition: int = -1,
+    ) -> None:
+        """Queue a record; *told* is called in a later call of this object.
+
+        The record's key chooses the partition unless one is given.
+        """
+        from confluent_kafka import KafkaException
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is None:
+                told(None, message.partition(), message.offset())
+            else:
+                told(error.str(), -1, -1)
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    headers=list(headers) or None,
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:  # the queue is full: let the broker take some of it
+                self._producer.poll(0.1)
+            except KafkaException as error:  # it is not a record that could be sent
+                told(error.args[0].str(), -1, -1)
+                break
+        self._producer.poll(0)
+
+    def wait(self, tick: Callable[[], None]) -> None:
+        """Return when every record is told of, those that *tick* publishes meanwhile as well."""
+        while True:
+            self._producer.flush(0.2)
+            tick()
+            if not len(self._producer):
+                return

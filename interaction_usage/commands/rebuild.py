@@ -1,0 +1,186 @@
+"""`usage rebuild`: the rollups made anew from the topics, compared, and put in force."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interaction_usage import settings
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.terminal import console, plain
+
+if TYPE_CHECKING:
+    from stream_app.conflicts import Conflict
+
+#: Differences that are told one by one: of an account, and in all.
+_TOLD_OF_ONE, _TOLD = 10, 500
+
+_UNTOUCHED = "The rollups in force are untouched."
+
+
+@click.command("rebuild")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compare only: say where the rollups in force differ, exit 1 if any do, change nothing.",
+)
+@click.option(
+    "--incomplete",
+    is_flag=True,
+    help="Go on although Kafka no longer holds the beginning; what it deleted is not counted.",
+)
+def rebuild(verify: bool, incomplete: bool) -> None:
+    """Make the rollups anew from the topics, beside those in force, and switch to them.
+
+    Live traffic goes on meanwhile, and reports come from the old rollups until the new ones have
+    caught up. Workers go over to the new ones by themselves. Use it to change a session limit, and
+    with --verify to prove that the rollups are what the topics say.
+
+    \b
+    Examples:
+      usage rebuild --verify
+      USAGE_SESSION_LIMIT_AGENT=43200 usage rebuild
+    """
+    config = settings.read()
+    with redis_connection(config) as redis:
+        asyncio.run(_run(config, redis, verify, incomplete))
+
+
+async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: bool) -> None:
+    """Do it, and say every failure in a sentence."""
+    from aiokafka.errors import KafkaError
+
+    from interaction_usage.store.diff import Busy
+    from interaction_usage.store.errors import LostWrites
+    from stream_app.broker import BrokerAway
+    from stream_app.rebuild import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
+    from stream_app.replay import NoRecords
+
+    task = asyncio.current_task()
+    assert task is not None
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+    try:
+        await (_verify if verify else _rebuild)(config, redis, incomplete)
+    except AlreadyRunning:
+        raise Failure(
+            "Another rebuild is running. (One that was killed is forgotten after a minute.)"
+        ) from None
+    except Overtaken:
+        raise Failure(
+            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
+            "have; nothing was switched. Begin again."
+        ) from None
+    except BeginningsGone as error:
+        shown = "; ".join(error.sentences[:3])
+        more = f"; and {len(error.sentences) - 3} more" if len(error.sentences) > 3 else ""
+        raise Failure(
+            f"Kafka no longer holds everything that was published: {shown}{more}. New rollups "
+            f"would not count it. {_UNTOUCHED} To go on all the same: --incomplete"
+        ) from None
+    except TopicsChanged:
+        raise Failure(f"A topic was created anew meanwhile; begin again. {_UNTOUCHED}") from None
+    except Busy as error:
+        raise Failure(f"The account {error} changes too often to be compared.") from None
+    except LostWrites as error:
+        raise Failure(f"{error}; begin again. {_UNTOUCHED}") from None
+    except (BrokerAway, KafkaError, NoRecords) as error:
+        raise Failure(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
+    except asyncio.CancelledError:
+        raise Failure(f"Stopped. {_UNTOUCHED}") from None
+
+
+async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> None:
+    from stream_app.rebuild import rebuilding
+
+    began = time.monotonic()
+    async with rebuilding(config, redis, incomplete=incomplete) as under_way:
+        with _progress("Reading the topics", "records") as told:
+            count = await under_way.catch_up(told)
+        followed = await under_way.switch()
+    seconds = time.monotonic() - began
+    click.echo(f"Reports come from the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
+    if not followed:
+        click.echo(
+            "A worker has not gone over to them yet; it does when it answers again, and nothing is "
+            "lost meanwhile. One with other session limits ends.",
+            err=True,
+        )
+
+
+async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> None:
+    from stream_app.rebuild import rebuilding
+
+    accounts = places = shown = 0
+    differing: set[str] = set()
+    async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
+        with _progress("Reading the topics", "records") as told:
+            await under_way.catch_up_to_compare(told)
+        with _progress("Comparing", "accounts") as told:
+            async for found in under_way.compare(told):
+                accounts += 1
+                differing.update(difference.account for difference in found)
+                some = found[: min(_TOLD_OF_ONE, _TOLD - shown)]
+                shown += len(some)
+                for difference in some:
+                    click.echo(
+                        plain(f"{difference.account}: {difference.what}, {difference.where}: ")
+                        + f"{_shown(difference.live)}, and by the topics "
+                        + _shown(difference.rebuilt)
+                    )
+                places += len(found)
+        conflicts = await under_way.conflicts(differing) if differing else []
+    if places:
+        _print_conflicts(conflicts)
+        more = f", of which {shown} are shown" if places > shown else ""
+        raise Failure(
+            f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
+            f"{places:,} places{more}. `usage rebuild` makes them anew."
+        )
+    click.echo(f"{accounts:,} accounts are exactly what the topics say.", err=True)
+
+
+def _print_conflicts(conflicts: "Sequence[Conflict]") -> None:
+    """Say which identities were used for two events: that alone makes rollups differ."""
+    from interaction_usage.commands.terminal import plain
+
+    for conflict in conflicts[:_TOLD_OF_ONE]:
+        first = conflict.first
+        click.echo(
+            f"{first.account}: one source and id for two events: source {plain(first.source)}, id "
+            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. One of "
+            "them counts, whichever is read first; a producer must not use an id twice"
+        )
+    if len(conflicts) > _TOLD_OF_ONE:
+        click.echo(f"and {len(conflicts) - _TOLD_OF_ONE:,} more of these")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"net {value[0]}, rise {value[1]}" if isinstance(value, tuple) else f"{value:,}"
+
+
+@contextmanager
+def _progress(title: str, unit: str) -> Iterator[Any]:
+    """Yield what is called with how much is done and how much there is."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    on_stderr = console(stderr=True)
+    columns = (
+        TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as progress:
+        task = progress.add_task("", total=None, told="")
+
+        def told(done: int, total: int) -> None:
+            shown = f"{done:,} of {total:,} {unit}"
+            progress.update(task, completed=done, total=total, told=shown)
+
+        yield told

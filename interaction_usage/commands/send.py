@@ -1,0 +1,198 @@
+"""`usage send`: events from NDJSON files to their topics."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import click
+
+from interaction_usage import settings
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
+from interaction_usage.commands.terminal import console as terminal_console
+from interaction_usage.commands.terminal import plain
+
+#: How many refused lines are told one by one.
+_TOLD = 20
+
+
+class Outcome:
+    """What became of the lines."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.acknowledged = 0
+        self.refused: list[tuple[str, int, str]] = []  # file, line, sentence
+        self.unsent: list[tuple[str, int, str]] = []
+        self.topics: Counter[str] = Counter()
+
+
+@click.command("send")
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Publish also events that break the contract, if their type names a topic; the worker "
+    "refuses them into the dead letters.",
+)
+@patience_option
+def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None:
+    """Publish the CloudEvents in FILE..., one JSON object a line (-: standard input).
+
+    Waits until Kafka has acknowledged each. Lines that are no valid events are told with their
+    numbers and not published.
+
+    \b
+    Examples:
+      usage send events.ndjson
+      zcat archive.ndjson.gz | usage send -
+    """
+    config = settings.read()
+    check_broker(config)
+    outcome = Outcome()
+    with _progress(files, outcome) as tick:
+        _publish(Publisher(config.kafka, patience), files, unchecked, outcome, tick)
+    _tell(outcome)
+
+
+def _publish(
+    publisher: Publisher,
+    files: tuple[IO[bytes], ...],
+    unchecked: bool,
+    outcome: Outcome,
+    tick: Callable[[], None],
+) -> None:
+    """Hand every line to the publisher, and wait until each is acknowledged or given up."""
+    for name, number, line in _lines(files, outcome):
+        place = _place(name, number, line, unchecked, outcome)
+        if place is None:
+            continue
+        topic, key = place
+
+        def told(problem: str | None, *_: int, name: str = name, number: int = number) -> None:
+            if problem is None:
+                outcome.acknowledged += 1
+            else:
+                outcome.unsent.append((name, number, problem))
+
+        publisher.publish(topic, key, line, told=told)
+        outcome.topics[topic] += 1
+        tick()
+    publisher.wait(tick)
+
+
+def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:
+    """Yield every line that is not blank, with its file's name and its number from 1."""
+    for file in files:
+        name = getattr(file, "name", "<stdin>")
+        for number, line in enumerate(file, 1):
+            if stripped := line.strip():
+                outcome.read += 1
+                yield name, number, stripped
+
+
+def _place(
+    name: str, number: int, line: bytes, unchecked: bool, outcome: Outcome
+) -> tuple[str, bytes] | None:
+    """Return the topic and key of the event in *line*; None, and noted, if it is refused."""
+    import orjson
+
+    from stream_app.codec import decode
+    from stream_app.refusals import Refused
+    from stream_app.topics import TOPIC_OF
+
+    try:
+        members = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        outcome.refused.append((name, number, f"not JSON: {error}"))
+        return None
+    kind = members.get("type") if isinstance(members, dict) else None
+    topic = TOPIC_OF.get(kind) if isinstance(kind, str) else None
+    try:
+        if topic is None or not unchecked:
+            decode(topic or "", line)
+    except Refused as refused:
+        outcome.refused.append((name, number, refused.sentence))
+        return None
+    assert topic is not None
+    return topic, str(members.get("subject", "")).encode()
+
+
+def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Any:
+    """Return a context whose value is called after each line and shows how far the work is."""
+    from contextlib import contextmanager
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = terminal_console(stderr=True)
+    size = _total_size(files)
+
+    @contextmanager
+    def shown() -> Iterator[Any]:
+        columns = (
+            TextColumn("Sending"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task("", total=size, told="")
+
+            def tick() -> None:
+                if outcome.read % 500 and progress.tasks[0].completed:
+                    return
+                done = sum(f.tell() for f in files if f.seekable()) if size else 0
+                told = f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read"
+                progress.update(task, completed=done, told=told)
+
+            yield tick
+            progress.update(
+                task, completed=size or 1, total=size or 1,
+                told=f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read",
+            )  # fmt: skip
+
+    return shown()
+
+
+def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
+    import os
+
+    try:
+        return sum(os.fstat(file.fileno()).st_size for file in files if file.seekable()) or None
+    except OSError:
+        return None
+
+
+def _tell(outcome: Outcome) -> None:
+    """Say what was sent, refused and not sent; fail unless every line was sent."""
+    for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent)):
+        for name, number, sentence in lines[:_TOLD]:
+            click.echo(plain(f"{name}, line {number}: {heading}: {sentence}"), err=True)
+        if len(lines) > _TOLD:
+            more = _ranges([number for _, number, _ in lines[_TOLD:]])
+            click.echo(f"… and {len(lines) - _TOLD:,} more lines {heading}: {more}", err=True)
+    click.echo(f"{outcome.acknowledged:,} events sent", err=True)
+    problems = [
+        f"{len(lines):,} lines were {heading}"
+        for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent))
+        if lines
+    ]
+    if problems:
+        sys.stderr.flush()
+        raise Failure(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return *numbers* as ranges, `3-7, 9`, cut where it gets long."""
+    parts: list[str] = []
+    start = previous = None
+    for number in [*sorted(numbers), None]:
+        if start is not None and number is not None and number == previous + 1:  # type: ignore[operator]
+            previous = number
+            continue
+        if start is not None:
+            parts.append(str(start) if start == previous else f"{start}-{previous}")
+        start = previous = number
+    shown = ", ".join(parts[:50])
+    return shown + (", …" if len(parts) > 50 else "")

@@ -1,0 +1,142 @@
+"""`usage serve`: the dashboard and its API, until a signal ends it."""
+
+import asyncio
+import faulthandler
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from interaction_usage import settings
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import Failure
+
+#: Seconds within which Redis must answer a page: a browser waits for it.
+_REDIS_PATIENCE = 5
+
+
+#: Seconds for which one thread runs Python while others wait for it.
+_SWITCH_S = 0.001
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0 is any free one.",
+)
+@click.option(
+    "--open", "is_open", is_flag=True,
+    help="Ask for no token. Only on this machine's own address (127.0.0.1).",
+)  # fmt: skip
+def serve(host: str, port: int, is_open: bool) -> None:
+    """Serve the dashboard and its API, until Ctrl-C.
+
+    Browsers log in with a token that `usage token create` makes; programs send it along.
+
+    \b
+    Examples:
+      usage serve --open
+      usage serve --host 0.0.0.0 --port 80
+    """
+    from interaction_usage.dashboard import tokens
+    from interaction_usage.dashboard.hosts import is_loopback
+
+    if is_open and not is_loopback(host):
+        raise click.UsageError(
+            f"An open server would show everything to whoever reaches {host}. "
+            "Make a token with `usage token create --operator`, and leave out --open."
+        )
+    config = settings.read()
+    with redis_connection(config, patience=_REDIS_PATIENCE) as redis:
+        known = tokens.exist(redis)
+        if not known and not is_loopback(host):
+            raise Failure(
+                f"There is no token yet, and {host} can be reached by others. "
+                "Make one first: usage token create --operator"
+            )
+        with listening(host, port) as listener:
+            if not known and not is_open:
+                click.echo("There is no token yet: usage token create --operator", err=True)
+            click.echo(f"Dashboard: {_address(host, listener.getsockname()[1])}")
+            asyncio.run(_serve(config, redis, listener, is_open))
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens; Failure where it cannot. Port 0 is any free one."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise Failure(f"{host}:{port} cannot be listened on: {error.strerror or error}.") from None
+    # Connections inherit it. Without it an answer in two pieces waits 40 ms for the other side.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with listener:
+        yield listener
+
+
+def _address(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"
+
+
+async def _serve(
+    config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
+) -> None:
+    from interaction_usage.dashboard import bounded_log
+    from interaction_usage.dashboard.app import create_app
+    from interaction_usage.dashboard.connections import Server, most_connections
+    from interaction_usage.reports.service import Reporting
+    from stream_app.telemetry import LIFETIME
+
+    faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
+    bounded_log.configure()
+    most = most_connections()
+    app = create_app(
+        redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
+        places=places_of(config, redis), connections=most,
+    )  # fmt: skip
+    server = Server(app, most)
+
+    def stop() -> None:
+        app.state.broadcast.end()  # or the streams would hold up the end
+        server.should_exit = True
+
+    # What is there now stays; and an answer over years makes many objects, but no cycles, so
+    # looking for these at every turn costs more than the answer.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+    # A thread that makes a report lets the event loop have its turn after this many seconds.
+    sys.setswitchinterval(_SWITCH_S)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, stop)
+    await server._serve([listener])  # `serve` would take the signals, and raise them again
+
+
+def places_of(config: settings.Settings, redis: Any) -> Any:
+    """Return a function that says how far each topic-partition is counted, and where it ends."""
+    from interaction_usage.commands.lag import reached
+    from interaction_usage.dashboard.health import KafkaAway
+    from rollups.watermark import Reach
+    from stream_app.broker import BrokerAway, admin_client
+
+    admin = admin_client(config.kafka)
+
+    def places() -> dict[tuple[str, int], Reach]:
+        try:
+            return reached(admin, redis, timeout=3.0)
+        except BrokerAway as error:
+            raise KafkaAway(f"{config.kafka}: {error}") from None
+
+    return places

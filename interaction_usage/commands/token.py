@@ -1,0 +1,200 @@
+"""`usage token`: who may see and change what in the dashboard and its API."""
+
+import re
+import time
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import click
+import orjson
+
+from interaction_usage import settings
+from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.terminal import print_table
+
+if TYPE_CHECKING:
+    from interaction_usage.dashboard.tokens import Token
+
+_DAY: Final = 86_400
+_MOST_DAYS: Final = 3660
+_DEFAULT_EXPIRY: Final = "365d"
+_MOST_LABEL: Final = 100
+
+
+@click.group("token")
+def token() -> None:
+    """Make, list and revoke the tokens that open the dashboard and its API.
+
+    \b
+    Example:
+      usage token create --account acme
+    """
+
+
+class _Expiry(click.ParamType):
+    """When a token expires: the second, or None for never."""
+
+    name = "expiry"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Return the second that *value* stands for: after so many days, or after a day."""
+        now = int(time.time())
+        if value == "never":
+            return None
+        if found := re.fullmatch(r"([1-9][0-9]{0,8})d", value):
+            expires = now + int(found[1]) * _DAY
+        else:
+            try:
+                day = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+                expires = int((day + timedelta(days=1)).timestamp())
+            except (ValueError, OverflowError):
+                self.fail(f"{value!r} is none of 30d, 2027-01-31 and never", param, ctx)
+            if expires <= now:
+                self.fail(f"{value} is in the past", param, ctx)
+        if expires > now + (_MOST_DAYS + 1) * _DAY:
+            self.fail(f"at most {_MOST_DAYS:,} days; or never", param, ctx)
+        return expires
+
+
+def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    label = value.strip()
+    if len(label) > _MOST_LABEL or any(
+        unicodedata.category(each) in ("Cc", "Cs", "Cn", "Zl", "Zp") for each in label
+    ):
+        raise click.BadParameter(
+            f"a label has at most {_MOST_LABEL} characters and no control characters"
+        )
+    return label
+
+
+@token.command("create")
+@click.option("--account", metavar="ACCOUNT", callback=check_id, help="For this one account.")
+@click.option("--operator", is_flag=True, help="For all accounts, and their settings.")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "manager"]),
+    help="With --account: a viewer, the default, changes nothing; a manager may change the "
+    "account's name and time zone.",
+)
+@click.option(
+    "--label", default="", callback=_check_label,
+    help="Whose it is; shown in the list and in an account's history.",
+)  # fmt: skip
+@click.option(
+    "--expires", type=_Expiry(), default=_DEFAULT_EXPIRY, show_default=True,
+    metavar="30d|2027-01-31|never", help="After so many days, or after that day in UTC.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Also for an account that does not exist.")
+def create(
+    account: str | None, operator: bool, role: str | None, label: str, expires: int | None,
+    force: bool,
+) -> None:  # fmt: skip
+    """Make a token and print it, once: it is kept as a hash only.
+
+    \b
+    Examples:
+      usage token create --account acme
+      usage token create --account acme --role manager --label "Jane, Acme" --expires 30d
+      usage token create --operator
+    """
+    from interaction_usage.dashboard import tokens
+    from interaction_usage.dashboard.tokens import Role
+    from interaction_usage.store.reads import Rollups
+
+    if operator == (account is not None):
+        raise click.UsageError("Say for whom: --account ACCOUNT, or --operator.")
+    if operator and role:
+        raise click.UsageError("--role is for --account; an operator may change everything.")
+    its_role = Role.OPERATOR if operator else Role(role or "viewer")
+    with redis_connection(settings.read()) as redis:
+        if account is not None and not force and not Rollups.live(redis).exists(account):
+            raise Failure(
+                f"There is no account {account!r}: no event was counted for it and it was never "
+                "set. To create the token anyway, pass --force."
+            )
+        secret = tokens.create(
+            redis, account, int(time.time()), role=its_role, label=label, expires=expires
+        )
+    until = "never expires" if expires is None else f"expires {_shown(expires)}"
+    click.echo(f"Token for {_whose(account, its_role)}, {until}, shown this once: {secret}")
+
+
+@token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
+def list_(as_json: bool) -> None:
+    """List all tokens by their ids; the tokens themselves are not kept.
+
+    Piped: tab-separated id, account (* for all), role, label, created, expires, last use.
+
+    \b
+    Example:
+      usage token list
+    """
+    from interaction_usage.dashboard import tokens
+
+    with redis_connection(settings.read()) as redis:
+        found = tokens.every(redis)
+    if as_json:
+        click.echo(orjson.dumps([_members(each) for each in found], option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        click.echo("There is no token yet: usage token create --operator", err=True)
+        return
+    print_table(
+        ("Id", "Account", "Role", "Label", "Created", "Expires", "Last use"),
+        [_row(each, int(time.time())) for each in found],
+    )
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+def revoke(token_id: str) -> None:
+    """Make the token with this ID worthless, and end the logins and streams made with it.
+
+    \b
+    Example:
+      usage token revoke 3f9a0c52e1
+    """
+    from interaction_usage.dashboard import tokens
+
+    with redis_connection(settings.read()) as redis:
+        try:
+            gone = tokens.revoke(redis, token_id)
+        except tokens.NoSuchToken as error:
+            raise Failure(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+    click.echo(f"Revoked: {gone.id}, for {_whose(gone.account, gone.role)}")
+
+
+def _whose(account: str | None, role: str) -> str:
+    return f"account {account} ({role})" if account else "operators"
+
+
+def _row(each: "Token", now: int) -> list[str]:
+    expires = "never" if each.expires is None else _shown(each.expires)
+    if each.is_expired(now):
+        expires = f"expired {expires}"
+    return [
+        each.id, each.account or "*", each.role, each.label, _shown(each.created), expires,
+        "never" if each.used is None else _shown(each.used),
+    ]  # fmt: skip
+
+
+def _members(each: "Token") -> dict[str, str | None]:
+    return {
+        "id": each.id,
+        "account": each.account,
+        "role": each.role,
+        "label": each.label,
+        "created": _shown(each.created),
+        "expires": None if each.expires is None else _shown(each.expires),
+        "last_used": None if each.used is None else _shown(each.used),
+    }
+
+
+def _shown(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,171 @@
+"""`usage watch`: the current hour's concurrency of an account, live, in the terminal."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import click
+import orjson
+
+from interaction_usage import settings
+from interaction_usage.commands.account_id import check_id, unusable_zone
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.durations import Seconds
+from interaction_usage.commands.ending import Stopped, ending_at_signals
+from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.terminal import console, plain
+
+_LOOK = 0.5
+#: Seconds after the first look until events per second can be told.
+_FIRST_LOOKS = 1.2
+
+_TITLES = {
+    "agent-sessions": "Agents together",
+    "agent": "Agent Application",
+    "ticket-guidance": "Ticket Guidance",
+    "mobile-web": "Mobile Web",
+    "web-self-service": "Web Self Service",
+}
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+@click.command("watch")
+@click.argument("account", callback=check_id)
+@click.option("--once", is_flag=True, help="Look once and end.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: the live object as JSON.")
+@click.option("--seconds", type=Seconds(0.5), help="End by itself after this time.")
+def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> None:
+    """Watch the current hour of ACCOUNT: sessions now, the peak so far, the last 60 minutes.
+
+    \b
+    Examples:
+      usage watch acme
+      usage watch acme --once --json
+    """
+    if as_json and not once:
+        raise click.UsageError("--json shows one look; add --once.")
+    config = settings.read()
+    with redis_connection(config, patience=5) as redis:
+        from interaction_usage.store import account_settings
+        from interaction_usage.store.reads import Rollups
+        from rollups.local_time import UnknownZone, zone
+
+        if not Rollups.live(redis).exists(account):
+            raise Failure(
+                f"There is no account {account!r}: no event was counted for it and it was "
+                "never set."
+            )
+        try:
+            zone(account_settings.get(redis, account).timezone)
+        except UnknownZone as error:
+            raise unusable_zone(account, error) from None
+        with _looking(config, redis, account) as look:
+            if once:
+                time.sleep(_FIRST_LOOKS)
+                told = look()
+                if as_json:
+                    click.echo(orjson.dumps(told))
+                else:
+                    terminal = console()
+                    terminal.print(screen(told, terminal.width))
+                return
+            _follow(look, seconds)
+
+
+@contextmanager
+def _looking(
+    config: settings.Settings, redis: Any, account: str
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Yield a function that returns the live object as it is now."""
+    from interaction_usage.commands.serve import places_of
+    from interaction_usage.dashboard.health import Watch
+    from interaction_usage.dashboard.live import look, members
+    from interaction_usage.store.reads import read_in_force
+    from stream_app.telemetry import LIFETIME
+
+    health = Watch(redis, places_of(config, redis), LIFETIME)
+    health.start()
+    try:
+        yield lambda: members(
+            read_in_force(redis, lambda rollups: look(rollups, account, int(time.time()))),
+            health.health(),
+        )
+    finally:
+        health.stop()
+
+
+def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
+    """Show what *look* returns until a signal comes, or the time is over."""
+    from redis.exceptions import RedisError
+    from rich.live import Live
+    from rich.text import Text
+
+    from interaction_usage.dashboard.live import redis_away
+
+    deadline = time.monotonic() + seconds if seconds else float("inf")
+    terminal = console()
+    told: dict[str, Any] = {}
+    with suppress(Stopped), ending_at_signals(), Live(console=terminal, auto_refresh=False) as live:
+        while time.monotonic() < deadline:
+            try:
+                told = look()
+            except (RedisError, OSError):
+                told["stale"] = redis_away()._asdict()
+            shown = screen(told, terminal.width) if "series" in told else Text("Redis is away")
+            live.update(shown, refresh=True)
+            time.sleep(_LOOK)
+
+
+def screen(told: dict[str, Any], width: int) -> Any:
+    """Return the live object as a terminal *width* columns wide shows it."""
+    from rich import box
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    room = max(10, width - 62)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
+    table.add_column("Sessions", no_wrap=True)
+    for title in ("Now", "Peak", "at", "Long"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("Last 60 minutes", no_wrap=True)
+    for series, numbers in told["series"].items():
+        at = numbers["peak_at"]
+        table.add_row(
+            _TITLES[series], Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
+            at[11:19] if at else "–", f"{numbers['open_long']:,}",
+            Text(blocks(told["curve"]["levels"][series], room), "cyan"),
+        )  # fmt: skip
+    return Panel(
+        table, title=Text(plain(f"{told['account']} · {_hour(told)}")), title_align="left",
+        subtitle=Text(plain(_state(told))), subtitle_align="left", padding=(1, 2),
+        border_style="yellow" if told["stale"] else "blue",
+    )  # fmt: skip
+
+
+def _hour(told: dict[str, Any]) -> str:
+    begin, end = told["hour"]["from"][11:16], told["hour"]["to"][11:16]
+    return f"the hour from {begin} to {end}, {told['timezone']}"
+
+
+def _state(told: dict[str, Any]) -> str:
+    if told["stale"]:
+        return f"Not up to date: {told['stale']['message']}"
+    stream, as_of = told["stream"], datetime.fromisoformat(told["as_of"])
+    lag = "unknown" if stream["lag"] is None else f"{stream['lag']:,} behind"
+    return f"{as_of:%H:%M:%S} UTC · {stream['events_per_second']:,.1f} events/s · {lag}"
+
+
+def blocks(levels: Sequence[int], columns: int) -> str:
+    """Return *levels* as that many block characters, each as high as the most of its stretch.
+
+    The highest level fills a character; any level above 0 is seen.
+    """
+    top = max(levels, default=0)
+    columns = min(columns, len(levels))
+    edges = [len(levels) * column // columns for column in range(columns + 1)]
+    peaks = [max(levels[begin:end]) for begin, end in pairwise(edges)]
+    return "".join(_BLOCKS[-(-peak * 8 // top) if top else 0] for peak in peaks)

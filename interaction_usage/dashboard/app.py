@@ -1,0 +1,141 @@
+"""The application: everything of the dashboard put together."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from redis.client import Redis
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from interaction_usage.dashboard import api, assets, errors, pages
+from interaction_usage.dashboard.broadcast import Broadcast
+from interaction_usage.dashboard.directory import Directory
+from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.guard import Guard
+from interaction_usage.dashboard.head import Head
+from interaction_usage.dashboard.health import Places, Watch
+from interaction_usage.dashboard.heavy import HeavyWork
+from interaction_usage.dashboard.limits import (
+    MAX_CONNECTIONS,
+    MAX_LARGE,
+    MAX_LARGE_EACH,
+    PATIENCE_S,
+    STREAM_SHARES,
+    BusyError,
+    Shares,
+)
+from interaction_usage.dashboard.pages import LoginNeeded
+from interaction_usage.dashboard.reports import Reports
+from interaction_usage.dashboard.security_headers import Shield
+
+_DESCRIPTION: Final = (
+    "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
+    "Programs send `Authorization: Bearer …` with a token made by `usage token create`."
+)
+
+
+def create_app(
+    redis: Redis,
+    reports: Reports,
+    *,
+    open_to_all: bool,
+    lifetime: float,
+    places: Callable[[], Places] | None = None,
+    connections: int = MAX_CONNECTIONS,
+) -> FastAPI:
+    """Return the dashboard of the rollups in *redis*, with what *reports* make of them.
+
+    *open_to_all* asks for no token and answers under names of this machine only. *places* says how
+    far the topics are counted (raises `health.KafkaAway`); without it lag is not known. A worker's
+    word in Redis lives for *lifetime* seconds. The server has so many *connections*.
+    """
+    watch = Watch(redis, places, lifetime)
+    broadcast = Broadcast(redis, watch.health)
+    directory = Directory(redis)
+    heavy = HeavyWork()
+    streams = connections // 2
+
+    @asynccontextmanager
+    async def running(_app: FastAPI) -> AsyncIterator[None]:
+        watch.start()
+        directory.start()
+        task = asyncio.create_task(broadcast.run())
+        try:
+            yield
+        finally:
+            broadcast.end()
+            await task
+            for stop in (watch.stop, directory.stop, heavy.close):
+                await asyncio.to_thread(stop)
+
+    app = FastAPI(
+        title="Usage", version="1", description=_DESCRIPTION, lifespan=running,
+        docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.redis = redis
+    app.state.reports = reports
+    app.state.open = open_to_all
+    app.state.watch = watch
+    app.state.broadcast = broadcast
+    app.state.directory = directory
+    app.state.heavy = heavy
+    app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
+    app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.include_router(assets.router)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(BusyError, _busy)
+    app.add_exception_handler(LoginNeeded, pages.to_login)
+    app.add_exception_handler(RedisError, _redis_away)
+    app.add_exception_handler(OSError, _no_files)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Head)
+    app.add_middleware(Guard, refuse=_refused)
+    app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
+    return app
+
+
+async def _refused(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Refused)
+    if _wants_page(request):
+        return pages.problem_page(request, problem)
+    return await errors.answer(request, problem)
+
+
+async def _busy(request: Request, problem: Exception) -> Response:
+    # Whoever asks again at once holds their own place meanwhile, and no one else's.
+    await asyncio.sleep(PATIENCE_S)
+    return await _refused(request, problem)
+
+
+async def _redis_away(request: Request, _error: Exception) -> Response:
+    refused = Refused(503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"})
+    return await _refused(request, refused)
+
+
+async def _no_files(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        raise error
+    return await _busy(request, BusyError(503, "The server is out of files; try again shortly."))
+
+
+async def _http(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    if _wants_page(request):
+        sentence = "There is no such page." if problem.status_code == 404 else problem.detail
+        return pages.problem_page(request, Refused(problem.status_code, sentence))
+    return JSONResponse({"detail": problem.detail}, problem.status_code, problem.headers)
+
+
+def _wants_page(request: Request) -> bool:
+    """Tell whether a person is to read the answer."""
+    path = request.url.path
+    return not path.startswith(("/api/", "/assets/", "/openapi.json"))

@@ -1,0 +1,207 @@
+"""How the stream is: events per second, lag, and whether what is shown is as new as it looks.
+
+One thread looks, for all viewers. `Looks` is what it saw, and decides from that alone.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, cast
+
+import orjson
+from redis.client import Redis
+from redis.exceptions import RedisError
+
+from interaction_usage.store import keys
+from rollups.watermark import Reach
+
+#: Topic-partition to how far it is counted.
+Places = Mapping[tuple[str, int], Reach]
+
+#: Seconds between two looks at the workers, and at Kafka.
+LOOK: Final = 1.0
+
+#: Seconds without a word of any worker, or behind what was published, after which data is stale.
+PATIENCE: Final = 3.0
+
+#: Seconds over which events per second are counted.
+_SPAN: Final = 5.0
+
+_FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
+
+
+class Stale(NamedTuple):
+    """Why what is shown may be older than it looks."""
+
+    reason: str  #: redis-away, no-worker, worker-waits, kafka-away or lag
+    message: str  #: a sentence for people
+
+    def for_customers(self) -> "Stale":
+        """Return the same without the insides of the deployment: addresses, numbers, causes."""
+        return Stale(self.reason, _FOR_CUSTOMERS)
+
+
+class Health(NamedTuple):
+    """The state of the stream."""
+
+    workers: int | None = 0
+    events_per_second: float | None = 0.0
+    lag: int | None = None  #: events published but not yet in the rollups; None if unknown
+    stale: Stale | None = None
+
+    def for_customers(self) -> "Health":
+        """Return what the holder of an account's token may see of it: is it up to date."""
+        return Health(None, None, None, self.stale and self.stale.for_customers())
+
+
+class KafkaAway(Exception):
+    """Kafka did not say how far its topics reach."""
+
+
+class Looks:
+    """What was seen of workers and topics. Seconds are those of a clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, int] = {}  # by worker, at the last look
+        self._total = 0
+        self._totals: deque[tuple[float, int]] = deque()
+        self._waiting = ""
+        self._workers = 0
+        self._ends: deque[tuple[float, dict[tuple[str, int], int]]] = deque(maxlen=60)
+        self._lag: int | None = None
+        self._held = 0
+        self._reached: float | None = None
+        self._kafka_away = ""
+
+    def workers(self, now: float, told: Mapping[str, Mapping[str, object]]) -> None:
+        """Take in what each worker *told* of itself, by name; those that are silent are missing."""
+        self._workers = len(told)
+        counts = {name: int(cast(int, word.get("counted", 0))) for name, word in told.items()}
+        # A worker that is seen for the first time may have counted for days.
+        self._total += sum(
+            max(0, count - self._counted.get(name, count)) for name, count in counts.items()
+        )
+        self._counted = counts
+        self._totals.append((now, self._total))
+        while len(self._totals) > 2 and self._totals[0][0] < now - _SPAN:
+            self._totals.popleft()
+        waits = [str(word.get("waiting_for", "")) for word in told.values()]
+        self._waiting = waits[0] if waits and all(waits) else ""
+
+    def topics(self, now: float, places: Places) -> None:
+        """Take in how far each topic-partition is counted, and where it ends."""
+        self._kafka_away = ""
+        self._ends.append((now, {place: reach.end for place, reach in places.items()}))
+        self._lag = sum(reach.behind for reach in places.values())
+        self._held = sum(reach.held for reach in places.values())
+        counted = {place: reach.counted for place, reach in places.items()}
+        seen = [
+            when for when, ends in self._ends
+            if all(counted.get(place, end) >= end for place, end in ends.items())
+        ]  # fmt: skip
+        self._reached = max(seen, default=self._ends[0][0])
+
+    def kafka_is_away(self, sentence: str) -> None:
+        """Take in that Kafka does not answer."""
+        self._kafka_away, self._lag = sentence, None
+
+    def health(self, now: float) -> Health:
+        """Return the state of the stream, and why the rollups may be behind."""
+        rate = 0.0
+        if len(self._totals) > 1:
+            (began, before), (ended, total) = self._totals[0], self._totals[-1]
+            rate = (total - before) / (ended - began) if ended > began else 0.0
+        return Health(self._workers, round(rate, 1), self._lag, self._stale(now))
+
+    def _stale(self, now: float) -> Stale | None:
+        if not self._workers:
+            return Stale("no-worker", "No worker runs, so nothing new is counted: usage worker")
+        if self._waiting:
+            return Stale("worker-waits", f"The worker waits for {self._waiting}")
+        if self._kafka_away:
+            return Stale("kafka-away", f"Kafka does not answer: {self._kafka_away}")
+        if self._lag and self._reached is not None and now - self._reached > PATIENCE:
+            behind = now - self._reached
+            events = "event is" if self._lag == 1 else "events are"
+            held = "; a transaction of a producer is open" if self._held else ""
+            old = f"; what is shown is {behind:.0f} s old"
+            return Stale("lag", f"{self._lag:,} {events} not counted yet{held}{old}")
+        return None
+
+
+def words_of_workers(redis: Redis, lifetime: float) -> dict[str, dict[str, object]]:
+    """Return what each worker last said of itself, those silent for `PATIENCE` left out.
+
+    *lifetime* is how many seconds a worker's word lives without being said again.
+    """
+    names = [name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))]
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.get(keys.worker(name))
+        pipe.pttl(keys.worker(name))
+    answers = iter(pipe.execute() if names else ())
+    told = {}
+    for name, word, left in zip(names, answers, answers, strict=True):
+        if word is not None and left > (lifetime - PATIENCE) * 1000:
+            told[name] = orjson.loads(word)
+    return told
+
+
+class Watch:
+    """Looks at workers and topics in threads of its own, for as long as it runs."""
+
+    def __init__(self, redis: Redis, places: Callable[[], Places] | None, lifetime: float) -> None:
+        self._redis, self._places, self._lifetime = redis, places, lifetime
+        self._looks, self._lock = Looks(), threading.Lock()
+        self._over = threading.Event()
+        tasks = [self._look_at_workers, *([self._look_at_topics] if places else [])]
+        self._threads = [threading.Thread(target=task) for task in tasks]
+
+    def start(self) -> None:
+        """Begin to look."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Look no more, and wait for the look that has begun.
+
+        A thread that is inside librdkafka while the interpreter ends may take the process down.
+        """
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def health(self) -> Health:
+        """Return the state of the stream as of the last looks."""
+        with self._lock:
+            return self._looks.health(time.monotonic())
+
+    def _look_at_workers(self) -> None:
+        while True:
+            try:
+                told = words_of_workers(self._redis, self._lifetime)
+            except (RedisError, OSError):
+                pass  # whoever reads the rollups sees that, too, and says it
+            else:
+                with self._lock:
+                    self._looks.workers(time.monotonic(), told)
+            if self._over.wait(LOOK):
+                return
+
+    def _look_at_topics(self) -> None:
+        assert self._places is not None
+        while True:
+            began = time.monotonic()
+            try:
+                places = self._places()
+            except KafkaAway as error:
+                with self._lock:
+                    self._looks.kafka_is_away(str(error))
+            except (RedisError, OSError):
+                pass
+            else:
+                with self._lock:
+                    self._looks.topics(began, places)
+            if self._over.wait(LOOK):
+                return

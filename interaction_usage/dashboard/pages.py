@@ -1,0 +1,236 @@
+"""The pages: a frame for each, which the scripts in it fill through the API."""
+
+import hmac
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs, quote
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from redis.client import Redis
+from starlette.concurrency import run_in_threadpool
+
+from interaction_usage.dashboard import assets, logins, tokens
+from interaction_usage.dashboard.auth import (
+    Asker,
+    cookie_name,
+    count_failure,
+    end_logins_of,
+    login_of,
+    must_be_same_origin,
+    who,
+)
+from interaction_usage.dashboard.errors import NoSuchAccount, Refused
+from interaction_usage.dashboard.operations import operations
+from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
+from interaction_usage.store import account_settings
+from interaction_usage.store.reads import Rollups
+
+_templates = Jinja2Templates(
+    env=Environment(
+        loader=PackageLoader("interaction_usage.dashboard", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+)
+
+#: The most that a login form may weigh, in bytes.
+_FORM_BYTES: Final = 4096
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+class LoginNeeded(Exception):
+    """A page was asked for by a browser that is not logged in."""
+
+
+def visitor(request: Request) -> Asker:
+    """Return who visits a page. Raises LoginNeeded."""
+    try:
+        return who(request)
+    except Refused as refused:
+        if refused.status == 401:
+            raise LoginNeeded from None
+        raise
+
+
+Visitor = Annotated[Asker, Depends(visitor)]
+
+
+def _page(
+    request: Request, template: str, asker: Asker | None, *, status: int = 200, **more: Any
+) -> Response:
+    told = {
+        "assets": f"/assets/{assets.version()}",
+        "asker": asker,
+        "open": request.app.state.open,
+        "form_key": asker.form_key if asker else "",
+        "account": None,
+        "name": None,
+        **more,
+    }
+    return _templates.TemplateResponse(request, template, told, status)
+
+
+# --------------------------------------------------------------------------------- login
+
+
+@router.get("/login")
+def login_page(request: Request) -> Response:
+    """Ask for a token."""
+    try:
+        visitor(request)
+    except LoginNeeded:
+        return _page(
+            request, "login.html", None, problem="", first=not tokens.exist(request.app.state.redis)
+        )
+    return RedirectResponse("/", 303)
+
+
+@router.post("/login")
+async def log_in(request: Request) -> Response:
+    """Take a token and give a cookie for it."""
+    must_be_same_origin(request)
+    body = await _body(request)
+    return await run_in_threadpool(_log_in, request, body)
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _FORM_BYTES:
+            raise Refused(413, "A login form is not as large as this.")
+    return body
+
+
+def _log_in(request: Request, body: bytes) -> Response:
+    redis: Redis = request.app.state.redis
+    given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
+    try:
+        token = tokens.authenticate(redis, given, int(time.time()))
+    except ExpiredTokenError as error:
+        return _not_logged_in(request, 401, str(error))
+    except UnknownTokenError:
+        try:
+            count_failure(redis, request)
+        except Refused as refused:
+            return _not_logged_in(request, refused.status, refused.sentence, refused.headers)
+        problem = "This token is not valid. It may have been revoked, or a piece of it is missing."
+        return _not_logged_in(request, 401, problem)
+    # A browser has one login: the one that it had is over, whoever's it was.
+    end_logins_of(request)
+    login = logins.begin(redis, token)
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(
+        cookie_name(request), login.secret, max_age=logins.LIFETIME, path="/", httponly=True,
+        samesite="strict", secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return answer
+
+
+def _not_logged_in(
+    request: Request, status: int, problem: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    page = _page(request, "login.html", None, status=status, problem=problem, first=False)
+    page.headers.update(headers or {})
+    return page
+
+
+@router.post("/logout")
+async def log_out(request: Request) -> Response:
+    """Forget the login."""
+    must_be_same_origin(request)
+    body = await _body(request)
+    return await run_in_threadpool(_log_out, request, body)
+
+
+def _log_out(request: Request, body: bytes) -> Response:
+    redis: Redis = request.app.state.redis
+    login = login_of(request, int(time.time()))
+    key = parse_qs(body.decode("utf-8", "replace")).get("form_key", [""])[0]
+    if login is not None:
+        if not hmac.compare_digest(key.encode(), login.form_key.encode()):
+            raise Refused(403, "The page is out of date; load it again.")
+        logins.end(redis, login.secret)
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(
+        cookie_name(request), path="/", httponly=True, samesite="strict",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return answer
+
+
+async def to_login(_request: Request, _error: Exception) -> Response:
+    """Send a browser that is not logged in to the login page."""
+    return RedirectResponse("/login", 303)
+
+
+# --------------------------------------------------------------------------------- pages
+
+
+@router.get("/")
+def accounts_page(request: Request, asker: Visitor) -> Response:
+    """All accounts; who may see only one is sent there."""
+    if asker.account is not None:
+        return RedirectResponse(f"/accounts/{quote(asker.account)}", 303)
+    return _page(request, "accounts.html", asker, page="accounts")
+
+
+@router.get("/accounts/{account}")
+def reports_page(request: Request, account: str, asker: Visitor) -> Response:
+    """The reports of an account over a period."""
+    return _of_account(request, "reports.html", account, asker, "reports")
+
+
+@router.get("/accounts/{account}/live")
+def live_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's hour as it happens."""
+    return _of_account(request, "live.html", account, asker, "live")
+
+
+@router.get("/accounts/{account}/information")
+def information_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's settings."""
+    return _of_account(
+        request, "information.html", account, asker, "information",
+        may_change=asker.role.may_change, role=str(asker.role),
+    )  # fmt: skip
+
+
+def _of_account(
+    request: Request, template: str, account: str, asker: Asker, page: str, **more: Any
+) -> Response:
+    asker.must_see(account)
+    rollups = Rollups.live(request.app.state.redis)
+    own = asker.account == account
+    if not own and not rollups.exists(account):
+        raise NoSuchAccount
+    known = account_settings.get(rollups.redis, account)
+    return _page(
+        request, template, asker, page=page, account=account, name=known.name,
+        timezone=known.timezone, counted=rollups.has_events(account), **more,
+    )  # fmt: skip
+
+
+@router.get("/docs")
+def docs_page(request: Request) -> Response:
+    """The API's documentation, made from its OpenAPI document; it is no secret."""
+    try:
+        asker: Asker | None = visitor(request)
+    except LoginNeeded:
+        asker = None
+    document = request.app.openapi()
+    return _page(
+        request, "docs.html", asker, page="docs", document=document, groups=operations(document)
+    )
+
+
+def problem_page(request: Request, refused: Refused) -> Response:
+    """Return a page that says what a browser was refused."""
+    return _page(request, "problem.html", None, status=refused.status, problem=refused.sentence)

@@ -1,0 +1,381 @@
+"""The shapes of the API's answers and of what it takes, for OpenAPI."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from interaction_usage.dashboard.views import MOST_FLOWS
+
+Whole = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0)]
+
+
+class Account(BaseModel):
+    """An account and its settings."""
+
+    account: str = Field(description="The account id.")
+    name: str = Field(description="The name on the report; the id if never set.")
+    timezone: str = Field(description="IANA time zone of its days.", examples=["Europe/Paris"])
+    dnis: bool = Field(description="Whether the DNIS section of the report applies.")
+    sms: bool = Field(description="Whether the Outgoing SMS section of the report applies.")
+
+
+class AccountDetails(Account):
+    """An account, with what the deployment says of it."""
+
+    counted: bool = Field(description="Whether any event was counted for it.")
+    session_limits: dict[str, int] = Field(
+        description="Seconds after which a session without a stop ends, by application. A setting "
+        "of the deployment; it cannot be changed here."
+    )
+    may_change: list[str] = Field(description="The settings that your token may change.")
+
+
+class AccountChange(BaseModel):
+    """What to set of an account; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str | None = Field(None, description="1 to 200 printable characters.")
+    timezone: str | None = Field(None, description="IANA name.", examples=["Europe/Paris"])
+    dnis: bool | None = None
+    sms: bool | None = None
+
+
+class SettingChange(BaseModel):
+    """One setting of an account that got another value."""
+
+    id: str = Field(description="For `before`; ids grow with time.")
+    at: str
+    by: str = Field(
+        description="The label of the token, or its role where it has none; `command` for `usage "
+        "account set`. For an account's token `operator` stands for all operators."
+    )
+    token: str | None = Field(description="The id of the token, as `usage token list` shows it.")
+    field: str
+    old: str | bool = Field(alias="from")
+    new: str | bool = Field(alias="to")
+
+
+class AccountHistory(BaseModel):
+    """Changes of an account's settings, newest first."""
+
+    changes: list[SettingChange]
+    next: str | None = Field(description="The `before` of the next page; null on the last one.")
+
+
+class MonthEdge(BaseModel):
+    """The edge between a month in the old time zone and the next one in the new time zone."""
+
+    before: str = Field(description="The month that ends.", examples=["2026-10"])
+    month: str = Field(description="The month that begins.", examples=["2026-11"])
+    ended: str = Field(description="When the first ends, in the old time zone.")
+    begins: str = Field(description="When the second begins, in the new time zone.")
+    seconds: int = Field(
+        description="How much later it begins: so much time is on no bill; below 0, on both."
+    )
+
+
+class ZoneChange(BaseModel):
+    """What another time zone would do to days and bills."""
+
+    old: str = Field(alias="from")
+    new: str = Field(alias="to")
+    months: list[MonthEdge]
+    sentences: list[str] = Field(description="The same for people; empty where the zone stays.")
+
+
+class Zone(BaseModel):
+    """A time zone."""
+
+    name: str = Field(description="IANA name.")
+    offset: int = Field(description="Its offset from UTC now, in seconds.")
+
+
+class Told(BaseModel):
+    """What every report of the dashboard says of itself."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    account: str
+    first: str = Field(alias="from", description="First local day.")
+    to: str = Field(description="Last local day, inclusive.")
+    timezone: str
+    as_of: str = Field(description="Hours that begin at or after this instant are not part of it.")
+
+
+class Runs(BaseModel):
+    """Flow runs: all that were begun, and how they ended."""
+
+    begun: Whole
+    completed: Whole
+    abandoned: Whole
+
+
+class DayOfRuns(Runs):
+    """Flow runs of one local day."""
+
+    day: str
+
+
+class Usage(Told):
+    """Flow runs per day."""
+
+    flow: str | None
+    days: list[DayOfRuns]
+    total: Runs
+
+
+class Ran(BaseModel):
+    """How often something ran."""
+
+    runs: Whole
+    completed: Whole
+    abandoned: Whole
+    share: Share | None = Field(description="Of all runs, as a fraction of 1.")
+
+
+class Flow(Ran):
+    """How often one Interaction Flow ran."""
+
+    flow: str
+
+
+class Other(Ran):
+    """The exact sum of the flows that are not listed."""
+
+    flows: Whole
+
+
+class Heat(Told):
+    """How often each flow ran, most used first."""
+
+    flow: str | None
+    flows: Annotated[list[Flow], Field(max_length=MOST_FLOWS)]
+    other: Other | None
+    flow_count: Whole
+    total: Ran
+
+
+class ByApplication(BaseModel):
+    """Flow runs by application."""
+
+    agent: Whole
+    ticket_guidance: Whole = Field(alias="ticket-guidance")
+    mobile_web: Whole = Field(alias="mobile-web")
+    web_self_service: Whole = Field(alias="web-self-service")
+
+
+class DayByApplication(ByApplication):
+    """Flow runs by application on one local day."""
+
+    day: str
+
+
+class Applications(Told):
+    """Flow runs by application."""
+
+    days: list[DayByApplication]
+    total: ByApplication
+    all: Whole
+
+
+class Clicks(BaseModel):
+    """Clicks by service."""
+
+    call_now: Whole = Field(alias="call-now")
+    callback: Whole
+    chat: Whole
+    email: Whole
+
+
+class DayOfClicks(Clicks):
+    """Clicks by service on one local day."""
+
+    day: str
+
+
+class Connectivity(Told):
+    """Clicks by service."""
+
+    days: list[DayOfClicks]
+    total: Clicks
+    all: Whole
+
+
+class Turned(Runs):
+    """Flow runs, and the clicks on call, callback and chat; None where a flow is given."""
+
+    call_now: Whole | None = Field(alias="call-now")
+    callback: Whole | None
+    chat: Whole | None
+    turned: Whole | None = Field(description="The three together.")
+    share: Share | None = Field(description="Turned per run begun.")
+
+
+class DayTurned(Turned):
+    """The same of one local day."""
+
+    day: str
+
+
+class Resolution(Told):
+    """Flow runs against those that turned to call, callback or chat."""
+
+    flow: str | None
+    days: list[DayTurned]
+    total: Turned
+
+
+class DayOfPeaks(BaseModel):
+    """A local day's highest concurrency, the earliest hour that had it, the mean hourly peak."""
+
+    day: str
+    max: Whole
+    hour: str | None
+    average: Share
+
+
+class Series(BaseModel):
+    """A concurrency series over all days."""
+
+    max: Whole
+    average: Share
+    reported_hours: Whole
+    busiest_hour: str | None
+    days: list[DayOfPeaks]
+
+
+class HeatMap(BaseModel):
+    """Peaks by day and hour of the clock."""
+
+    days: list[str]
+    peaks: dict[str, list[list[Whole | None]]] = Field(
+        description="Series to a list per day of 24 peaks; null where the day has no such hour."
+    )
+
+
+class Concurrency(Told):
+    """Concurrency per day."""
+
+    series: dict[str, Series]
+    heat: HeatMap
+
+
+class Dashboard(BaseModel):
+    """All reports of the dashboard but `heat`, from one reading."""
+
+    usage: Usage
+    applications: Applications
+    concurrency: Concurrency
+    resolution: Resolution
+    connectivity: Connectivity
+
+
+class ReportedSeries(BaseModel):
+    """A concurrency series in the Usage Report."""
+
+    max: Whole
+    average: Share
+    reported_hours: Whole
+    busiest_hour: str | None
+
+
+class FlowRunsReported(BaseModel):
+    """Flow runs in the Usage Report."""
+
+    total: Whole
+    by_application: ByApplication
+
+
+class Dnis(BaseModel):
+    """The DNIS section."""
+
+    numbers_purchased: Whole
+    call_minutes: Share
+
+
+class Sms(BaseModel):
+    """The Outgoing SMS section."""
+
+    messages_with_link: Whole
+
+
+class Report(BaseModel):
+    """The Usage Report, as `usage export --format json` writes it."""
+
+    account: str
+    name: str
+    first: str = Field(alias="from")
+    to: str
+    timezone: str
+    as_of: str
+    flow_runs: FlowRunsReported
+    concurrency: dict[str, ReportedSeries]
+    assistance: Clicks
+    dnis: Dnis | None
+    sms: Sms | None
+
+
+class LiveSeries(BaseModel):
+    """A series at this second."""
+
+    now: Whole = Field(description="Sessions present at this second.")
+    peak: Whole = Field(description="The most at any second of this hour so far.")
+    peak_at: str | None = Field(description="The first second with that peak.")
+    open: Whole = Field(description="Sessions that were begun and not stopped.")
+    open_long: Whole = Field(description="Of these, those for longer than `long_after`.")
+    oldest_began: str | None = Field(description="When the oldest of those began.")
+
+
+class ClockHour(BaseModel):
+    """An hour of the account's wall clock."""
+
+    first: str = Field(alias="from")
+    to: str
+
+
+class Curve(BaseModel):
+    """Sessions present at each second, up to `as_of`."""
+
+    first: int = Field(alias="from", description="The first second, since 1970-01-01T00:00:00Z.")
+    levels: dict[str, list[int]]
+
+
+class Stream(BaseModel):
+    """How the stream of all accounts is; for operators, and null for an account's token."""
+
+    workers: Whole | None
+    events_per_second: Share | None
+    lag: Whole | None = Field(description="Events not counted yet; null if unknown.")
+
+
+class Stale(BaseModel):
+    """Why the numbers may be older than they look."""
+
+    reason: str = Field(
+        description="`redis-away`, `no-worker`, `worker-waits`, `kafka-away` or `lag`."
+    )
+    message: str
+
+
+class Live(BaseModel):
+    """The current hour, as it happens."""
+
+    account: str
+    as_of: str
+    timezone: str
+    hour: ClockHour
+    series: dict[str, LiveSeries]
+    curve: Curve
+    long_after: dict[str, int] = Field(
+        description="Seconds after which an open session is one for long, by application."
+    )
+    stream: Stream
+    stale: Stale | None
+
+
+class Sentence(BaseModel):
+    """What went wrong, in a sentence."""
+
+    detail: str

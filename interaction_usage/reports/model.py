@@ -1,0 +1,164 @@
+"""The Usage Report as data: what every renderer gets, and nothing that it must compute."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rollups.local_time import HourRun, each_hour, local_datetime
+from rollups.catalog import AGENT, AGENT_SESSIONS, MOBILE_WEB, TICKET_GUIDANCE, WEB_SELF_SERVICE
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+#: The names people read, by the names programs use.
+LABELS = {
+    AGENT_SESSIONS: "Agent Application and Ticket Guidance",
+    AGENT: "Agent Application",
+    TICKET_GUIDANCE: "Ticket Guidance",
+    MOBILE_WEB: "Mobile Web",
+    WEB_SELF_SERVICE: "Web Self Service",
+    "call-now": "Call Now clicks",
+    "callback": "Callback clicks",
+    "chat": "Chat clicks",
+    "email": "Email clicks",
+}
+
+#: The two concurrency sections of the report and the series in each.
+AGENT_SECTION = (AGENT_SESSIONS, AGENT, TICKET_GUIDANCE)
+FLOW_SECTION = (MOBILE_WEB, WEB_SELF_SERVICE)
+
+
+class Concurrency(NamedTuple):
+    """One series over the whole period."""
+
+    maximum: int  #: the largest hourly peak, in sessions
+    peak_sum: int  #: the sum of the hourly peaks
+    reported_hours: int  #: how many hours had a peak above 0
+    busiest_hour: datetime | None  #: start of the earliest hour with the maximum, local time
+
+    @property
+    def average(self) -> float:
+        """The mean hourly peak over the reported hours, unrounded; 0 where none is reported."""
+        return self.peak_sum / self.reported_hours if self.reported_hours else 0
+
+    @property
+    def exact_average(self) -> "Fraction":
+        """The same mean as a fraction, for sums that must not round."""
+        from fractions import Fraction
+
+        return Fraction(self.peak_sum, self.reported_hours or 1)
+
+
+class HourPeaks(NamedTuple):
+    """One hour of the wall clock: the most sessions present at any second of it."""
+
+    begins: datetime  #: local time, with its UTC offset
+    seconds: int  #: how long the hour is: 3600, less where a clock change cuts it
+    peaks: dict[str, int]  #: by series
+
+
+class Hours(Sequence[HourPeaks]):
+    """The hours of a period and their peaks, in order: columns, which a table is made of.
+
+    As a sequence it makes each `HourPeaks` when it is asked for; a year has 8,760 of them.
+    """
+
+    __slots__ = ("peaks", "runs")
+
+    def __init__(
+        self, runs: Iterable[HourRun] = (), peaks: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
+        self.runs = tuple(runs)
+        self.peaks = peaks or {}  #: by series, one peak for each hour
+
+    def __len__(self) -> int:
+        return sum(run.hours for run in self.runs)
+
+    def __iter__(self) -> Iterator[HourPeaks]:
+        for index, (begin, end, offset) in enumerate(each_hour(self.runs)):
+            yield self._told(index, begin, end - begin, offset)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(self)[index]
+        number = range(len(self))[index]  # counts from the end, or raises IndexError
+        begin, seconds, offset = hour_of(self.runs, number)
+        return self._told(number, begin, seconds, offset)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hours) and (self.runs, self.peaks) == (other.runs, other.peaks)
+
+    def __hash__(self) -> int:
+        return hash(self.runs)
+
+    def __repr__(self) -> str:
+        return f"Hours({self.runs!r}, {self.peaks!r})"
+
+    def _told(self, index: int, begin: int, seconds: int, offset: int) -> HourPeaks:
+        peaks = {series: peaks[index] for series, peaks in self.peaks.items()}
+        return HourPeaks(local_datetime(begin, offset), seconds, peaks)
+
+
+def hour_of(runs: Iterable[HourRun], index: int) -> tuple[int, int, int]:
+    """Return (begin, seconds, UTC offset) of the hour that is number *index* of *runs*, from 0."""
+    for run in runs:
+        if index < run.hours:
+            return run.begin + index * run.seconds, run.seconds, run.offset
+        index -= run.hours
+    raise IndexError("there are fewer hours")
+
+
+class Counts(NamedTuple):
+    """The counters of one period, all exact."""
+
+    flow_runs: dict[str, int]  #: by application
+    completed: int  #: flow runs that ended completed
+    abandoned: int  #: flow runs that ended abandoned
+    clicks: dict[str, int]  #: by service
+    call_thousandths: int  #: Call Now minutes, in thousandths of a minute
+    sms_with_link: int
+    numbers_purchased: int
+
+    @property
+    def flow_runs_total(self) -> int:
+        """All flow runs, whatever their application or outcome."""
+        return sum(self.flow_runs.values())
+
+
+class Day(NamedTuple):
+    """One local day: its counters and each series' highest hourly peak."""
+
+    day: date
+    counts: Counts
+    peaks: dict[str, int]  #: by series
+
+
+class FlowRuns(NamedTuple):
+    """How often one Interaction Flow ran."""
+
+    flow: str
+    completed: int
+    abandoned: int
+
+    @property
+    def total(self) -> int:
+        """All runs of this flow."""
+        return self.completed + self.abandoned
+
+
+class Report(NamedTuple):
+    """An account's Usage Report for the local days `first` to `last`, both included."""
+
+    account: str
+    name: str
+    first: date
+    last: date
+    timezone: str  #: IANA name
+    as_of: datetime  #: hours that begin at or after this instant are not part of the report
+    counts: Counts
+    concurrency: dict[str, Concurrency]  #: by series
+    dnis: bool  #: whether the DNIS section applies to the account
+    sms: bool  #: whether the Outgoing SMS section applies to the account
+    days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
+    hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
+    flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for

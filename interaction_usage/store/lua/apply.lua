@@ -1,0 +1,571 @@
+-- Apply one account's part of a round, all of it or nothing.
+--
+-- KEYS[1]  the account's head; every other key is built from it (same cluster slot)
+-- ARGV[1]  the part (rollups/fold.py, Part), packed with MessagePack
+-- ARGV[2]  the 8-byte keys of the part's sessions, end to end
+-- ARGV[3]  the session limits in seconds, by the application's index, packed likewise
+-- ARGV[4]  the second it is on the worker's clock: the days are kept open from it on
+--
+-- Answers {0} when the part is in the rollups, else changes nothing and answers
+--   {1, name, offset, ...} of these topic-partitions everything up to an offset in the part was
+--                          applied before: fold again what lies above it
+--   {2, id, ...}           these identities were applied before: fold again without them
+--   {3, day, ...}          these UTC days are sealed: refuse the part's events that touch them
+--   {4}                    a sealed day would change with a session: cut the part in two, or refuse
+--                          the one event that it has
+--   {5}                    more work than a script may do at once: cut the part in two
+--
+-- First everything is read and checked, then everything is written: a script is one step to every
+-- other client and to the append-only file, but an error in the middle of it undoes nothing.
+--
+-- Nothing here grows with what was applied before. A part has so many events at most; what they can
+-- cost is bounded by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
+--
+-- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
+-- account's day is one hash, of which all fields that matter are read at once and set at once; and
+-- what grows along the day is a string of records of one size, sorted by slot, of which only the
+-- record that changes is cut out (mostly the last one), never a list that is unpacked.
+
+local head = KEYS[1]
+local call = redis.call
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local pack, unpack_value = cmsgpack.pack, cmsgpack.unpack
+local pack_record, unpack_record = struct.pack, struct.unpack
+local byte, sub = string.byte, string.sub
+
+local SLOT = 900
+local SLOTS_PER_DAY = 96
+local DAYS_PER_BLOCK = 32
+-- Buckets stay below the sizes up to which Redis keeps a set of integers (512) and a small hash
+-- (128) in one packed piece; an unsplit bucket holds up to twice the mean.
+local IDENTITIES_PER_BUCKET = 192
+local SESSIONS_PER_BUCKET = 40
+local NEVER = -549755813888 -- in a packed session: no start, or no stop (smallest 5-byte integer)
+-- The series that a session of each application is part of, by index (rollups/catalog.py).
+local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
+local SERIES = 5
+-- What one part may cost, in steps of some microseconds: days, buckets and counters that it
+-- changes; slots of series, and bytes of their deltas.
+local MOST_STEPS, STEPS_A_DAY = 350, 6
+local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
+
+local fences, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
+local now = tonumber(ARGV[4])
+
+local function nest(outer, key)
+  local inner = outer[key]
+  if not inner then inner = {}; outer[key] = inner end
+  return inner
+end
+
+-- ------------------------------------------------------------------------- 1. What the head says
+-- The fences; for each block of days of the part how many identities it has ("i:"), and which of
+-- its days are sealed ("s:") and open ("o:"); how many sessions there are, in how many buckets.
+
+local kept = {}
+do
+  local asked = {"z", "zb"}
+  for i = 1, #fences, 3 do asked[#asked + 1] = "f:" .. fences[i] end
+  for i = 1, #identities, 2 do
+    local block = identities[i]
+    asked[#asked + 1] = "i:" .. block
+    asked[#asked + 1] = "s:" .. block
+    asked[#asked + 1] = "o:" .. block
+  end
+  local found = call("HMGET", head, unpack(asked))
+  for i = 1, #asked do kept[asked[i]] = tonumber(found[i] or nil) or false end
+end
+
+local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
+for i = 1, #identities, 2 do
+  local block = identities[i]
+  sealed_in[block], open_in[block] = kept["s:" .. block] or 0, kept["o:" .. block] or 0
+end
+
+local function learn(block)
+  local found = call("HMGET", head, "s:" .. block, "o:" .. block)
+  sealed_in[block], open_in[block] = tonumber(found[1] or "0"), tonumber(found[2] or "0")
+end
+
+local function is_sealed(day)
+  local block = floor(day / DAYS_PER_BLOCK)
+  if not sealed_in[block] then learn(block) end
+  local bits = sealed_in[block]
+  return bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+end
+
+do
+  local answer = {1}
+  for i = 1, #fences, 3 do
+    local fence = kept["f:" .. fences[i]]
+    if fence and fences[i + 1] <= fence then
+      answer[#answer + 1] = fences[i]
+      answer[#answer + 1] = fence
+    end
+  end
+  if #answer > 1 then return answer end
+end
+
+-- A repeat of what was applied to a sealed day is refused like anything else for it: what would
+-- tell it from news is forgotten, or may be at any moment.
+do
+  local answer = {3}
+  for i = 1, #days do
+    if is_sealed(days[i]) then answer[#answer + 1] = days[i] end
+  end
+  if #answer > 1 then return answer end
+end
+
+-- ------------------------------------------------------------------------------ Tables in buckets
+-- Linear hashing: a table that holds `count` has as many buckets as that needs, and grows by
+-- splitting one bucket at a time, so that no event ever pays for what is already there. The bucket
+-- of h is h modulo the next power of two, or half of it where that bucket is not there yet.
+
+local function buckets_for(count, per_bucket) return max(ceil((count or 0) / per_bucket), 1) end
+
+local function size_for(n) -- the smallest power of two that is not below n
+  local size = 1
+  while size < n do size = size * 2 end
+  return size
+end
+
+local function id_hash(id) return tonumber(sub(id, -9)) end -- all 64 bits would not be exact here
+
+local function session_hash(key)
+  local a, b, c, d = byte(key, 1, 4)
+  return ((a * 256 + b) * 256 + c) * 256 + d
+end
+
+local function divide(list, n, hash) -- answers bucket -> those of `list` that belong there
+  if n == 1 then return {[0] = list} end
+  local size, groups = size_for(n), {}
+  local half = size / 2
+  for i = 1, #list do
+    local bucket = hash(list[i]) % size
+    if bucket >= n then bucket = bucket - half end
+    local group = groups[bucket]
+    if group then group[#group + 1] = list[i] else groups[bucket] = {list[i]} end
+  end
+  return groups
+end
+
+local function grow_identities(prefix, n, wanted)
+  for bucket = n, wanted - 1 do
+    local size = size_for(bucket + 1)
+    local source, moved = prefix .. bucket - size / 2, {}
+    local all = call("SMEMBERS", source)
+    for i = 1, #all do
+      if id_hash(all[i]) % size == bucket then moved[#moved + 1] = all[i] end
+    end
+    if #moved > 0 then
+      call("SREM", source, unpack(moved))
+      call("SADD", prefix .. bucket, unpack(moved))
+    end
+  end
+end
+
+local function grow_sessions(prefix, n, wanted)
+  for bucket = n, wanted - 1 do
+    local size = size_for(bucket + 1)
+    local source, moved, fields = prefix .. bucket - size / 2, {}, {}
+    local all = call("HGETALL", source)
+    for i = 1, #all, 2 do
+      if session_hash(all[i]) % size == bucket then
+        fields[#fields + 1] = all[i]
+        moved[#moved + 1] = all[i]
+        moved[#moved + 1] = all[i + 1]
+      end
+    end
+    if #fields > 0 then
+      call("HDEL", source, unpack(fields))
+      call("HSET", prefix .. bucket, unpack(moved))
+    end
+  end
+end
+
+local one_event = #fences == 3 and fences[2] == fences[3]
+
+do
+  local steps = #days * STEPS_A_DAY + #counters / 3
+  for i = 1, #identities, 2 do
+    local buckets = buckets_for(kept["i:" .. identities[i]], IDENTITIES_PER_BUCKET)
+    steps = steps + 2 * min(#identities[i + 1], buckets)
+  end
+  steps = steps + 2 * min(#sessions / 3, kept["zb"] or 1)
+  if steps > MOST_STEPS and not one_event then return {5} end
+end
+
+-- --------------------------------------------------- 2. Was any of these events applied before?
+-- An identity is remembered in the block of its event's day (and the day is part of the identity).
+
+local groups_of = {} -- block -> bucket -> identities of the part, as the table is now
+do
+  local known = {2}
+  for i = 1, #identities, 2 do
+    local block, ids = identities[i], identities[i + 1]
+    local count = kept["i:" .. block]
+    if count then
+      local prefix = head .. ":i:" .. block .. ":"
+      local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
+      groups_of[block] = groups
+      for bucket, group in pairs(groups) do
+        local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
+        for k = 1, #group do
+          if members[k] == 1 then known[#known + 1] = group[k] end
+        end
+      end
+    end
+  end
+  if #known > 1 then return known end
+end
+
+-- ------------------------------------------------------------------------------------ 3. Sessions
+-- The earliest start and stop of each; what changes is a delta at four seconds at most.
+
+local deltas = {} -- UTC day -> series -> slot of the day -> second of the slot -> delta
+local slots_changed = 0
+
+local function add_delta(application, second, amount)
+  local slot = floor(second / SLOT)
+  local day = floor(slot / SLOTS_PER_DAY)
+  local offset, place = second - slot * SLOT, slot - day * SLOTS_PER_DAY
+  local its_series = SERIES_OF[application]
+  local of_day = nest(deltas, day)
+  for i = 1, #its_series do
+    local slots = nest(of_day, its_series[i])
+    local seconds = slots[place]
+    if not seconds then
+      seconds = {}
+      slots[place] = seconds
+      slots_changed = slots_changed + 1
+    end
+    seconds[offset] = (seconds[offset] or 0) + amount
+  end
+end
+
+local function end_of(start, stop, limit)
+  if start == NEVER then return NEVER end
+  if stop == NEVER then return start + limit end
+  return max(stop, start + 1)
+end
+
+local DAY = SLOT * SLOTS_PER_DAY
+
+local function alters_sealed(from, to) -- tells whether moving a delta would change a sealed day
+  return from ~= to and (from ~= NEVER and is_sealed(floor(from / DAY))
+    or to ~= NEVER and is_sealed(floor(to / DAY)))
+end
+
+local function move(application, from, to, amount)
+  if from == to then return end
+  if from ~= NEVER then add_delta(application, from, -amount) end
+  if to ~= NEVER then add_delta(application, to, amount) end
+end
+
+local function earliest(known_second, other)
+  if other == NEVER or (known_second ~= NEVER and known_second <= other) then return known_second end
+  return other
+end
+
+local changed_sessions, new_sessions = {}, 0 -- key -> packed
+do
+  local limits = #sessions > 0 and unpack_value(ARGV[3])
+  local keys_of_part, found = {}, {}
+  for i = 1, #sessions / 3 do keys_of_part[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
+  if #keys_of_part > 0 and kept["z"] then
+    for bucket, group in pairs(divide(keys_of_part, kept["zb"] or 1, session_hash)) do
+      local values = call("HMGET", head .. ":z:" .. bucket, unpack(group))
+      for k = 1, #group do found[group[k]] = values[k] end
+    end
+  end
+  for i = 1, #keys_of_part do
+    local key, application = keys_of_part[i], sessions[3 * i - 2]
+    local start, stop = NEVER, NEVER
+    if found[key] then start, stop = unpack_record(">i5i5", found[key]) end
+    local new_start = earliest(start, sessions[3 * i - 1])
+    local new_stop = earliest(stop, sessions[3 * i])
+    if new_start ~= start or new_stop ~= stop then
+      local limit = limits[application + 1]
+      local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
+      if alters_sealed(start, new_start) or alters_sealed(ended, ends) then return {4} end
+      move(application, start, new_start, 1)
+      move(application, ended, ends, -1)
+      changed_sessions[key] = pack_record(">i5i5", new_start, new_stop)
+      if not found[key] then new_sessions = new_sessions + 1 end
+    end
+  end
+end
+
+-- ---------------------------------------------------------------- 4. The days, as they are known
+-- Of each: the second on the clock at which it was last changed ("t"), the series whose deltas
+-- change, the counters that grow, and the deltas themselves.
+
+local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, sorted by metric
+for i = 1, #counters, 3 do
+  local slot = counters[i + 1]
+  local day = floor(slot / SLOTS_PER_DAY)
+  local list = nest(growth_of, day)
+  local n = #list
+  list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
+end
+
+local touched = {} -- the UTC days that the events touch, and those whose deltas change
+do
+  local is_there = {}
+  for i = 1, #days do
+    touched[i] = days[i]
+    is_there[days[i]] = true
+  end
+  for day in pairs(deltas) do
+    if not is_there[day] then touched[#touched + 1] = day end
+  end
+end
+if slots_changed > MOST_SLOTS and not one_event then return {5} end
+
+local of_day = {} -- UTC day -> field -> value
+local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
+local bytes = 0
+for i = 1, #touched do
+  local day = touched[i]
+  local fields, values, growth = {"t"}, {}, growth_of[day]
+  local names = {}
+  if deltas[day] then
+    for series, slots in pairs(deltas[day]) do
+      fields[#fields + 1] = series
+      for slot in pairs(slots) do names[#names + 1] = series .. "." .. slot end
+    end
+  end
+  if growth then
+    for k = 1, #growth, 3 do
+      if growth[k] ~= fields[#fields] then fields[#fields + 1] = growth[k] end
+    end
+  end
+  local found = call("HMGET", head .. ":d:" .. day, unpack(fields))
+  for k = 1, #fields do values[fields[k]] = found[k] end
+  of_day[day] = values
+  if #names > 0 then
+    local packed = call("HMGET", head .. ":x:" .. day, unpack(names))
+    for k = 1, #names do
+      if packed[k] then bytes = bytes + #packed[k] end
+    end
+    deltas_of[day] = packed
+  end
+end
+if bytes > MOST_BYTES and not one_event then return {5} end
+
+-- ------------------------------------------------------------------ 5. From here on it is written
+-- First the identities and the sessions, in tables that have grown for them.
+
+local head_changes = {}
+
+for i = 1, #identities, 2 do
+  local block, ids = identities[i], identities[i + 1]
+  local field = "i:" .. block
+  local count, prefix = kept[field] or 0, head .. ":" .. field .. ":"
+  local before = buckets_for(count, IDENTITIES_PER_BUCKET)
+  local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
+  if count > 0 and n > before then grow_identities(prefix, before, n) end
+  local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
+  for bucket, group in pairs(groups) do call("SADD", prefix .. bucket, unpack(group)) end
+  head_changes[#head_changes + 1] = field
+  head_changes[#head_changes + 1] = count + #ids
+end
+
+do
+  local list = {}
+  for key in pairs(changed_sessions) do list[#list + 1] = key end
+  local n = kept["zb"] or 1
+  if new_sessions > 0 then
+    local count = (kept["z"] or 0) + new_sessions
+    local wanted = max(n, buckets_for(count, SESSIONS_PER_BUCKET))
+    head_changes[#head_changes + 1] = "z"
+    head_changes[#head_changes + 1] = count
+    if wanted > n then
+      if kept["z"] then grow_sessions(head .. ":z:", n, wanted) end
+      head_changes[#head_changes + 1] = "zb"
+      head_changes[#head_changes + 1] = wanted
+      n = wanted
+    end
+  end
+  if #list > 0 then
+    for bucket, group in pairs(divide(list, n, session_hash)) do
+      local set = {}
+      for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
+      call("HSET", head .. ":z:" .. bucket, unpack(set))
+    end
+  end
+end
+
+-- -------------------------------------------------------------------- 6. Deltas, and (net, rise)
+
+local function merge(old, changes) -- answers the new packed deltas (nil for none), net and rise
+  local added = {}
+  for second, amount in pairs(changes) do
+    if amount ~= 0 then added[#added + 1] = second end
+  end
+  table.sort(added)
+  local merged, size, level, rise = {}, 0, 0, nil
+  local i, j, n_old, n_added = 1, 1, #old, #added
+  while i <= n_old or j <= n_added do
+    local second, amount
+    if j > n_added or (i <= n_old and old[i] < added[j]) then
+      second, amount, i = old[i], old[i + 1], i + 2
+    elseif i > n_old or added[j] < old[i] then
+      second, j = added[j], j + 1
+      amount = changes[second]
+    else
+      second = added[j]
+      amount, i, j = old[i + 1] + changes[second], i + 2, j + 1
+    end
+    if amount ~= 0 then
+      if not rise and second > 0 then rise = 0 end
+      level = level + amount
+      if not rise or level > rise then rise = level end
+      merged[size + 1], merged[size + 2] = second, amount
+      size = size + 2
+    end
+  end
+  return size > 0 and pack(merged) or nil, level, rise or 0
+end
+
+-- Where the record of `slot` begins in records of `size` bytes sorted by slot, and whether it is
+-- there; if not, it belongs there. The slot is the first byte of a record. Mostly it is the last.
+local function place(records, slot, size)
+  local low, high = 0, #records / size - 1
+  if high < 0 then return 1, false end
+  local last = byte(records, high * size + 1)
+  if last < slot then return #records + 1, false end
+  if last == slot then return high * size + 1, true end
+  while low < high do
+    local middle = floor((low + high) / 2)
+    if byte(records, middle * size + 1) < slot then low = middle + 1 else high = middle end
+  end
+  return low * size + 1, byte(records, low * size + 1) == slot
+end
+
+local function put_record(records, slot, size, record) -- nil takes it away
+  local at, is_there = place(records, slot, size)
+  return sub(records, 1, at - 1) .. (record or "") .. sub(records, is_there and at + size or at)
+end
+
+local nets = {} -- block of days -> day of the block * SERIES + series -> growth
+
+local function change_curves(day, all, values, set, gone) -- all: series -> slot -> second -> delta
+  local key, found, x_set, x_gone = head .. ":x:" .. day, deltas_of[day], {}, {}
+  local at = 0
+  for series, slots in pairs(all) do
+    local old = values[series] or ""
+    local summary, day_net = old, 0
+    for slot, changes in pairs(slots) do
+      local field = series .. "." .. slot
+      at = at + 1
+      local known = found[at]
+      local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
+      if merged then
+        x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
+        summary = put_record(summary, slot, 9, pack_record(">Bi4i4", slot, net, rise))
+      else
+        if known then x_gone[#x_gone + 1] = field end
+        summary = put_record(summary, slot, 9, nil)
+      end
+      for _, amount in pairs(changes) do day_net = day_net + amount end
+    end
+    if #summary > 0 then
+      set[#set + 1], set[#set + 2] = series, summary
+    elseif #old > 0 then
+      gone[#gone + 1] = series
+    end
+    if day_net ~= 0 then
+      local block = floor(day / DAYS_PER_BLOCK)
+      nest(nets, block)[(day - block * DAYS_PER_BLOCK) * SERIES + series] = day_net
+    end
+  end
+  if #x_set > 0 then call("HSET", key, unpack(x_set)) end
+  if #x_gone > 0 then call("HDEL", key, unpack(x_gone)) end
+end
+
+-- ------------------------------------------------------------ 7. Counters, and the days as a whole
+
+local function add_amount(records, slot, amount) -- records: slot, then 7 bytes
+  local at, is_there = place(records, slot, 8)
+  if is_there then amount = amount + unpack_record(">I7", records, at + 1) end
+  return sub(records, 1, at - 1) .. pack_record(">BI7", slot, amount)
+    .. sub(records, is_there and at + 8 or at)
+end
+
+local opened = {} -- the UTC days that nothing had changed before
+for day, values in pairs(of_day) do
+  local set, gone = {}, {}
+  local growth, last = growth_of[day], values.t
+  if not last then opened[#opened + 1] = day end
+  if not last or tonumber(last) < now then set[1], set[2] = "t", ARGV[4] end
+  if deltas[day] then change_curves(day, deltas[day], values, set, gone) end
+  if growth then
+    local i = 1
+    while i <= #growth do
+      local metric = growth[i]
+      local records = values[metric] or ""
+      while growth[i] == metric do
+        records = add_amount(records, growth[i + 1], growth[i + 2])
+        i = i + 3
+      end
+      set[#set + 1], set[#set + 2] = metric, records
+    end
+  end
+  if #set > 0 then call("HSET", head .. ":d:" .. day, unpack(set)) end
+  if #gone > 0 then call("HDEL", head .. ":d:" .. day, unpack(gone)) end
+end
+
+-- ------------------------------------------------------ 8. What a block of days does to the levels
+-- Per block: the net of each series over all of it, then a record for each day and series with one.
+
+do
+  local blocks = {}
+  for block in pairs(nets) do blocks[#blocks + 1] = block end
+  if #blocks > 0 then
+    local found, set, gone = call("HMGET", head .. ":n", unpack(blocks)), {}, {}
+    for i, block in ipairs(blocks) do
+      local old = found[i]
+      local sums = {0, 0, 0, 0, 0}
+      if old then sums = {unpack_record(">i5i5i5i5i5", old)} end
+      local records = old and sub(old, 5 * SERIES + 1) or ""
+      for index, growth in pairs(nets[block]) do
+        local series = index % SERIES + 1
+        sums[series] = sums[series] + growth
+        local at, is_there = place(records, index, 5)
+        local net = growth + (is_there and unpack_record(">i4", records, at + 1) or 0)
+        records = put_record(records, index, 5, net ~= 0 and pack_record(">Bi4", index, net) or nil)
+      end
+      if #records > 0 then
+        set[#set + 1] = block
+        set[#set + 1] = pack_record(">i5i5i5i5i5", unpack(sums, 1, SERIES)) .. records
+      elseif old then
+        gone[#gone + 1] = block
+      end
+    end
+    if #set > 0 then call("HSET", head .. ":n", unpack(set)) end
+    if #gone > 0 then call("HDEL", head .. ":n", unpack(gone)) end
+  end
+end
+
+-- ---------------------------- 9. The head: open days, and the fences, so that none of this is ever
+-- applied again.
+
+do
+  local blocks = {} -- block -> bits
+  for _, day in ipairs(opened) do
+    local block = floor(day / DAYS_PER_BLOCK)
+    if not open_in[block] then learn(block) end
+    blocks[block] = (blocks[block] or open_in[block]) + 2 ^ (day - block * DAYS_PER_BLOCK)
+  end
+  for block, bits in pairs(blocks) do
+    head_changes[#head_changes + 1] = "o:" .. block
+    head_changes[#head_changes + 1] = string.format("%.0f", bits)
+  end
+end
+for i = 1, #fences, 3 do
+  head_changes[#head_changes + 1] = "f:" .. fences[i]
+  head_changes[#head_changes + 1] = fences[i + 2]
+end
+call("HSET", head, unpack(head_changes))
+return {0}

@@ -1,0 +1,185 @@
+"""The rollups' rule in plain Python: what the Lua script does, with dictionaries for Redis.
+
+It is the reference that the script is tested against, and it lets a report be computed from events
+without any server. It takes one event after the other, in the order of the offsets; how they are
+cut into batches cannot matter here, so it may not matter there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF
+from rollups.concurrency import FLAT, Presence, Summary, interval, merge, summarize
+from rollups.fold import SECRET_BYTES, Part, Placed, accounts_of, fold, is_flow_metric
+from rollups.range_snapshot import Curve, Reading, dense
+from rollups.slots import SLOT_SECONDS, day_of, slot_of
+from rollups.timestamps import DAY_SECONDS
+
+T = TypeVar("T")
+
+#: A session's 8-byte key, its application.
+SessionKey = tuple[bytes, str]
+
+_SECRET = bytes(SECRET_BYTES)
+
+
+@dataclass
+class Account:
+    """One account's rollups."""
+
+    fences: dict[str, int] = field(default_factory=dict)
+    identities: set[str] = field(default_factory=set)
+    sessions: dict[SessionKey, Presence] = field(default_factory=dict)
+    #: open UTC day to the second on the clock at which it was last changed
+    changed: dict[int, int] = field(default_factory=dict)
+    sealed: set[int] = field(default_factory=set)  #: UTC days
+    #: series -> slot -> second of the slot -> delta; without zeros
+    deltas: dict[str, dict[int, dict[int, int]]] = field(
+        default_factory=lambda: {series: {} for series in SERIES}
+    )
+    #: metric -> slot -> amount
+    counters: dict[str, dict[int, int]] = field(default_factory=dict)
+    flows: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def seal(self, due: int, limits: Mapping[str, int]) -> None:
+        """Seal the days that nothing changed since the second *due*, and forget their sessions."""
+        days = {day for day, second in self.changed.items() if second <= due}
+        self.sealed |= days
+        for day in days:
+            del self.changed[day]
+        for key, presence in list(self.sessions.items()):
+            if self.changed.keys().isdisjoint(_days_reached(presence, limits[key[1]])):
+                del self.sessions[key]
+
+
+def apply_events(
+    accounts: dict[str, Account],
+    fence: str,
+    placed: Sequence[Placed],
+    limits: Mapping[str, int],
+    now: int = 0,
+) -> list[Placed]:
+    """Apply a batch of one topic-partition to *accounts*, whatever of it was applied before.
+
+    *now* is the second on the clock. Returns the events that were refused: a day is sealed.
+    """
+    refused = []
+    for name, items in accounts_of(placed).items():
+        account = accounts.setdefault(name, Account())
+        for item in items:
+            if item.offset <= account.fences.get(fence, -1):
+                continue
+            part = fold([(fence, [item])], _SECRET, limits)
+            if not apply(account, part, limits, now):
+                refused.append(item)
+    return refused
+
+
+def apply(account: Account, part: Part, limits: Mapping[str, int], now: int) -> bool:
+    """Apply the *part* of one event, once; *limits* are in seconds.
+
+    Changes nothing and returns False if a day that it touches, or whose deltas it changes, is
+    sealed.
+    """
+    if not account.sealed.isdisjoint(part.days):
+        return False
+    [(fence, _, offset)] = part.fences
+    identities = {name for names in part.identities.values() for name in names}
+    if identities <= account.identities:
+        account.fences[fence] = offset
+        return True
+    sessions: dict[SessionKey, Presence] = {}
+    moves: list[tuple[str, int, int]] = []
+    for key, (index, presence) in part.sessions.items():
+        application = APPLICATIONS[index]
+        old = account.sessions.get((key, application), Presence())
+        new = sessions[key, application] = merge(old, presence)
+        moves += _moves(application, old, new, limits[application])
+    days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in moves}
+    if not account.sealed.isdisjoint(days):
+        return False
+    account.fences[fence] = offset
+    for day in days:
+        account.changed[day] = max(now, account.changed.get(day, now))
+    account.identities |= identities
+    account.sessions |= sessions
+    for series, second, amount in moves:
+        _add_delta(account.deltas[series], second, amount)
+    for (metric, slot), amount in part.counters.items():
+        counters = account.flows if is_flow_metric(metric) else account.counters
+        slots = counters.setdefault(metric, {})
+        slots[slot] = slots.get(slot, 0) + amount
+    return True
+
+
+def _days_reached(session: Presence, limit: int) -> set[int]:
+    """Return the UTC days in which something of *session* may stand."""
+    seconds = [] if session.start is None else [session.start]
+    if session.stop is not None:
+        seconds += [session.stop, session.stop - 1]
+    elif session.start is not None:
+        seconds.append(session.start + limit)
+    return {second // DAY_SECONDS for second in seconds}
+
+
+def _moves(
+    application: str, old: Presence, new: Presence, limit: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yield (series, second, change) of the deltas that move when *old* becomes *new*."""
+    for series in SERIES_OF[application]:
+        before, after = interval(old, limit), interval(new, limit)
+        for edge, amount in ((0, 1), (1, -1)):
+            if before and (not after or before[edge] != after[edge]):
+                yield series, before[edge], -amount
+            if after and (not before or before[edge] != after[edge]):
+                yield series, after[edge], amount
+
+
+def _add_delta(slots: dict[int, dict[int, int]], second: int, amount: int) -> None:
+    slot = slot_of(second)
+    seconds = slots.setdefault(slot, {})
+    offset = second - slot * SLOT_SECONDS
+    seconds[offset] = seconds.get(offset, 0) + amount
+    if not seconds[offset]:
+        del seconds[offset]
+    if not seconds:
+        del slots[slot]
+
+
+def read(account: Account, first: int, end: int) -> Reading:
+    """Return the rollups of *account* over the slots [first, end), with every breakdown."""
+    found = {
+        series: {slot: summarize(seconds) for slot, seconds in slots.items()}
+        for series, slots in account.deltas.items()
+    }
+    return Reading(
+        first,
+        end,
+        {
+            series: sum(summary.net for slot, summary in summaries.items() if slot < first)
+            for series, summaries in found.items()
+        },
+        {series: _curve(summaries, first, end) for series, summaries in found.items()},
+        _totals(account.counters, first, end),
+        {
+            metric: dense(slots, first, end)
+            for metric, slots in account.counters.items()
+            if _within(slots, first, end)
+        },
+        _totals(account.flows, first, end),
+    )
+
+
+def _curve(summaries: Mapping[int, Summary], first: int, end: int) -> Curve:
+    pairs = [summaries.get(slot, FLAT) for slot in range(first, end)]
+    return Curve([pair.net for pair in pairs], [pair.rise for pair in pairs])
+
+
+def _within(slots: Mapping[int, T], first: int, end: int) -> dict[int, T]:
+    return {slot: value for slot, value in slots.items() if first <= slot < end}
+
+
+def _totals(counters: Mapping[str, Mapping[int, int]], first: int, end: int) -> dict[str, int]:
+    sums = {metric: sum(_within(slots, first, end).values()) for metric, slots in counters.items()}
+    return {metric: total for metric, total in sums.items() if total}

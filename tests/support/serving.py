@@ -1,0 +1,89 @@
+"""A dashboard that really listens, in a thread of the tests."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from interaction_usage.commands.serve import listening
+from interaction_usage.dashboard import tokens
+from interaction_usage.dashboard.app import create_app
+from interaction_usage.dashboard.connections import Server
+from interaction_usage.dashboard.health import Places
+from interaction_usage.dashboard.limits import MAX_CONNECTIONS
+from interaction_usage.reports.service import Reporting
+from interaction_usage.store.client import connect
+from stream_app.telemetry import LIFETIME
+
+
+@dataclass
+class Dashboard:
+    """A dashboard and the Redis behind it."""
+
+    url: str
+    redis: Any
+    app: Any
+    server: Server
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def token(self, account: str | None = None, **more: Any) -> str:
+        """Return a new token, an operator's without an account."""
+        return tokens.create(self.redis, account, 1_700_000_000, **more)
+
+    def client(self, token: str | None = None, **more: Any) -> httpx.Client:
+        """Return a client, with a token as programs send it."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
+        self.clients.append(client)
+        return client
+
+    def get(self, path: str, token: str | None = None, **query: str) -> httpx.Response:
+        """Return what is answered under a path of the API."""
+        with self.client(token) as client:
+            return client.get(f"/api{path}", params=query)
+
+    def told(self, path: str, **query: str) -> Any:
+        """Return the JSON that an operator is answered."""
+        answer = self.get(path, self.token(), **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@contextmanager
+def dashboard(
+    redis_url: str,
+    *,
+    is_open: bool = False,
+    places: Callable[[], Places] | None = None,
+    connections: int = MAX_CONNECTIONS,
+) -> Iterator[Dashboard]:
+    """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
+    redis = connect(redis_url, socket_timeout=5)
+    app = create_app(
+        redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME, places=places,
+        connections=connections,
+    )  # fmt: skip
+    server = Server(app, connections)
+    stack = ExitStack()
+    listener = stack.enter_context(listening("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.005)
+    try:
+        running = Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app, server)
+        yield running
+    finally:
+        for client in running.clients:
+            client.close()
+        app.state.broadcast.end()
+        server.should_exit = True
+        thread.join(10)
+        stack.close()
+        redis.close()

@@ -1,0 +1,121 @@
+"""The whole system for tests: Apache Kafka, Redis, workers and commands as processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from confluent_kafka import Producer
+
+from interaction_usage.commands.main import main
+from interaction_usage.servers.apache_kafka import ApacheKafka
+from interaction_usage.servers.child import Child
+from interaction_usage.servers.redis_cluster import RedisCluster
+from interaction_usage.servers.redis_server import RedisServer
+from interaction_usage.store.client import connect
+
+USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
+
+
+@dataclass
+class System:
+    """A broker and a Redis of its own, and what runs against them."""
+
+    kafka: ApacheKafka
+    redis: RedisServer | RedisCluster
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
+    workers: list[Child] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process of this system."""
+        told = {"USAGE_KAFKA": self.kafka.bootstrap, "USAGE_REDIS": self.redis.url}
+        return {**os.environ, **told, "USAGE_PARTITIONS": "4", **self.variables}
+
+    def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
+        """Start one more worker."""
+        worker = Child("The worker", self.folder / f"worker-{len(self.workers)}.log")
+        told = {**self.environment, **self.worker_variables}
+        worker.start(command, lambda: True, environment=told)
+        self.workers.append(worker)
+        return worker
+
+    def usage(
+        self, *arguments: str, stdin: bytes | None = None, code: int | None = 0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end, and check its exit code unless that is None."""
+        done = subprocess.run(
+            [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
+            timeout=200, check=False,
+        )  # fmt: skip
+        assert code is None or done.returncode == code, done.stderr.decode() + self.log()
+        return done
+
+    def catch_up(self, seconds: int = 60) -> None:
+        """Wait until every published event is counted or refused."""
+        self.usage("lag", "--until-zero", str(seconds))
+
+    def report(
+        self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str | None = None
+    ) -> dict[str, Any]:
+        """Return the report that `usage export` writes as JSON."""
+        arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
+        arguments += ["--as-of", as_of] if as_of else []
+        done = self.usage(*arguments, "--format", "json", "-o", "-")
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def report_here(
+        self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str
+    ) -> dict[str, Any]:
+        """Return the same report, from the command run in this process."""
+        arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
+        arguments += ["--as-of", as_of, "--format", "json", "-o", "-"]
+        done = CliRunner().invoke(main, arguments, env=self.environment)
+        assert done.exit_code == 0, done.output
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def publish(self, records: Sequence[tuple[str, bytes | None, bytes | None, Any]]) -> None:
+        """Publish (topic, key, value, headers) with a plain producer; every one acknowledged."""
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "linger.ms": 5})
+        failed: list[str] = []
+        for topic, key, value, headers in records:
+            producer.produce(
+                topic, value, key, headers=headers,
+                on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+            )  # fmt: skip
+            producer.poll(0)
+        assert producer.flush(30) == 0
+        assert not failed
+
+    def dead_letters(self) -> dict[str, Any]:
+        """Return what `usage dead-letters list` says."""
+        told: dict[str, Any] = json.loads(
+            self.usage("dead-letters", "list", "--json", "--limit", "1000").stdout
+        )
+        return told
+
+    def log(self) -> str:
+        """Return what the workers wrote."""
+        return "\n".join(worker.log.read_text() for worker in self.workers)
+
+    def last_words(self, lines: int = 15) -> str:
+        """Return the last lines that each worker wrote."""
+        told = [
+            f"--- {worker.log.name}, {'alive' if worker.alive else 'ended'}\n"
+            + "\n".join(worker.log.read_text(errors="replace").splitlines()[-lines:])
+            for worker in self.workers
+        ]
+        return "\n".join(told)
+
+    def client(self) -> Any:
+        """Return a client of its Redis."""
+        return connect(self.redis.url)

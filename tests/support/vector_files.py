@@ -1,0 +1,60 @@
+"""The vectors: event files, and the reports that they must give."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from export.json_renderer import document
+from interaction_usage.reports.build import Account, Period, build, period
+from rollups.fold import Placed
+from rollups.range_snapshot import Reading
+from stream_app.codec import decode
+from stream_app.topics import TOPIC_OF
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ndjson"))
+
+
+class Expected(NamedTuple):
+    """A report that a vector's events must give."""
+
+    account: str
+    period: Period
+    as_of: datetime
+    report: dict[str, Any]
+
+
+def lines(name: str) -> list[tuple[str, bytes]]:
+    """Return the topic and the bytes of each event of a vector."""
+    found = []
+    for line in (FOLDER / f"{name}.ndjson").read_bytes().splitlines():
+        found.append((TOPIC_OF[json.loads(line)["type"]], line))
+    return found
+
+
+def placed(name: str) -> dict[str, list[Placed]]:
+    """Return a vector's events by topic, each at an offset of its own."""
+    topics: dict[str, list[Placed]] = {}
+    for topic, line in lines(name):
+        log = topics.setdefault(topic, [])
+        log.append(Placed(len(log), decode(topic, line)))
+    return topics
+
+
+def expected(name: str) -> Iterator[Expected]:
+    """Yield every report that a vector must give."""
+    for case in json.loads((FOLDER / f"{name}.expected.json").read_text()):
+        as_of = datetime.fromisoformat(case["as_of"]).astimezone(UTC)
+        first, last = date.fromisoformat(case["from"]), date.fromisoformat(case["to"])
+        yield Expected(
+            case["account"], period(first, last, case["tz"], as_of), as_of, case["report"]
+        )
+
+
+def told(case: Expected, reading: Reading) -> dict[str, Any]:
+    """Return the report that *reading* gives, with the members that *case* speaks of."""
+    account = Account(case.account, case.account, dnis=True, sms=True)
+    whole = document(build(account, case.period, reading, case.as_of))
+    return {member: whole[member] for member in case.report}
