@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 _ALONE = (
     "faults", "browser", "test_serve_limits.py", "test_export_all.py", "test_demo_command.py",
 )  # fmt: skip
+
+# The product asks the package tzdata, whatever the machine's own zones say; so do the references.
+zoneinfo.reset_tzpath(to=())
+zoneinfo.ZoneInfo.clear_cache()
 
 # How long hypothesis takes to draw something says nothing of the code, beside other tests.
 settings.register_profile("tests", suppress_health_check=[HealthCheck.too_slow])
