@@ -60,6 +60,7 @@ ALLOWED = {
     "benchmarks/memory.py": {"night"},
     "interaction_usage/settings.py": {"letter"},
     "export/file_names.py": {"letter"},
+    "docker-compose.yml": {"letter"},
     "docs/performance.md": {"round"},
     "benchmarks/": {"round"},
 }
@@ -201,7 +202,8 @@ def test_the_patterns_find_nothing_else(text: str) -> None:
 @pytest.mark.parametrize("place", [*DOCUMENTS, *PRODUCT, *OTHERS])
 def test_no_retired_word_is_in_use(place: str) -> None:
     """Neither in prose nor in a name."""
-    assert [hit for path in files_in(place) for hit in retired_in(path)] == []
+    hits = [hit for path in files_in(place) for hit in retired_in(path)]
+    assert not hits, f"{len(hits)} uses of retired words:\n" + "\n".join(hits)
 
 
 def _pages() -> list[Path]:
@@ -224,6 +226,23 @@ def test_every_path_in_the_documents_exists(page: Path) -> None:
         if not (ROOT / path).exists():
             missing.append(path)
     assert missing == []
+
+
+def where_is_what() -> list[tuple[str, str]]:
+    """Return the questions of docs/architecture.md with the answer to each."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    table = text.partition("## Where is what\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| (.+?\?) \| (.+) \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("question", "answer"), where_is_what())
+def test_where_something_is_it_is(question: str, answer: str) -> None:
+    """An answer links to its files, and the names in it are found there."""
+    files = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)#]+\.(?:py|lua))\)", answer)]
+    assert files, question
+    texts = [f"{path.name}\n{path.read_text('utf-8')}" for path in files if path.exists()]
+    names = re.findall(r"`([\w.]+)`", answer)
+    assert [name for name in names if not any(name in text for text in texts)] == []
 
 
 @pytest.mark.parametrize("page", _pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
