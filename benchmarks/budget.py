@@ -107,7 +107,7 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
             script += cpu_of(server.pid) - before
     named = {**clock.spent, "Redis: check and apply": script}
     named.pop("")
-    note = f"{count:,} events, {parts:,} parts of accounts"
+    note = f"{count:,} events, {parts:,} account deltas"
     return [
         Row("budget", stage, "", f"{spent / count * 1e6:.2f} µs an event", note)
         for stage, spent in named.items()

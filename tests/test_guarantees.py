@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "guarantees.md"
 #: What the page calls a test: its name, whose end may be left out.
 _TEST = re.compile(r"`(test_[a-z0-9_]*)(…?)`")
-#: A fault of a night, by the method that does it, and what its producers do.
+#: A fault of a fault-injection run, by its method, and what its producers do.
 _FAULT = re.compile(r"`Faults\.([a-z_]+)`")
 _PRODUCERS = re.compile(r"`Publisher\.([a-z_]+)`")
 
@@ -45,7 +45,7 @@ def _defined_in(*paths: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:40])
 def test_every_row_names_a_test(row: list[str]) -> None:
-    """In its last cell; one that nobody holds is a wish."""
+    """In its last cell; a guarantee without a test is a wish."""
     assert _TEST.search(row[-1])
 
 
@@ -58,8 +58,8 @@ def test_every_test_that_is_named_exists(name: str, cut: str) -> None:
     assert len(found) == 1
 
 
-def test_every_fault_that_is_named_is_done_in_nights() -> None:
-    """A night draws from these methods."""
+def test_every_fault_that_is_named_is_injected() -> None:
+    """A fault-injection run draws from these methods."""
     tree = ast.parse((ROOT / "tests" / "faults" / "faults.py").read_text("utf-8"))
     [faults] = [
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Faults"
@@ -74,7 +74,7 @@ def test_every_fault_that_is_named_is_done_in_nights() -> None:
 
 
 def test_what_producers_are_said_to_do_they_do() -> None:
-    """A method of the publisher of nights."""
+    """A method of the publisher of fault-injection runs."""
     named = set(_PRODUCERS.findall(PAGE.read_text("utf-8")))
     assert named
     tree = ast.parse((ROOT / "tests" / "faults" / "publisher.py").read_text("utf-8"))
