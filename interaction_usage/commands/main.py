@@ -35,6 +35,8 @@ COMMANDS = {
         "interaction_usage.commands.dead_letters",
         "See what was refused and why, and send it again.",
     ),
+    "backup": ("interaction_usage.commands.backup", "Write all that a bill needs to one file."),
+    "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),
     "rebuild": (
         "interaction_usage.commands.rebuild",
         "Make the rollups anew from the topics, or verify them.",
