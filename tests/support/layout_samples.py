@@ -2,7 +2,7 @@
 
     python -m tests.support.layout_samples
 
-writes those of the current layout from the vectors, `tests/layouts/<layout>/<vector>.<state>.backup`.
+writes those of the current layout from the vectors: `tests/layouts/LAYOUT/VECTOR.STATE.backup`.
 Run it once, when a layout is new, and commit what it writes: samples of older layouts are never
 made again, for the code that wrote them is gone.
 """
