@@ -43,8 +43,10 @@ MAY_IMPORT = {
     "stream_app": {"rollups", "store", "settings"},
     "export": {"rollups", "reports"},
     "dashboard": {"rollups", "store", "reports", "settings"},
+    "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
+        "doctor",
     },
 }  # fmt: skip
 

@@ -10,10 +10,11 @@ A new file takes the place of the old one in three steps:
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 from interaction_usage.commands.errors import Failure
 
@@ -39,6 +40,12 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write *content* to *path* itself: what stands there is replaced, a link too."""
     with _failures(str(path)):
         _replace(path, content)
+
+
+def write_private(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Have *write* fill a file that only its owner can read, and put it in the place of *path*."""
+    with _failures(str(path)):
+        _fill(path, write, private=True)
 
 
 def check_target(target: str) -> None:
@@ -108,14 +115,22 @@ def _write_into(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file with *content* in the place of *path*."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    _fill(path, write)
+
+
+def _fill(path: Path, write: Callable[[BinaryIO], None], *, private: bool = False) -> None:
     name = path.with_name(f".usage-{token_hex(8)}.tmp")
     descriptor, unnamed = _open_beside(path.parent, name)
     try:
         with open(descriptor, "wb") as file:
-            mode = _mode_to_keep(path)
+            mode = 0o600 if private else _mode_to_keep(path)
             if mode is not None:
                 os.fchmod(descriptor, mode)
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(descriptor)
             if unnamed:

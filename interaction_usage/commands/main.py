@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     "send": ("interaction_usage.commands.send", "Publish events from NDJSON files."),
     "lag": ("interaction_usage.commands.lag", "Events published but not yet in the rollups."),
+    "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
     "watch": (
         "interaction_usage.commands.watch",
@@ -34,6 +35,8 @@ COMMANDS = {
         "interaction_usage.commands.dead_letters",
         "See what was refused and why, and send it again.",
     ),
+    "backup": ("interaction_usage.commands.backup", "Write all that a bill needs to one file."),
+    "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),
     "rebuild": (
         "interaction_usage.commands.rebuild",
         "Make the rollups anew from the topics, or verify them.",

@@ -86,6 +86,9 @@ TOKENS_USED: Final = "{usage:tokens}:used"
 LAYOUT_FIELD: Final = "layout"
 LAYOUT: Final = 5
 
+#: A key that never exists: commands on it show what a user of Redis may do.
+PROBE: Final = "u:probe"
+
 
 class Namespace(NamedTuple):
     """A set of rollups: what all their keys begin with."""

@@ -1,0 +1,379 @@
+"""Backups: everything that a bill needs, written as records that any Redis or cluster can take.
+
+What is read first decides that nothing is lost or counted twice when a backup is restored, however
+much is counted meanwhile:
+
+1. The positions. Kafka is read again from there, so they must not be ahead of any account.
+2. Each account, as of one moment: its fences say which events it has, and skip these when they are
+   read again; its identities and sessions are those of the same moment.
+3. Settings, their history, and tokens (their hashes), which the rollups do not depend on.
+
+Values are kept as what they mean to Redis (hash, set, string), not as its own dump, which only
+servers of the same or a newer version can read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, cast
+from uuid import uuid4
+
+import msgspec
+
+from interaction_usage.store import keys
+from interaction_usage.store.client import Client, shares_of
+from interaction_usage.store.keys import Namespace
+from interaction_usage.store.namespaces import drop, new_namespace, put_in_force, release
+from interaction_usage.store.reads import Rollups, days_of
+from rollups.watermark import Position
+
+#: What a backup is written as. Another number is refused.
+FORMAT: Final = 1
+
+#: How often an account is read without stopping Redis for it, and then within one transaction.
+_TRIES: Final = 5
+#: Keys that are read, or written, in one go.
+_KEYS_AT_ONCE: Final = 200
+#: Members of a key that are written in one go.
+_MEMBERS_AT_ONCE: Final = 1_000
+
+#: Seconds for which a restore has the right to replace the rollups.
+_LOCK: Final = 3_600
+
+# As in `lua/apply.lua`.
+_IDENTITIES_PER_BUCKET: Final = 192
+
+Kind = Literal["hash", "set", "string"]
+_READ: Final[Mapping[Kind, str]] = {"hash": "HGETALL", "set": "SMEMBERS", "string": "GET"}
+
+
+class BackupError(Exception):
+    """A backup that cannot be made, or be restored."""
+
+
+class Header(msgspec.Struct, tag=True):
+    """What a backup begins with."""
+
+    format: int
+    layout: int
+    limits: dict[str, int]
+    secret: bytes
+    positions: dict[str, tuple[int, int | None]]
+    accounts: int
+
+
+class Account(msgspec.Struct, tag=True):
+    """The rollups of an account: (rest of the key, kind, content) of each of its keys."""
+
+    id: str
+    keys: list[tuple[str, Kind, Any]]
+
+
+class Settings(msgspec.Struct, tag=True):
+    """What was set for an account, and every change of it."""
+
+    account: str
+    fields: dict[bytes, bytes]
+    history: list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class Tokens(msgspec.Struct, tag=True):
+    """All tokens, as hashes, and when each was used last."""
+
+    tokens: dict[bytes, bytes]
+    used: dict[bytes, bytes]
+
+
+class End(msgspec.Struct, tag=True):
+    """What a whole backup ends with."""
+
+    records: int  #: the header and all others before this one
+
+
+Record = Header | Account | Settings | Tokens | End
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Record).decode
+
+
+def pack(record: Record) -> bytes:
+    """Return *record* as bytes, behind their number."""
+    content = _encode(record)
+    return len(content).to_bytes(4) + content
+
+
+def unpack(content: bytes) -> Record:
+    """Return the record that `pack` packed, without the number. Raises BackupError."""
+    try:
+        return cast(Record, _decode(content))
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BackupError(f"this is not a backup, or a damaged one ({error})") from None
+
+
+# ----------------------------------------------------------------------------------- backing up
+
+
+def records(redis: Client) -> Iterator[Record]:
+    """Yield everything in Redis that a bill needs. Raises BackupError and RedisError."""
+    rollups = Rollups.live(redis)
+    header = _header(redis, rollups)
+    yield header
+    count = 1
+    for account in sorted(_members(redis, rollups.keys.accounts)):
+        yield _account(redis, rollups.keys, account)
+        count += 1
+    for account in sorted(_members(redis, keys.SETTINGS_ACCOUNTS)):
+        yield _settings(redis, account)
+        count += 1
+    yield Tokens(_hash(redis, keys.TOKENS), _hash(redis, keys.TOKENS_USED))
+    yield End(count + 1)
+
+
+def _header(redis: Client, rollups: Rollups) -> Header:
+    recorded = cast(bytes | None, redis.get(rollups.keys.limits))
+    secret = cast(bytes | None, redis.get(rollups.keys.secret))
+    if recorded is None or secret is None:
+        raise BackupError("there are no rollups in this Redis")
+    limits = msgspec.json.decode(recorded)
+    layout = limits.pop(keys.LAYOUT_FIELD, 1)
+    if layout != keys.LAYOUT:
+        raise BackupError(f"the rollups have layout {layout}, which this version does not read")
+    positions = {name: (at.offset, at.second) for name, at in rollups.positions().items()}
+    accounts = redis.scard(rollups.keys.accounts)
+    return Header(FORMAT, layout, limits, secret, positions, accounts)
+
+
+def _members(redis: Client, name: str) -> list[str]:
+    return [member.decode() for member in cast(set[bytes], redis.smembers(name))]
+
+
+def _hash(redis: Client, name: str) -> dict[bytes, bytes]:
+    return cast(dict[bytes, bytes], redis.hgetall(name))
+
+
+def _settings(redis: Client, account: str) -> Settings:
+    history = cast(
+        list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.settings_history(account))
+    )
+    return Settings(account, _hash(redis, keys.settings(account)), history)
+
+
+def _account(redis: Client, at: Namespace, account: str) -> Account:
+    """Return the rollups of *account* as of one moment.
+
+    Every change of an account changes its head. It is read before and after all others, and again
+    where it changed; an account that always changes is read in one transaction in the end.
+    """
+    name = at.head(account)
+    for _ in range(_TRIES):
+        head = _hash(redis, name)
+        found = _read(redis, at, account, head)
+        if _hash(redis, name) == head:
+            return Account(account, found)
+    for _ in range(_TRIES):
+        wanted = _keys_of(at, account, head)
+        pipe = redis.pipeline(transaction=True)
+        for kind, key in ((_READ["hash"], name), *((_READ[kind], key) for key, kind in wanted)):
+            pipe.execute_command(kind, key)
+        now, *contents = pipe.execute()
+        if _keys_of(at, account, now) == wanted:
+            return Account(account, _packed(name, now, wanted, contents))
+        head = now
+    raise BackupError(f"account {account} changed whenever it was read; try again")
+
+
+def _read(
+    redis: Client, at: Namespace, account: str, head: Mapping[bytes, bytes]
+) -> list[tuple[str, Kind, Any]]:
+    wanted = _keys_of(at, account, head)
+    contents: list[Any] = []
+    for begin in range(0, len(wanted), _KEYS_AT_ONCE):
+        pipe = redis.pipeline(transaction=False)
+        for key, kind in wanted[begin : begin + _KEYS_AT_ONCE]:
+            pipe.execute_command(_READ[kind], key)
+        contents += pipe.execute()
+    return _packed(at.head(account), head, wanted, contents)
+
+
+def _packed(
+    name: str,
+    head: Mapping[bytes, bytes],
+    wanted: Sequence[tuple[str, Kind]],
+    contents: Sequence[Any],
+) -> list[tuple[str, Kind, Any]]:
+    found: list[tuple[str, Kind, Any]] = [("", "hash", dict(head))]
+    for (key, kind), content in zip(wanted, contents, strict=True):
+        if content:
+            plain = sorted(content) if kind == "set" else content
+            found.append((key.removeprefix(name), kind, plain))
+    return found
+
+
+def _keys_of(at: Namespace, account: str, head: Mapping[bytes, bytes]) -> list[tuple[str, Kind]]:
+    """Return the keys that an account with this *head* may have, and what each holds."""
+    name = at.head(account)
+    found: list[tuple[str, Kind]] = [(at.nets(account), "hash")]
+    for field, value in sorted(head.items()):
+        family, _, rest = field.decode().partition(":")
+        if family == "o":
+            for day in days_of(int(rest), value):
+                found += [(at.day(account, day), "hash"), (at.slot_deltas(account, day), "hash")]
+        elif family == "s":
+            found.append((at.sealed_days(account, int(rest)), "string"))
+        elif family == "i":
+            buckets = max(-(-int(value) // _IDENTITIES_PER_BUCKET), 1)
+            found += [(f"{name}:i:{rest}:{bucket}", "set") for bucket in range(buckets)]
+    buckets = int(head.get(b"zb", b"1"))
+    return found + [(f"{name}:z:{bucket}", "hash") for bucket in range(buckets)]
+
+
+# ------------------------------------------------------------------------------------ restoring
+
+
+class Restored(NamedTuple):
+    """What a restore put into Redis."""
+
+    accounts: int
+    settings: int  #: accounts whose settings were restored
+    tokens: int
+    replaced: Namespace  #: the rollups that are not active any more; nobody reads them
+    active: Namespace
+
+
+def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -> Restored:
+    """Put a *backup* into Redis, in the place of its rollups if *replace*.
+
+    The rollups are written beside those that are active, which then give way in one step. Settings
+    and tokens are restored only into a Redis that has none: those that are there are newer. Raises
+    BackupError and RedisError; the active rollups are as before then.
+    """
+    arriving = iter(backup)
+    header = _checked_header(next(arriving, None))
+    live = Rollups.live(redis)
+    if not replace and redis.exists(live.keys.limits):
+        raise BackupError(
+            "there are rollups in this Redis already; to put the backup in their place, pass "
+            "--replace"
+        )
+    token = uuid4().hex
+    if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
+        raise BackupError("a rebuild, or another restore, is running")
+    try:
+        at = new_namespace(redis, live.keys)
+        try:
+            accounts, settings, tokens = _write_rollups(redis, at, header, arriving)
+            if not put_in_force(redis, at, token):
+                raise BackupError("it took too long: another rebuild or restore has begun")
+        except BaseException:
+            drop(redis, at)
+            raise
+    finally:
+        release(redis, token)
+    return Restored(
+        accounts,
+        _write_all_settings(redis, settings),
+        _write_tokens(redis, tokens),
+        live.keys,
+        at,
+    )
+
+
+def _checked_header(record: Record | None) -> Header:
+    if not isinstance(record, Header) or record.format != FORMAT:
+        raise BackupError("this is not a backup that this version can read")
+    if record.layout != keys.LAYOUT:
+        raise BackupError(
+            f"the backup has rollups of layout {record.layout}; this version reads layout "
+            f"{keys.LAYOUT}"
+        )
+    return record
+
+
+def _write_rollups(
+    redis: Client, at: Namespace, header: Header, rest: Iterator[Record]
+) -> tuple[int, list[Settings], Tokens]:
+    """Write the rollups, and return what else there is. Nothing of it is active yet."""
+    accounts, count = 0, 1
+    settings: list[Settings] = []
+    tokens = Tokens({}, {})
+    for record in rest:
+        if isinstance(record, End):
+            if record.records != count:
+                raise BackupError(f"the backup has {count} of {record.records} records")
+            _write_header(redis, at, header)
+            return accounts, settings, tokens
+        count += 1
+        if isinstance(record, Account):
+            _write_account(redis, at, record)
+            accounts += 1
+        elif isinstance(record, Settings):
+            settings.append(record)
+        elif isinstance(record, Tokens):
+            tokens = record
+    raise BackupError("the backup ends in the middle: it was not written to its end")
+
+
+def _write_account(redis: Client, at: Namespace, account: Account) -> None:
+    name = at.head(account.id)
+    pipe = redis.pipeline(transaction=False)
+    for number, (rest, kind, content) in enumerate(account.keys, 1):
+        for command in _commands(name + rest, kind, content):
+            pipe.execute_command(*command)
+        if number % _KEYS_AT_ONCE == 0:
+            pipe.execute()
+    pipe.execute()
+    redis.sadd(at.accounts, account.id)
+
+
+def _commands(key: str, kind: Kind, content: Any) -> Iterator[tuple[Any, ...]]:
+    if kind == "string":
+        yield "SET", key, content
+        return
+    members = list(content.items()) if kind == "hash" else list(content)
+    for begin in range(0, len(members), _MEMBERS_AT_ONCE):
+        some = members[begin : begin + _MEMBERS_AT_ONCE]
+        if kind == "hash":
+            yield "HSET", key, *(part for pair in some for part in pair)
+        else:
+            yield "SADD", key, *some
+
+
+def _write_header(redis: Client, at: Namespace, header: Header) -> None:
+    shares = shares_of(redis)
+    redis.set(at.secret, header.secret)
+    for share in shares:
+        redis.set(at.secret_at(share.tag), header.secret)
+    limits = msgspec.json.encode({keys.LAYOUT_FIELD: header.layout, **header.limits})
+    redis.set(at.limits, limits)
+    positions = {
+        name: _position(Position(offset, second))
+        for name, (offset, second) in header.positions.items()
+    }
+    if positions:
+        for place in [share.place for share in shares] or [""]:
+            redis.hset(at.positions_at(place), mapping=cast(Any, positions))
+
+
+def _position(at: Position) -> str:
+    return f"{at.offset} {at.second}" if at.second is not None else f"{at.offset}"
+
+
+def _write_all_settings(redis: Client, settings: Sequence[Settings]) -> int:
+    """Write the settings of all accounts, unless there are some already; return of how many."""
+    if redis.exists(keys.SETTINGS_ACCOUNTS):
+        return 0
+    for each in settings:
+        if each.fields:
+            redis.hset(keys.settings(each.account), mapping=cast(Any, each.fields))
+        for change_id, fields in each.history:
+            redis.xadd(keys.settings_history(each.account), cast(Any, fields), id=change_id)
+        redis.sadd(keys.SETTINGS_ACCOUNTS, each.account)
+    return len(settings)
+
+
+def _write_tokens(redis: Client, tokens: Tokens) -> int:
+    """Write all tokens, unless there are some already: one that was revoked must not come back."""
+    if redis.exists(keys.TOKENS) or not tokens.tokens:
+        return 0
+    redis.hset(keys.TOKENS, mapping=cast(Any, tokens.tokens))
+    if tokens.used:
+        redis.hset(keys.TOKENS_USED, mapping=cast(Any, tokens.used))
+    return len(tokens.tokens)

@@ -1,0 +1,63 @@
+"""`usage doctor` against a real Kafka and its rights, in good health and in bad."""
+
+import json
+from typing import Any
+
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from tests.support.event_lines import event
+from tests.support.system import System
+
+
+def doctor(system: System, code: int) -> dict[str, list[dict[str, Any]]]:
+    """Return what the doctor finds, by its level."""
+    shown = json.loads(system.usage("doctor", "--json", code=code).stdout)
+    found: dict[str, list[dict[str, Any]]] = {"ok": [], "warning": [], "wrong": []}
+    for finding in shown["findings"]:
+        found[finding["level"]].append(finding)
+    return found
+
+
+def configure(system: System, topic: str, name: str, value: str) -> None:
+    """Set a configuration of a topic."""
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(20)
+
+
+def test_a_deployment_in_good_health_and_in_bad(system: System) -> None:
+    """What is wrong is said, with what to do, and only that."""
+    worker = system.start_worker()
+    flow = {"flow": "f", "application": "agent"}
+    system.usage("send", "-", stdin=event("1", "flow.run", flow))
+    system.catch_up()
+    found = doctor(system, 0)
+    assert found["wrong"] == []
+    assert [each["subject"] for each in found["warning"]] == []
+    assert any(each["sentence"] == "Counts" for each in found["ok"])
+
+    configure(system, "usage.clicks", "retention.ms", "604800000")
+    configure(system, "usage.calls", "cleanup.policy", "compact")
+    found = doctor(system, 1)
+    assert [each["subject"] for each in found["warning"]] == ["usage.clicks"]
+    assert "7 days" in found["warning"][0]["sentence"]
+    assert [each["subject"] for each in found["wrong"]] == ["usage.calls"]
+
+    worker.kill()
+    configure(system, "usage.calls", "cleanup.policy", "delete")
+    system.usage("send", "-", stdin=event("2", "flow.run", flow))
+    with system.client() as redis:
+        for name in redis.scan_iter("usage:worker:*"):
+            redis.delete(name)
+    found = doctor(system, 1)
+    [wrong] = found["wrong"]
+    assert wrong["area"] == "workers"
+    assert "1 published events are not counted" in wrong["sentence"]

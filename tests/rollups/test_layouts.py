@@ -1,0 +1,46 @@
+"""Every layout that was ever released is read back, and gives the reports that it gave then."""
+
+from typing import Any
+
+import pytest
+
+from interaction_usage.store import backup, keys
+from interaction_usage.store.reads import Rollups
+from tests.support import layout_samples, vector_files
+
+#: The first layout of which a sample was kept.
+FIRST = 5
+
+
+def test_each_layout_has_its_samples() -> None:
+    """A new layout needs new ones: python -m tests.support.layout_samples."""
+    for layout in range(FIRST, keys.LAYOUT + 1):
+        names = {path.name for path in (layout_samples.FOLDER / str(layout)).iterdir()}
+        assert names >= {
+            f"{name}.{state}.backup"
+            for name in ("basics", "clock-change", "edges", "tangled", "unfinished")
+            for state in layout_samples.STATES
+        }
+
+
+SAMPLES = sorted(layout_samples.FOLDER.glob("*/*.backup"))
+
+
+@pytest.mark.parametrize(
+    "path", SAMPLES, ids=[f"{each.parent.name}-{each.name}" for each in SAMPLES]
+)
+def test_a_sample_gives_the_reports_of_its_vector(redis: Any, server: Any, path: Any) -> None:
+    """Open days and sealed ones, in any server."""
+    backup.restore(redis, layout_samples.read(path))
+    rollups = Rollups.live(redis)
+    for case in vector_files.expected(path.name.split(".")[0]):
+        reading = rollups.read(case.account, *case.period.slots)
+        assert vector_files.told(case, reading) == case.report
+
+
+def test_the_sealed_samples_are_sealed(redis: Any, server: Any) -> None:
+    """Otherwise both would show the same."""
+    path = layout_samples.FOLDER / str(keys.LAYOUT) / "basics.sealed.backup"
+    accounts = [each for each in layout_samples.read(path) if isinstance(each, backup.Account)]
+    kinds = {rest.split(":")[1] for each in accounts for rest, _, _ in each.keys if rest}
+    assert kinds == {"k", "n"} or kinds == {"k"}
