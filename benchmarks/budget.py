@@ -26,7 +26,7 @@ from interaction_usage.store.writer import Taken, Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import Portion, by_account, fold, stretches
 from stream_app.agents import sort_out
-from stream_app.run import look_for_garbage_less_often
+from stream_app.worker_process import look_for_garbage_less_often
 from stream_app.transport import Batch, Generation
 
 PARTITIONS = 12

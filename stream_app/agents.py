@@ -37,11 +37,11 @@ from stream_app.broker import BrokerAway
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.faults import PermanentFaultError, permanent_fault
-from stream_app.letter_box import publish
-from stream_app.refusals import Reason, Refused
+from stream_app.dead_letter_producer import publish
+from stream_app.rejection import Reason, Refused
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Batch, Generation
-from stream_app.verdicts import NONE, Verdicts
+from stream_app.sealed_rejections import NONE, Verdicts
 
 log = logging.getLogger(__name__)
 

@@ -46,8 +46,8 @@ from rollups.events import (
     Text,
 )
 from rollups.timestamps import parse_rfc3339, parse_rfc3339_all
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
 from stream_app.topics import TOPIC_OF
 
 MAX_EVENT_BYTES: Final = 64 * 1024

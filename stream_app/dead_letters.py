@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.refusals import Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejection import Refused
+from stream_app.rejected_batch import RefusedBatch
 from stream_app.topics import EVENT_TOPICS
 
 REASON = "usage-reason"

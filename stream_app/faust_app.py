@@ -34,13 +34,13 @@ from stream_app.broker import (
     topic_ids,
 )
 from stream_app.faults import permanent_fault
-from stream_app.letter_box import COMPRESSION
-from stream_app.rounds import Job, Rounds
+from stream_app.dead_letter_producer import COMPRESSION
+from stream_app.micro_batches import Job, Rounds
 from stream_app.sealing import Sealing, event_spans
 from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
-from stream_app.verdicts import NONE, Verdicts, read_verdicts
+from stream_app.sealed_rejections import NONE, Verdicts, read_verdicts
 
 log = logging.getLogger(__name__)
 

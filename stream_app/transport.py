@@ -42,7 +42,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._slow: dict[TP, str] = {}  # what was logged last of a partition that gets nowhere
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        lenient_records.install(self.consumer.app.config.max_batch_bytes)
+        bounded_fetch.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions. Both are read when the consumer starts.
         consumer._isolation_level = "read_committed"

@@ -15,7 +15,7 @@ from interaction_usage.commands.publishing import Publisher, check_broker, patie
 from interaction_usage.commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
-    from stream_app.dead_letter_log import RefusedRecord
+    from stream_app.dead_letter_reader import RefusedRecord
     from stream_app.dead_letters import Place
 
 #: How many records that were not sent are told one by one.
@@ -115,7 +115,7 @@ def show(origin: "Place") -> None:
     Example:
       usage dead-letters show usage.flows/3/1204
     """
-    from stream_app.dead_letter_log import Refusal
+    from stream_app.dead_letter_reader import Refusal
 
     record = _named({origin}, _matching())[-1]
     record = next(_filled([record]), record)
@@ -280,8 +280,8 @@ def _matching(
 ) -> list["RefusedRecord"]:
     """Return the records that match, open or not, the one refused last at the end."""
     from stream_app.broker import BrokerAway
-    from stream_app.dead_letter_log import refused_records
-    from stream_app.refusals import Reason
+    from stream_app.dead_letter_reader import refused_records
+    from stream_app.rejection import Reason
     from stream_app.topics import EVENT_TOPICS
 
     _check("--reason", reason, [str(known) for known in Reason])
@@ -303,7 +303,7 @@ def _matching(
 def _filled(records: list["RefusedRecord"]) -> Iterator["RefusedRecord"]:
     """Yield *records* with their bytes."""
     from stream_app.broker import BrokerAway
-    from stream_app.dead_letter_log import filled
+    from stream_app.dead_letter_reader import filled
 
     config = settings.read()
     try:

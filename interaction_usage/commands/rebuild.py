@@ -15,7 +15,7 @@ from interaction_usage.commands.errors import Failure
 from interaction_usage.commands.terminal import console, plain
 
 if TYPE_CHECKING:
-    from stream_app.conflicts import Conflict
+    from stream_app.identity_conflicts import Conflict
 
 #: Differences that are told one by one: of an account, and in all.
 _TOLD_OF_ONE, _TOLD = 10, 500
@@ -58,8 +58,8 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     from interaction_usage.store.diff import Busy
     from interaction_usage.store.errors import LostWrites
     from stream_app.broker import BrokerAway
-    from stream_app.rebuild import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
-    from stream_app.replay import NoRecords
+    from stream_app.rebuild.run import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
+    from stream_app.topic_reader import NoRecords
 
     task = asyncio.current_task()
     assert task is not None
@@ -96,7 +96,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
 
 
 async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> None:
-    from stream_app.rebuild import rebuilding
+    from stream_app.rebuild.run import rebuilding
 
     began = time.monotonic()
     async with rebuilding(config, redis, incomplete=incomplete) as under_way:
@@ -114,7 +114,7 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
 
 
 async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> None:
-    from stream_app.rebuild import rebuilding
+    from stream_app.rebuild.run import rebuilding
 
     accounts = places = shown = 0
     differing: set[str] = set()

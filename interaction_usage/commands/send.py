@@ -99,7 +99,7 @@ def _place(
     import orjson
 
     from stream_app.codec import decode
-    from stream_app.refusals import Refused
+    from stream_app.rejection import Refused
     from stream_app.topics import TOPIC_OF
 
     try:

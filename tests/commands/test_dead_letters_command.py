@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from interaction_usage.servers.mock_broker import PARTITIONS
 from stream_app.broker import spans
 from stream_app.dead_letters import Place, dead_letter, shortened
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
 from stream_app.topics import DEAD_LETTERS
 
 Usage = Callable[..., Result]

@@ -16,7 +16,7 @@ from interaction_usage.store.reads import Rollups
 from rollups.range_snapshot import Reading
 from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
-from stream_app.dead_letter_log import refused_records
+from stream_app.dead_letter_reader import refused_records
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.faults.faults import MOST_PARTITIONS, Faults
 from tests.faults.flaky_link import FlakyLink

@@ -17,8 +17,8 @@ from interaction_usage.commands.main import main
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
 from stream_app.broker import spans_of
-from stream_app.rebuild import Rebuild
-from stream_app.replay import Replay
+from stream_app.rebuild.run import Rebuild
+from stream_app.topic_reader import Replay
 from tests.support.event_lines import event, flow, traffic
 from tests.support.reference import report_of, rollups_of
 
@@ -335,7 +335,7 @@ def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
         await asyncio.sleep(0.5)
         return await whole(rebuild, told)
 
-    monkeypatch.setattr("stream_app.rebuild._RENEWAL", 0.1)
+    monkeypatch.setattr("stream_app.rebuild.run._RENEWAL", 0.1)
     monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1

@@ -26,9 +26,9 @@ from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Event
 from rollups.fold import Placed, fold
 from stream_app.codec import Headers, decode, decode_all
-from stream_app.lenient_records import MAX_BATCH_BYTES, install
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.bounded_fetch import MAX_BATCH_BYTES, install
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 sys.path.append(str(Path(__file__).parents[1]))  # where pytest looks, too

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.dead_letter_log import RefusedRecord, assemble
+from stream_app.dead_letter_reader import RefusedRecord, assemble
 from stream_app.dead_letters import (
     Marker,
     Place,
@@ -18,8 +18,8 @@ from stream_app.dead_letters import (
     read_marker,
     shortened,
 )
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
 
 ORIGIN = Place("usage.flows", 3, 1204)
 AGAIN = Place("usage.flows", 1, 77)

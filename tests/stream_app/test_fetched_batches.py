@@ -13,12 +13,12 @@ from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
 from stream_app.codec import decode_all
-from stream_app.lenient_records import MAX_BATCH_BYTES, install
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
-from stream_app.unpacking import CorruptError, TooLargeError, unpack
+from stream_app.bounded_fetch import MAX_BATCH_BYTES, install
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
+from stream_app.decompression import CorruptError, TooLargeError, unpack
 from tests.support.raw_batches import (
     CODECS,
     GZIP,
@@ -43,7 +43,7 @@ TRANSACTIONAL, CONTROL = 0x10, 0x20
 def _bound() -> Iterator[None]:
     """Have the bound that is the default, whatever a test sets."""
     install(MAX_BATCH_BYTES)
-    lenient_records._mismatches.clear()
+    bounded_fetch._mismatches.clear()
     yield
     install(MAX_BATCH_BYTES)
 
@@ -78,8 +78,8 @@ def only(found: list[Any]) -> RefusedBatch:
 
 def test_aiokafka_reads_with_these() -> None:
     """And neither Faust nor anything here bounds the number of records itself."""
-    assert fetcher.FetchResult is lenient_records._BoundedFetchResult
-    assert consumer.Fetcher is lenient_records._BoundedFetcher
+    assert fetcher.FetchResult is bounded_fetch._BoundedFetchResult
+    assert consumer.Fetcher is bounded_fetch._BoundedFetcher
     assert AIOKafkaConsumer.getmany.__kwdefaults__["max_records"] is None
 
 
@@ -305,7 +305,7 @@ def test_memory_that_is_not_there_is_no_fault_of_the_batch(monkeypatch: Any) -> 
     def fails(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(lenient_records, "unpack", fails)
+    monkeypatch.setattr(bounded_fetch, "unpack", fails)
     with pytest.raises(MemoryError):
         read(batch(compressed(records(THREE), ZSTD), 3, ZSTD))
 
@@ -334,7 +334,7 @@ class _Fetched:
     """Several partitions with fetched records, as a fetcher holds them."""
 
     def __init__(self, raws: dict[TopicPartition, bytes]) -> None:
-        self.fetcher = lenient_records._BoundedFetcher.__new__(lenient_records._BoundedFetcher)
+        self.fetcher = bounded_fetch._BoundedFetcher.__new__(bounded_fetch._BoundedFetcher)
         self.positions = {tp: SimpleNamespace(paused=False, position=0) for tp in raws}
         self.fetcher._closed = False
         self.fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False)
@@ -385,7 +385,7 @@ def test_what_fails_in_the_middle_is_fetched_again_from_its_beginning(monkeypatc
     def fails(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(lenient_records, "unpack", fails)
+    monkeypatch.setattr(bounded_fetch, "unpack", fails)
     with pytest.raises(MemoryError):
         held.more()
     assert held.more() == {}

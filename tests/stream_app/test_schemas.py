@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from rollups.catalog import APPLICATIONS, OUTCOMES, SERVICES
 from stream_app.codec import MAX_MINUTES, decode
-from stream_app.refusals import Refused
+from stream_app.rejection import Refused
 from stream_app.topics import TOPIC_OF
 from tests.stream_app.usage_events import (
     KINDS,

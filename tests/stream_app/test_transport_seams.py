@@ -37,7 +37,7 @@ from stream_app.transport import (
     BrokenChain,
     Generation,
 )
-from stream_app.verdicts import NONE
+from stream_app.sealed_rejections import NONE
 
 FLOWS = TP("usage.flows", 0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from rollups.events import Event
 from stream_app.codec import decode
-from stream_app.refusals import Refused
+from stream_app.rejection import Refused
 from stream_app.topics import TOPIC_OF
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"

@@ -16,7 +16,7 @@ from faust.exceptions import ProducerSendError
 
 from stream_app.agents import Attempts, Work, refuse
 from stream_app.dead_letters import DeadLetter, Place, dead_letter, read_dead_letter
-from stream_app.refusals import Reason, Refused
+from stream_app.rejection import Reason, Refused
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Generation
 

@@ -10,10 +10,10 @@ from rollups.fold import Placed
 from stream_app import dead_letters
 from stream_app.agents import sealed_letter, sort_out
 from stream_app.dead_letters import dead_letter
-from stream_app.refusals import Reason, Refused
+from stream_app.rejection import Reason, Refused
 from stream_app.topics import FLOWS
 from stream_app.transport import Batch, Generation
-from stream_app.verdicts import verdicts_of
+from stream_app.sealed_rejections import verdicts_of
 from tests.stream_app.usage_events import example, read, structured
 
 FLOW = "usage.flow.run"

@@ -20,11 +20,11 @@ from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Write
 from rollups.catalog import APPLICATIONS, runs_ending
 from stream_app import agents, rounds
 from stream_app.agents import Attempts, Work
-from stream_app.rounds import Job, Rounds
+from stream_app.micro_batches import Job, Rounds
 from stream_app.telemetry import Telemetry
 from stream_app.topics import CALLS, CLICKS, FLOWS
 from stream_app.transport import Batch, BatchConsumer, BrokenChain, Generation
-from stream_app.verdicts import NONE
+from stream_app.sealed_rejections import NONE
 from tests.stream_app.usage_events import example, structured
 
 FIRST, SECOND = Generation(1, 1), Generation(2, 2)

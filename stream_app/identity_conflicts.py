@@ -14,7 +14,7 @@ from rollups.events import Event
 from rollups.timestamps import DAY_SECONDS, SECOND
 from stream_app.agents import sort_out
 from stream_app.dead_letters import Place
-from stream_app.replay import Replay
+from stream_app.topic_reader import Replay
 from stream_app.transport import Batch, Generation
 
 _DAY = DAY_SECONDS * SECOND

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.refusals import Refused
+from stream_app.rejection import Refused
 
 
 @dataclass

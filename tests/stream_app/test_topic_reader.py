@@ -9,9 +9,9 @@ from unittest.mock import patch
 from aiokafka.structs import TopicPartition
 
 from interaction_usage.store import keys
-from stream_app.rebuild import Lock, Rebuild, Refusals
-from stream_app.replay import Piece, Replay
-from stream_app.verdicts import NONE
+from stream_app.rebuild.run import Lock, Rebuild, Refusals
+from stream_app.topic_reader import Piece, Replay
+from stream_app.sealed_rejections import NONE
 
 A, B, C = (TopicPartition("usage.flows", number) for number in range(3))
 HOUR_MS = 3_600_000
@@ -55,7 +55,7 @@ def read(
     }
 
     async def run() -> tuple[list[tuple[int, int]], Replay]:
-        with patch("stream_app.replay.AIOKafkaConsumer", lambda **_: FakeConsumer(records)):
+        with patch("stream_app.topic_reader.AIOKafkaConsumer", lambda **_: FakeConsumer(records)):
             replay = Replay("localhost:1", {})
         replay.cover(dict.fromkeys(records, 0))
         taken: list[tuple[int, int]] = []

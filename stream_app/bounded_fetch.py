@@ -2,7 +2,7 @@
 
 aiokafka takes every batch for one that an honest client made. Here each is looked at first:
 
-- It is unpacked up to a bound and no further (`stream_app.unpacking`): one that holds more is
+- It is unpacked up to a bound and no further (`stream_app.decompression`): one that holds more is
   refused as a whole, one record (`RefusedBatch`) stands for it, and reading goes on behind it.
 - So is one that cannot be read: corrupt, or with offsets that are not those the broker gave it. A
   broker checks an uncompressed batch's number of records, but not where they say they stand; one
@@ -28,9 +28,9 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
-from stream_app.unpacking import NAMES, CorruptError, TooLargeError, unpack
+from stream_app.rejection import Reason, Refused
+from stream_app.rejected_batch import RefusedBatch
+from stream_app.decompression import NAMES, CorruptError, TooLargeError, unpack
 
 log = logging.getLogger(__name__)
 

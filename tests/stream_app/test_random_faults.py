@@ -3,7 +3,7 @@
 A whole night takes half a minute and meets few of the moments that matter; these take part of a
 second and meet many. The consumer is moved by hand: it reads logs that are lists.
 
-    SMALL_NIGHTS_SEED=100 SMALL_NIGHTS=500 python -m pytest tests/stream_app/test_small_nights.py
+    SMALL_NIGHTS_SEED=100 SMALL_NIGHTS=500 python -m pytest tests/stream_app/test_random_faults.py
 
 runs other ones than the few that `make test` runs.
 """
@@ -21,7 +21,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from test_rounds import Consumer, Event, Producer
+from tests.stream_app.test_micro_batches import Consumer, Event, Producer
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.errors import BeginAgain
@@ -29,11 +29,11 @@ from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from stream_app import agents
 from stream_app.agents import Attempts, Work
-from stream_app.rounds import Job, Rounds
+from stream_app.micro_batches import Job, Rounds
 from stream_app.telemetry import Telemetry
 from stream_app.topics import TOPIC_OF
 from stream_app.transport import Batch, Generation
-from stream_app.verdicts import NONE
+from stream_app.sealed_rejections import NONE
 from tests.support import reference_model
 from tests.support.event_lines import traffic
 from tests.support.reference import LIMITS, rollups_of

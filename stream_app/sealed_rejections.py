@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from stream_app.dead_letter_log import messages
+from stream_app.dead_letter_reader import messages
 from stream_app.dead_letters import fingerprint, read_dead_letter
-from stream_app.refusals import Reason
+from stream_app.rejection import Reason
 
 
 class _Refused(NamedTuple):

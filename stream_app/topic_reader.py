@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
 
 #: Records that are handed on in one piece.
 _PIECE = 5_000
@@ -33,7 +33,7 @@ class Replay:
     """Reads *starts*, topic-partitions and the offset to begin at, up to any ends asked for."""
 
     def __init__(self, servers: str, starts: Mapping[tuple[str, int], int]) -> None:
-        lenient_records.install()
+        bounded_fetch.install()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers.split(","),
             enable_auto_commit=False,

@@ -15,7 +15,7 @@ shortened tells the fingerprint of the bytes it does not have, so it is one with
 the same record.
 
 Producers decide how large dead letters are and how many there are. So they are read like any other
-records of theirs, within bounds (`stream_app.lenient_records`), and of each is kept what a list
+records of theirs, within bounds (`stream_app.bounded_fetch`), and of each is kept what a list
 needs. Its bytes are read a second time, where they are asked for (`filled`).
 """
 
@@ -30,7 +30,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
 from stream_app.broker import BrokerAway, Span, spans
 from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
@@ -286,7 +286,7 @@ class _Reader:
 
     async def start(self) -> None:
         """Connect. Raises KafkaError."""
-        lenient_records.install()
+        bounded_fetch.install()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers.split(","),
             enable_auto_commit=False,

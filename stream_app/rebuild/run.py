@@ -50,16 +50,16 @@ from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Sealed, Writer
 from rollups.fold import Placed
 from rollups.watermark import Position
-from stream_app import lenient_records
+from stream_app import bounded_fetch
 from stream_app.agents import newest_second, sealed_letter, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
-from stream_app.conflicts import Conflict, conflicts
+from stream_app.identity_conflicts import Conflict, conflicts
 from stream_app.dead_letters import DeadLetter
-from stream_app.letter_box import LetterBox
-from stream_app.replay import Piece, Replay
+from stream_app.dead_letter_producer import LetterBox
+from stream_app.topic_reader import Piece, Replay
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import Batch, Generation
-from stream_app.verdicts import Verdicts, read_verdicts
+from stream_app.sealed_rejections import Verdicts, read_verdicts
 
 #: Seconds for which Redis may be away before a rebuild is given up.
 _PATIENCE = 60.0
@@ -389,7 +389,7 @@ async def rebuilding(
             await writer.begin([])
             await writer.check_limits()
             async with AsyncExitStack() as stack:
-                lenient_records.install(config.max_batch_bytes)
+                bounded_fetch.install(config.max_batch_bytes)
                 replay = await stack.enter_async_context(Replay(config.kafka, starts))
                 refusals = None
                 if not compare_only:
