@@ -1,22 +1,23 @@
-"""Reading `usage.dead-letters`: every refused record there is, once, with all that became of it.
+"""Reading `usage.dead-letters`: every rejected record, once, with its history.
 
-A record that was published again and refused again is still one record, named by the place it came
-from first. Its copies are known by the markers between them, and by their bytes, which are equal:
+A record that was published again and rejected again is still one record, named by the place it came
+from first. Its copies are linked by the markers between them, and by their bytes, which are equal:
 
-    dead letter   usage.flows/3/1204           refused
+    dead letter   usage.flows/3/1204           rejected
     marker        usage.flows/3/1204  is also  usage.flows/1/77
-    dead letter   usage.flows/1/77             refused again: every copy was, the record is open
+    dead letter   usage.flows/1/77             rejected again: every copy was, the record is open
     marker        usage.flows/1/77    is also  usage.flows/1/90
-                                               not refused since: it is counted, or will be
+                                               not rejected since: it is counted, or will be
 
-The bytes matter because places do not last: a topic that was deleted and created again uses them
-for other records, which must not be taken for copies of the old ones and hidden. A letter that was
-shortened tells the fingerprint of the bytes it does not have, so it is one with a whole letter of
-the same record.
+The bytes matter because places are not unique: a topic that was deleted and created again uses them
+for other records, which must not pass for copies of the old ones and be hidden. A shortened dead
+letter has the fingerprint of the bytes that it lacks, so it is matched with a whole one of the same
+record.
 
 Producers decide how large dead letters are and how many there are. So they are read like any other
-records of theirs, within bounds (`stream_app.bounded_fetch`), and of each is kept what a list
-needs. Its bytes are read a second time, where they are asked for (`filled`).
+records of theirs, within bounds (`stream_app.bounded_fetch`), and of each only what a list needs is
+kept in memory. Which records are open, and how many there are of each reason, follows from all of
+them, so all are read; the bytes of a few are read a second time, where they are needed (`filled`).
 """
 
 import asyncio
@@ -31,158 +32,142 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from stream_app import bounded_fetch
-from stream_app.broker import BrokerAway, Span, spans
+from stream_app.broker import Span, spans
 from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
+    DeadLetterHeaders,
     Headers,
     LeftOut,
+    Marker,
     Place,
-    Told,
     fingerprint,
     read_dead_letter,
     read_marker,
 )
+from stream_app.errors import BrokerUnavailableError
 from stream_app.topics import DEAD_LETTERS
 
-#: Seconds without a record after which reading is given up.
-_PATIENCE = 10.0
+#: Seconds without a record after which reading fails.
+_TIMEOUT_S = 10.0
 #: Characters of a sentence or an account that are kept; the worker's own are shorter.
 _MOST_TEXT = 1_000
-#: Timestamps that can be shown; others were made up by a client.
+#: The latest timestamp that can be shown; a client may send any.
 _LATEST_MS = 253_402_300_799_000
 
 
-class Refusal(NamedTuple):
-    """That a record was refused at a place."""
+class Rejection(NamedTuple):
+    """A record was rejected at a place."""
 
     at: datetime
     place: Place
     reason: str
     sentence: str
-    letter: int  #: the partition of `usage.dead-letters` that tells it
+    partition: int  #: of its dead letter in `usage.dead-letters`
 
 
 class Replay(NamedTuple):
-    """That a record was published again at a place."""
+    """A record was published again at a place."""
 
     at: datetime
     place: Place
 
 
 @dataclass
-class RefusedRecord:
-    """A record that was refused, once or more often."""
+class RejectedRecord:
+    """A record that was rejected, once or more often."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers  #: the record's own
     account: str | None = None  #: its `subject`, where that can be read
     fingerprint: str = ""
-    refusals: list[Refusal] = field(default_factory=list)  #: at least one
+    rejections: list[Rejection] = field(default_factory=list)  #: at least one
     replays: list[Replay] = field(default_factory=list)
     left_out: LeftOut | None = None  #: of key, value and headers, where no letter has all of them
 
     @property
     def origin(self) -> Place:
         """Where the record was published first, which names it."""
-        return self.refusals[0].place
+        return self.rejections[0].place
 
     @property
-    def newest(self) -> Refusal:
-        """The refusal that counts: why the record is not accepted today."""
-        return self.refusals[-1]
+    def newest(self) -> Rejection:
+        """The rejection that counts: why the record is not accepted today."""
+        return self.rejections[-1]
 
     @property
     def places(self) -> set[Place]:
         """Everywhere the record was published."""
-        return self._refused_at | {replay.place for replay in self.replays}
+        return self._rejected_at | {replay.place for replay in self.replays}
 
     @property
     def open(self) -> bool:
-        """Whether every copy of it was refused; otherwise one is counted, or will be."""
-        return self.places == self._refused_at
+        """Whether every copy of it was rejected; otherwise one is counted, or will be."""
+        return self.places == self._rejected_at
 
     @property
-    def _refused_at(self) -> set[Place]:
-        return {refusal.place for refusal in self.refusals}
+    def _rejected_at(self) -> set[Place]:
+        return {rejection.place for rejection in self.rejections}
 
-    def history(self) -> list[Refusal | Replay]:
-        """Return what became of it, in order: each replay is followed by its refusal, if any."""
-        refused = {refusal.place: refusal for refusal in self.refusals}
-        told: list[Refusal | Replay] = [refused.pop(self.origin)]
+    def history(self) -> list[Rejection | Replay]:
+        """Return its history in order: each replay is followed by its rejection, if any."""
+        rejected = {rejection.place: rejection for rejection in self.rejections}
+        history: list[Rejection | Replay] = [rejected.pop(self.origin)]
         for replay in self.replays:
-            again = refused.pop(replay.place, None)
-            told += [replay, again] if again else [replay]
-        return told
+            again = rejected.pop(replay.place, None)
+            history += [replay, again] if again else [replay]
+        return history
 
 
-def refused_records(servers: str, *, with_bytes: bool = True) -> list[RefusedRecord]:
-    """Return all refused records in the order in which they were refused last.
+def read_rejected_records(servers: str, *, with_bytes: bool = True) -> list[RejectedRecord]:
+    """Return all rejected records in the order in which they were rejected last.
 
     Without their bytes they have neither key nor value nor headers, and take little memory. Raises
-    BrokerAway.
+    BrokerUnavailableError.
     """
     return assemble(messages(servers), with_bytes=with_bytes)
 
 
-def filled(servers: str, records: Sequence[RefusedRecord]) -> Iterator[RefusedRecord]:
+def filled(servers: str, records: Sequence[RejectedRecord]) -> Iterator[RejectedRecord]:
     """Yield each of *records* with its bytes, one at a time, in the order of the topic.
 
-    What was deleted there in the meantime is left out. Raises BrokerAway.
+    What was deleted there in the meantime is left out. Raises BrokerUnavailableError.
     """
-    wanted: dict[str, list[RefusedRecord]] = {}
+    wanted: dict[str, list[RejectedRecord]] = {}
     for record in records:
         wanted.setdefault(record.fingerprint, []).append(record)
     for message in messages(servers) if wanted else ():
-        told = read_dead_letter(message.headers)
-        if not told:
+        headers = read_dead_letter(message.headers)
+        if not headers:
             continue
-        mark = _fingerprint(message, told)
-        waiting = wanted.pop(mark, [])
-        for record in waiting:
-            if record.left_out == told.left_out:
-                yield replace(record, key=message.key, value=message.value, headers=told.headers)
-        if later := [record for record in waiting if record.left_out != told.left_out]:
-            wanted[mark] = later
+        whole = _fingerprint(message, headers)
+        candidates = wanted.pop(whole, [])
+        for record in candidates:
+            if record.left_out == headers.left_out:
+                yield replace(record, key=message.key, value=message.value, headers=headers.own)
+        if later := [record for record in candidates if record.left_out != headers.left_out]:
+            wanted[whole] = later
         if not wanted:
             return
 
 
-def assemble(messages: Iterable[Any], *, with_bytes: bool = True) -> list[RefusedRecord]:
-    """Return the refused records that *messages* tell of.
+def assemble(messages: Iterable[Any], *, with_bytes: bool = True) -> list[RejectedRecord]:
+    """Return the rejected records that follow from *messages*.
 
     Messages of a partition come in its order, partitions in any. What is neither a dead letter nor
-    a marker is left out: it was written by someone else and tells of no refused record.
+    a marker is skipped: it was written by someone else and belongs to no rejected record.
     """
-    refusals: dict[_Copy, Refusal] = {}
-    replays: dict[_Copy, tuple[_Copy, Replay]] = {}  # of the copy: of what, and when
-    last: dict[tuple[int, Place], _Copy] = {}  # refused at this place, told in this partition
-    bytes_of: dict[str, _Bytes] = {}  # by fingerprint, as much as any letter has
+    log = _Log(with_bytes)
     for message in messages:
-        headers = message.headers
-        at = datetime.fromtimestamp(min(max(message.timestamp, 0), _LATEST_MS) / 1000, UTC)
-        letter = message.partition
-        if told := read_dead_letter(headers):
-            copy = _Copy(told.place, _fingerprint(message, told))
-            known = bytes_of.get(copy.fingerprint)
-            if known is None or _missing(told.left_out) < _missing(known.left_out):
-                account = _account(told.headers, message.value)
-                held = _Bytes(None, None, [], told.left_out, account)
-                if with_bytes:
-                    held = held._replace(key=message.key, value=message.value, headers=told.headers)
-                bytes_of[copy.fingerprint] = held
-            last[letter, told.place] = copy
-            # The same again, after a crash or a rebuild, is told once.
-            refusal = Refusal(at, told.place, told.reason, told.sentence[:_MOST_TEXT], letter)
-            refusals.setdefault(copy, refusal)
-        elif (marker := read_marker(headers)) and (letter, marker.refused) in last:
-            of = last[letter, marker.refused]
-            replays.setdefault(of._replace(place=marker.again), (of, Replay(at, marker.again)))
-    return _joined(refusals, replays, bytes_of)
+        if headers := read_dead_letter(message.headers):
+            log.add_dead_letter(message, headers)
+        elif marker := read_marker(message.headers):
+            log.add_marker(message, marker)
+    return log.records()
 
 
 def _account(headers: Headers, value: bytes | None) -> str | None:
-    """Return the `subject` in the header or else in the value, None where it cannot be read."""
+    """Return the `subject` in the header or else in the value; None where it cannot be read."""
     for name, content in headers:
         if name == "ce_subject":
             return (content or b"")[:_MOST_TEXT].decode("utf-8", "replace")
@@ -194,15 +179,15 @@ def _account(headers: Headers, value: bytes | None) -> str | None:
     return subject[:_MOST_TEXT] if isinstance(subject, str) else None
 
 
-def _fingerprint(message: Any, told: Told) -> str:
+def _fingerprint(message: Any, headers: DeadLetterHeaders) -> str:
     """Return the fingerprint of the whole record that a dead letter is of."""
-    if told.left_out:
-        return told.left_out.fingerprint
-    return fingerprint(message.key, message.value, told.headers)
+    if headers.left_out:
+        return headers.left_out.fingerprint
+    return fingerprint(message.key, message.value, headers.own)
 
 
 def _missing(left_out: LeftOut | None) -> int:
-    """Return how many of a record's parts are left out."""
+    """Return how much of a record is left out: of key, value and headers so many."""
     return len(left_out.sizes) if left_out else 0
 
 
@@ -223,39 +208,75 @@ class _Bytes(NamedTuple):
     account: str | None
 
 
-def _joined(
-    refusals: dict[_Copy, Refusal],
-    replays: dict[_Copy, tuple[_Copy, Replay]],
-    bytes_of: dict[str, _Bytes],
-) -> list[RefusedRecord]:
-    """Return the records whose copies these are."""
+class _Log:
+    """The dead letters and markers read so far."""
 
-    def first(copy: _Copy) -> _Copy:
-        seen = set()  # places of a topic that was created again could lead round in a circle
-        while copy in replays and copy not in seen:
+    def __init__(self, with_bytes: bool) -> None:
+        self._with_bytes = with_bytes
+        self._rejections: dict[_Copy, Rejection] = {}
+        self._replays: dict[_Copy, tuple[_Copy, Replay]] = {}  # of the copy: of what, and when
+        self._last: dict[
+            tuple[int, Place], _Copy
+        ] = {}  # by partition of the dead letter, and place
+        self._bytes: dict[str, _Bytes] = {}  # by fingerprint, as much as any dead letter has
+        self._texts: dict[str, str] = {}  # sentences repeat; one object for each is kept
+
+    def add_dead_letter(self, message: Any, headers: DeadLetterHeaders) -> None:
+        """Add a dead letter; the same again, after a crash or a rebuild, changes nothing."""
+        copy = _Copy(headers.place, _fingerprint(message, headers))
+        known = self._bytes.get(copy.fingerprint)
+        if known is None or _missing(headers.left_out) < _missing(known.left_out):
+            account = _account(headers.own, message.value)
+            kept = _Bytes(None, None, [], headers.left_out, account)
+            if self._with_bytes:
+                kept = kept._replace(key=message.key, value=message.value, headers=headers.own)
+            self._bytes[copy.fingerprint] = kept
+        self._last[message.partition, headers.place] = copy
+        sentence = headers.sentence[:_MOST_TEXT]
+        sentence = self._texts.setdefault(sentence, sentence)
+        reason = self._texts.setdefault(headers.reason, headers.reason)
+        rejection = Rejection(_time(message), headers.place, reason, sentence, message.partition)
+        self._rejections.setdefault(copy, rejection)
+
+    def add_marker(self, message: Any, marker: Marker) -> None:
+        """Add a marker, of the dead letter before it in its partition."""
+        of = self._last.get((message.partition, marker.rejected))
+        if of is not None:
+            replay = Replay(_time(message), marker.again)
+            self._replays.setdefault(of._replace(place=marker.again), (of, replay))
+
+    def records(self) -> list[RejectedRecord]:
+        """Return the records whose copies these are."""
+        found: dict[_Copy, RejectedRecord] = {}
+        for copy, rejection in self._rejections.items():
+            if self._first(copy) == copy:
+                key, value, headers, left_out, account = self._bytes[copy.fingerprint]
+                found[copy] = RejectedRecord(
+                    key, value, headers, account, copy.fingerprint, [rejection], left_out=left_out
+                )
+        for copy, (_, replay) in sorted(self._replays.items(), key=lambda item: item[1][1].at):
+            record = found[self._first(copy)]
+            record.replays.append(replay)
+            if copy in self._rejections:
+                record.rejections.append(self._rejections[copy])
+        return sorted(found.values(), key=lambda record: record.newest.at)
+
+    def _first(self, copy: _Copy) -> _Copy:
+        seen = set()  # places of a recreated topic could form a circle
+        while copy in self._replays and copy not in seen:
             seen.add(copy)
-            copy, _ = replays[copy]
+            copy, _ = self._replays[copy]
         return copy
 
-    found: dict[_Copy, RefusedRecord] = {}
-    for copy, refusal in refusals.items():
-        if first(copy) == copy:
-            key, value, headers, left_out, account = bytes_of[copy.fingerprint]
-            found[copy] = RefusedRecord(
-                key, value, headers, account, copy.fingerprint, [refusal], left_out=left_out
-            )
-    for copy, (_, replay) in sorted(replays.items(), key=lambda item: item[1][1].at):
-        record = found[first(copy)]
-        record.replays.append(replay)
-        if copy in refusals:
-            record.refusals.append(refusals[copy])
-    return sorted(found.values(), key=lambda record: record.newest.at)
+
+def _time(message: Any) -> datetime:
+    return datetime.fromtimestamp(min(max(message.timestamp, 0), _LATEST_MS) / 1000, UTC)
 
 
 def messages(servers: str) -> Iterator[Any]:
-    """Yield what there is in `usage.dead-letters` now, each partition in order.
+    """Yield what `usage.dead-letters` holds now, each partition in order.
 
-    Not to be called where an event loop runs. Raises BrokerAway.
+    Must not be called where an event loop runs. Raises BrokerUnavailableError.
     """
     ends = {
         TopicPartition(*place): span
@@ -272,7 +293,7 @@ def messages(servers: str) -> Iterator[Any]:
                 yield from batch
         except (KafkaError, TimeoutError) as error:
             why = str(error) or "the broker stopped answering"
-            raise BrokerAway(why) from None
+            raise BrokerUnavailableError(why) from None
         finally:
             runner.run(reader.stop())
 
@@ -290,7 +311,7 @@ class _Reader:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers.split(","),
             enable_auto_commit=False,
-            auto_offset_reset="earliest",  # what is deleted while it is read is no letter any more
+            auto_offset_reset="earliest",  # what is deleted meanwhile is skipped
             isolation_level="read_committed",
         )
         await self._consumer.start()
@@ -299,19 +320,19 @@ class _Reader:
             self._consumer.seek(tp, span.begin)
 
     async def stop(self) -> None:
-        """Let go."""
+        """Disconnect."""
         if self._consumer:
             await self._consumer.stop()
 
     async def more(self) -> list[Any] | None:
         """Return some records; None at the end. Raises KafkaError, TimeoutError."""
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT_S):
             while self._ends:
-                found = await self._consumer.getmany(*self._ends, timeout_ms=50)
-                # Positions pass over offsets without records: transaction markers, aborted ones.
+                records = await self._consumer.getmany(*self._ends, timeout_ms=50)
+                # Positions skip offsets without records: transaction markers, aborted ones.
                 for tp, span in list(self._ends.items()):
                     if await self._consumer.position(tp) >= span.stable:
                         del self._ends[tp]
-                if found:
-                    return [record for records in found.values() for record in records]
+                if records:
+                    return [record for fetched in records.values() for record in fetched]
         return None

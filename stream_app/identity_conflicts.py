@@ -1,8 +1,8 @@
 """Identities that were used for two different events: one counts, whichever is read first.
 
-A producer's mistake that nobody can put right afterwards. Rollups that are made from the topics
-again may have the other one, for topics are read side by side; so where they differ, whoever looks
-into it is told of these.
+A producer's mistake that nobody can correct afterwards. Rollups that are rebuilt from the topics
+may have the other one, for partitions are read side by side; so where rollups differ, these are
+reported.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,15 +12,14 @@ from faust.types import TP
 
 from rollups.events import Event
 from rollups.timestamps import DAY_SECONDS, SECOND
-from stream_app.agents import sort_out
 from stream_app.dead_letters import Place
-from stream_app.topic_reader import Replay
-from stream_app.transport import Batch, Generation
+from stream_app.decode_batch import decode_batch
+from stream_app.topic_reader import TopicReader
 
 _DAY = DAY_SECONDS * SECOND
 
 
-class Conflict(NamedTuple):
+class IdentityConflict(NamedTuple):
     """Two events of one account and UTC day with the same `source` and `id`."""
 
     first: Event
@@ -29,31 +28,28 @@ class Conflict(NamedTuple):
     second_place: Place
 
 
-async def conflicts(
+async def identity_conflicts(
     servers: str,
     starts: Mapping[tuple[str, int], int],
     ends: Mapping[tuple[str, int], int],
     accounts: Collection[str],
-) -> list[Conflict]:
+) -> list[IdentityConflict]:
     """Return the conflicts of *accounts* in topic-partitions from *starts* to *ends*.
 
-    Of more than two events, each is held against the one that was read first. Raises NoRecords,
-    KafkaError.
+    Of more than two events, each is compared with the one that was read first. Raises
+    RecordsUnavailableError, KafkaError.
     """
-    known: dict[tuple[str, str, str, int], tuple[Event, Place]] = {}
-    found: list[Conflict] = []
-    async with Replay(servers, starts) as replay:
-        async for piece in replay.upto(ends):
-            placed, _ = sort_out(
-                Batch(TP(*piece.tp), piece.records, 0, piece.ends, Generation(0, 0))
-            )
-            for item in placed:
-                event = item.event
+    first_of: dict[tuple[str, str, str, int], tuple[Event, Place]] = {}
+    conflicts: list[IdentityConflict] = []
+    async with TopicReader(servers, starts) as reader:
+        async for chunk in reader.read_to(ends):
+            events, _ = decode_batch(TP(*chunk.tp), chunk.records)
+            for offset, event in ((placed.offset, placed.event) for placed in events):
                 if event.account not in accounts:
                     continue
                 key = event.account, event.source, event.id, event.time // _DAY
-                place = Place(piece.tp.topic, piece.tp.partition, item.offset)
-                first, first_place = known.setdefault(key, (event, place))
+                place = Place(chunk.tp.topic, chunk.tp.partition, offset)
+                first, first_place = first_of.setdefault(key, (event, place))
                 if first != event:
-                    found.append(Conflict(first, first_place, event, place))
-    return found
+                    conflicts.append(IdentityConflict(first, first_place, event, place))
+    return conflicts

@@ -1,15 +1,15 @@
-"""Rounds: batches of many partitions, on their way into the rollups together.
+"""Micro-batches: fetched batches of many partitions, written to the rollups together.
 
 What a batch costs is mostly what each account in it costs, in the worker and in Redis; so batches
-that are there at the same time are folded into one part an account, whatever topic they are of. No
-batch waits for others: a round takes what is there, and while one is on its way to Redis, the next
-is decoded and folded. So the load makes rounds as large as it needs, and without load an event is a
-round of its own.
+that are there at the same time are folded into one delta an account, whatever topic they are of. No
+batch waits for others: a micro-batch has what is there, and while one is being written to Redis,
+the next is decoded and folded. So the load makes micro-batches as large as it needs, and without
+load an event is a micro-batch of its own.
 
 Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
-they are taken together, round and round.
+they go into the same micro-batch, one number after the other, in turn.
 
-Each partition has one batch under way at most, and the next in a queue behind it.
+Each partition has one batch in process at most, and the next in a queue behind it.
 """
 
 import asyncio
@@ -26,203 +26,201 @@ from faust.types import TP
 
 from interaction_usage.store.writer import Applied, Round, Sealed, Taken
 from rollups.fold import Placed
-from stream_app.agents import (
-    Letter,
-    Stale,
-    Work,
-    insist,
+from stream_app.decode_batch import (
+    PendingDeadLetter,
+    decode_batch,
     newest_second,
-    refuse,
-    sealed_letter,
-    sort_out,
+    sealed_dead_letter,
 )
-from stream_app.faults import PermanentFaultError
-from stream_app.transport import Batch
+from stream_app.errors import PermanentFaultError, StaleAssignmentError
+from stream_app.fetched_batch import FetchedBatch
+from stream_app.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
 
-#: Events of a round, as long as there are more: another batch is not begun beyond it.
-MOST_EVENTS = 20_000
+#: Events of a micro-batch, as long as there are more: no further batch is added beyond it.
+MAX_EVENTS = 20_000
 
-#: Records that are in hand while their round has not come, or KiB of them, whichever is more; no
-#: more batches are taken from Faust then.
-MOST_IN_HAND = 100_000
+#: Records in the queues and in process, or KiB of them, whichever is more; beyond that no more
+#: batches are accepted from Faust.
+MAX_QUEUED = 100_000
 
 
 _SIZE = attrgetter("serialized_value_size")
 
 
 class Consumer(Protocol):
-    """What rounds need of the consumer (`transport.BatchConsumer`)."""
+    """What micro-batches need of the consumer (`transport.BatchConsumer`)."""
 
-    def continues(self, batch: Batch) -> bool: ...
-    def finished(self, batch: Batch) -> bool: ...
+    def continues(self, batch: FetchedBatch) -> bool: ...
+    def finished(self, batch: FetchedBatch) -> bool: ...
 
 
-class Job(NamedTuple):
-    """A Faust event with a batch."""
+class QueuedBatch(NamedTuple):
+    """A fetched batch, and the Faust event that brought it."""
 
     event: Any
-    batch: Batch
+    batch: FetchedBatch
     fence: str  #: the name of its partition in fences and positions
 
 
-class _Prepared(NamedTuple):
-    """A round that is folded, with the dead letters that must be there before its positions."""
+class _MicroBatch(NamedTuple):
+    """Batches that are folded, with the dead letters that are published before their positions."""
 
-    jobs: list[Job]
-    letters: list[Letter]
-    round: Round
+    queued: list[QueuedBatch]
+    dead_letters: list[PendingDeadLetter]
+    write: Round
 
 
-class Rounds:
-    """The batches in hand, and the one or two rounds under way."""
+class MicroBatches:
+    """The queues of batches, and the one or two micro-batches in process."""
 
     def __init__(
         self,
-        work: Callable[[], Work],
+        context: WorkerContext,
         consumer: Callable[[], Consumer],
         crash: Callable[[BaseException], Awaitable[None]],
+        *,
+        max_events: int = MAX_EVENTS,
+        max_queued: int = MAX_QUEUED,
     ) -> None:
-        self._work, self._consumer, self._crash = work, consumer, crash
-        self._queues: dict[TP, deque[Job]] = {}
-        self._busy: set[TP] = set()  # partitions with a batch under way
-        self._in_hand = 0
-        self._last = (-1, "")  # the partition that was taken last: its number, its topic
+        self._context, self._consumer, self._crash = context, consumer, crash
+        self._max_events, self._max_queued = max_events, max_queued
+        self._queues: dict[TP, deque[QueuedBatch]] = {}
+        self._in_process: set[TP] = set()  # partitions with a batch in a micro-batch
+        self._weight = 0  # of all batches in the queues and in process
+        self._last = (-1, "")  # the partition whose turn was last: its number, its topic
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
-        self._ending = False
-        self._under_way: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._writing: asyncio.Task[None] | None = None
 
-    async def take(self, job: Job) -> None:
-        """Have *job* done; return as soon as there is room for another."""
-        tp = job.batch.tp
-        self._queues.setdefault(tp, deque()).append(job)
-        self._count(_weight(job.batch))
+    async def put(self, queued: QueuedBatch) -> None:
+        """Queue a batch; return as soon as there is room for another."""
+        self._queues.setdefault(queued.batch.tp, deque()).append(queued)
+        self._add_weight(_weight(queued.batch))
         self._wake.set()
         await self._room.wait()
 
-    def _count(self, weight: int) -> None:
-        self._in_hand += weight
-        if self._in_hand > MOST_IN_HAND:
+    def _add_weight(self, weight: int) -> None:
+        self._weight += weight
+        if self._weight > self._max_queued:
             self._room.clear()
         else:
             self._room.set()
 
     async def run(self) -> None:
-        """Do what is taken, until the end."""
-        while not self._ending:
-            jobs = self._next()
-            if not jobs:
+        """Write what is queued, until `stop`."""
+        while not self._stopping:
+            batches = self._next_batches()
+            if not batches:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             try:
-                prepared = await self._prepare(jobs)
+                micro_batch = await self._prepare(batches)
             except Exception as error:  # never into Faust, which would ack the batch and go on
-                await self._end_all(error)
+                await self._fail(error)
                 break
-            if self._under_way:
-                await self._under_way
-            if prepared and not self._ending:
-                self._under_way = asyncio.create_task(self._finish(prepared))
+            if self._writing:
+                await self._writing
+            if micro_batch and not self._stopping:
+                self._writing = asyncio.create_task(self._write(micro_batch))
 
-    async def end(self, patience: float) -> None:
-        """Begin nothing more, and return when what is under way is done, or after some seconds."""
-        self._ending = True
+    async def stop(self, patience_s: float) -> None:
+        """Begin nothing more, and return when what is being written is done, or after a while."""
+        self._stopping = True
         self._wake.set()
-        if self._under_way:
-            await asyncio.wait([self._under_way], timeout=patience)
+        if self._writing:
+            await asyncio.wait([self._writing], timeout=patience_s)
 
-    def _next(self) -> list[Job]:
+    def _next_batches(self) -> list[QueuedBatch]:
         """Take the first batch of some partitions, those of one number together."""
-        ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._busy]
+        ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._in_process]
         # From the one after the last one on, and around: however full others are, it has its turn.
         ready.sort(key=lambda tp: ((turn := (tp.partition, tp.topic)) <= self._last, turn))
-        jobs: list[Job] = []
+        batches: list[QueuedBatch] = []
         events = 0
         for tp in ready:
-            if events >= MOST_EVENTS:
+            if events >= self._max_events:
                 break
-            job = self._queues[tp].popleft()
-            self._busy.add(tp)
+            queued = self._queues[tp].popleft()
+            self._in_process.add(tp)
             self._last = tp.partition, tp.topic
-            events += len(job.batch.records)
-            jobs.append(job)
-        return jobs
+            events += len(queued.batch.records)
+            batches.append(queued)
+        return batches
 
-    async def _prepare(self, jobs: Sequence[Job]) -> _Prepared | None:
-        """Decode and fold batches; what is of an assignment that is over is let go."""
-        current: list[Job] = []
-        attempts = self._work().attempts
-        for job in jobs:
-            # Where one batch was given up, those behind it do not continue anything, and need not.
-            if not attempts.are_over(job.batch.generation) and self._consumer().continues(
-                job.batch
-            ):
-                current.append(job)
+    async def _prepare(self, batches: Sequence[QueuedBatch]) -> _MicroBatch | None:
+        """Decode and fold *batches*; those of an earlier assignment are released."""
+        current: list[QueuedBatch] = []
+        for queued in batches:
+            if self._consumer().continues(queued.batch):
+                current.append(queued)
             else:
-                self._let_go(job)
+                self._release(queued)
         if not current:
             return None
-        letters: list[Letter] = []
-        batches: list[Taken] = []
-        for job in current:
-            its, refused = sort_out(job.batch, self._work().verdicts)
-            letters += refused
-            batches.append(Taken(job.fence, its, job.batch.ends, newest_second(job.batch.records)))
-            await asyncio.sleep(0)  # the round under way is read from and written to in between
-        prepared = self._work().writer.round(batches)
-        await prepared.prepare()
-        return _Prepared(current, letters, prepared)
+        dead_letters: list[PendingDeadLetter] = []
+        decoded: list[Taken] = []
+        for _, batch, fence in current:
+            events, rejected = decode_batch(
+                batch.tp, batch.records, self._context.earlier_rejections
+            )
+            dead_letters += rejected
+            decoded.append(Taken(fence, events, batch.ends, newest_second(batch.records)))
+            await asyncio.sleep(0)  # so that the connection of the one being written is served
+        write = self._context.writer.round(decoded)
+        await write.prepare()
+        return _MicroBatch(current, dead_letters, write)
 
-    async def _finish(self, prepared: _Prepared) -> None:
-        """Bring a round to its end, however long Redis or Kafka is away."""
-        work, jobs = self._work(), prepared.jobs
-        generation = jobs[0].batch.generation
-        batches = {job.fence: job.batch for job in jobs}
+    async def _write(self, micro_batch: _MicroBatch) -> None:
+        """Write a micro-batch, however long Redis or Kafka is away."""
+        context, queued = self._context, micro_batch.queued
+        assignment = queued[0].batch.assignment
+        batches = {each.fence: each.batch for each in queued}
 
-        async def refuse_sealed(sealed: Sequence[Sealed]) -> None:
-            letters = [sealed_letter(record_at(batches[fence], item)) for fence, item in sealed]
-            await refuse(letters, generation, work)
+        async def publish_sealed(sealed: Sequence[Sealed]) -> None:
+            records = (record_of(batches[fence], event) for fence, event in sealed)
+            await context.publish([sealed_dead_letter(record) for record in records], assignment)
 
         try:
-            await refuse(prepared.letters, generation, work)
-            run = partial(prepared.round.run, refuse_sealed)
-            applied: list[Applied] = await insist(run, generation, work)
-            work.telemetry.duplicates += applied[0].duplicates
-            for job, its in zip(jobs, applied, strict=True):
-                self._consumer().finished(job.batch)
-                work.telemetry.took(its.events - its.refused)
-                self._let_go(job)
-        except Stale:
-            for job in jobs:
-                self._let_go(job)
+            await context.publish(micro_batch.dead_letters, assignment)
+            run = partial(micro_batch.write.run, publish_sealed)
+            results: list[Applied] = await context.write(run, assignment)
+            context.telemetry.duplicates += results[0].duplicates
+            for each, result in zip(queued, results, strict=True):
+                self._consumer().finished(each.batch)
+                context.telemetry.took(result.events - result.refused)
+                self._release(each)
+        except StaleAssignmentError:
+            for each in queued:
+                self._release(each)
         except Exception as error:
-            await self._end_all(error)
+            await self._fail(error)
 
-    def _let_go(self, job: Job) -> None:
+    def _release(self, queued: QueuedBatch) -> None:
         """Be done with a batch: it is counted, or read again by whoever has its partition next."""
-        job.event.ack()
-        self._busy.discard(job.batch.tp)
-        self._count(-_weight(job.batch))
+        queued.event.ack()
+        self._in_process.discard(queued.batch.tp)
+        self._add_weight(-_weight(queued.batch))
         self._wake.set()
 
-    async def _end_all(self, error: Exception) -> None:
-        self._ending = True
+    async def _fail(self, error: Exception) -> None:
+        self._stopping = True
         self._wake.set()
         foreseen = isinstance(error, PermanentFaultError)
         log.critical("The worker ends: %s", error, exc_info=None if foreseen else error)
         await self._crash(error)
 
 
-def _weight(batch: Batch) -> int:
+def _weight(batch: FetchedBatch) -> int:
     """Return how many records *batch* has, or how many KiB they are if that is more."""
     size: int = sum(map(_SIZE, batch.records))
     return max(len(batch.records), size // 1024)
 
 
-def record_at(batch: Batch, item: Placed) -> ConsumerRecord:
-    """Return the record of *batch* that *item* was read from."""
-    at = bisect_left(batch.records, item.offset, key=lambda record: record.offset)
+def record_of(batch: FetchedBatch, event: Placed) -> ConsumerRecord:
+    """Return the record of *batch* that *event* was decoded from."""
+    at = bisect_left(batch.records, event.offset, key=lambda record: record.offset)
     return batch.records[at]

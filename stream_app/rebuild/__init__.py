@@ -1,1 +1,1 @@
-"""Rebuilding the rollups from the topics beside live traffic, and comparing them with the live ones."""
+"""Rebuilding the rollups from the topics beside live traffic (`run` has the steps)."""

@@ -1,472 +1,198 @@
-"""Making the rollups anew from the topics, beside those in force, while live traffic goes on.
+"""Rebuilding the rollups from the topics, beside the active ones, while live traffic goes on.
 
 What happens, in this order, and what a failure at each step leaves:
 
-1. A new namespace, and the topics read into it from their beginning: exactly what a worker does,
-   with fences and identities of its own. What the rollups in force have counted comes first,
-   without what was refused for a sealed day then (`verdicts`); after that the days that are sealed
-   there are sealed here, too. What lies behind the rollups in force nobody has refused yet, and the
-   workers will begin behind it; so the rebuild publishes its dead letters. Kafka has acknowledged
-   them before the new position moves over their records. (Failure: the new namespace is dropped. A
-   letter that is published once more is known by its origin.) No worker seals meanwhile.
-2. `compare` holds each account against the one in force. Both are functions of the records up to
-   their fences; so the one in force is read first, the new one is brought up to the same fences,
-   and then they must be equal, value for value. (Failure: as above.)
-3. `switch` sets the name of the namespace in force; reports are read from the new one
-   from then on. Workers notice within a second and go on where the new rollups end. What one of
-   them still writes into the old ones nobody reads, and it is read again. (Failure: nothing is
-   switched.)
-4. The old namespace is dropped, once every worker says that it writes the new one, or after 15 s.
+1. A new namespace, and the topics read into it from their beginning (`new_rollups`): exactly what a
+   worker does, with fences and identities of its own. What the active rollups have counted comes
+   first, without what was rejected for a sealed day then (`sealed_rejections`); after that the days
+   that are sealed there are sealed here, too. What lies behind the active rollups no worker has
+   rejected yet, and the workers will start behind it; so the rebuild publishes its dead letters.
+   Kafka has acknowledged them before the new position moves behind their records. (Failure: the new
+   namespace is dropped. A dead letter that is published once more is recognised by its origin.) No
+   worker seals meanwhile.
+2. `differences` compares each account with the active one (`compare`). (Failure: as above.)
+3. `switch` activates the new namespace; reports are read from it from then on. Workers notice
+   within a second and start from where the new rollups end. What one of them still writes into the
+   old ones nobody reads, and it is read again. (Failure: nothing is switched.)
+4. The old namespace is dropped, once every worker's heartbeat names the new one, or after 15 s.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
-from typing import Any, cast
-from uuid import uuid4
+from typing import cast
 
 import orjson
-from aiokafka.structs import ConsumerRecord, TopicPartition
-from faust.types import TP
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
-from interaction_usage.store.diff import Busy, Contents, Difference, contents, differences
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.diff import Difference
 from interaction_usage.store.keys import Namespace
-from interaction_usage.store.namespaces import (
-    drop,
-    drop_leftovers,
-    new_namespace,
-    put_in_force,
-    release,
-    renew,
-)
+from interaction_usage.store.namespaces import drop, drop_leftovers, new_namespace, put_in_force
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Sealed, Writer
-from rollups.fold import Placed
-from rollups.watermark import Position
+from interaction_usage.store.writer import Writer
 from stream_app import bounded_fetch
-from stream_app.agents import newest_second, sealed_letter, sort_out
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
-from stream_app.identity_conflicts import Conflict, conflicts
-from stream_app.dead_letters import DeadLetter
-from stream_app.dead_letter_producer import LetterBox
-from stream_app.topic_reader import Piece, Replay
+from stream_app.dead_letter_producer import DeadLetterProducer
+from stream_app.errors import LockLostError, RetentionGapError
+from stream_app.identity_conflicts import IdentityConflict, identity_conflicts
+from stream_app.rebuild.compare import Comparison
+from stream_app.rebuild.dead_letters import RebuildDeadLetters, rejected_up_to
+from stream_app.rebuild.lock import RebuildLock, locked
+from stream_app.rebuild.new_rollups import NewRollups, Progress
+from stream_app.sealed_rejections import read_sealed_rejections
+from stream_app.topic_reader import TopicReader
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
-from stream_app.transport import Batch, Generation
-from stream_app.sealed_rejections import Verdicts, read_verdicts
 
-#: Seconds for which Redis may be away before a rebuild is given up.
-_PATIENCE = 60.0
-#: Seconds that the lock lives without being renewed, and between two renewals.
-_LOCK, _RENEWAL = 60, 5.0
-#: Records that may be left for the workers when the new rollups come in force.
+#: Records that may be left for the workers when the new rollups are activated.
 _FEW = 1_000
-#: Accounts that are compared at a time.
-_ACCOUNTS = 100
-#: Seconds that workers may take to go over to the new rollups before the old ones are dropped.
-_FOLLOW = 15.0
-#: Seconds between two looks at what others do.
-_LOOK = 0.2
-#: Seconds that a batch in a worker's hand may take to be counted whole.
-_IN_HAND = 30.0
-
-Told = Callable[[int, int], None]
-
-
-class AlreadyRunning(Exception):
-    """Another rebuild is under way."""
-
-
-class Overtaken(Exception):
-    """This rebuild stood still for so long that another one may have begun."""
-
-
-class BeginningsGone(Exception):
-    """Kafka no longer holds everything that was ever published."""
-
-    def __init__(self, sentences: Sequence[str]) -> None:
-        super().__init__("; ".join(sentences))
-        self.sentences = list(sentences)
-
-
-class TopicsChanged(Exception):
-    """A topic was deleted or created anew while the rollups were rebuilt."""
+#: Seconds that workers may take to follow to the new rollups before the old ones are dropped, and
+#: between two looks at whether they have.
+_FOLLOW_S, _INTERVAL_S = 15.0, 0.2
 
 
 class Rebuild:
-    """A rebuild under way: new rollups, and those in force."""
+    """A rebuild in progress: new rollups, and the active ones."""
 
-    def __init__(
-        self,
-        redis: Client,
-        admin: Any,
-        ids: Mapping[str, str],
-        writer: Writer,
-        old: Namespace,
-        replay: Replay,
-        refusals: "Refusals | None",
-        lock: "Lock",
-        verdicts: Verdicts,
-        servers: str = "",
-    ) -> None:
-        self._redis, self._admin, self._ids = redis, admin, ids
-        self._writer, self._old, self._replay = writer, old, replay
-        self._refusals, self._lock, self._verdicts = refusals, lock, verdicts
-        self._servers = servers
-        self.switched = False
+    def __init__(self, redis: Client, servers: str, new: NewRollups, lock: RebuildLock) -> None:
+        self._redis, self._servers, self._new, self._lock = redis, servers, new, lock
+        self.is_switched = False
 
-    # ---------------------------------------------------------------- catching up
-
-    async def catch_up(self, told: Told) -> int:
-        """Read everything that is published; return how many offsets that were. Calls *told*."""
-        await self.catch_up_to_compare(told)
-        ends = await self._ends()
+    async def catch_up(self, progress: Progress) -> int:
+        """Read everything that is published; return how many offsets that were."""
+        await self.catch_up_to_compare(progress)
+        ends = await self._new.ends()
         while True:
-            await self._read(ends, told)
-            ends = await self._ends()
-            if sum(ends.values()) - self._replay.reached <= _FEW:
-                return self._replay.reached - self._replay.begun
+            await self._new.read_to(ends, progress)
+            ends = await self._new.ends()
+            reached = self._new.reader.reached
+            if sum(ends.values()) - reached <= _FEW:
+                return reached - self._new.reader.started_at
 
-    async def catch_up_to_compare(self, told: Told) -> None:
-        """Read what the rollups in force have counted, and seal what is sealed there."""
-        await self.catch_up_with_the_old(told)
-        await self._seal_as_the_old()
+    async def catch_up_to_compare(self, progress: Progress) -> None:
+        """Read what the active rollups have counted, and seal what is sealed there."""
+        await self.catch_up_with_active(progress)
+        await self._new.seal_as_active()
 
-    async def catch_up_with_the_old(self, told: Told) -> None:
-        """Read what the rollups in force have counted, and no further."""
-        await self._read(await self._counted(), told)
+    async def catch_up_with_active(self, progress: Progress) -> None:
+        """Read what the active rollups have counted, and no further."""
+        await self._new.read_to(await self._new.counted_ends(), progress)
 
-    async def _seal_as_the_old(self) -> None:
-        """Seal the days that are sealed in the rollups in force."""
-        old = Rollups(self._redis, self._old)
-        for account in await asyncio.to_thread(old.counted):
-            if sealed := await asyncio.to_thread(old.sealed, account):
-                await self._insist(partial(self._writer.seal_as, account, sealed))
-
-    async def _ends(self) -> dict[tuple[str, int], int]:
-        if await asyncio.to_thread(topic_ids, self._admin, EVENT_TOPICS) != self._ids:
-            raise TopicsChanged
-        found = await asyncio.to_thread(spans_of, self._admin, EVENT_TOPICS)
-        self._replay.cover({place: span.begin for place, span in found.items()})
-        return {place: span.stable for place, span in found.items()}
-
-    async def _counted(self) -> dict[tuple[str, int], int]:
-        positions = await asyncio.to_thread(Rollups(self._redis, self._old).positions)
-        return {
-            place: min(end, positions.get(self._fence(*place), Position(0)).offset)
-            for place, end in (await self._ends()).items()
-        }
-
-    async def _read(self, ends: Mapping[tuple[str, int], int], told: Told) -> None:
-        total = sum(ends.values())
-        while True:
-            try:
-                async for piece in self._replay.upto(ends):
-                    await self._take(piece)
-                    told(self._replay.reached - self._replay.begun, total - self._replay.begun)
-                reached = {self._fence(*tp): Position(to) for tp, to in self._replay.ends.items()}
-                await self._insist(partial(self._writer.advance, reached))
-                return
-            except BeginAgain:
-                await self._begin_again()
-
-    async def _begin_again(self) -> None:
-        """Go on from where the new rollups end now, after Redis lost some of them."""
-        await self._insist(self._writer.check_limits)
-        names = {tp: self._fence(*tp) for tp in self._replay.ends}
-        found = await self._insist(partial(self._writer.begin, list(names.values())))
-        begins = self._replay.starts
-        self._replay.seek({tp: max(found[name], begins[tp]) for tp, name in names.items()})
-
-    async def _take(self, piece: Piece, only: Callable[[Placed], bool] | None = None) -> None:
-        """Apply a piece, or *only* some of it. Raises Overtaken."""
-        if self._lock.lost:
-            raise Overtaken
-        tp = TP(*piece.tp)
-        records = self._verdicts.without_refused(tp, piece.records)
-        placed, letters = sort_out(Batch(tp, records, 0, piece.ends, Generation(0, 0)))
-        ends: int | None = piece.ends
-        if only:
-            placed, ends = [item for item in placed if only(item)], None
-        elif self._refusals and letters:
-            valid = {item.offset for item in placed}
-            refused = [record for record in records if record.offset not in valid]
-            told = [letter for letter, _ in letters]
-            await self._refusals.invalid(self._fence(*piece.tp), refused, told)
-        fence, second = self._fence(*piece.tp), newest_second(piece.records)
-        refuse = partial(self._refuse_sealed, piece)
-        await self._insist(partial(self._writer.apply, fence, placed, ends, second, refuse))
-
-    async def _refuse_sealed(self, piece: Piece, sealed: Sequence[Sealed]) -> None:
-        """Publish the dead letters of events that are for a sealed day, unless only comparing."""
-        if self._refusals:
-            offsets = {item.offset for _, item in sealed}
-            await self._refusals.sealed([r for r in piece.records if r.offset in offsets])
-
-    def _fence(self, topic: str, partition: int) -> str:
-        return keys.fence(topic, partition, self._ids.get(topic, ""))
-
-    async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        """Do *act*, which is safe to repeat, while Redis is away for a while."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return await act()
-            except BeginAgain:
-                raise
-            except (RedisError, OSError):
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.5)
-
-    # ------------------------------------------------------------------ comparing
-
-    async def compare(self, told: Told) -> AsyncIterator[list[Difference]]:
-        """Yield, account by account, where the rollups in force differ from the new ones.
+    def differences(self, progress: Progress) -> AsyncIterator[list[Difference]]:
+        """Yield, account by account, where the active rollups differ from the new ones.
 
         Raises Busy where an account changes too often to be read.
         """
-        both = (Rollups(self._redis, at) for at in (self._old, self._writer.keys))
-        names = sorted({name for rollups in both for name in rollups.counted()})
-        for at in range(0, len(names), _ACCOUNTS):
-            for name, found in (await self._compare_some(names[at : at + _ACCOUNTS])).items():
-                yield differences(name, *found)
-            told(min(at + _ACCOUNTS, len(names)), len(names))
+        return Comparison(self._redis, self._new).differences(progress)
 
-    async def conflicts(self, accounts: Collection[str]) -> list[Conflict]:
+    async def conflicts(self, accounts: Collection[str]) -> list[IdentityConflict]:
         """Return the identities of *accounts* that were used for two different events."""
-        starts = {(tp.topic, tp.partition): at for tp, at in self._replay.starts.items()}
-        return await conflicts(self._servers, starts, await self._counted(), accounts)
-
-    async def _compare_some(self, names: list[str]) -> dict[str, tuple[Contents, Contents]]:
-        """Return both contents of each account, as of the same fences."""
-        live = {name: await self._contents(self._old, name) for name in names}
-        applied: dict[str, int] = {}
-        for found in live.values():
-            for fence, last in found.fences.items():
-                applied[fence] = max(last + 1, applied.get(fence, 0))
-        wanted = {place: applied.get(self._fence(*place), 0) for place in await self._ends()}
-        await self._wait_for_batches_in_hand(wanted)
-        taken: dict[TopicPartition, list[ConsumerRecord]] = {}
-        async for piece in self._replay.upto(wanted):
-            only = partial(_is_in, live, self._fence(*piece.tp))
-            await self._take(piece, only)
-            taken.setdefault(piece.tp, []).extend(piece.records)
-        both = {}
-        for name in names:
-            both[name] = live[name], await self._contents(self._writer.keys, name)
-        for tp, records in taken.items():
-            if records:
-                self._replay.put_back(tp, records)
-        async for piece in self._replay.upto(wanted):
-            await self._take(piece)
-        return both
-
-    async def _wait_for_batches_in_hand(self, wanted: Mapping[tuple[str, int], int]) -> None:
-        """Wait until the rollups in force have all there is before *wanted*, of every account."""
-        for _ in range(int(_IN_HAND / _LOOK)):
-            counted = await self._counted()
-            if all(counted[place] >= end for place, end in wanted.items()):
-                return
-            await asyncio.sleep(_LOOK)
-        raise Busy("of a batch that no worker brings to its end")
-
-    async def _contents(self, at: Namespace, name: str) -> Contents:
-        return await asyncio.to_thread(contents, self._redis, at, name)
-
-    # ------------------------------------------------------------------ switching
+        starts = {(tp.topic, tp.partition): at for tp, at in self._new.reader.starts.items()}
+        ends = await self._new.counted_ends()
+        return await identity_conflicts(self._servers, starts, ends, accounts)
 
     async def switch(self) -> bool:
-        """Put the new rollups in force; return whether every worker has gone over to them.
+        """Activate the new rollups; return whether every worker follows to them.
 
-        Raises Overtaken where nothing was switched for that.
+        Raises LockLostError where nothing was switched for that.
         """
         await self.catch_up_to_compare(lambda *_: None)  # no report goes back in time
-        self.switched = True  # whatever becomes of the next step, it may have taken effect
-        if not put_in_force(self._redis, self._writer.keys, self._lock.token):
-            self.switched = False
-            raise Overtaken
-        followed = await self._wait_for_workers()
-        await asyncio.to_thread(drop, self._redis, self._old)
-        return followed
+        self.is_switched = True  # whatever becomes of the next step, it may have taken effect
+        if not put_in_force(self._redis, self._new.writer.keys, self._lock.token):
+            self.is_switched = False
+            raise LockLostError
+        follow = await self._wait_for_workers()
+        await asyncio.to_thread(drop, self._redis, self._new.active.keys)
+        return follow
 
     async def _wait_for_workers(self) -> bool:
-        for _ in range(int(_FOLLOW / _LOOK)):
+        for _ in range(int(_FOLLOW_S / _INTERVAL_S)):
             if self._workers_follow():
                 return True
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_INTERVAL_S)
         return False
 
     def _workers_follow(self) -> bool:
-        words = [self._redis.get(name) for name in self._redis.scan_iter(keys.worker("*"), 1000)]
-        told = [orjson.loads(cast(bytes, word)) for word in words if word]
-        return all(word.get("rollups") == self._writer.keys.name for word in told)
-
-
-def _is_in(live: Mapping[str, Contents], fence: str, item: Placed) -> bool:
-    found = live.get(item.event.account)
-    return found is not None and item.offset <= found.fences.get(fence, -1)
-
-
-class Refusals:
-    """The dead letters of a rebuild: of what nobody has refused yet.
-
-    *counted* says how far the rollups in force reached when it began.
-    """
-
-    def __init__(self, box: LetterBox, counted: Mapping[str, Position]) -> None:
-        self._box, self._counted = box, counted
-
-    async def invalid(
-        self, fence: str, records: Sequence[ConsumerRecord], letters: Sequence[DeadLetter]
-    ) -> None:
-        """Publish the *letters* of *records* that are no valid events, where there are none yet."""
-        at = self._counted.get(fence, Position(0))
-        told = zip(records, letters, strict=True)
-        await self._box.publish([letter for record, letter in told if _is_behind(record, at)])
-
-    async def sealed(self, records: Sequence[ConsumerRecord]) -> None:
-        """Publish the letters of *records* for a sealed day.
-
-        All of them: what the rollups in force refused is left out before (`verdicts`).
-        """
-        await self._box.publish([sealed_letter(record)[0] for record in records])
-
-
-def _is_behind(record: ConsumerRecord, counted: Position) -> bool:
-    """Tell whether *record* is none of those before a position that were counted or refused.
-
-    One that is newer than each of these has the offset of a record that Kafka had lost.
-    """
-    newer = counted.second is not None and record.timestamp // 1000 > counted.second
-    return record.offset >= counted.offset or newer
-
-
-def _judged(
-    live: Rollups, ids: Mapping[str, str], found: Mapping[tuple[str, int], Span]
-) -> dict[str, Position]:
-    """Return up to where each partition has all its dead letters, as the rollups *live* say.
-
-    Another version may have refused other records. Where Kafka lost records that were counted,
-    nobody knows from which offset on there are others now.
-    """
-    if not live.have_this_layout():
-        return {}
-    ends = {keys.fence(*tp, ids.get(tp[0], "")): span.end for tp, span in found.items()}
-    return {name: at for name, at in live.positions().items() if at.offset <= ends.get(name, 0)}
+        names = self._redis.scan_iter(keys.worker("*"), 1000)
+        heartbeats = [self._redis.get(name) for name in names]
+        workers = [orjson.loads(cast(bytes, heartbeat)) for heartbeat in heartbeats if heartbeat]
+        return all(worker.get("rollups") == self._new.writer.keys.name for worker in workers)
 
 
 @asynccontextmanager
 async def rebuilding(
     config: settings.Settings, redis: Client, *, incomplete: bool, compare_only: bool = False
 ) -> AsyncIterator[Rebuild]:
-    """Yield a rebuild, with nothing read yet; what it made is dropped unless it was switched to.
+    """Yield a rebuild, with nothing read yet; what it wrote is dropped unless it was switched to.
 
     One that is to *compare only* publishes nothing, and must not be switched to. Raises
-    AlreadyRunning; BeginningsGone, unless the rollups may be *incomplete*; BrokerAway; KafkaError.
+    RebuildRunningError; RetentionGapError, unless the rollups may be *incomplete*;
+    BrokerUnavailableError; KafkaError.
     """
-    async with _locked(redis) as lock:
+    async with locked(redis) as lock:
         admin = admin_client(config.kafka)
         ids = topic_ids(admin, EVENT_TOPICS)
-        found = spans_of(admin, EVENT_TOPICS)
-        live = Rollups.live(redis)
-        if (gone := _gone(live, ids, found)) and not incomplete:
-            raise BeginningsGone(gone)
-        drop_leftovers(redis, live.keys)
-        new = new_namespace(redis, live.keys)
-        writer = Writer.of(
-            config.redis, config.session_limits, timeout=10.0, at=new, clock=time.time
-        )
-        starts = {place: span.begin for place, span in found.items()}
+        spans = spans_of(admin, EVENT_TOPICS)
+        active = Rollups.live(redis)
+        if (gaps := _retention_gaps(active, ids, spans)) and not incomplete:
+            raise RetentionGapError(gaps)
+        drop_leftovers(redis, active.keys)
+        namespace = new_namespace(redis, active.keys)
         rebuild = None
         try:
-            await writer.begin([])
-            await writer.check_limits()
             async with AsyncExitStack() as stack:
+                writer = await _open_writer(stack, config, namespace)
                 bounded_fetch.install(config.max_batch_bytes)
-                replay = await stack.enter_async_context(Replay(config.kafka, starts))
-                refusals = None
+                starts = {place: span.begin for place, span in spans.items()}
+                reader = await stack.enter_async_context(TopicReader(config.kafka, starts))
+                dead_letters = None
                 if not compare_only:
-                    ensure_topics(
-                        config.kafka, [DEAD_LETTERS], config.partitions, config.replication
-                    )
-                    box = await stack.enter_async_context(LetterBox(config.kafka))
-                    refusals = Refusals(box, _judged(live, ids, found))
-                verdicts = await asyncio.to_thread(read_verdicts, config.kafka)
-                rebuild = Rebuild(
-                    redis,
-                    admin,
-                    ids,
-                    writer,
-                    live.keys,
-                    replay,
-                    refusals,
-                    lock,
-                    verdicts,
-                    config.kafka,
-                )
+                    producer = await _open_producer(stack, config)
+                    dead_letters = RebuildDeadLetters(producer, rejected_up_to(active, ids, spans))
+                rejections = await asyncio.to_thread(read_sealed_rejections, config.kafka)
+                new = NewRollups(active, admin, ids, writer, reader, dead_letters, lock, rejections)
+                rebuild = Rebuild(redis, config.kafka, new, lock)
                 yield rebuild
         finally:
-            await writer.close()
-            if rebuild is None or not rebuild.switched:
+            if rebuild is None or not rebuild.is_switched:
                 with suppress(RedisError):
-                    drop(redis, new)
+                    drop(redis, namespace)
 
 
-class Lock:
-    """The right to rebuild, which one process has at a time.
-
-    It ends by itself when it is not renewed, so it may be lost. Then another rebuild may have begun
-    and have dropped what this one made, also where nobody has it now.
-    """
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self.lost = False
-
-
-@asynccontextmanager
-async def _locked(redis: Client) -> AsyncIterator[Lock]:
-    """Let nobody else rebuild; a process that is gone holds the lock for a minute at most."""
-    lock = Lock(uuid4().hex)
-    if not redis.set(keys.REBUILD, lock.token, nx=True, ex=_LOCK):
-        raise AlreadyRunning
-    renewing = asyncio.create_task(_renew(redis, lock))
-    try:
-        yield lock
-    finally:
-        renewing.cancel()
-        with suppress(RedisError):
-            release(redis, lock.token)
+async def _open_writer(
+    stack: AsyncExitStack, config: settings.Settings, namespace: Namespace
+) -> Writer:
+    writer = Writer.of(
+        config.redis, config.session_limits, timeout=10.0, at=namespace, clock=time.time
+    )
+    stack.push_async_callback(writer.close)
+    await writer.begin([])
+    await writer.check_limits()
+    return writer
 
 
-async def _renew(redis: Client, lock: Lock) -> None:
-    while not lock.lost:
-        await asyncio.sleep(_RENEWAL)
-        with suppress(RedisError):
-            lock.lost = not renew(redis, lock.token, _LOCK)
+async def _open_producer(stack: AsyncExitStack, config: settings.Settings) -> DeadLetterProducer:
+    ensure_topics(config.kafka, [DEAD_LETTERS], config.partitions, config.replication)
+    return await stack.enter_async_context(DeadLetterProducer(config.kafka))
 
 
-def _gone(
-    live: Rollups, ids: Mapping[str, str], found: Mapping[tuple[str, int], Span]
+def _retention_gaps(
+    active: Rollups, ids: Mapping[str, str], spans: Mapping[tuple[str, int], Span]
 ) -> list[str]:
     """Return a sentence for everything that was published and that Kafka does not hold any more."""
-    told = [
+    gaps = [
         f"{topic}/{partition} begins at offset {span.begin:,}"
-        for (topic, partition), span in sorted(found.items())
+        for (topic, partition), span in sorted(spans.items())
         if span.begin > 0
     ]
-    there = {keys.fence(topic, partition, ids.get(topic, "")) for topic, partition in found}
-    for name, counted in sorted(live.positions().items()):
-        if name not in there and counted.offset > 0:
-            told.append(
+    present = {keys.fence(topic, partition, ids.get(topic, "")) for topic, partition in spans}
+    for name, counted in sorted(active.positions().items()):
+        if name not in present and counted.offset > 0:
+            gaps.append(
                 f"{name.partition('@')[0]} was counted up to offset {counted.offset:,} before the "
-                "topic was created anew"
+                "topic was recreated"
             )
-    return told
+    return gaps
