@@ -25,9 +25,9 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.writer import Taken, Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import Portion, by_account, fold, stretches
-from stream_app.agents import sort_out
-from stream_app.run import look_for_garbage_less_often
-from stream_app.transport import Batch, Generation
+from stream_app.decode_batch import decode_batch
+from stream_app.fetched_batch import Assignment, FetchedBatch
+from stream_app.worker_process import tune_garbage_collection
 
 PARTITIONS = 12
 #: Records that a fetch brings of one partition: about a megabyte.
@@ -37,7 +37,7 @@ LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 _Records = list[ConsumerRecord[bytes, bytes]]
 
 
-def rounds_of(count: int) -> Iterator[list[Batch]]:
+def rounds_of(count: int) -> Iterator[list[FetchedBatch]]:
     """Yield batches of the partitions of one number, with *count* events in all."""
     stamp = int(time.time() * 1000)
     partitions: dict[TP, _Records] = defaultdict(list)
@@ -51,7 +51,7 @@ def rounds_of(count: int) -> Iterator[list[Batch]]:
     for at in range(0, longest, _FETCHED):
         for number in range(PARTITIONS):
             batches = [
-                Batch(tp, records[at : at + _FETCHED], at, at + _FETCHED, Generation(0, 0))
+                FetchedBatch(tp, records[at : at + _FETCHED], at, at + _FETCHED, Assignment(0, 0))
                 for tp, records in partitions.items()
                 if tp.partition == number and len(records) > at
             ]
@@ -76,7 +76,7 @@ class Clock:
 async def measure(server: RedisServer, count: int) -> list[Row]:
     """Return what each stage costs over *count* events."""
     batches_in_rounds = list(rounds_of(count))
-    look_for_garbage_less_often()
+    tune_garbage_collection()
     clock, parts, script = Clock(), 0, 0.0
     async with AsyncRedis.from_url(server.url) as redis:
         writer = Writer(redis, LIMITS, clock=time.time)
@@ -86,7 +86,7 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
             clock.is_over("")
             portions: list[Portion] = []
             for batch in batches:
-                placed, _ = sort_out(batch)
+                placed, _ = decode_batch(batch.tp, batch.records)
                 portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
             clock.is_over("decode and validate")
             accounts = by_account(portions)

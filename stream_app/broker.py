@@ -1,4 +1,4 @@
-"""Questions to the broker outside the stream: are the topics there, where do they begin and end."""
+"""Requests to the broker outside the stream: which topics exist, where they begin and end."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
 from stream_app.topics import DEAD_LETTERS
 
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
@@ -22,22 +23,14 @@ _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 #: have; one that does not fit is shortened (`stream_app.dead_letters`).
 LARGEST_DEAD_LETTER = 32 * 1024 * 1024
 
-#: Nothing is deleted by its age: rollups are made again from the topics, and what was refused for a
+#: Nothing is deleted by its age: rollups are rebuilt from the topics, and what was rejected for a
 #: sealed day is known from the dead letters.
 _FOR_EVER = {"retention.ms": "-1"}
 _CONFIGURATION = {DEAD_LETTERS: {**_FOR_EVER, "max.message.bytes": str(LARGEST_DEAD_LETTER)}}
 
 
-class BrokerAway(Exception):
-    """No broker answered in time."""
-
-
-class BrokerRefusesError(BrokerAway):
-    """A broker answered that this client may not do what it must; waiting does not help."""
-
-
-#: What a broker answers then, and librdkafka where it cannot log in.
-_REFUSALS = frozenset(
+#: What a broker answers where it denies a request, and librdkafka where it cannot log in.
+_DENIALS = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -65,10 +58,10 @@ class Span(NamedTuple):
 
 
 class Admin:
-    """A client for questions to the broker; another one takes its place when no broker answered.
+    """An admin client that is replaced by a new one when no broker answered.
 
-    Where the broker that it knew comes back as one of a new cluster, librdkafka's client may be
-    left with none, and never find it again.
+    Where the only broker comes back as one of a new cluster, librdkafka's client may be left with
+    none, and never find it again.
     """
 
     def __init__(self, servers: str) -> None:
@@ -80,7 +73,7 @@ class Admin:
         return getattr(self._client, name)
 
     def renew(self) -> None:
-        """Forget the brokers that are known."""
+        """Forget the known brokers."""
         # The last one lives on for whoever still waits for its answer, in another thread.
         self._last, self._client = self._client, self._new()
 
@@ -89,32 +82,32 @@ class Admin:
 
 
 def admin_client(servers: str) -> Any:
-    """Return a client for questions to the broker; it keeps quiet about lost connections."""
+    """Return an admin client, which does not log lost connections."""
     return Admin(servers)
 
 
 def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int]:
     """Return how many partitions each of *topics* has; those that do not exist are left out.
 
-    Raises BrokerAway.
+    Raises BrokerUnavailableError.
     """
-    found = _metadata(admin, timeout).topics
-    return {name: len(found[name].partitions) for name in topics if name in found}
+    metadata = _metadata(admin, timeout).topics
+    return {name: len(metadata[name].partitions) for name in topics if name in metadata}
 
 
 def _metadata(admin: Any, timeout: float, *topic: str) -> Any:
     try:
         return admin.list_topics(*topic, timeout=timeout)
     except KafkaException as error:
-        raise _away(admin, error) from None
+        raise _unavailable(admin, error) from None
 
 
 def ensure_topics(
     servers: str, topics: Sequence[str], partitions: int, replication: int, timeout: float = 5.0
 ) -> None:
-    """Create those of *topics* that are missing. Raises BrokerAway.
+    """Create those of *topics* that are missing. Raises BrokerUnavailableError.
 
-    librdkafka's mock cluster answers no such request; it makes topics when they are asked for.
+    librdkafka's mock cluster answers no such request; it creates topics on a metadata request.
     """
     admin = admin_client(servers)
     there = topic_partitions(admin, topics, timeout)
@@ -129,13 +122,13 @@ def ensure_topics(
         NewTopic(topic, partitions, replication, config=_CONFIGURATION.get(topic, _FOR_EVER))
         for topic in missing
     ]
-    asked = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
-    for topic, created in asked.items():
+    futures = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
+    for topic, created in futures.items():
         try:
             created.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                kind = BrokerRefusesError if _is_refusal(error) else BrokerAway
+                kind = BrokerDeniedError if _is_denial(error) else BrokerUnavailableError
                 raise kind(f"{topic} could not be created: {_sentence(error)}") from None
 
 
@@ -143,7 +136,7 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
     """Return the id that Kafka gave each of *topics* when it was created, cut to 8 characters.
 
     A topic that was deleted and created again has another id. Topics that do not exist are left
-    out; librdkafka's mock cluster has no ids, so all are empty. Raises BrokerAway.
+    out; librdkafka's mock cluster has no ids, so all are empty. Raises BrokerUnavailableError.
     """
     metadata = _metadata(admin, timeout)
     there = [topic for topic in topics if topic in metadata.topics]
@@ -151,17 +144,17 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
         return {}
     if metadata.cluster_id.startswith(_MOCK):
         return dict.fromkeys(there, "")
-    asked = admin.describe_topics(TopicCollection(there), request_timeout=timeout)
-    found = {}
-    for topic, described in asked.items():
+    futures = admin.describe_topics(TopicCollection(there), request_timeout=timeout)
+    ids = {}
+    for topic, described in futures.items():
         try:
-            found[topic] = str(described.result(timeout + 1).topic_id)[:8]
+            ids[topic] = str(described.result(timeout + 1).topic_id)[:8]
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise _away(admin, error) from None
+                raise _unavailable(admin, error) from None
         except TimeoutError:
-            raise _away(admin) from None
-    return found
+            raise _unavailable(admin) from None
+    return ids
 
 
 def spans(
@@ -169,7 +162,7 @@ def spans(
 ) -> dict[tuple[str, int], Span]:
     """Return where each partition of *topics* begins and ends.
 
-    Topics that do not exist are left out. Raises BrokerAway.
+    Topics that do not exist are left out. Raises BrokerUnavailableError.
     """
     return spans_of(admin_client(servers), topics, timeout)
 
@@ -177,7 +170,7 @@ def spans(
 def spans_of(
     admin: Any, topics: Sequence[str], timeout: float = 10.0
 ) -> dict[tuple[str, int], Span]:
-    """Return the same, asked through *admin*. Raises BrokerAway."""
+    """Return the same, with an *admin* client. Raises BrokerUnavailableError."""
     partitions = [
         TopicPartition(topic, number)
         for topic, count in topic_partitions(admin, topics, timeout).items()
@@ -185,35 +178,38 @@ def spans_of(
     ]
     if not partitions:
         return {}
-    begins = _ask_offsets(admin, partitions, OffsetSpec.earliest(), timeout)
-    ends = _told(admin, _ask_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
+    begin_futures = _list_offsets(admin, partitions, OffsetSpec.earliest(), timeout)
+    end_futures = _list_offsets(admin, partitions, OffsetSpec.latest(), timeout)
+    ends = _offsets(admin, end_futures, timeout)
     # After the ends: what is behind the stable offset then is behind a transaction, not just newer.
-    asked = _ask_offsets(admin, partitions, OffsetSpec.latest(), timeout, stable=True)
-    stable = _told(admin, asked, timeout)
-    begun = _told(admin, begins, timeout)
-    return {place: Span(begun[place], min(stable[place], end), end) for place, end in ends.items()}
+    stable_futures = _list_offsets(admin, partitions, OffsetSpec.latest(), timeout, stable=True)
+    stable = _offsets(admin, stable_futures, timeout)
+    begins = _offsets(admin, begin_futures, timeout)
+    return {tp: Span(begins[tp], min(stable[tp], end), end) for tp, end in ends.items()}
 
 
 def committed_offsets(admin: Any, group: str, timeout: float = 5.0) -> dict[tuple[str, int], int]:
     """Return up to where *group* committed each topic-partition, of those for which it did.
 
-    Raises BrokerAway.
+    Raises BrokerUnavailableError.
     """
-    [asked] = admin.list_consumer_group_offsets(
+    [future] = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(group)], request_timeout=timeout
     ).values()
     try:
-        found = asked.result(timeout + 1).topic_partitions
+        committed = future.result(timeout + 1).topic_partitions
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return {}
-        raise _away(admin, error) from None
+        raise _unavailable(admin, error) from None
     except TimeoutError:
-        raise _away(admin) from None
-    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0 and not tp.error}
+        raise _unavailable(admin) from None
+    return {
+        (tp.topic, tp.partition): tp.offset for tp in committed if tp.offset >= 0 and not tp.error
+    }
 
 
-def _ask_offsets(
+def _list_offsets(
     admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float, stable: bool = False
 ) -> Any:
     isolation = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
@@ -221,34 +217,36 @@ def _ask_offsets(
     return admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout)
 
 
-def _told(admin: Any, asked: Any, timeout: float) -> dict[tuple[str, int], int]:
-    try:
-        return {
-            (tp.topic, tp.partition): answer.result(timeout + 1).offset
-            for tp, answer in asked.items()
-        }
-    except KafkaException as error:
-        raise _away(admin, error) from None
-    except TimeoutError:
-        raise _away(admin) from None
+def _offsets(admin: Any, futures: Any, timeout: float) -> dict[tuple[str, int], int]:
+    offsets = {}
+    for tp, future in futures.items():
+        try:
+            offsets[tp.topic, tp.partition] = future.result(timeout + 1).offset
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicDeletedError(tp.topic) from None
+            raise _unavailable(admin, error) from None
+        except TimeoutError:
+            raise _unavailable(admin) from None
+    return offsets
 
 
-def _away(admin: Any, error: KafkaException | None = None) -> BrokerAway:
+def _unavailable(admin: Any, error: KafkaException | None = None) -> BrokerUnavailableError:
     if isinstance(admin, Admin):
         admin.renew()
-    if error and _is_refusal(error):
-        return BrokerRefusesError(_sentence(error))
-    return BrokerAway(_sentence(error) if error else "no broker answered in time")
+    if error and _is_denial(error):
+        return BrokerDeniedError(_sentence(error))
+    return BrokerUnavailableError(_sentence(error) if error else "no broker answered in time")
 
 
-def _is_refusal(error: KafkaException) -> bool:
+def _is_denial(error: KafkaException) -> bool:
     reason = error.args[0]
-    return isinstance(reason, KafkaError) and reason.code() in _REFUSALS
+    return isinstance(reason, KafkaError) and reason.code() in _DENIALS
 
 
 def _sentence(error: KafkaException) -> str:
-    told = error.args[0]
-    text = told.str() if isinstance(told, KafkaError) else str(told)
-    if _is_refusal(error):
+    reason = error.args[0]
+    text = reason.str() if isinstance(reason, KafkaError) else str(reason)
+    if _is_denial(error):
         return f"Kafka does not allow it ({text}); grant it to this client with kafka-acls"
     return f"no broker answered ({text})"

@@ -46,8 +46,9 @@ from rollups.events import (
     Text,
 )
 from rollups.timestamps import parse_rfc3339, parse_rfc3339_all
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason
+from stream_app.rejection import RejectedError as Refused
 from stream_app.topics import TOPIC_OF
 
 MAX_EVENT_BYTES: Final = 64 * 1024
@@ -322,8 +323,8 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | Refused]:
 
 
 def _decode_alone(topic: str, record: Record) -> Event | Refused:
-    if isinstance(record, RefusedBatch):
-        return record.refused
+    if isinstance(record, RejectedBatch):
+        return record.rejection
     try:
         return decode(topic, record.value, record.headers, record.timestamp)
     except Refused as refused:

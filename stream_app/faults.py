@@ -11,9 +11,9 @@ from aiokafka.errors import (
 )
 
 from interaction_usage.store import errors
-from stream_app.broker import BrokerRefusesError
+from stream_app.errors import BrokerDeniedError, PermanentFaultError
 
-_REFUSALS = {
+_DENIALS = {
     TopicAuthorizationFailedError: "to use a topic that is needed",
     GroupAuthorizationFailedError: "to join its consumer group (USAGE_GROUP)",
     ClusterAuthorizationFailedError: "an action on the cluster that is needed",
@@ -22,21 +22,23 @@ _REFUSALS = {
 _LOGIN = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
 
 
-class PermanentFaultError(Exception):
-    """What Redis or Kafka answers however often it is asked; the message says what to do."""
-
-
 def permanent_fault(error: BaseException) -> str | None:
     """Return a sentence where *error* comes again however long one waits; None where it may pass.
 
     It says what is wrong and what to do, and shows nothing that could be a secret.
     """
     for cause in errors.causes(error):
-        if isinstance(cause, BrokerRefusesError):
+        if isinstance(cause, BrokerDeniedError):
             return str(cause)
         if isinstance(cause, _LOGIN):
             return "Kafka does not accept the login"
-        for refusal, what in _REFUSALS.items():
-            if isinstance(cause, refusal):
+        for denial, what in _DENIALS.items():
+            if isinstance(cause, denial):
                 return f"Kafka does not allow this worker {what}; grant it with kafka-acls"
     return errors.permanent_fault(error)
+
+
+def raise_if_permanent(error: BaseException) -> None:
+    """Raise PermanentFaultError where *error* comes again however long one waits."""
+    if fault := permanent_fault(error):
+        raise PermanentFaultError(fault) from None

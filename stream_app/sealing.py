@@ -11,12 +11,12 @@ from rollups.watermark import CaughtUp, Position
 from stream_app.broker import Span, spans_of, topic_ids
 from stream_app.topics import EVENT_TOPICS
 
-#: Accounts looked at in one go; a look costs Redis some microseconds.
+#: Accounts that are checked in one go; each costs Redis some microseconds.
 _ACCOUNTS = 500
 
 
 class Sealing:
-    """Knows up to when everything is counted, and seals the days for which that is long enough."""
+    """Keeps track of when everything is counted, and seals days for which that is long ago."""
 
     def __init__(
         self,
@@ -34,21 +34,21 @@ class Sealing:
 
     @property
     def complete(self) -> int | None:
-        """The second on the clock before which everything is counted; None if none is known."""
+        """The second on the clock before which everything is counted; None if that is unknown."""
         return self._caught_up.second
 
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days.
 
-        Raises RedisError, BrokerAway.
+        Raises RedisError, BrokerUnavailableError.
         """
         now = int(self._clock())
         positions = await self._writer.positions()
-        found = await asyncio.to_thread(self._spans)
-        before, self._behind = self._behind, _behind(positions, found)
+        spans = await asyncio.to_thread(self._spans)
+        before, self._behind = self._behind, _behind(positions, spans)
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
-        # What lies behind an open transaction is still to come, so this asks for the end.
-        ends = {name: (span.begin, span.end) for name, span in found.items()}
+        # Records behind an open transaction are still to be counted, hence the end.
+        ends = {name: (span.begin, span.end) for name, span in spans.items()}
         self._caught_up.look(now, positions, ends)
         if self.complete is None:
             return 0
@@ -56,20 +56,20 @@ class Sealing:
         return await self._writer.seal(names, self.complete)
 
 
-def _behind(positions: Mapping[str, Position], found: Mapping[str, Span]) -> dict[str, int]:
-    """Return how far those partitions are counted that have more, for whoever would read it."""
-    reached = {name: positions.get(name, Position(0)).offset for name in found}
+def _behind(positions: Mapping[str, Position], spans: Mapping[str, Span]) -> dict[str, int]:
+    """Return the offsets up to which partitions are counted that have more to read."""
+    counted = {name: positions.get(name, Position(0)).offset for name in spans}
     return {
-        name: reached[name]
-        for name, span in found.items()
-        if max(reached[name], span.begin) < span.stable
+        name: counted[name]
+        for name, span in spans.items()
+        if max(counted[name], span.begin) < span.stable
     }
 
 
 def event_spans(admin: Any) -> dict[str, Span]:
     """Return where each topic-partition of events begins and ends now, by its name in positions.
 
-    Raises BrokerAway.
+    Raises BrokerUnavailableError.
     """
     ids = topic_ids(admin, EVENT_TOPICS)
     return {

@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, handing over a whole fetched batch of one partition as one message.
+"""Faust's Kafka transport, with a whole fetched batch of one partition as one message.
 
 Why. Faust's cost is per message, not per byte: it awaits a handful of tasks for each, about 125 us.
 Given one message per fetched batch, agents, acks, commits and rebalances stay Faust's, and that
@@ -9,15 +9,15 @@ What else is different, and why it must be:
 - What may be committed is kept here, as the offset up to which batches were *processed*, and not
   derived from Faust's acks: Faust acks messages that it skips in a rebalance, and would commit
   them.
-- Batches of a partition form a chain: each knows where the one before it ended. A batch that does
-  not continue what was processed means that one was lost in between, and ends the worker, which
-  then reads again from where the rollups end. It is never stepped over.
-- A partition is read from where the rollups say they end, not from the commit: what Redis lost is
-  read again.
-- Where Kafka no longer has what comes next, it is sought anew, which tells what was deleted.
-  aiokafka's own way would be to go on with what there is, in silence.
+- Batches of a partition form a chain: each has the offset at which the one before it ended. A batch
+  that does not continue what was processed means that one was lost in between, and ends the worker,
+  which then reads again from where the rollups end. It is never skipped.
+- A partition is read from where the rollups end (`stream_app.start_offsets`), not from the commit:
+  what Redis lost is read again.
+- Where Kafka no longer has the next records, the group is rejoined and the seek that follows logs
+  what was deleted. aiokafka would go on with what there is, in silence.
 - Only committed transactions are read. Offsets without records (transaction markers, aborted
-  records) are passed over as soon as nothing is in hand, so that lag can reach zero.
+  records) are skipped as soon as no batch is in process, so that lag can reach zero.
 
 Pinned to the versions in pyproject.toml; tests/stream_app/test_transport_seams.py tests what is
 relied on here.
@@ -27,7 +27,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
@@ -42,55 +42,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
+from stream_app.errors import OffsetGapError, RecordsLostError
+from stream_app.fetched_batch import Assignment, FetchedBatch
+from stream_app.write_gate import State, WriteGate
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a seek may take. Were it to take longer than Faust's `broker_request_timeout` (90),
-#: Faust would take that for its own end, and serve no assignment any more.
-_SEEK_PATIENCE = 60.0
-
-
-class BrokenChain(Exception):
-    """A batch did not continue what was processed before it."""
-
-    def __init__(self, tp: TP, processed: int | None, begins: int) -> None:
-        super().__init__(
-            f"{tp.topic}/{tp.partition}: processed up to offset {processed}, but the next batch "
-            f"begins at {begins}; ending, to read again from there"
-        )
-
-
-class RecordsGone(Exception):
-    """A partition ends before the place up to which its records were counted."""
-
-    def __init__(self, tp: TP, counted: int, ends: int) -> None:
-        super().__init__(
-            f"{tp.topic}/{tp.partition} ends at offset {ends}, but was counted up to {counted}: "
-            "Kafka lost acknowledged records and will use their offsets again. New events would "
-            "be taken for old ones; rebuild the rollups"
-        )
-
-
-class Generation(NamedTuple):
-    """What batches are read for: one assignment of the group, read from one place on.
-
-    Kafka's number alone does not tell assignments apart: the group of another cluster at the same
-    address counts from 1 again.
-    """
-
-    of_group: int  #: Kafka's number
-    seek: int  #: how many seeks this process had made
-
-
-class Batch(NamedTuple):
-    """Records of one partition, as fetched; the value of one Faust message."""
-
-    tp: TP
-    records: list[ConsumerRecord]
-    begins: int  #: where the batch before it ended
-    ends: int  #: the offset after its last record
-    generation: Generation  #: for which it was fetched
+#: Seconds that a seek may take. If one took longer than Faust's `broker_request_timeout` (90),
+#: Faust would treat that as the end of its service, and handle no further assignment.
+_SEEK_TIMEOUT = 60.0
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -98,10 +59,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._slow: dict[TP, str] = {}  # what was logged last of a partition that gets nowhere
+        self._slow: dict[TP, str] = {}  # what was logged last of a partition without progress
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        lenient_records.install(self.consumer.app.config.max_batch_bytes)
+        bounded_fetch.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions. Both are read when the consumer starts.
         consumer._isolation_level = "read_committed"
@@ -109,11 +70,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit in one try; tell whether that succeeded. The next commit is the next try.
+        """Commit in one try; return whether that succeeded. The next commit is the next try.
 
         aiokafka's own commit tries again as long as Kafka does not know one of the partitions, as
-        where a topic was created anew with fewer. When the group is assigned anew meanwhile, each
-        of these tries is of no generation and has it assigned anew again: for ever.
+        where a topic was recreated with fewer. When the group rebalances meanwhile, each of these
+        tries is of no generation and makes it rebalance again: for ever.
         """
         coordinator = self._ensure_consumer()._coordinator
         assigned = self.assignment()
@@ -128,19 +89,19 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         except KafkaError as error:
             self.log.debug("The commit failed: %s", error)
             return False
-        # Faust's look at partitions that get nowhere (`verify_event_path`) goes by this.
+        # Faust's check for partitions without progress (`verify_event_path`) goes by this.
         self.tp_last_committed_at.update(dict.fromkeys(mine, time.monotonic()))
         return True
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Log, as Faust does, that *tp* gets nowhere, but only where a record waits in it.
+        """Log, as Faust does, that *tp* makes no progress, but only where a record waits in it.
 
         Faust measures from the last batch and the last commit. A partition that was quiet for five
-        minutes, or whose next records nobody may read yet, has none and is as it should be.
+        minutes, or whose next records are in an open transaction, has none and is as it should be.
         """
         state = self._state_of(tp)
         if state is not None and state.paused:
-            return  # it is held on purpose, and so not even fetched
+            return  # on purpose: it is not even fetched
         if not self.consumer.has_waiting(tp, state):
             self.tp_last_committed_at[tp] = self.app.monitor.stream_inbound_time[tp] = now
             self._slow.pop(tp, None)
@@ -149,14 +110,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         super().verify_event_path(now, tp)
 
     def _log_slow_processing(self, msg: str, *args: Any, **_: Any) -> None:
-        """Log it in one line, and once; Faust takes thirteen, at every look."""
+        """Log it in one line, and once; Faust logs thirteen, at every check."""
         tp = args[0]
         if self._slow.get(tp) != msg:
             self._slow[tp] = msg
             self.log.error(msg, *args)
 
     def _state_of(self, tp: TP) -> Any:
-        """Return what aiokafka keeps of *tp*; None where that is not assigned."""
+        """Return aiokafka's state of *tp*; None where that is not assigned."""
         subscription = self._ensure_consumer()._subscription.subscription
         assignment = subscription and subscription.assignment
         return assignment and assignment.state_value(TopicPartition(*tp))
@@ -168,21 +129,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._delivered: dict[TP, int] = {}  # the end of the last batch handed to an agent
-        self._processed: dict[TP, int] = {}  # every record before this is counted or refused
-        self._sought_for = -1  # which of the group's assignments the last seek was for
-        self._seeking = 0
-        self._seeks = 0  # how many were begun
-        self._sought = False  # whether nothing was fetched since the last one
-        self.stands_by = False  #: whether the group has assigned it no partition
+        self._processed: dict[TP, int] = {}  # every record before this is counted or rejected
+        self._was_sought = False  # whether nothing was fetched since the last seek
         self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
-    def generation(self) -> Generation:
-        """The generation that is current; what was read for another is not written any more."""
-        return Generation(self.app.consumer_generation_id, self._seeks)
+    def gate(self) -> WriteGate:
+        """The state of the current assignment."""
+        gate: WriteGate = self.app.gate
+        return gate
 
     # ------------------------------------------------------------------ reading
 
@@ -194,33 +152,35 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             places = ", ".join(
                 f"{tp.topic}/{tp.partition} at {at}" for tp, at in error.args[0].items()
             )
-            self.app.begin_again(f"Kafka has no longer what comes next: {places}. Looking for it")
+            self.app.rejoin.request(
+                f"Kafka no longer has the next records: {places}. Determining the start offsets"
+            )
             return
         except NoOffsetForPartitionError:
             return  # it was assigned just now; the seek is still to come
-        generation = self.generation
+        assignment = self.gate.assignment
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            return  # the group is being assigned anew, which ends with a seek
-        self._pass_over_gaps(records)
+            return  # the group is rebalancing, which ends with a seek
+        self._skip_gaps(records)
         for tp, batch in records.items():
-            if not self.flow_active or self.generation != generation:
+            if not self.flow_active or self.gate.assignment != assignment:
                 return  # a rebalance: what is left here is fetched again
             if active is None or tp in active or tp in self._buffered_partitions:
                 if state := self._thread._state_of(tp):
                     self.app.monitor.track_tp_end_offset(tp, state.highwater)
-                yield tp, self._message(tp, batch, generation)
+                yield tp, self._message(tp, batch, assignment)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
-        """Fetch; for the first time after a seek, from where that led to.
+        """Fetch; for the first time after a seek, from the offsets of that seek.
 
-        A fetch that waited for records while the group was assigned anew goes on with the new
-        assignment. What it got between the seek and the moment at which batches flow again was let
-        go, but the consumer's position lies behind it.
+        A fetch that waited for records while the group rebalanced goes on with the new assignment.
+        What it got between the seek and the moment at which batches flow again was dropped, but the
+        consumer's position lies behind it.
         """
-        if self._sought:
-            self._sought = False
+        if self._was_sought:
+            self._was_sought = False
             begins = {
                 tp: begin
                 for tp, begin in self._delivered.items()
@@ -230,22 +190,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 if begins:
                     await self.seek_wait(begins)
             except IllegalStateError:
-                return {}  # the group is being assigned anew, again
+                return {}  # the group is rebalancing again
         return await super()._getmany(active_partitions, timeout)
 
     def _message(
-        self, tp: TP, records: list[ConsumerRecord], generation: Generation
+        self, tp: TP, records: list[ConsumerRecord], assignment: Assignment
     ) -> ConsumerMessage:
         last = records[-1]
-        value = Batch(tp, records, self._delivered[tp], last.offset + 1, generation)
+        value = FetchedBatch(tp, records, self._delivered[tp], last.offset + 1, assignment)
         self._delivered[tp] = value.ends
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
-            [], None, value, None, 0, 0, tp, generation_id=generation.of_group,
+            [], None, value, None, 0, 0, tp, generation_id=assignment.group_generation,
         )  # fmt: skip
 
-    def _pass_over_gaps(self, records: Mapping[TP, Any]) -> None:
-        """Move past offsets without records in partitions of which nothing is in hand.
+    def _skip_gaps(self, records: Mapping[TP, Any]) -> None:
+        """Skip offsets without records in partitions without a batch in process.
 
         Called while no fetch is running, so that positions say what was fetched and no more.
         """
@@ -265,7 +225,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def has_waiting(self, tp: TP, state: Any) -> bool:
         """Tell whether a record of *tp* could be read, counted or committed, and is not yet.
 
-        *state* is what aiokafka keeps of it; where that is not known yet, one may wait.
+        *state* is aiokafka's of it; where that is unknown so far, one may wait.
         """
         if state is None or not state.has_valid_position or state.highwater is None:
             return True
@@ -277,131 +237,124 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         """Take over an assignment; where there is nothing in it, Faust asks for no seek."""
-        self.stands_by = not assigned
+        self.gate.assigned(assigned)
         if not assigned:
-            self._read_nothing()
+            self._delivered, self._processed = {}, {}
         await super().on_partitions_assigned(assigned, generation_id)
 
-    def _read_nothing(self) -> None:
-        """Let what was read be written no more, nor taken for progress."""
-        self._delivered, self._processed = {}, {}
-        self._seeks += 1
-
     async def perform_seek(self) -> None:
-        """Seek to where the rollups end, which Redis knows best; the chains begin anew there.
+        """Seek to where the rollups end; the chains of batches begin again there.
 
-        What was committed to Kafka is not asked: Redis may have lost its last writes, or all.
+        What was committed to Kafka is not used: Redis may have lost its last writes, or all.
         Raises IllegalStateError, upon which Faust waits for the next assignment, when it took too
-        long or Kafka failed; that assignment is asked for.
+        long or Kafka failed; then the group is rejoined.
         """
-        self._seeking += 1
+        seek, succeeded = self.gate.begin_seek(), False
+        self._delivered, self._processed = {}, {}
         try:
-            async with asyncio.timeout(_SEEK_PATIENCE):
-                await self._seek_to_the_rollups()
+            async with asyncio.timeout(_SEEK_TIMEOUT):
+                starts = await self._seek_to_the_rollups()
+            succeeded = True
         except IllegalStateError:
             raise
         except (TimeoutError, KafkaError) as error:
-            why = f" ({error})" if str(error) else ""
-            self.app.begin_again(f"Where to begin was not to be learnt in time{why}; trying again")
-            raise IllegalStateError("no place to begin was found in time") from None
+            why = f"{error}" or f"not within {_SEEK_TIMEOUT:g} s"
+            self.app.rejoin.request(f"Could not determine the start offsets ({why}); trying again")
+            raise IllegalStateError("the start offsets could not be determined") from None
         finally:
-            self._seeking -= 1
+            is_newest = self.gate.end_seek(seek, succeeded=succeeded)
+        if is_newest:
+            self._delivered, self._processed = dict(starts), dict(starts)
+            self._was_sought = True
 
-    async def _seek_to_the_rollups(self) -> None:
-        assignment_of = self.app.rebalancing_count
+    async def _seek_to_the_rollups(self) -> dict[TP, int]:
         assigned = self.assignment()
-        self._read_nothing()
-        ends = await self.app.where_the_rollups_end(assigned)
+        ends = await self.app.start_offsets.find(assigned)
         earliest = await self.earliest_offsets(*assigned)
         latest = await self.highwaters(*assigned)
         starts = {tp: max(ends[tp], earliest[tp]) for tp in assigned}
         for tp in assigned:
-            _look_at(tp, ends[tp], earliest[tp], latest[tp])
+            _check_retention(tp, ends[tp], earliest[tp], latest[tp])
         await self.seek_wait(starts)
         self._committed_offset.clear()
-        self._delivered, self._processed = dict(starts), dict(starts)
-        self._sought, self._sought_for = True, assignment_of
+        return starts
 
     def resume_flow(self) -> None:
-        """Let batches flow again, unless the group began another assignment since the seek."""
-        if self._sought_for == self.app.rebalancing_count:
+        """Let batches flow again, unless the group began another rebalance since the seek."""
+        if self.gate.may_fetch:
             super().resume_flow()
 
-    def join_again(self) -> None:
-        """Have the group assign its partitions anew; each is sought again then."""
-        asyncio.run_coroutine_threadsafe(self._join_again(), self._thread.thread_loop)
+    def rejoin(self) -> None:
+        """Have the group assign its partitions again; a seek follows."""
+        asyncio.run_coroutine_threadsafe(self._rejoin(), self._thread.thread_loop)
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has partitions and yet takes nothing from them, nor looks where to begin.
+        """Whether it has partitions and yet fetches nothing from them, and no seek is in progress.
 
-        That is so for a moment in each rebalance. Faust and aiokafka can lose their thread where
-        one rebalance interrupts another, and then it stays so.
+        That is so for a moment in each rebalance. Faust and aiokafka can get stuck where one
+        rebalance interrupts another, and then it stays so.
         """
-        return bool(self.assignment()) and not self.flow_active and not self._seeking
-
-    @property
-    def is_seeking(self) -> bool:
-        """Whether it is looking where to begin."""
-        return self._seeking > 0
+        is_seeking = self.gate.state is State.SEEKING
+        return bool(self.assignment()) and not self.flow_active and not is_seeking
 
     @property
     def knows_no_broker(self) -> bool:
         """Whether aiokafka's client has no broker left that it could ask for others.
 
-        It keeps none where the one it met at its start knew of none and then went away.
+        It keeps none where the only one it had at its start knew no others and then went away.
         """
         consumer = self._thread._consumer
         return consumer is not None and not consumer._client.cluster.brokers()
 
     @property
-    def has_given_up(self) -> bool:
-        """Whether aiokafka's side of the group has died, after which no partition ever comes.
+    def has_lost_membership(self) -> bool:
+        """Whether aiokafka's task for the group has ended, after which no partition is assigned.
 
-        It does so where it meets a broker that has only just started and knows of none.
+        It ends where it reaches a broker that has only just started and knows no others.
         """
         consumer = self._thread._consumer
         task = getattr(consumer and consumer._coordinator, "_coordination_task", None)
         return task is not None and task.done() and not self.should_stop
 
-    async def _join_again(self) -> None:
+    async def _rejoin(self) -> None:
         consumer = self._thread._ensure_consumer()
         await consumer._client.force_metadata_update()  # for the topics as they are now
         consumer._coordinator.request_rejoin()
 
     # --------------------------------------------------------------- processed
 
-    def finished(self, batch: Batch) -> bool:
-        """Note that every record of *batch* is counted or refused; tell whether that is news.
+    def finished(self, batch: FetchedBatch) -> bool:
+        """Note that every record of *batch* is counted or rejected; return whether that is news.
 
         It is none after a rebalance: then the batch is read again, by whoever has the partition.
-        Raises BrokenChain.
+        Raises OffsetGapError.
         """
         if not self.continues(batch):
             return False
         self._processed[batch.tp] = batch.ends
         return True
 
-    def continues(self, batch: Batch) -> bool:
-        """Tell whether *batch* is of the current generation; it must not be written otherwise.
+    def continues(self, batch: FetchedBatch) -> bool:
+        """Tell whether *batch* is to be written: it is of the current assignment.
 
-        Raises BrokenChain where it is, and yet does not continue what was processed.
+        Raises OffsetGapError where it is, and yet does not continue what was processed.
         """
-        if batch.generation != self.generation:
+        if not self.gate.admits(batch.assignment):
             return False
         done = self._processed.get(batch.tp)
         if batch.begins != done or batch.records[0].offset < batch.begins:
-            raise BrokenChain(batch.tp, done, batch.records[0].offset)
+            raise OffsetGapError(batch.tp, done, batch.records[0].offset)
         return True
 
     def processed(self) -> dict[TP, int]:
-        """Return, per partition, the offset before which every record is counted or refused."""
+        """Return, per partition, the offset before which every record is counted or rejected."""
         return dict(self._processed)
 
     # ---------------------------------------------------------------- committing
 
     def ack(self, message: Any) -> bool:
-        """Take Faust's ack as what it is: the message left its stream, processed or skipped."""
+        """Note what Faust's ack means: the message left its stream, processed or skipped."""
         if message.acked:
             return False
         message.acked = True
@@ -411,7 +364,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         if not self.flow_active:
-            return  # a commit while the group joins is of an old generation: it would join again
+            return  # a commit during a rebalance is of an old generation: another would follow
         for tp in list(self._processed):
             if topics is None or tp in topics or tp.topic in topics:
                 yield tp
@@ -420,7 +373,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self, offsets: Mapping[TP, int], start_new_transaction: bool = True
     ) -> bool:
         done: bool = await super()._commit_offsets(offsets, start_new_transaction)
-        if not done:  # Faust takes it for committed all the same
+        if not done:  # Faust treats it as committed regardless
             for tp in offsets:
                 self._committed_offset.pop(tp, None)
         return done
@@ -432,10 +385,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Gaps need no list: `_new_offset` looks at the ends of batches only."""
 
 
-def _look_at(tp: TP, counted: int, earliest: int, latest: int) -> None:
-    """Say what Kafka deleted uncounted. Raises RecordsGone where it lost what was counted."""
+def _check_retention(tp: TP, counted: int, earliest: int, latest: int) -> None:
+    """Log what Kafka deleted uncounted. Raises RecordsLostError where it lost what was counted."""
     if counted > latest:
-        raise RecordsGone(tp, counted, latest)
+        raise RecordsLostError(tp, counted, latest)
     if counted < earliest:
         log.error(
             "%s/%s: Kafka deleted the offsets %s to %s, and the rollups end before them",

@@ -15,11 +15,11 @@ from interaction_usage.commands.publishing import Publisher, check_broker, patie
 from interaction_usage.commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
-    from stream_app.dead_letter_log import RefusedRecord
+    from stream_app.dead_letter_reader import RejectedRecord
     from stream_app.dead_letters import Place
 
-#: How many records that were not sent are told one by one.
-_TOLD = 20
+#: How many records that were not sent are shown one by one.
+_SHOWN = 20
 _UNMARKED = "sent, but not marked as replayed"
 
 
@@ -77,7 +77,7 @@ def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | No
     """Count the refused records by reason, and show the newest.
 
     A record is open until it was replayed and not refused again. One that was refused several times
-    is told once: with its newest reason, under the place it came from first.
+    is shown once: with its newest reason, under the place it came from first.
 
     \b
     Example:
@@ -115,7 +115,7 @@ def show(origin: "Place") -> None:
     Example:
       usage dead-letters show usage.flows/3/1204
     """
-    from stream_app.dead_letter_log import Refusal
+    from stream_app.dead_letter_reader import Rejection
 
     record = _named({origin}, _matching())[-1]
     record = next(_filled([record]), record)
@@ -130,9 +130,11 @@ def show(origin: "Place") -> None:
     click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
     for name, value in record.headers:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
-    for told in record.history():
-        what = _line(f"{told.reason}: {told.sentence}") if isinstance(told, Refusal) else "replayed"
-        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
+    for step in record.history():
+        what = (
+            _line(f"{step.reason}: {step.sentence}") if isinstance(step, Rejection) else "replayed"
+        )
+        click.echo(f"History    {step.at:%Y-%m-%d %H:%M:%S} UTC  {step.place}  {what}")
     click.echo()
     click.echo(_left_out(record) or _text(record.value))
 
@@ -187,23 +189,23 @@ def replay(
         _send_again(settings.read(), chosen, patience)
 
 
-def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patience: float) -> None:
+def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patience: float) -> None:
     """Publish the *chosen* records and a marker for each, and say what became of them.
 
     1. Kafka acknowledges the record. (Ended before: it is open as it was.)
     2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
-       which counts nothing twice. Refused again, the copy is told as a record of its own.)
+       which counts nothing twice. Refused again, the copy is listed as a record of its own.)
     """
     from stream_app.dead_letters import Marker, Place, marker_headers
     from stream_app.topics import DEAD_LETTERS
 
     check_broker(config)
     publisher = Publisher(config.kafka, patience)
-    sent: list[RefusedRecord] = []  # without their bytes
-    unmarked: deque[tuple[RefusedRecord, Place]] = deque()
+    sent: list[RejectedRecord] = []  # without their bytes
+    unmarked: deque[tuple[RejectedRecord, Place]] = deque()
     problems: list[str] = []
 
-    def publish(record: "RefusedRecord") -> None:
+    def publish(record: "RejectedRecord") -> None:
         topic = record.origin.topic
         known = replace(record, key=None, value=None, headers=[])
 
@@ -228,10 +230,10 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
                     problems.append(f"{origin}: {_UNMARKED}: {problem}")
 
             headers = marker_headers(Marker(record.newest.place, again))
-            where = record.newest.letter
+            where = record.newest.partition
             publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
 
-    whole: dict[Place, RefusedRecord] = {}
+    whole: dict[Place, RejectedRecord] = {}
     for record in chosen:
         if left_out := _left_out(record):
             problems.append(f"{record.origin}: not sent: {left_out}")
@@ -247,12 +249,14 @@ def _send_again(config: settings.Settings, chosen: list["RefusedRecord"], patien
     _tell(chosen, sent, problems)
 
 
-def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: list[str]) -> None:
+def _tell(
+    chosen: list["RejectedRecord"], sent: list["RejectedRecord"], problems: list[str]
+) -> None:
     """Say what was replayed and what was not; fail unless all of it was."""
-    for problem in problems[:_TOLD]:
+    for problem in problems[:_SHOWN]:
         click.echo(plain(problem), err=True)
-    if len(problems) > _TOLD:
-        click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
+    if len(problems) > _SHOWN:
+        click.echo(f"… and {len(problems) - _SHOWN:,} more", err=True)
     click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
     unsent = len(chosen) - len(sent)
     unmarked = len(problems) - unsent
@@ -262,14 +266,14 @@ def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: 
         raise Failure(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
 
 
-def _count(records: list["RefusedRecord"]) -> str:
+def _count(records: list["RejectedRecord"]) -> str:
     return f"{len(records):,} record{'' if len(records) == 1 else 's'}"
 
 
-def _by_topic(records: list["RefusedRecord"]) -> str:
+def _by_topic(records: list["RejectedRecord"]) -> str:
     counts = Counter(record.origin.topic for record in records)
-    told = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
-    return f": {told}" if told else ""
+    shown = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
+    return f": {shown}" if shown else ""
 
 
 # -------------------------------------------------------------------------------- choosing
@@ -277,19 +281,19 @@ def _by_topic(records: list["RefusedRecord"]) -> str:
 
 def _matching(
     reason: str | None = None, topic: str | None = None, account: str | None = None
-) -> list["RefusedRecord"]:
+) -> list["RejectedRecord"]:
     """Return the records that match, open or not, the one refused last at the end."""
-    from stream_app.broker import BrokerAway
-    from stream_app.dead_letter_log import refused_records
-    from stream_app.refusals import Reason
+    from stream_app.dead_letter_reader import read_rejected_records
+    from stream_app.errors import BrokerUnavailableError
+    from stream_app.rejection import Reason
     from stream_app.topics import EVENT_TOPICS
 
     _check("--reason", reason, [str(known) for known in Reason])
     _check("--topic", topic, list(EVENT_TOPICS))
     config = settings.read()
     try:
-        records = refused_records(config.kafka, with_bytes=False)
-    except BrokerAway as error:
+        records = read_rejected_records(config.kafka, with_bytes=False)
+    except BrokerUnavailableError as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
     return [
         record
@@ -300,19 +304,19 @@ def _matching(
     ]
 
 
-def _filled(records: list["RefusedRecord"]) -> Iterator["RefusedRecord"]:
+def _filled(records: list["RejectedRecord"]) -> Iterator["RejectedRecord"]:
     """Yield *records* with their bytes."""
-    from stream_app.broker import BrokerAway
-    from stream_app.dead_letter_log import filled
+    from stream_app.dead_letter_reader import filled
+    from stream_app.errors import BrokerUnavailableError
 
     config = settings.read()
     try:
         yield from filled(config.kafka, records)
-    except BrokerAway as error:
+    except BrokerUnavailableError as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
 
 
-def _named(places: set["Place"], records: list["RefusedRecord"]) -> list["RefusedRecord"]:
+def _named(places: set["Place"], records: list["RejectedRecord"]) -> list["RejectedRecord"]:
     """Return those of *records* that were published at one of *places*; there must be each."""
     known = {place for record in records for place in record.places}
     if unknown := sorted(places - known):
@@ -333,12 +337,12 @@ def _check(option: str, given: str | None, known: list[str]) -> None:
 # --------------------------------------------------------------------------------- showing
 
 
-def _state(record: "RefusedRecord") -> str:
+def _state(record: "RejectedRecord") -> str:
     replayed = f"replayed {len(record.replays)}×" if record.replays else ""
     return ", ".join(filter(None, ("open" if record.open else "", replayed)))
 
 
-def _left_out(record: "RefusedRecord") -> str | None:
+def _left_out(record: "RejectedRecord") -> str | None:
     """Return a sentence about what no dead letter has of *record*; None if nothing is missing."""
     if not record.left_out:
         return None
@@ -358,12 +362,12 @@ def _left_out(record: "RefusedRecord") -> str | None:
     )
 
 
-def _told(record: "RefusedRecord") -> str:
+def _why(record: "RejectedRecord") -> str:
     """Return why *record* is refused, and what is missing of it."""
     return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
 
 
-def _summary(record: "RefusedRecord") -> dict[str, Any]:
+def _summary(record: "RejectedRecord") -> dict[str, Any]:
     return {
         "origin": str(record.origin),
         "reason": record.newest.reason,
@@ -372,12 +376,12 @@ def _summary(record: "RefusedRecord") -> dict[str, Any]:
         "refused_at": record.newest.at.isoformat(),
         "account": record.account,
         "state": "open" if record.open else "replayed",
-        "refusals": len(record.refusals),
+        "refusals": len(record.rejections),
         "replays": len(record.replays),
     }
 
 
-def _print_table(records: list["RefusedRecord"]) -> None:
+def _print_table(records: list["RejectedRecord"]) -> None:
     print_table(
         ("Refused", "Origin", "Reason", "State", "Sentence"),
         [
@@ -386,7 +390,7 @@ def _print_table(records: list["RefusedRecord"]) -> None:
                 str(record.origin),
                 _line(record.newest.reason),
                 _state(record),
-                _line(_told(record)),
+                _line(_why(record)),
             )
             for record in records
         ],

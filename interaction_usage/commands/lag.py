@@ -13,7 +13,7 @@ from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import Failure
 from rollups.watermark import Reach
 
-#: Seconds between two looks while waiting.
+#: Seconds between two reads while waiting.
 _PAUSE = 0.1
 
 
@@ -23,15 +23,15 @@ _PAUSE = 0.1
     "seconds",
     type=Seconds(0),
     metavar="SECONDS",
-    help="Wait until there is none; exit 1 when the time runs out.",
+    help="Wait until the lag is zero; exit 1 on timeout.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As a JSON object, topic to events.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, topic to events.")
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters.
-    Events behind a producer's open transaction cannot be read before it is committed or aborted;
-    until then they are lag, too.
+    Events behind an open producer transaction cannot be read before it is committed or aborted;
+    until then they count as lag, too.
 
     \b
     Example:
@@ -43,60 +43,40 @@ def lag(seconds: float | None, as_json: bool) -> None:
         while True:
             over = seconds is None or time.monotonic() >= deadline
             try:
-                places = how_far(config, redis)
+                partitions = _progress(config, redis)
             except Failure:
                 if over:
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
-            total = sum(reach.behind for reach in places.values())
+            total = sum(reach.behind for reach in partitions.values())
             if over or total == 0:
                 break
             time.sleep(_PAUSE)
-    _print(places, as_json)
-    if held := sum(reach.held for reach in places.values()):
-        click.echo(f"{held:,} of these lie behind an open transaction of a producer.", err=True)
+    _print(partitions, as_json)
+    if blocked := sum(reach.held for reach in partitions.values()):
+        click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
 
 
-def how_far(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
+def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
     """Return how far each topic and partition is counted. Raises Failure."""
-    from stream_app.broker import BrokerAway, admin_client
+    from stream_app.broker import admin_client
+    from stream_app.errors import BrokerUnavailableError
+    from stream_app.lag import partition_progress
 
     try:
-        return reached(admin_client(config.kafka), redis)
-    except BrokerAway as error:
+        return partition_progress(admin_client(config.kafka), redis)
+    except BrokerUnavailableError as error:
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
 
 
-def reached(admin: Any, redis: Any, timeout: float = 10.0) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted.
-
-    *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerAway.
-    """
-    from interaction_usage.store import keys
-    from interaction_usage.store.reads import Rollups
-    from rollups.watermark import Position
-    from stream_app.broker import spans_of, topic_ids
-    from stream_app.topics import EVENT_TOPICS
-
-    spans = spans_of(admin, EVENT_TOPICS, timeout)
-    ids = topic_ids(admin, EVENT_TOPICS, timeout)
-    # Read after the ends: what was published before the call is seen.
-    done = Rollups.live(redis).positions()
-    places = {}
-    for (topic, partition), (begin, stable, end) in spans.items():
-        at = done.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
-        places[topic, partition] = Reach(min(max(at, begin), end), stable, end)
-    return places
-
-
-def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
+def _print(partitions: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
     from stream_app.topics import EVENT_TOPICS
 
     topics = dict.fromkeys(EVENT_TOPICS, 0)
-    for (topic, _), reach in places.items():
+    for (topic, _), reach in partitions.items():
         topics[topic] += reach.behind
     if as_json:
         click.echo(orjson.dumps(topics))

@@ -29,13 +29,14 @@ Told = Callable[[str | None, int, int], None]
 
 def check_broker(config: settings.Settings) -> None:
     """Find Kafka and make sure the topics exist, before anything is published."""
-    from stream_app.broker import BrokerAway, ensure_topics
+    from stream_app.broker import ensure_topics
+    from stream_app.errors import BrokerUnavailableError
     from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
     topics = [*EVENT_TOPICS, DEAD_LETTERS]
     try:
         ensure_topics(config.kafka, topics, config.partitions, config.replication)
-    except BrokerAway as error:
+    except BrokerUnavailableError as error:
         raise Failure(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
 
 

@@ -99,7 +99,7 @@ def _place(
     import orjson
 
     from stream_app.codec import decode
-    from stream_app.refusals import Refused
+    from stream_app.rejection import RejectedError
     from stream_app.topics import TOPIC_OF
 
     try:
@@ -112,7 +112,7 @@ def _place(
     try:
         if topic is None or not unchecked:
             decode(topic or "", line)
-    except Refused as refused:
+    except RejectedError as refused:
         outcome.refused.append((name, number, refused.sentence))
         return None
     assert topic is not None

@@ -126,17 +126,18 @@ async def _serve(
 
 def places_of(config: settings.Settings, redis: Any) -> Any:
     """Return a function that says how far each topic-partition is counted, and where it ends."""
-    from interaction_usage.commands.lag import reached
     from interaction_usage.dashboard.health import KafkaAway
     from rollups.watermark import Reach
-    from stream_app.broker import BrokerAway, admin_client
+    from stream_app.broker import admin_client
+    from stream_app.errors import BrokerUnavailableError
+    from stream_app.lag import partition_progress
 
     admin = admin_client(config.kafka)
 
     def places() -> dict[tuple[str, int], Reach]:
         try:
-            return reached(admin, redis, timeout=3.0)
-        except BrokerAway as error:
+            return partition_progress(admin, redis, timeout=3.0)
+        except BrokerUnavailableError as error:
             raise KafkaAway(f"{config.kafka}: {error}") from None
 
     return places

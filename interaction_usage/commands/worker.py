@@ -35,7 +35,7 @@ def worker(loglevel: str, alive: bool) -> None:
         return
     click.echo(f"Worker: Kafka {config.kafka}, group {config.group}", err=True)
     from stream_app.faust_app import create_app
-    from stream_app.run import run
+    from stream_app.worker_process import run
 
     code = run(create_app(config), loglevel)
     if code:

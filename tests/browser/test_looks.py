@@ -22,7 +22,7 @@ from interaction_usage.commands.demo_events import COMPANIES, events
 from interaction_usage.store import account_settings, keys
 from rollups.watermark import Reach
 from stream_app.codec import decode
-from stream_app.refusals import Refused
+from stream_app.rejection import RejectedError
 from stream_app.telemetry import LIFETIME
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard
@@ -53,7 +53,7 @@ def history(until: float) -> Iterator[bytes]:
             try:
                 decode(each.topic, each.value)
                 yield each.value
-            except Refused:
+            except RejectedError:
                 continue
 
 

@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from interaction_usage.servers.mock_broker import PARTITIONS
 from stream_app.broker import spans
 from stream_app.dead_letters import Place, dead_letter, shortened
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason, RejectedError
 from stream_app.topics import DEAD_LETTERS
 
 Usage = Callable[..., Result]
@@ -31,7 +31,7 @@ def refuse(broker: str) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         own = [("ce_subject", account.encode()), *headers]
         record = ConsumerRecord(*Place.parse(origin), 0, 0, key, value, None, 1, 1, own)
-        whole = dead_letter(record, Refused(reason, sentence))
+        whole = dead_letter(record, RejectedError(reason, sentence))
         letter = (whole, *shortened(whole))[short]
         producer.produce(DEAD_LETTERS, letter.value, letter.key, headers=letter.headers)
         assert producer.flush(10) == 0
@@ -216,8 +216,8 @@ def test_nothing_that_a_producer_wrote_acts_on_the_terminal(
 
 def test_a_batch_is_shown_as_one_and_not_replayed(usage: Usage, broker: str) -> None:
     """It says where the batch is, and that it stands for all of it."""
-    why = Refused(Reason.TOO_LARGE, "a batch of 43,210 bytes (zstd) unpacks to too much")
-    batch = RefusedBatch(
+    why = RejectedError(Reason.TOO_LARGE, "a batch of 43,210 bytes (zstd) unpacks to too much")
+    batch = RejectedBatch(
         "usage.clicks", 1, 99, 0, 0, None, None, None, -1, -1, (),
         refused=why, base_offset=41, batch_bytes=43_210, fingerprint="5f3a",
     )  # fmt: skip

@@ -19,7 +19,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from interaction_usage.servers.child import Child
 from interaction_usage.store import keys
-from stream_app.broker import BrokerAway, ensure_topics, topic_ids
+from stream_app.broker import ensure_topics, topic_ids
+from stream_app.errors import BrokerUnavailableError
 from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, SESSIONS
 from tests.faults.flaky_link import FlakyLink, Script
 from tests.faults.publisher import Publisher
@@ -271,7 +272,7 @@ class Faults:
         while True:
             try:
                 return act()
-            except BrokerAway:
+            except BrokerUnavailableError:
                 assert time.monotonic() < deadline, "the broker did not answer for 60 s"
                 time.sleep(0.1)
 
@@ -411,11 +412,11 @@ class Faults:
 
 
 def _delete(admin: Any, topic: str) -> None:
-    """Delete *topic*, and return when the one there was is no more. Raises BrokerAway."""
+    """Delete *topic*; return when it is gone. Raises BrokerUnavailableError."""
     try:
         old = topic_ids(admin, [topic]).get(topic)
         admin.delete_topics([topic])[topic].result(20)
         while old and topic_ids(admin, [topic]).get(topic) == old:
             time.sleep(0.05)
     except (KafkaException, TimeoutError) as error:
-        raise BrokerAway(str(error)) from None
+        raise BrokerUnavailableError(str(error)) from None

@@ -16,7 +16,7 @@ from interaction_usage.store.reads import Rollups
 from rollups.range_snapshot import Reading
 from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
-from stream_app.dead_letter_log import refused_records
+from stream_app.dead_letter_reader import read_rejected_records
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.faults.faults import MOST_PARTITIONS, Faults
 from tests.faults.flaky_link import FlakyLink
@@ -124,7 +124,7 @@ def check(night: System, lines: list[bytes]) -> None:
         for tz, *days in RANGES:
             report = night.report_here(account, *days, tz=tz, as_of=AS_OF)
             assert report == report_of(rollups, account, *days, tz, AS_OF), (account, tz)
-    refused = refused_records(night.kafka.bootstrap)
+    refused = read_rejected_records(night.kafka.bootstrap)
     assert {record.newest.reason for record in refused} == {"malformed"}
     assert {record.value for record in refused} == {broken_record(n) for n in range(BROKEN)}
     night.usage("lag", "--until-zero", "0")

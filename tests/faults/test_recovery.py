@@ -8,7 +8,8 @@ import json
 import time
 
 from interaction_usage import settings
-from interaction_usage.commands.lag import how_far
+from stream_app.broker import admin_client
+from stream_app.lag import partition_progress
 from stream_app.topics import TOPIC_OF
 from tests.support.event_lines import flow, traffic
 from tests.support.system import System
@@ -47,7 +48,8 @@ def seconds_until_counted(night: System, seed: int) -> float:
     )
     config = settings.read(night.environment)
     with night.client() as client:
-        while any(reach.behind for reach in how_far(config, client).values()):
+        admin = admin_client(config.kafka)
+        while any(reach.behind for reach in partition_progress(admin, client).values()):
             assert time.monotonic() < begun + 60, f"still not counted\n{night.last_words()}"
             time.sleep(0.02)
     return time.monotonic() - begun

@@ -17,8 +17,8 @@ from interaction_usage.commands.main import main
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
 from stream_app.broker import spans_of
-from stream_app.rebuild import Rebuild
-from stream_app.replay import Replay
+from stream_app.rebuild.run import Rebuild
+from stream_app.topic_reader import TopicReader
 from tests.support.event_lines import event, flow, traffic
 from tests.support.reference import report_of, rollups_of
 
@@ -70,7 +70,7 @@ def test_live_traffic_goes_on_while_the_rollups_are_rebuilt(system: Any) -> None
         over.set()
         thread.join()
     assert rebuilt.stderr.startswith(b"Reports come from the new rollups: ")
-    assert b"has not gone over" not in rebuilt.stderr
+    assert b"has not followed" not in rebuilt.stderr
     system.catch_up()
     check_reports(system, lines + sent)
     client = system.client()
@@ -270,20 +270,20 @@ def test_what_kafka_deletes_under_a_rebuild_ends_it(
     """A rebuild that went on behind it would lose events from the bills in silence."""
     lines = filled(system, 600)
     admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
-    cover = Replay.cover
+    add_partitions = TopicReader.add_partitions
 
-    def delete_and_cover(replay: Replay, starts: Any) -> None:
+    def delete_and_add(reader: TopicReader, starts: Any) -> None:
         """Have Kafka delete records after the rebuild has looked for the first ones."""
         for each in admin.delete_records([TopicPartition("usage.flows", 0, 10)]).values():
             each.result(10)
-        cover(replay, starts)
+        add_partitions(reader, starts)
 
-    monkeypatch.setattr(Replay, "cover", delete_and_cover)
+    monkeypatch.setattr(TopicReader, "add_partitions", delete_and_add)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1
     assert (
-        "what comes next was deleted while it was read: usage.flows/0 at offset 0. "
-        "The rollups in force are untouched.\n"
+        "Kafka deleted the next records while they were being read: usage.flows/0 at offset 0. "
+        "The active rollups are unchanged.\n"
     ) in done.output
     with system.client() as client:
         assert Rollups.live(client).keys == keys.FIRST
@@ -301,7 +301,7 @@ def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
     """
     lines = filled(system, 300)
     client = system.client()
-    whole = Rebuild.catch_up_with_the_old
+    whole = Rebuild.catch_up_with_active
 
     async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> None:
         """Catch up, and find the lock to be another's, or nobody's."""
@@ -310,10 +310,10 @@ def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
         if holder:
             client.set(keys.REBUILD, holder, ex=60)
 
-    monkeypatch.setattr(Rebuild, "catch_up_with_the_old", sleep_and_catch_up)
+    monkeypatch.setattr(Rebuild, "catch_up_with_active", sleep_and_catch_up)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1
-    assert "another one has begun meanwhile, or may have; nothing was switched" in done.output
+    assert "another one may have begun; nothing was switched" in done.output
     assert client.get(keys.REBUILD) == (holder.encode() if holder else None)
     assert Rollups.live(client).keys == keys.FIRST
     assert list(client.scan_iter("u2:*")) == []
@@ -335,10 +335,10 @@ def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
         await asyncio.sleep(0.5)
         return await whole(rebuild, told)
 
-    monkeypatch.setattr("stream_app.rebuild._RENEWAL", 0.1)
+    monkeypatch.setattr("stream_app.rebuild.lock._RENEWAL", 0.1)
     monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1
-    assert "another one has begun meanwhile" in done.output
+    assert "another one may have begun" in done.output
     assert client.get(keys.REBUILD) == b"another"
     client.close()

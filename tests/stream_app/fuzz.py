@@ -25,10 +25,10 @@ from aiokafka.structs import TopicPartition
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Event
 from rollups.fold import Placed, fold
+from stream_app.bounded_fetch import MAX_BATCH_BYTES, install
 from stream_app.codec import Headers, decode, decode_all
-from stream_app.lenient_records import MAX_BATCH_BYTES, install
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason, RejectedError
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 
 sys.path.append(str(Path(__file__).parents[1]))  # where pytest looks, too
@@ -64,8 +64,8 @@ class Broken(AssertionError):
 def outcome(record: Record) -> str:
     """Return "accepted" or the reason code of *record*; raise Broken if a promise is broken.
 
-    The promises: nothing but Refused is raised; what is told fits into a header and on a terminal;
-    an accepted event can be folded and packed for Redis.
+    The promises: nothing but RejectedError is raised; its sentence fits into a header and on a
+    terminal; an accepted event can be folded and packed for Redis.
     """
     try:
         return _outcome(record)
@@ -77,7 +77,7 @@ def outcome(record: Record) -> str:
 def _outcome(record: Record) -> str:
     try:
         event = decode(*record)
-    except Refused as why:
+    except RejectedError as why:
         refused = why
     else:
         fold([("usage/0", [Placed(0, event)])], _SECRET, _LIMITS).packed()
@@ -109,11 +109,11 @@ def _told(record: Record) -> Event | tuple[str, str]:
     """Return the event in *record*, or the reason and the sentence."""
     try:
         return decode(*record)
-    except Refused as refused:
+    except RejectedError as refused:
         return _plainly(refused)
 
 
-def _plainly(outcome: Event | Refused) -> Event | tuple[str, str]:
+def _plainly(outcome: Event | RejectedError) -> Event | tuple[str, str]:
     return outcome if isinstance(outcome, Event) else (str(outcome.reason), outcome.sentence)
 
 
@@ -166,8 +166,8 @@ def fetched(random: Random, topic: str, batch: list[Record]) -> str:
                 record._replace(topic=topic, headers=tuple(record.headers)) for record in batch
             ], "the same records"
         elif harm == "bomb" and codec:
-            assert [one.refused.reason for one in found] == [Reason.TOO_LARGE]
-        elif any(isinstance(one, RefusedBatch) for one in found):
+            assert [one.rejection.reason for one in found] == [Reason.TOO_LARGE]
+        elif any(isinstance(one, RejectedBatch) for one in found):
             assert len(found) == 1, "one refusal"
         decode_all(topic, found)
     except Exception as error:

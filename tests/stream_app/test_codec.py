@@ -21,7 +21,7 @@ from rollups.events import (
 )
 from stream_app import codec
 from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode
-from stream_app.refusals import Reason
+from stream_app.rejection import Reason
 from stream_app.topics import CALLS, FLOWS, SESSIONS, TOPIC_OF
 from tests.stream_app.usage_events import (
     KINDS,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.dead_letter_log import RefusedRecord, assemble
+from stream_app.dead_letter_reader import RejectedRecord, assemble
 from stream_app.dead_letters import (
     Marker,
     Place,
@@ -18,8 +18,8 @@ from stream_app.dead_letters import (
     read_marker,
     shortened,
 )
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason, RejectedError
 
 ORIGIN = Place("usage.flows", 3, 1204)
 AGAIN = Place("usage.flows", 1, 77)
@@ -68,7 +68,9 @@ class Message(NamedTuple):
 
 def refused(place: Place, second: int, value: bytes = b"v", where: int = 0) -> Message:
     """Return the dead letter of a record with *value*, refused at *place*."""
-    letter = dead_letter(record(b"k", value, [], place), Refused(Reason.FUTURE, f"at {second}"))
+    letter = dead_letter(
+        record(b"k", value, [], place), RejectedError(Reason.FUTURE, f"at {second}")
+    )
     return Message(letter, second, where)
 
 
@@ -83,7 +85,7 @@ def replayed(place: Place, again: Place, second: int, where: int = 0) -> Message
     return Message(record(None, None, headers), second, where)
 
 
-def only(*messages: Message) -> RefusedRecord:
+def only(*messages: Message) -> RejectedRecord:
     """Return the one record that *messages* tell of."""
     (found,) = assemble(messages)
     return found
@@ -99,7 +101,7 @@ def only(*messages: Message) -> RefusedRecord:
 )
 def test_the_record_is_kept_as_it_was(key, value, headers):
     """Key, value and headers are untouched, also those that repeat, are null or look like ours."""
-    letter = dead_letter(record(key, value, headers), Refused(Reason.FUTURE, "why"))
+    letter = dead_letter(record(key, value, headers), RejectedError(Reason.FUTURE, "why"))
     assert (letter.key, letter.value) == (key, value)
     assert letter.headers[:-5] == headers
     told = read_dead_letter(letter.headers)
@@ -108,7 +110,9 @@ def test_the_record_is_kept_as_it_was(key, value, headers):
 
 def test_five_headers_say_why_and_from_where():
     """The last five headers are the reason, the sentence and where the record was published."""
-    letter = dead_letter(record(b"k", b"v", []), Refused(Reason.INVALID_DATA, "data.flow “é” …"))
+    letter = dead_letter(
+        record(b"k", b"v", []), RejectedError(Reason.INVALID_DATA, "data.flow “é” …")
+    )
     assert letter.headers == [
         ("usage-reason", b"invalid-data"),
         ("usage-sentence", "data.flow “é” …".encode()),
@@ -121,7 +125,7 @@ def test_five_headers_say_why_and_from_where():
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_goes_into_a_header(reason):
     """A reason's code is lower-case words joined by dashes."""
-    (name, code), *_ = dead_letter(record(None, None, []), Refused(reason, "why")).headers
+    (name, code), *_ = dead_letter(record(None, None, []), RejectedError(reason, "why")).headers
     assert (name, code) == ("usage-reason", reason.value.encode())
     assert code.replace(b"-", b"").isalpha()
     assert code.islower()
@@ -129,10 +133,12 @@ def test_every_reason_goes_into_a_header(reason):
 
 def test_a_producer_cannot_write_our_headers():
     """A record that looks like a dead letter or a marker is read as what the worker says of it."""
-    forged = dead_letter(record(b"k", b"v", []), Refused(Reason.MALFORMED, "forged")).headers
-    short = shortened(dead_letter(record(b"k", b"v", []), Refused(Reason.MALFORMED, "forged")))
+    forged = dead_letter(record(b"k", b"v", []), RejectedError(Reason.MALFORMED, "forged")).headers
+    short = shortened(
+        dead_letter(record(b"k", b"v", []), RejectedError(Reason.MALFORMED, "forged"))
+    )
     for own in (forged, short[0].headers, marker_headers(Marker(ORIGIN, AGAIN))):
-        letter = dead_letter(record(b"k", None, own, AGAIN), Refused(Reason.FUTURE, "true"))
+        letter = dead_letter(record(b"k", None, own, AGAIN), RejectedError(Reason.FUTURE, "true"))
         assert read_marker(letter.headers) is None
         assert read_dead_letter(letter.headers) == ("future", "true", AGAIN, own, None)
 
@@ -159,7 +165,7 @@ def test_what_the_worker_did_not_write_is_no_dead_letter(values):
 )
 def test_a_letter_that_does_not_say_what_it_leaves_out_is_none(text):
     """The worker did not write it."""
-    headers = [*dead_letter(record(b"k", b"v", []), Refused(Reason.FUTURE, "why")).headers]
+    headers = [*dead_letter(record(b"k", b"v", []), RejectedError(Reason.FUTURE, "why")).headers]
     assert read_dead_letter([*headers, ("usage-left-out", text)]) is None
 
 
@@ -210,7 +216,7 @@ def test_a_refusal_that_is_told_again_changes_nothing():
     """A crash or a rebuild refuses the same record again, also after it was replayed."""
     found = only(refused(ORIGIN, 1), replayed(ORIGIN, AGAIN, 2), refused(ORIGIN, 3))
     assert not found.open
-    assert len(found.refusals) == 1
+    assert len(found.rejections) == 1
 
 
 def test_another_record_at_the_same_place_is_another_record():
@@ -283,7 +289,7 @@ def test_another_record_without_its_value_is_another_record():
 )
 def test_the_account_is_read_where_it_can_be(headers, value, account):
     """From the header in binary mode, otherwise from the value, if that is JSON."""
-    letter = dead_letter(record(None, value, headers), Refused(Reason.FUTURE, "why"))
+    letter = dead_letter(record(None, value, headers), RejectedError(Reason.FUTURE, "why"))
     assert only(Message(letter, 1)).account == account
 
 
@@ -302,10 +308,10 @@ def test_a_timestamp_that_no_calendar_has_is_no_obstacle(second):
 
 def test_a_batch_that_could_not_be_read_is_one_letter():
     """Named by its first record, with its size and fingerprint, and nothing of its bytes."""
-    why = Refused(Reason.TOO_LARGE, "too much")
-    batch = RefusedBatch(
+    why = RejectedError(Reason.TOO_LARGE, "too much")
+    batch = RejectedBatch(
         "usage.flows", 3, 1290, 0, 0, None, None, None, -1, -1, (),
-        refused=why, base_offset=1204, batch_bytes=43_210, fingerprint="5f3a",
+        rejection=why, base_offset=1204, batch_bytes=43_210, fingerprint="5f3a",
     )  # fmt: skip
     letter = dead_letter(batch, why)
     assert (letter.key, letter.value, len(letter.headers)) == (None, b"", 6)

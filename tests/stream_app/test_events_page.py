@@ -15,7 +15,7 @@ from rollups.catalog import APPLICATIONS, OUTCOMES, SERVICES
 from rollups.events import AssistClicked, Event, FlowRun
 from stream_app import dead_letters
 from stream_app.codec import MAX_EVENT_BYTES, MAX_MINUTES, decode
-from stream_app.refusals import Reason
+from stream_app.rejection import Reason
 from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, TOPIC_OF
 from tests.stream_app.usage_events import SCHEMAS, example
 

@@ -13,12 +13,13 @@ from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream_app import lenient_records
+from stream_app import bounded_fetch
+from stream_app.bounded_fetch import MAX_BATCH_BYTES, install
 from stream_app.codec import decode_all
-from stream_app.lenient_records import MAX_BATCH_BYTES, install
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
-from stream_app.unpacking import CorruptError, TooLargeError, unpack
+from stream_app.decompression import decompress
+from stream_app.errors import BatchTooLargeError, CorruptBatchError
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason, RejectedError
 from tests.support.raw_batches import (
     CODECS,
     GZIP,
@@ -43,7 +44,7 @@ TRANSACTIONAL, CONTROL = 0x10, 0x20
 def _bound() -> Iterator[None]:
     """Have the bound that is the default, whatever a test sets."""
     install(MAX_BATCH_BYTES)
-    lenient_records._mismatches.clear()
+    bounded_fetch._mismatches.clear()
     yield
     install(MAX_BATCH_BYTES)
 
@@ -65,21 +66,21 @@ def read(raw: bytes, begin: int = 0, aborted: Any = ()) -> tuple[list[Any], int]
 
 def values(found: list[Any]) -> list[tuple[int, bytes | None]]:
     """Return offset and value of each record."""
-    assert not any(isinstance(one, RefusedBatch) for one in found), found
+    assert not any(isinstance(one, RejectedBatch) for one in found), found
     return [(one.offset, one.value) for one in found]
 
 
-def only(found: list[Any]) -> RefusedBatch:
+def only(found: list[Any]) -> RejectedBatch:
     """Return the one stand-in that *found* is."""
     (one,) = found
-    assert isinstance(one, RefusedBatch), one
+    assert isinstance(one, RejectedBatch), one
     return one
 
 
 def test_aiokafka_reads_with_these() -> None:
     """And neither Faust nor anything here bounds the number of records itself."""
-    assert fetcher.FetchResult is lenient_records._BoundedFetchResult
-    assert consumer.Fetcher is lenient_records._BoundedFetcher
+    assert fetcher.FetchResult is bounded_fetch._BoundedFetchResult
+    assert consumer.Fetcher is bounded_fetch._BoundedFetcher
     assert AIOKafkaConsumer.getmany.__kwdefaults__["max_records"] is None
 
 
@@ -178,7 +179,7 @@ def test_old_formats_are_read_within_the_same_bounds(magic: int, codec: int) -> 
     install(MB)
     found, ends = read(built(bytes(5 * MB)))
     assert ends == 1
-    assert isinstance(found[0], RefusedBatch) == (codec != NONE)
+    assert isinstance(found[0], RejectedBatch) == (codec != NONE)
 
 
 # ----------------------------------------------------------------------- hostile batches
@@ -193,14 +194,14 @@ def test_a_batch_that_unpacks_to_too_much_is_one_refusal(codec: int) -> None:
     refused = only(found[:1])
     name = {number: name for name, number in CODECS.items()}[codec]
     assert (refused.offset, refused.base_offset, refused.batch_bytes) == (70, 70, len(raw))
-    assert refused.refused.reason is Reason.TOO_LARGE
-    assert refused.refused.sentence == (
-        f"a batch of {len(raw):,} bytes ({name}), offsets 70 to 70, unpacks to more than "
+    assert refused.rejection.reason is Reason.TOO_LARGE
+    assert refused.rejection.sentence == (
+        f"a batch of {len(raw):,} bytes ({name}), offsets 70 to 70, decompresses to more than "
         "10,000,000 bytes; none of these records is counted"
     )
     assert values(found[1:]) == [(71 + at, value) for at, value in enumerate(THREE)]
     assert ends == 74
-    assert decode_all("usage.flows", found)[0] is refused.refused
+    assert decode_all("usage.flows", found)[0] is refused.rejection
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
@@ -208,13 +209,13 @@ def test_the_bound_is_exact(codec: int) -> None:
     """A byte more is too much; a bomb in a second stream behind a small one is none."""
     payload = records([bytes(2 * MB)])
     packed = memoryview(compressed(payload, codec))
-    assert unpack(codec, packed, len(payload), b"head") == b"head" + payload
+    assert decompress(codec, packed, len(payload), b"head") == b"head" + payload
     for most in (0, 1, len(payload) // 2, len(payload) - 1):
-        with pytest.raises(TooLargeError):
-            unpack(codec, packed, most)
+        with pytest.raises(BatchTooLargeError):
+            decompress(codec, packed, most)
     small = compressed(b"small", codec)
-    with pytest.raises(TooLargeError):
-        unpack(codec, memoryview(small + bytes(packed)), MB)
+    with pytest.raises(BatchTooLargeError):
+        decompress(codec, memoryview(small + bytes(packed)), MB)
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
@@ -225,8 +226,8 @@ def test_a_stream_that_is_cut_off_is_one_refusal(codec: int) -> None:
     for cut in range(0, len(packed), max(len(packed) // 60, 1)):
         found, ends = read(batch(packed[:cut], 100, codec) + behind)
         refused = only(found[:1])
-        assert refused.refused.reason is Reason.MALFORMED
-        assert "offsets 0 to 99, cannot be read" in refused.refused.sentence
+        assert refused.rejection.reason is Reason.MALFORMED
+        assert "offsets 0 to 99, cannot be read" in refused.rejection.sentence
         assert (len(found), ends) == (4, 103)
 
 
@@ -252,7 +253,7 @@ def test_lies_about_numbers_and_offsets_are_one_refusal(
     raw = batch(compressed(payload, codec), count, codec, last=last, base=10)
     behind = batch(records(THREE), 3, base=11 + last)
     found, ends = read(raw + behind)
-    assert only(found[:1]).refused.reason is Reason.MALFORMED
+    assert only(found[:1]).rejection.reason is Reason.MALFORMED
     assert found[0].offset == 10 + last
     assert (len(found), ends) == (4, 14 + last)
 
@@ -271,7 +272,7 @@ def test_a_batch_that_does_not_match_its_checksum_is_fetched_again_before_it_is_
         found, ends = read(raw)
         assert (len(found), ends) == (3, 3)
     found, ends = read(raw)
-    assert "does not match its checksum" in only(found[3:4]).refused.sentence
+    assert "does not match its checksum" in only(found[3:4]).rejection.sentence
     assert found[3].offset == 5
     assert (len(found), ends) == (7, 9)
     assert len(read(raw)[0]) == 3  # another time, it is tried again as well
@@ -305,7 +306,7 @@ def test_memory_that_is_not_there_is_no_fault_of_the_batch(monkeypatch: Any) -> 
     def fails(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(lenient_records, "unpack", fails)
+    monkeypatch.setattr(bounded_fetch, "decompress", fails)
     with pytest.raises(MemoryError):
         read(batch(compressed(records(THREE), ZSTD), 3, ZSTD))
 
@@ -314,17 +315,17 @@ def test_memory_that_is_not_there_is_no_fault_of_the_batch(monkeypatch: Any) -> 
 def test_what_is_no_stream_at_all_is_corrupt(codec: int) -> None:
     """In one word, whatever the library says."""
     for packed in (b"\xff" * 100, b"\x82SNAPPY\0" + bytes(8) + b"\xff\xff\xff\xff"):
-        with pytest.raises(CorruptError):
-            unpack(codec, memoryview(packed), MB)
+        with pytest.raises(CorruptBatchError):
+            decompress(codec, memoryview(packed), MB)
 
 
 def test_a_refusal_says_the_same_each_time() -> None:
     """So a rebuild's dead letter is known as the same one."""
     raw = batch(compressed(records(THREE), LZ4)[:-4], 3, LZ4)
     one, other = (only(read(raw)[0]) for _ in range(2))
-    assert (one.fingerprint, str(one.refused)) == (other.fingerprint, str(other.refused))
+    assert (one.fingerprint, str(one.rejection)) == (other.fingerprint, str(other.rejection))
     outcomes = decode_all("usage.flows", read(raw)[0])
-    assert [isinstance(one, Refused) for one in outcomes] == [True]
+    assert [isinstance(one, RejectedError) for one in outcomes] == [True]
 
 
 # --------------------------------------------------------------------- how much at a time
@@ -334,7 +335,7 @@ class _Fetched:
     """Several partitions with fetched records, as a fetcher holds them."""
 
     def __init__(self, raws: dict[TopicPartition, bytes]) -> None:
-        self.fetcher = lenient_records._BoundedFetcher.__new__(lenient_records._BoundedFetcher)
+        self.fetcher = bounded_fetch._BoundedFetcher.__new__(bounded_fetch._BoundedFetcher)
         self.positions = {tp: SimpleNamespace(paused=False, position=0) for tp in raws}
         self.fetcher._closed = False
         self.fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False)
@@ -385,7 +386,7 @@ def test_what_fails_in_the_middle_is_fetched_again_from_its_beginning(monkeypatc
     def fails(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(lenient_records, "unpack", fails)
+    monkeypatch.setattr(bounded_fetch, "decompress", fails)
     with pytest.raises(MemoryError):
         held.more()
     assert held.more() == {}

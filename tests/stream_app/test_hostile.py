@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.refusals import Reason
+from stream_app.rejection import Reason
 from stream_app.topics import EVENT_TOPICS, FLOWS, TOPIC_OF
 from tests.stream_app.fuzz import (
     ACCEPTED,

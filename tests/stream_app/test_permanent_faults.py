@@ -12,7 +12,8 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_app import broker
-from stream_app.broker import BrokerAway, BrokerRefusesError, topic_partitions
+from stream_app.broker import topic_partitions
+from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
 from stream_app.faults import permanent_fault
 
 
@@ -39,7 +40,7 @@ def test_what_is_not_allowed_is_a_sentence(error: Exception, sentence: str) -> N
     [
         aiokafka.KafkaConnectionError(), aiokafka.NotLeaderForPartitionError(),
         aiokafka.UnknownTopicOrPartitionError(), aiokafka.KafkaTimeoutError(),
-        BrokerAway("no broker answered"), RedisConnectionError("refused"), OSError("refused"),
+        BrokerUnavailableError("no broker"), RedisConnectionError("refused"), OSError("refused"),
     ],
 )  # fmt: skip
 def test_what_passes_is_none(error: Exception) -> None:
@@ -50,8 +51,8 @@ def test_what_passes_is_none(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, BrokerRefusesError),
-        (KafkaError._TRANSPORT, BrokerAway),
+        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, BrokerDeniedError),
+        (KafkaError._TRANSPORT, BrokerUnavailableError),
     ],
 )
 def test_a_broker_that_refuses_is_not_one_that_is_away(code: int, kind: type[Exception]) -> None:
@@ -60,12 +61,12 @@ def test_a_broker_that_refuses_is_not_one_that_is_away(code: int, kind: type[Exc
     def fails(**_: Any) -> None:
         raise KafkaException(KafkaError(code))
 
-    with pytest.raises(BrokerAway) as raised:
+    with pytest.raises(BrokerUnavailableError) as raised:
         topic_partitions(SimpleNamespace(list_topics=fails), ["usage.flows"])
     assert type(raised.value) is kind
-    assert (permanent_fault(raised.value) is not None) is (kind is BrokerRefusesError)
+    assert (permanent_fault(raised.value) is not None) is (kind is BrokerDeniedError)
 
 
 def test_the_codes_are_those_of_librdkafka() -> None:
     """Each has a name of its own there."""
-    assert all(KafkaError(code).name() for code in broker._REFUSALS)
+    assert all(KafkaError(code).name() for code in broker._DENIALS)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from rollups.catalog import APPLICATIONS, OUTCOMES, SERVICES
 from stream_app.codec import MAX_MINUTES, decode
-from stream_app.refusals import Refused
+from stream_app.rejection import RejectedError
 from stream_app.topics import TOPIC_OF
 from tests.stream_app.usage_events import (
     KINDS,
@@ -42,7 +42,7 @@ def by_codec(topic: str, value: bytes) -> bool:
     """Tell whether the codec accepts the event in *value* on *topic*."""
     try:
         decode(topic, value)
-    except Refused:
+    except RejectedError:
         return False
     return True
 

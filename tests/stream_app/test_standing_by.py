@@ -1,19 +1,23 @@
-"""A worker without partitions, or one that is seeking: it goes on, and leaves the group alone."""
+"""A worker on standby, or one that is seeking: it goes on, and leaves the group alone."""
 
 import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from faust.types import TP
 
-from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LostWrites, NodesChanged
-from stream_app import faust_app
-from stream_app.faust_app import create_app
-from stream_app.transport import Generation
+from stream_app.heartbeat import Heartbeat
+from stream_app.rejoin import Rejoin
+from stream_app.sealed_rejections import NO_REJECTIONS
+from stream_app.start_offsets import StartOffsets
+from stream_app.telemetry import Telemetry
+from stream_app.watchdog import Watchdog
+from stream_app.worker_context import WorkerContext
+from stream_app.write_gate import State, WriteGate
 
 FLOWS = TP("usage.flows", 0)
 
@@ -47,61 +51,83 @@ class _Writer:
     be_listed = say
 
 
+class _Consumer:
+    """A consumer in which nothing is processed, and nothing wrong."""
+
+    knows_no_broker = is_idle = False
+
+    def processed(self) -> dict[TP, int]:
+        return {}
+
+
+class _Worker:
+    """The parts of a worker around the gate, and how often it rejoined the group."""
+
+    def __init__(self, state: State, writer: Any, topic_ids: dict[str, str] | None = None) -> None:
+        self.rejoined = 0
+        self.gate = WriteGate(SimpleNamespace(consumer_generation_id=3, rebalancing_count=1))
+        if state is State.STANDBY:
+            self.gate.assigned([])
+        elif state is not State.JOINING:
+            self.gate.end_seek(self.gate.begin_seek(), succeeded=True)
+            if state is State.SEEKING:
+                self.gate.begin_seek()
+        assert self.gate.state is state
+        self.telemetry, self.rejoin = Telemetry(), Rejoin(self.gate, self._count)
+        context = WorkerContext(
+            self.gate, writer, lambda: None, self.telemetry,
+            lambda error: self.rejoin.request(str(error)),
+        )  # fmt: skip
+        ids = topic_ids or {}
+        self.start_offsets = StartOffsets(
+            context, lambda: ids, lambda _: NO_REJECTIONS, pytest.fail
+        )
+        self.heartbeat = Heartbeat(context, _Consumer, self.start_offsets, self.rejoin, pytest.fail)
+        self.watchdog = Watchdog(
+            self.gate, _Consumer, self.start_offsets, self.rejoin, lambda: ids, pytest.fail
+        )
+
+    def _count(self) -> None:
+        self.rejoined += 1
+
+
 @pytest.mark.parametrize(
     "error", [None, LostWrites({"usage.flows/0": (1, 2)}), NodesChanged("a failover")]
 )
 @pytest.mark.parametrize(
-    ("stands_by", "seeking", "begins", "joins"),
-    [(True, False, 1, 0), (False, True, 0, 0), (False, False, 0, 1)],
+    ("state", "begins", "rejoins"),
+    [(State.STANDBY, 1, 0), (State.SEEKING, 0, 0), (State.OPEN, 0, 1)],
 )
 def test_only_a_worker_with_partitions_joins_again(
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception | None,
-    stands_by: bool,
-    seeking: bool,
-    begins: int,
-    joins: int,
+    error: Exception | None, state: State, begins: int, rejoins: int
 ) -> None:
-    """Without partitions it would come back without any, see the same, and join: without end.
+    """Without partitions it would come back without any, see the same, and rejoin: without end.
 
-    While it is seeking, that is what learns where the rollups end now; to join would break it off.
+    While it is seeking, that determines where the rollups end now; to rejoin would break it off.
     """
-    app = create_app(settings.read({}))
-    joined: list[str] = []
-    consumer = SimpleNamespace(
-        generation=Generation(3, 1), stands_by=stands_by, is_seeking=seeking,
-        processed=dict, join_again=lambda: joined.append("joined"),
-    )  # fmt: skip
     writer = _Writer(error)
-    monkeypatch.setattr(faust_app.UsageApp, "consumer", consumer)
-    app.writer = writer  # type: ignore[assignment]
+    worker = _Worker(state, writer)
 
-    async def look_twice() -> None:
-        await app.say_alive()
-        await app.say_alive()
+    async def beat_twice() -> None:
+        await worker.heartbeat.beat(1)
+        await worker.heartbeat.beat(2)
 
-    asyncio.run(look_twice())
+    asyncio.run(beat_twice())
     assert writer.begun == [[]] * begins
-    assert len(joined) == joins
-    assert (app.telemetry.rollups == "another") is bool(begins)
+    assert worker.rejoined == rejoins
+    assert (worker.telemetry.rollups == "another") is bool(begins)
 
 
-@pytest.mark.parametrize("stands_by", [True, False])
-def test_a_worker_without_partitions_takes_a_topic_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, stands_by: bool
-) -> None:
-    """There is nothing that it would have to begin again.
+@pytest.mark.parametrize("state", [State.STANDBY, State.OPEN, State.JOINING])
+def test_a_worker_without_partitions_takes_a_topic_as_it_is(state: State) -> None:
+    """There is nothing that it would have to read again.
 
     One that has some, or is about to get others, must not: what it has processed of the topic that
-    was there would be told of the one that is there now.
+    was there would become a position in the one that is there now.
     """
-    app = create_app(settings.read({}))
-    asked: list[str] = []
-    consumer = SimpleNamespace(stands_by=stands_by, knows_no_broker=False, is_idle=False)
-    monkeypatch.setattr(faust_app.UsageApp, "consumer", consumer)
-    monkeypatch.setattr(app, "begin_again", asked.append)
-    app._topic_ids = {"usage.flows": "one"}
-    monkeypatch.setattr(faust_app, "topic_ids", lambda *_: {"usage.flows": "another"})
-    asyncio.run(app.watch_topics())
-    assert bool(asked) is not stands_by
-    assert app.fence(FLOWS) == f"usage.flows/0@{'another' if stands_by else 'one'}"
+    worker = _Worker(state, cast(Any, None), topic_ids={"usage.flows": "another"})
+    worker.start_offsets.topic_ids = {"usage.flows": "one"}
+    asyncio.run(worker.watchdog.look())
+    assert bool(worker.rejoined) is (state is not State.STANDBY)
+    current = "another" if state is State.STANDBY else "one"
+    assert worker.start_offsets.fence(FLOWS) == f"usage.flows/0@{current}"

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -26,18 +26,17 @@ from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage import settings
-from stream_app import faust_app, transport
-from stream_app.agents import Attempts, Stale
-from stream_app.broker import BrokerAway
+from stream_app import transport
+from stream_app.errors import BrokerUnavailableError, OffsetGapError, StaleAssignmentError
 from stream_app.faust_app import create_app
-from stream_app.transport import (
-    Batch,
-    BatchConsumer,
-    BatchTransport,
-    BrokenChain,
-    Generation,
-)
-from stream_app.verdicts import NONE
+from stream_app.fetched_batch import Assignment, FetchedBatch
+from stream_app.retry import Backoff
+from stream_app.sealed_rejections import NO_REJECTIONS
+from stream_app.start_offsets import StartOffsets
+from stream_app.telemetry import Telemetry
+from stream_app.transport import BatchConsumer, BatchTransport
+from stream_app.worker_context import WorkerContext
+from stream_app.write_gate import State, WriteGate
 
 FLOWS = TP("usage.flows", 0)
 
@@ -48,18 +47,20 @@ def consumer() -> Any:
     made = BatchConsumer.__new__(BatchConsumer)
     made._delivered, made._processed, made._unacked_messages = {FLOWS: 0}, {FLOWS: 0}, set()
     made._waiting_for_ack = None
-    made.app = SimpleNamespace(consumer_generation_id=3)
-    made._seeking, made._seeks = 0, 1
+    app = SimpleNamespace(consumer_generation_id=3, rebalancing_count=1)
+    app.gate = WriteGate(app)
+    app.gate.end_seek(app.gate.begin_seek(), succeeded=True)
+    made.app = app
     return made
 
 
-NOW = Generation(3, 1)
+NOW = Assignment(3, 1)
 
 
-def batch(begins: int, ends: int, generation: Generation = NOW) -> Batch:
+def batch(begins: int, ends: int, assignment: Assignment = NOW) -> FetchedBatch:
     """Return a batch of one record, whose place is all that matters."""
     record = SimpleNamespace(offset=begins)
-    return Batch(FLOWS, [record], begins, ends, generation)  # type: ignore[list-item]
+    return FetchedBatch(FLOWS, [record], begins, ends, assignment)  # type: ignore[list-item]
 
 
 def test_the_versions_are_the_ones_this_was_written_for() -> None:
@@ -101,7 +102,7 @@ def test_what_is_looked_at_of_aiokafkas_partitions_is_there() -> None:
 
 
 def test_the_task_whose_death_leaves_a_worker_without_partitions_is_there() -> None:
-    """`has_given_up` looks at it; without it a worker would stand idle unnoticed."""
+    """`has_lost_membership` looks at it; without it a worker would stand idle unnoticed."""
     assert "self._coordination_task" in inspect.getsource(GroupCoordinator.__init__)
 
 
@@ -136,7 +137,7 @@ def test_a_batch_that_does_not_continue_what_was_processed_is_never_stepped_over
 ) -> None:
     """[0--10)      [20--30): what lay between was lost in this process."""
     consumer.finished(batch(0, 10))
-    with pytest.raises(BrokenChain, match=r"usage.flows/0: processed up to offset 10, .* at 20"):
+    with pytest.raises(OffsetGapError, match=r"usage.flows/0: processed up to offset 10, .* at 20"):
         consumer.finished(batch(20, 30))
     assert consumer._new_offset(FLOWS) == 10
 
@@ -145,13 +146,13 @@ def test_a_batch_with_records_from_before_is_not_taken_for_progress(consumer: An
     """[10--25) where [20--25) was due: the log began anew under the same name."""
     consumer.finished(batch(0, 20))
     record = SimpleNamespace(offset=10)
-    with pytest.raises(BrokenChain):
-        consumer.finished(Batch(FLOWS, [record], 20, 25, NOW))  # type: ignore[list-item]
+    with pytest.raises(OffsetGapError):
+        consumer.finished(FetchedBatch(FLOWS, [record], 20, 25, NOW))  # type: ignore[list-item]
 
 
 def test_a_batch_of_an_older_generation_moves_nothing(consumer: Any) -> None:
     """Whoever has the partition now reads it again."""
-    assert not consumer.finished(batch(0, 10, generation=Generation(2, 1)))
+    assert not consumer.finished(batch(0, 10, assignment=Assignment(2, 1)))
     assert consumer._new_offset(FLOWS) == 0
 
 
@@ -163,13 +164,13 @@ def test_a_batch_from_before_a_seek_moves_nothing_though_the_generation_has_the_
     [0--10) of the old cluster, under way while the new one is sought, is not [0--10) of the new
     one: those events would never be read.
     """
-    attempts = Attempts(lambda: consumer.generation)
-    in_hand = batch(0, 10, consumer.generation)
+    gate = consumer.gate
+    in_process = batch(0, 10, gate.assignment)
 
     async def nowhere(assigned: Any) -> dict[TP, int]:
-        assert not consumer.continues(in_hand)
-        with pytest.raises(Stale), attempts.of(in_hand.generation):
-            pytest.fail("it was let in")
+        assert not consumer.continues(in_process)
+        with pytest.raises(StaleAssignmentError), gate.admit(in_process.assignment):
+            pytest.fail("it was admitted")
         return dict.fromkeys(assigned, 0)
 
     async def zeros(*assigned: TP) -> dict[TP, int]:
@@ -178,15 +179,15 @@ def test_a_batch_from_before_a_seek_moves_nothing_though_the_generation_has_the_
     async def sought(_: Any) -> None:
         pass
 
-    consumer.app.where_the_rollups_end, consumer.app.rebalancing_count = nowhere, 1
+    consumer.app.start_offsets = SimpleNamespace(find=nowhere)
     consumer._committed_offset = {}
     monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
     for name, does in (("earliest_offsets", zeros), ("highwaters", zeros), ("seek_wait", sought)):
         monkeypatch.setattr(consumer, name, does, raising=False)
     asyncio.run(consumer.perform_seek())
-    assert not consumer.finished(in_hand)
+    assert not consumer.finished(in_process)
     assert consumer.processed() == {FLOWS: 0}
-    assert consumer.finished(batch(0, 10, consumer.generation))
+    assert consumer.finished(batch(0, 10, gate.assignment))
 
 
 def test_what_a_fetch_from_before_the_seek_took_is_fetched_again(
@@ -207,7 +208,7 @@ def test_what_a_fetch_from_before_the_seek_took_is_fetched_again(
 
     other = TP("usage.flows", 1)
     positions = {FLOWS: 103, other: 7}
-    consumer._delivered, consumer._sought = {FLOWS: 100, other: 7, TP("usage.sms", 0): 3}, True
+    consumer._delivered, consumer._was_sought = {FLOWS: 100, other: 7, TP("usage.sms", 0): 3}, True
     monkeypatch.setattr(consumer, "_position", positions.get, raising=False)
     monkeypatch.setattr(consumer, "seek_wait", seek, raising=False)
     monkeypatch.setattr(driver.Consumer, "_getmany", fetch)
@@ -221,7 +222,8 @@ def test_nothing_flows_before_the_first_seek(monkeypatch: pytest.MonkeyPatch) ->
 
     def as_faust_begins(self: Any) -> None:
         self.can_resume_flow, self.suspend_flow = asyncio.Event(), asyncio.Event()
-        self.app = SimpleNamespace(rebalancing_count=0)
+        self.app = SimpleNamespace(consumer_generation_id=0, rebalancing_count=0)
+        self.app.gate = WriteGate(self.app)
 
     monkeypatch.setattr(driver.Consumer, "__init__", as_faust_begins)
     consumer = BatchConsumer()
@@ -240,26 +242,26 @@ def test_whoever_gets_no_partition_has_nothing_processed_any_more(
         got.append(partitions)
 
     monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", assigned)
-    in_hand = batch(0, 10, consumer.generation)
+    in_process = batch(0, 10, consumer.gate.assignment)
     asyncio.run(consumer.on_partitions_assigned({FLOWS}, 4))
-    assert not consumer.stands_by
+    assert consumer.gate.state is State.JOINING
     assert consumer.processed() == {FLOWS: 0}  # until the seek that follows
     asyncio.run(consumer.on_partitions_assigned(set(), 4))
-    assert consumer.stands_by
+    assert consumer.gate.state is State.STANDBY
     assert consumer.processed() == {}
-    assert not consumer.finished(in_hand)
+    assert not consumer.finished(in_process)
     assert got == [{FLOWS}, set()]
 
 
 @pytest.mark.parametrize("counted", [0, 50])
-def test_deleted_offsets_are_told_wherever_the_rollups_end(
+def test_deleted_offsets_are_logged_wherever_the_rollups_end(
     caplog: pytest.LogCaptureFixture, counted: int
 ) -> None:
     """They end at 0 where Redis lost everything, or knows nothing of these hash slots."""
-    transport._look_at(FLOWS, counted, 70, 100)
+    transport._check_retention(FLOWS, counted, 70, 100)
     assert f"Kafka deleted the offsets {counted} to 69" in caplog.text
     caplog.clear()
-    transport._look_at(FLOWS, 70, 70, 100)
+    transport._check_retention(FLOWS, 70, 70, 100)
     assert not caplog.text
 
 
@@ -469,10 +471,13 @@ def test_batches_flow_again_only_after_a_seek_for_the_newest_assignment(consumer
     """A seek that ends in the middle of the next assignment lets nothing flow."""
     consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
     consumer.stop_flow()
-    consumer._sought_for, consumer.app.rebalancing_count = 4, 5
+    consumer.app.rebalancing_count = 4
+    seek = consumer.gate.begin_seek()
+    consumer.app.rebalancing_count = 5
+    consumer.gate.end_seek(seek, succeeded=True)
     consumer.resume_flow()
     assert not consumer.flow_active
-    consumer._sought_for = 5
+    consumer.gate.end_seek(consumer.gate.begin_seek(), succeeded=True)
     consumer.resume_flow()
     assert consumer.flow_active
 
@@ -482,7 +487,7 @@ def test_a_seek_that_takes_too_long_would_end_fausts_recovery() -> None:
     source = inspect.getsource(Recovery)
     assert "perform_seek(), timeout=self.app.conf.broker_request_timeout" in source
     app = create_app(settings.read({}))
-    assert app.conf.broker_request_timeout > transport._SEEK_PATIENCE
+    assert app.conf.broker_request_timeout > transport._SEEK_TIMEOUT
 
 
 async def _never(_: Any) -> None:
@@ -499,39 +504,40 @@ def test_a_seek_that_does_not_succeed_is_begun_again(
 ) -> None:
     """Redis may be away for longer than Faust waits; or Kafka, in the middle of it."""
     asked: list[str] = []
-    consumer.app.begin_again = asked.append
-    consumer.app.where_the_rollups_end = asks
-    consumer.app.rebalancing_count = 1
+    consumer.app.rejoin = SimpleNamespace(request=asked.append)
+    consumer.app.start_offsets = SimpleNamespace(find=asks)
     monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
-    monkeypatch.setattr(transport, "_SEEK_PATIENCE", 0.01)
+    monkeypatch.setattr(transport, "_SEEK_TIMEOUT", 0.01)
     with pytest.raises(IllegalStateError):
         asyncio.run(consumer.perform_seek())
     assert len(asked) == 1
+    assert consumer.gate.state is State.JOINING
 
 
-def test_where_to_begin_is_asked_until_kafka_and_redis_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_start_offsets_are_requested_until_kafka_and_redis_answer(consumer: Any) -> None:
     """A broker that goes away in the middle of a rebalance would end every worker otherwise."""
-    app = create_app(settings.read({}))
-    looks = iter([BrokerAway("away"), {"usage.flows": "one"}, {"usage.flows": "another"}])
-    answers = iter([RedisConnectionError("away"), {"usage.flows/0@another": 7}])
+    looks = iter([BrokerUnavailableError("away"), {"usage.flows": "one"}, {"usage.flows": "two"}])
+    answers = iter([RedisConnectionError("away"), {"usage.flows/0@two": 7}])
 
-    def look(*_: Any) -> Any:
-        return _given(next(looks))
+    class Writer:
+        """A writer to a Redis that answers the second time."""
 
-    async def begin(names: list[str]) -> Any:
-        return _given(next(answers))
+        keys = "u"
 
-    async def well() -> None:
-        pass
+        async def begin(self, names: list[str]) -> Any:
+            return _given(next(answers))
 
-    monkeypatch.setattr(faust_app, "topic_ids", look)
-    monkeypatch.setattr(faust_app, "FIRST_PAUSE", 0)
-    monkeypatch.setattr(app.writer, "begin", begin)
-    monkeypatch.setattr(app.writer, "check_limits", well)
-    monkeypatch.setattr(app, "_verdicts", lambda _: NONE)
-    assert asyncio.run(app.where_the_rollups_end([FLOWS])) == {FLOWS: 7}
+        async def check_limits(self) -> None:
+            pass
+
+    context = WorkerContext(
+        consumer.gate, cast(Any, Writer()), lambda: None, Telemetry(), pytest.fail,
+        backoff=Backoff(0, 0),
+    )  # fmt: skip
+    start_offsets = StartOffsets(
+        context, lambda: _given(next(looks)), lambda _: NO_REJECTIONS, pytest.fail
+    )
+    assert asyncio.run(start_offsets.find([FLOWS])) == {FLOWS: 7}
 
 
 def _given(answer: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from rollups.events import Event
 from stream_app.codec import decode
-from stream_app.refusals import Refused
+from stream_app.rejection import RejectedError
 from stream_app.topics import TOPIC_OF
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -57,8 +57,8 @@ def read(event: dict[str, Any]) -> Event:
     return decode(TOPIC_OF[event["type"]], structured(event))
 
 
-def refused(*record: Any) -> Refused:
+def refused(*record: Any) -> RejectedError:
     """Return why `decode` refuses *record*, which it must."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RejectedError) as caught:
         decode(*record)
     return caught.value

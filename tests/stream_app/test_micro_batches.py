@@ -1,8 +1,10 @@
-"""Rounds with a consumer and a writer that are moved by hand: no clock, no Kafka, step by step."""
+"""Micro-batches with a consumer and a writer that are moved by hand: no clock, no Kafka."""
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,32 +20,48 @@ from interaction_usage.store.errors import LostWrites
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Writer
 from rollups.catalog import APPLICATIONS, runs_ending
-from stream_app import agents, rounds
-from stream_app.agents import Attempts, Work
-from stream_app.rounds import Job, Rounds
+from stream_app.errors import OffsetGapError
+from stream_app.fetched_batch import Assignment, FetchedBatch
+from stream_app.micro_batches import MicroBatches, QueuedBatch
+from stream_app.retry import Backoff
 from stream_app.telemetry import Telemetry
 from stream_app.topics import CALLS, CLICKS, FLOWS
-from stream_app.transport import Batch, BatchConsumer, BrokenChain, Generation
-from stream_app.verdicts import NONE
+from stream_app.transport import BatchConsumer
+from stream_app.worker_context import WorkerContext
+from stream_app.write_gate import WriteGate
 from tests.stream_app.usage_events import example, structured
 
-FIRST, SECOND = Generation(1, 1), Generation(2, 2)
+FIRST, SECOND = Assignment(1, 1), Assignment(2, 2)
 A, B, C = TP(FLOWS, 0), TP(FLOWS, 1), TP(FLOWS, 2)
 #: A timestamp in milliseconds, and an event of a second before it.
 STAMP, TIME = 1_791_201_600_000, "2026-10-05T11:59:59Z"
+
+
+@dataclass
+class Group:
+    """What Faust knows of the consumer group, set by hand."""
+
+    consumer_generation_id: int = 1
+    rebalancing_count: int = 1
 
 
 class Consumer(BatchConsumer):
     """The bookkeeping of the real one, without its thread."""
 
     def __init__(self) -> None:
-        self.current = FIRST
+        self.group = Group()
+        self.app = SimpleNamespace(gate=WriteGate(self.group))
+        self.seek()
         self._processed = {A: 0, B: 0, C: 0, TP(CLICKS, 0): 0, TP(CALLS, 0): 0}
 
-    @property
-    def generation(self) -> Generation:
-        """The one set by hand."""
-        return self.current
+    def seek(self) -> None:
+        """Begin and end a seek that changes no offsets."""
+        self.gate.end_seek(self.gate.begin_seek(), succeeded=True)
+
+    def rebalance(self) -> None:
+        """Have the group assign its partitions again, to this consumer."""
+        self.group.consumer_generation_id += 1
+        self.seek()
 
 
 class Event:
@@ -57,8 +75,8 @@ class Event:
         self.acks += 1
 
 
-class ScriptedRound:
-    """A round that is prepared and run when the test says so."""
+class ScriptedMicroBatch:
+    """A micro-batch that is prepared and run when the test says so."""
 
     def __init__(self, writer: "ScriptedWriter", batches: Sequence[Taken]) -> None:
         self.writer, self.batches = writer, batches
@@ -68,7 +86,7 @@ class ScriptedRound:
 
     @property
     def ends(self) -> list[tuple[str, int | None]]:
-        """What it takes, by fence and end."""
+        """What it writes, by fence and end."""
         return [(batch.fence, batch.ends) for batch in self.batches]
 
     async def prepare(self) -> None:
@@ -77,7 +95,7 @@ class ScriptedRound:
         self.prepared += 1
 
     async def run(self, refuse: Refuse) -> list[Applied]:
-        """Wait for the test, then do what it said; apply everything if it said nothing."""
+        """Wait for the test, then do what it set; apply everything if it set nothing."""
         self.runs += 1
         await self.may_end.wait()
         outcome = self.outcomes.pop(0) if self.outcomes else []
@@ -90,15 +108,15 @@ class ScriptedRound:
 
 
 class ScriptedWriter:
-    """A writer that keeps its rounds."""
+    """A writer that keeps its micro-batches."""
 
     def __init__(self) -> None:
-        self.rounds: list[ScriptedRound] = []
+        self.micro_batches: list[ScriptedMicroBatch] = []
 
-    def round(self, batches: Sequence[Taken]) -> ScriptedRound:
-        """Return a round, and keep it."""
-        self.rounds.append(ScriptedRound(self, batches))
-        return self.rounds[-1]
+    def round(self, batches: Sequence[Taken]) -> ScriptedMicroBatch:
+        """Return a micro-batch, and keep it."""
+        self.micro_batches.append(ScriptedMicroBatch(self, batches))
+        return self.micro_batches[-1]
 
 
 class Producer:
@@ -120,48 +138,48 @@ class Producer:
 
 
 class Scene:
-    """Rounds, and all that moves them."""
+    """Micro-batches, and all that moves them."""
 
-    def __init__(self, writer: Any = None) -> None:
+    def __init__(self, writer: Any = None, **limits: int) -> None:
         self.consumer, self.producer = Consumer(), Producer()
         self.writer = writer or ScriptedWriter()
         self.telemetry = Telemetry()
         self.crashes: list[BaseException] = []
         self.lost: list[LostWrites] = []
-        attempts = Attempts(lambda: self.consumer.generation)
 
         async def crash(error: BaseException) -> None:
             self.crashes.append(error)
 
-        self.work = Work(
-            self.producer, self.writer, self.telemetry, attempts, self.lost.append, NONE
-        )
-        self.rounds = Rounds(lambda: self.work, lambda: self.consumer, crash)
-        self.taking: list[asyncio.Task[None]] = []
-        self.running = asyncio.create_task(self.rounds.run())
+        context = WorkerContext(
+            self.consumer.gate, self.writer, lambda: self.producer, self.telemetry,
+            cast(Any, self.lost.append), backoff=Backoff(0, 0),
+        )  # fmt: skip
+        self.micro_batches = MicroBatches(context, lambda: self.consumer, crash, **limits)
+        self.putting: list[asyncio.Task[None]] = []
+        self.running = asyncio.create_task(self.micro_batches.run())
 
-    def take(self, tp: TP, begins: int, ends: int, **told: Any) -> Event:
+    def put(self, tp: TP, begins: int, ends: int, **options: Any) -> Event:
         """Hand over the batch [begins, ends)."""
-        values = told.get("values") or [good(f"{tp}{offset}") for offset in range(begins, ends)]
-        batch = fetched(tp, begins, values, told.get("generation", FIRST))
+        values = options.get("values") or [good(f"{tp}{offset}") for offset in range(begins, ends)]
+        batch = fetched(tp, begins, values, options.get("assignment", FIRST))
         event = Event()
-        job = Job(event, batch, f"{tp.topic}/{tp.partition}")
-        self.taking.append(asyncio.create_task(self.rounds.take(job)))
+        queued = QueuedBatch(event, batch, f"{tp.topic}/{tp.partition}")
+        self.putting.append(asyncio.create_task(self.micro_batches.put(queued)))
         return event
 
-    async def round(self, number: int, *outcomes: Any) -> ScriptedRound:
-        """Let a round come to its end."""
+    async def finish(self, number: int, *outcomes: Any) -> ScriptedMicroBatch:
+        """Let a micro-batch come to its end."""
         await calm()
-        its = cast(ScriptedWriter, self.writer).rounds[number]
-        its.outcomes += outcomes
-        its.may_end.set()
+        micro_batch = cast(ScriptedWriter, self.writer).micro_batches[number]
+        micro_batch.outcomes += outcomes
+        micro_batch.may_end.set()
         await calm()
-        return its
+        return micro_batch
 
     @property
     def begun(self) -> list[list[tuple[str, int | None]]]:
-        """What was begun to be written so far, round by round."""
-        return [its.ends for its in self.writer.rounds if its.runs]
+        """What was begun to be written so far, by micro-batch."""
+        return [micro_batch.ends for micro_batch in self.writer.micro_batches if micro_batch.runs]
 
 
 def good(name: str) -> bytes:
@@ -169,13 +187,13 @@ def good(name: str) -> bytes:
     return structured(example("usage.flow.run", id=name, time=TIME))
 
 
-def fetched(tp: TP, begins: int, values: Sequence[bytes], generation: Generation) -> Batch:
+def fetched(tp: TP, begins: int, values: Sequence[bytes], assignment: Assignment) -> FetchedBatch:
     """Return a batch of one record an offset."""
     records = [
         ConsumerRecord(*tp, begins + i, STAMP, 0, b"acme", value, None, 4, len(value), ())
         for i, value in enumerate(values)
     ]
-    return Batch(tp, records, begins, begins + len(values), generation)
+    return FetchedBatch(tp, records, begins, begins + len(values), assignment)
 
 
 async def calm() -> None:
@@ -189,28 +207,22 @@ def name(tp: TP) -> str:
     return f"{tp.topic}/{tp.partition}"
 
 
-def played(act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    """Play a scene; then what is under way ends, and so do the rounds."""
+def played(act: Callable[[Scene], Coroutine[Any, Any, None]], **limits: int) -> None:
+    """Play a scene; then what is being written ends, and everything stops."""
 
     async def run() -> None:
-        scene = Scene()
+        scene = Scene(**limits)
         await act(scene)
-        ending = asyncio.create_task(scene.rounds.end(1))
+        ending = asyncio.create_task(scene.micro_batches.stop(1))
         await calm()
-        for its in scene.writer.rounds:
-            its.may_end.set()
+        for micro_batch in scene.writer.micro_batches:
+            micro_batch.may_end.set()
         await ending
-        for task in scene.taking:
+        for task in scene.putting:
             task.cancel()
         await asyncio.wait_for(scene.running, 1)
 
     asyncio.run(run())
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, pause in ((agents, "FIRST_PAUSE"), (agents, "LONGEST_PAUSE")):
-        monkeypatch.setattr(module, pause, 0)
 
 
 # ------------------------------------------------------------------------------------ order
@@ -220,12 +232,12 @@ def test_batches_of_a_partition_are_done_one_after_the_other() -> None:
     """a: [0--2)[2--3)[3--5): none is begun before the one before it is done."""
 
     async def act(scene: Scene) -> None:
-        events = [scene.take(A, *ends) for ends in ((0, 2), (2, 3), (3, 5))]
+        events = [scene.put(A, *ends) for ends in ((0, 2), (2, 3), (3, 5))]
         for number, end in enumerate((2, 3, 5)):
             await calm()
             assert scene.begun[number:] == [[(name(A), end)]]
             assert [event.acks for event in events] == [1] * number + [0] * (3 - number)
-            await scene.round(number)
+            await scene.finish(number)
             assert scene.consumer.processed()[A] == end
         assert scene.telemetry.counted == 5
         assert scene.telemetry.batches == 3
@@ -234,41 +246,38 @@ def test_batches_of_a_partition_are_done_one_after_the_other() -> None:
 
 
 def test_a_round_is_prepared_while_one_is_under_way_and_run_after_it() -> None:
-    """a: [under way----]  b: [prepared][run]  c: the same round as b, for it was there."""
+    """a: [under way----]  b: [prepared][run]  c: the same micro-batch as b, for it was there."""
 
     async def act(scene: Scene) -> None:
-        scene.take(A, 0, 1)
+        scene.put(A, 0, 1)
         await calm()
-        scene.take(B, 0, 1)
-        scene.take(C, 0, 1)
-        scene.take(A, 1, 2)
+        scene.put(B, 0, 1)
+        scene.put(C, 0, 1)
+        scene.put(A, 1, 2)
         await calm()
-        assert [its.prepared for its in scene.writer.rounds] == [1, 1]
+        assert [micro_batch.prepared for micro_batch in scene.writer.micro_batches] == [1, 1]
         assert scene.begun == [[(name(A), 1)]]
-        await scene.round(0)
+        await scene.finish(0)
         assert scene.begun[1:] == [[(name(B), 1), (name(C), 1)]]
 
     played(act)
 
 
-def test_every_partition_has_its_turn_however_full_others_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A round has room for one batch; three partitions of one number always have another."""
-    monkeypatch.setattr(rounds, "MOST_EVENTS", 1)
+def test_every_partition_has_its_turn_however_full_others_are() -> None:
+    """A micro-batch has room for one batch; three partitions of one number always have another."""
     busy = [TP(CALLS, 0), TP(CLICKS, 0), A]
 
     async def act(scene: Scene) -> None:
         for offset in range(4):
             for tp in busy:
-                scene.take(tp, offset, offset + 1)
+                scene.put(tp, offset, offset + 1)
         for number in range(12):
-            await scene.round(number)
+            await scene.finish(number)
         assert scene.begun == [
             [(name(tp), offset + 1)] for offset in range(4) for tp in sorted(busy)
         ]
 
-    played(act)
+    played(act, max_events=1)
 
 
 # ------------------------------------------------------------------------------ generations
@@ -278,10 +287,10 @@ def test_a_batch_of_an_assignment_that_is_over_is_let_go() -> None:
     """old: [0--2)  new: [0--1): only the new one is written, and moves the chain."""
 
     async def act(scene: Scene) -> None:
-        scene.consumer.current = SECOND
-        old = scene.take(A, 0, 2)
-        new = scene.take(A, 0, 1, generation=SECOND)
-        await scene.round(0)
+        scene.consumer.rebalance()
+        old = scene.put(A, 0, 2)
+        new = scene.put(A, 0, 1, assignment=SECOND)
+        await scene.finish(0)
         assert scene.begun == [[(name(A), 1)]]
         assert (old.acks, new.acks) == (1, 1)
         assert scene.consumer.processed()[A] == 1
@@ -294,24 +303,24 @@ def test_a_round_whose_assignment_ends_is_written_no_more(when: str) -> None:
     """Redis is away; until it is back, the group was assigned anew, and others read this."""
 
     async def act(scene: Scene) -> None:
-        old = scene.take(A, 0, 1)
+        old = scene.put(A, 0, 1)
         await calm()
-        also_old = scene.take(B, 0, 1)
+        also_old = scene.put(B, 0, 1)
         await calm()
-        scene.consumer.current = SECOND
-        scene.take(A, 0, 1, generation=SECOND)
+        scene.consumer.rebalance()
+        scene.put(A, 0, 1, assignment=SECOND)
         if when == "under way":
-            await scene.round(0, RedisConnectionError("away"))
+            await scene.finish(0, RedisConnectionError("away"))
             assert old.acks == 1
-            assert scene.writer.rounds[0].runs == 1
+            assert scene.writer.micro_batches[0].runs == 1
             assert scene.consumer.processed()[A] == 0
         else:  # the one under way was written: its assignment ended too late for that
-            await scene.round(0)
+            await scene.finish(0)
             assert old.acks == 1
             assert scene.consumer.processed()[A] == 0
-        assert scene.writer.rounds[1].runs == 0
+        assert scene.writer.micro_batches[1].runs == 0
         assert also_old.acks == 1
-        await scene.round(2)
+        await scene.finish(2)
         assert scene.begun[1:] == [[(name(A), 1)]]
         assert scene.consumer.processed()[A] == 1
 
@@ -322,11 +331,11 @@ def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> No
     """a: [lost][next]  b: [would be on top of the hole]; all are read again, and nobody crashes."""
 
     async def act(scene: Scene) -> None:
-        events = [scene.take(A, 0, 1), scene.take(A, 1, 2)]
+        events = [scene.put(A, 0, 1), scene.put(A, 1, 2)]
         await calm()
-        events.append(scene.take(B, 0, 1))
+        events.append(scene.put(B, 0, 1))
         lost = LostWrites({name(A): (0, 1)})
-        await scene.round(0, lost)
+        await scene.finish(0, lost)
         assert scene.lost == [lost]
         assert scene.begun == [[(name(A), 1)]]
         assert [event.acks for event in events] == [1, 1, 1]
@@ -343,13 +352,13 @@ def test_a_round_is_run_until_it_succeeds_and_counts_once() -> None:
     """Twice Redis does not answer; the batch moves the chain, and is acked, once."""
 
     async def act(scene: Scene) -> None:
-        event = scene.take(A, 0, 3)
+        event = scene.put(A, 0, 3)
         await calm()
-        [its] = scene.writer.rounds
-        its.outcomes += [RedisConnectionError("away")] * 2
-        its.may_end.set()
+        [micro_batch] = scene.writer.micro_batches
+        micro_batch.outcomes += [RedisConnectionError("away")] * 2
+        micro_batch.may_end.set()
         await calm()
-        assert its.runs == 3
+        assert micro_batch.runs == 3
         assert event.acks == 1
         assert scene.consumer.processed()[A] == 3
         assert scene.telemetry.counted == 3
@@ -383,13 +392,13 @@ def check_a_round_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
 
             node.run = loses  # type: ignore[method-assign]
             scene = Scene(writer)
-            scene.take(A, 0, 3)
-            scene.take(B, 0, 3, values=[good(f"{A}1"), good("b1"), good("b2")])
+            scene.put(A, 0, 3)
+            scene.put(B, 0, 3, values=[good(f"{A}1"), good("b1"), good("b2")])
             for _ in range(400):
                 await asyncio.sleep(0.005)
                 if scene.consumer.processed()[B] == 3 == scene.consumer.processed()[A]:
                     break
-            await scene.rounds.end(1)
+            await scene.micro_batches.stop(1)
             await scene.running
             assert lost == {"apply", "advance"}
             assert not scene.crashes
@@ -408,13 +417,13 @@ def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
 
     async def act(scene: Scene) -> None:
         scene.producer.away = 2
-        scene.take(A, 0, 2, values=[b"broken", good("1")])
-        scene.take(B, 0, 1, values=[b"no event"])
+        scene.put(A, 0, 2, values=[b"broken", good("1")])
+        scene.put(B, 0, 1, values=[b"no event"])
         await calm()
         assert scene.producer.sent == [b"broken", b"no event"]
         assert scene.begun == [[(name(A), 2), (name(B), 1)]]
-        its = await scene.round(0)
-        assert [len(batch.placed) for batch in its.batches] == [1, 0]
+        micro_batch = await scene.finish(0)
+        assert [len(batch.placed) for batch in micro_batch.batches] == [1, 0]
         assert scene.telemetry.refused == {"malformed": 2}
         assert scene.consumer.processed()[B] == 1
 
@@ -425,8 +434,8 @@ def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
 
 
 def sealed_in(scene: Scene, number: int) -> list[Sealed]:
-    """Return the first event of each batch of a round."""
-    batches = scene.writer.rounds[number].batches
+    """Return the first event of each batch of a micro-batch."""
+    batches = scene.writer.micro_batches[number].batches
     return [Sealed(batch.fence, batch.placed[0]) for batch in batches]
 
 
@@ -434,9 +443,9 @@ def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_round_ends() -> No
     """a: [sealed][fine]  b: [sealed]: both come to their end, and hold nobody up."""
 
     async def act(scene: Scene) -> None:
-        first, second = scene.take(A, 0, 2), scene.take(B, 0, 1)
+        first, second = scene.put(A, 0, 2), scene.put(B, 0, 1)
         await calm()
-        await scene.round(0, sealed_in(scene, 0))
+        await scene.finish(0, sealed_in(scene, 0))
         assert scene.producer.sent == [good(f"{A}0"), good(f"{B}0")]
         assert scene.telemetry.refused == {"sealed": 2}
         assert scene.telemetry.counted == 1
@@ -450,12 +459,12 @@ def test_nothing_is_written_behind_a_dead_letter_whose_assignment_is_over() -> N
     """Whoever has the partition now reads it again, and finds out for himself."""
 
     async def act(scene: Scene) -> None:
-        event = scene.take(A, 0, 1)
+        event = scene.put(A, 0, 1)
         await calm()
         scene.producer.away = 10_000
-        await scene.round(0, sealed_in(scene, 0))
+        await scene.finish(0, sealed_in(scene, 0))
         assert event.acks == 0
-        scene.consumer.current = SECOND
+        scene.consumer.rebalance()
         await calm()
         assert event.acks == 1
         assert scene.consumer.processed()[A] == 0
@@ -466,36 +475,34 @@ def test_nothing_is_written_behind_a_dead_letter_whose_assignment_is_over() -> N
 # ------------------------------------------------------------------------------------- room
 
 
-def test_no_more_is_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_taken_than_there_is_room_for() -> None:
     """Room for 3 records: the fourth is there, too, but whoever brought it waits."""
-    monkeypatch.setattr(rounds, "MOST_IN_HAND", 3)
 
     async def act(scene: Scene) -> None:
-        scene.take(A, 0, 3)
-        scene.take(A, 3, 4)
-        scene.take(B, 0, 1)
+        scene.put(A, 0, 3)
+        scene.put(A, 3, 4)
+        scene.put(B, 0, 1)
         await calm()
-        assert [task.done() for task in scene.taking] == [True, False, False]
-        await scene.round(0)
-        assert all(task.done() for task in scene.taking)
+        assert [task.done() for task in scene.putting] == [True, False, False]
+        await scene.finish(0)
+        assert all(task.done() for task in scene.putting)
 
-    played(act)
+    played(act, max_queued=3)
 
 
-def test_large_records_take_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_records_take_more_room() -> None:
     """Room for 3 KiB of them: one record of 4 KiB is too much for another to be taken."""
-    monkeypatch.setattr(rounds, "MOST_IN_HAND", 3)
 
     async def act(scene: Scene) -> None:
-        scene.take(A, 0, 1, values=[b"x" * 4096])
-        scene.take(B, 0, 1)
+        scene.put(A, 0, 1, values=[b"x" * 4096])
+        scene.put(B, 0, 1)
         await calm()
-        assert [task.done() for task in scene.taking] == [False, False]
-        await scene.round(0)
-        assert all(task.done() for task in scene.taking)
-        assert scene.rounds._in_hand == 0
+        assert [task.done() for task in scene.putting] == [False, False]
+        await scene.finish(0)
+        assert all(task.done() for task in scene.putting)
+        assert scene.micro_batches._weight == 0
 
-    played(act)
+    played(act, max_queued=3)
 
 
 # -------------------------------------------------------------------------------- the end
@@ -505,16 +512,16 @@ def test_the_end_waits_for_what_is_under_way_and_begins_nothing() -> None:
     """a: [under way--]  b: [prepared: never begun]."""
 
     async def act(scene: Scene) -> None:
-        first = scene.take(A, 0, 1)
+        first = scene.put(A, 0, 1)
         await calm()
-        second = scene.take(B, 0, 1)
+        second = scene.put(B, 0, 1)
         await calm()
-        ending = asyncio.create_task(scene.rounds.end(60))
+        ending = asyncio.create_task(scene.micro_batches.stop(60))
         await calm()
         assert not ending.done()
-        await scene.round(0)
+        await scene.finish(0)
         await asyncio.wait_for(ending, 1)
-        third = scene.take(A, 1, 2)
+        third = scene.put(A, 1, 2)
         await calm()
         assert scene.begun == [[(name(A), 1)]]
         assert (first.acks, second.acks, third.acks) == (1, 0, 0)
@@ -527,9 +534,9 @@ def test_the_end_does_not_wait_for_ever() -> None:
     """Redis is away, and the worker was told to stop."""
 
     async def act(scene: Scene) -> None:
-        event = scene.take(A, 0, 1)
+        event = scene.put(A, 0, 1)
         await calm()
-        await asyncio.wait_for(scene.rounds.end(0.01), 1)
+        await asyncio.wait_for(scene.micro_batches.stop(0.01), 1)
         assert event.acks == 0
 
     played(act)
@@ -539,11 +546,11 @@ def test_an_error_ends_the_worker_and_acks_nothing() -> None:
     """What no repeat can mend: nothing else is begun, and the batch is read again."""
 
     async def act(scene: Scene) -> None:
-        event = scene.take(A, 0, 1)
+        event = scene.put(A, 0, 1)
         await calm()
-        other = scene.take(B, 0, 1)
+        other = scene.put(B, 0, 1)
         error = ValueError("a mistake in the code")
-        await scene.round(0, error)
+        await scene.finish(0, error)
         assert scene.crashes == [error]
         assert scene.begun == [[(name(A), 1)]]
         assert (event.acks, other.acks) == (0, 0)
@@ -556,12 +563,12 @@ def test_a_hole_in_the_chain_ends_the_worker_before_anything_is_written() -> Non
     """a: [0--1)   [2--3): what lay between was lost in this process."""
 
     async def act(scene: Scene) -> None:
-        scene.take(A, 0, 1)
-        await scene.round(0)
-        event = scene.take(A, 2, 3)
+        scene.put(A, 0, 1)
+        await scene.finish(0)
+        event = scene.put(A, 2, 3)
         await calm()
         [error] = scene.crashes
-        assert isinstance(error, BrokenChain)
+        assert isinstance(error, OffsetGapError)
         assert scene.begun == [[(name(A), 1)]]
         assert event.acks == 0
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import (
@@ -14,14 +15,14 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 
-from stream_app.agents import Attempts, Work, refuse
 from stream_app.dead_letters import DeadLetter, Place, dead_letter, read_dead_letter
-from stream_app.refusals import Reason, Refused
+from stream_app.decode_batch import PendingDeadLetter
+from stream_app.rejection import Reason, RejectedError
 from stream_app.telemetry import Telemetry
-from stream_app.transport import Generation
+from stream_app.worker_context import WorkerContext
+from stream_app.write_gate import WriteGate
 
-NOW = Generation(1, 1)
-REFUSED = Refused(Reason.TOO_LARGE, "why")
+REJECTED = RejectedError(Reason.TOO_LARGE, "why")
 
 
 class Client:
@@ -108,19 +109,22 @@ def size(letter: DeadLetter) -> int:
     return len(letter.key or b"") + len(letter.value or b"") + own
 
 
-def record(offset: int, value: bytes | None, **told: Any) -> ConsumerRecord:
+def record(offset: int, value: bytes | None, **own: Any) -> ConsumerRecord:
     """Return a record of partition 0 with a key and a header of its own, or with others."""
-    key, headers = told.get("key", b"acme"), told.get("headers", [("trace", b"t")])
+    key, headers = own.get("key", b"acme"), own.get("headers", [("trace", b"t")])
     return ConsumerRecord("usage.flows", 0, offset, 0, 0, key, value, None, 4, 0, headers)
 
 
-def refused(producer: Producer, *records: ConsumerRecord) -> Telemetry:
-    """Have *records* refused; return what the worker tells of itself then."""
-    attempts, telemetry = Attempts(lambda: NOW), Telemetry()
-    nothing: Any = None
-    work = Work(producer, nothing, telemetry, attempts, nothing, nothing)
-    letters = [(dead_letter(record, REFUSED), REFUSED) for record in records]
-    in_time(refuse(letters, NOW, work))
+def rejected(producer: Producer, *records: ConsumerRecord) -> Telemetry:
+    """Have *records* rejected; return the worker's telemetry then."""
+    gate = WriteGate(SimpleNamespace(consumer_generation_id=1, rebalancing_count=1))
+    telemetry, nothing = Telemetry(), cast(Any, None)
+    context = WorkerContext(gate, nothing, lambda: producer, telemetry, nothing)
+    pending = [
+        PendingDeadLetter(record, REJECTED.reason, dead_letter(record, REJECTED))
+        for record in records
+    ]
+    in_time(context.publish(pending, gate.assignment))
     return telemetry
 
 
@@ -138,16 +142,20 @@ def test_a_dead_letter_too_large_for_kafka_is_kept_without_its_value(
     client = Client(2_000, error)
     producer = Producer(client, 2_000 if who == "client" else 10**9)
     records = [record(0, b"small"), record(1, b"x" * 40_000), record(2, b"small too")]
-    telemetry = refused(producer, *records)
-    kept = {told.place.offset: (letter, told) for letter in client.kept if (told := read(letter))}
+    telemetry = rejected(producer, *records)
+    kept = {
+        headers.place.offset: (letter, headers)
+        for letter in client.kept
+        if (headers := read(letter))
+    }
     assert len(kept) == len(client.kept) == 3
     for offset in (0, 2):
-        assert kept[offset][0] == dead_letter(records[offset], REFUSED)
-    letter, told = kept[1]
-    assert (letter.key, letter.value, told.headers) == (b"acme", b"", [("trace", b"t")])
-    assert told.place == Place("usage.flows", 0, 1)
-    assert told.left_out is not None
-    assert told.left_out.sizes == {"value": 40_000}
+        assert kept[offset][0] == dead_letter(records[offset], REJECTED)
+    letter, headers = kept[1]
+    assert (letter.key, letter.value, headers.own) == (b"acme", b"", [("trace", b"t")])
+    assert headers.place == Place("usage.flows", 0, 1)
+    assert headers.left_out is not None
+    assert headers.left_out.sizes == {"value": 40_000}
     assert telemetry.refused == {"too-large": 3}
     assert not telemetry.waiting_for
 
@@ -166,7 +174,7 @@ def test_key_and_headers_are_left_out_where_that_is_not_enough(
 ) -> None:
     """A record may be large without a value."""
     client = Client(2_000)
-    refused(Producer(client), record(7, value, key=b"k" * 5_000, headers=[("abc", b"01234")]))
+    rejected(Producer(client), record(7, value, key=b"k" * 5_000, headers=[("abc", b"01234")]))
     [letter] = client.kept
     assert (letter.key, letter.value, len(letter.headers)) == (None, b"", 6)
     assert read(letter).left_out.sizes == left_out
@@ -177,18 +185,18 @@ def test_small_dead_letters_that_are_too_large_together_stay_whole() -> None:
     """A topic's limit is for batches, and the producer makes those as it likes."""
     client = Client(1_000)
     records = [record(offset, b"x" * 500) for offset in range(10)]
-    refused(Producer(client), *records)
-    assert client.kept == [dead_letter(record, REFUSED) for record in records]
+    rejected(Producer(client), *records)
+    assert client.kept == [dead_letter(record, REJECTED) for record in records]
 
 
 def test_other_errors_are_still_tried_again() -> None:
     """A broker that is away is no reason to leave anything out, also in the middle of it."""
     client = Client(2_000)
     client.away = 2
-    refused(Producer(client), record(0, b"small"))
-    assert client.kept == [dead_letter(record(0, b"small"), REFUSED)]
+    rejected(Producer(client), record(0, b"small"))
+    assert client.kept == [dead_letter(record(0, b"small"), REJECTED)]
     client.away = 2
-    refused(Producer(client, 2_000), record(1, b"x" * 3_000))
+    rejected(Producer(client, 2_000), record(1, b"x" * 3_000))
     assert read(client.kept[-1]).left_out.sizes == {"value": 3_000}
 
 
@@ -196,7 +204,7 @@ def test_a_topic_that_takes_no_dead_letter_at_all_is_waited_for() -> None:
     """Nothing is dropped: the position stays before it until the topic takes more."""
     client = Client(10)
     with pytest.raises(TimeoutError):
-        refused(Producer(client), record(0, b"small"))
+        rejected(Producer(client), record(0, b"small"))
     assert client.kept == []
 
 
@@ -204,5 +212,5 @@ def test_a_record_without_key_and_value_is_a_dead_letter_like_any() -> None:
     """aiokafka's `send` takes no such record, though Kafka does."""
     client = Client(2_000)
     nothing = record(0, None, key=None)
-    refused(Producer(client), nothing)
-    assert client.kept == [dead_letter(nothing, REFUSED)]
+    rejected(Producer(client), nothing)
+    assert client.kept == [dead_letter(nothing, REJECTED)]

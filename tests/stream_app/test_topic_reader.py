@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 from aiokafka.structs import TopicPartition
 
-from interaction_usage.store import keys
-from stream_app.rebuild import Lock, Rebuild, Refusals
-from stream_app.replay import Piece, Replay
-from stream_app.verdicts import NONE
+from stream_app.rebuild.dead_letters import RebuildDeadLetters
+from stream_app.rebuild.lock import RebuildLock
+from stream_app.rebuild.new_rollups import NewRollups
+from stream_app.sealed_rejections import NO_REJECTIONS
+from stream_app.topic_reader import Chunk, TopicReader
 
 A, B, C = (TopicPartition("usage.flows", number) for number in range(3))
 HOUR_MS = 3_600_000
@@ -43,31 +43,30 @@ class FakeConsumer:
 
 
 def read(
-    hours: dict[TopicPartition, list[int]], take: Callable[[Replay, Piece], int]
-) -> tuple[list[tuple[int, int]], Replay]:
+    hours: dict[TopicPartition, list[int]], take: Callable[[TopicReader, Chunk], int]
+) -> tuple[list[tuple[int, int]], TopicReader]:
     """Read records of these hours; return what was taken, (hour, partition), and the reader.
 
-    *take* tells how many records of a piece are taken; what is left is put back.
+    *take* tells how many records of a chunk are taken; what is left is put back.
     """
     records = {
         tp: [SimpleNamespace(offset=n, timestamp=at * HOUR_MS) for n, at in enumerate(its)]
         for tp, its in hours.items()
     }
 
-    async def run() -> tuple[list[tuple[int, int]], Replay]:
-        with patch("stream_app.replay.AIOKafkaConsumer", lambda **_: FakeConsumer(records)):
-            replay = Replay("localhost:1", {})
-        replay.cover(dict.fromkeys(records, 0))
+    async def run() -> tuple[list[tuple[int, int]], TopicReader]:
+        reader = TopicReader("localhost:1", {}, new_consumer=lambda _: FakeConsumer(records))
+        reader.add_partitions(dict.fromkeys(records, 0))
         taken: list[tuple[int, int]] = []
-        async for piece in replay.upto({tp: len(its) for tp, its in records.items()}):
-            assert replay.ends[piece.tp] == piece.ends
-            count = take(replay, piece)
-            if rest := piece.records[count:]:
-                replay.put_back(piece.tp, rest)
-                assert replay.ends[piece.tp] == rest[0].offset
-            taken += [(r.timestamp // HOUR_MS, piece.tp.partition) for r in piece.records[:count]]
+        async for chunk in reader.read_to({tp: len(its) for tp, its in records.items()}):
+            assert reader.ends[chunk.tp] == chunk.ends
+            count = take(reader, chunk)
+            if rest := chunk.records[count:]:
+                reader.put_back(chunk.tp, rest)
+                assert reader.ends[chunk.tp] == rest[0].offset
+            taken += [(r.timestamp // HOUR_MS, chunk.tp.partition) for r in chunk.records[:count]]
             assert len(taken) < 1000
-        return taken, replay
+        return taken, reader
 
     return asyncio.run(run())
 
@@ -77,16 +76,16 @@ def test_everything_is_read_once_each_partition_in_its_order() -> None:
     hours = {A: [0, 3, -5, 30], B: [10**6, 2, 4, 29], C: [6, 7, 8, 28]}
     put_back: list[Any] = []
 
-    def take(_: Replay, piece: Piece) -> int:
-        if piece.tp not in put_back:
-            put_back.append(piece.tp)
+    def take(_: TopicReader, chunk: Chunk) -> int:
+        if chunk.tp not in put_back:
+            put_back.append(chunk.tp)
             return 2
-        return len(piece.records)
+        return len(chunk.records)
 
-    taken, replay = read(hours, take)
+    taken, reader = read(hours, take)
     for tp, its in hours.items():
         assert [hour for hour, partition in taken if partition == tp.partition] == its
-    assert replay.ends == {A: 4, B: 4, C: 4}
+    assert reader.ends == {A: 4, B: 4, C: 4}
 
 
 def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
@@ -109,17 +108,17 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
 
     box: Any = Box()
     writer: Any = Writer()
-    replay: Any = None
-    redis: Any = None
-    rebuild = Rebuild(
-        redis, None, {}, writer, keys.FIRST, replay, Refusals(box, {}), Lock(""), NONE
-    )
+    nothing: Any = None
+    new = NewRollups(
+        nothing, nothing, {}, writer, nothing, RebuildDeadLetters(box, {}), RebuildLock(""),
+        NO_REJECTIONS,
+    )  # fmt: skip
     bad: Any = SimpleNamespace(
         topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
     )
-    asyncio.run(rebuild._take(Piece(A, [bad], 1)))
+    asyncio.run(new.apply(Chunk(A, [bad], 1)))
     try:
-        asyncio.run(rebuild._take(Piece(A, [bad], 2)))
+        asyncio.run(new.apply(Chunk(A, [bad], 2)))
     except ConnectionError:
         did.append("failed")
     assert did == ["1 published", "position 1", "1 published", "failed"]

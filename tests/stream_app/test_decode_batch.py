@@ -8,63 +8,65 @@ from faust.types import TP
 
 from rollups.fold import Placed
 from stream_app import dead_letters
-from stream_app.agents import sealed_letter, sort_out
 from stream_app.dead_letters import dead_letter
-from stream_app.refusals import Reason, Refused
+from stream_app.decode_batch import decode_batch, sealed_dead_letter
+from stream_app.rejection import Reason, RejectedError
+from stream_app.sealed_rejections import sealed_rejections_in
 from stream_app.topics import FLOWS
-from stream_app.transport import Batch, Generation
-from stream_app.verdicts import verdicts_of
 from tests.stream_app.usage_events import example, read, structured
 
 FLOW = "usage.flow.run"
 GOOD = structured(example(FLOW))
 EVENT = read(example(FLOW))
+PARTITION = TP(FLOWS, 3)
 STAMP = EVENT.time // 1000 + 1_999  #: milliseconds: the event's own second, and nearly two more
 
 
-def fetched(*values: bytes | None, stamp: int = STAMP) -> Batch:
-    """Return a batch of *values*, at every second offset from 40, published at *stamp*."""
-    records = [
+def fetched(*values: bytes | None, stamp: int = STAMP) -> list[ConsumerRecord]:
+    """Return records of *values*, at every second offset from 40, published at *stamp*."""
+    return [
         ConsumerRecord(FLOWS, 3, 40 + 2 * place, stamp, 0, b"acme", value, None, 4, 0, ())
         for place, value in enumerate(values)
     ]
-    return Batch(TP(FLOWS, 3), records, 40, 40 + 2 * len(values), Generation(1, 1))
 
 
 def test_events_stand_at_the_offsets_of_their_records():
     """Gaps in the offsets and refused neighbours move nothing."""
-    placed, letters = sort_out(fetched(GOOD, b"{", GOOD, None, GOOD))
+    placed, letters = decode_batch(PARTITION, fetched(GOOD, b"{", GOOD, None, GOOD))
     assert placed == [Placed(offset, EVENT) for offset in (40, 44, 48)]
-    assert [why.reason for _, why in letters] == [Reason.MALFORMED] * 2
-    assert [dict(letter.headers)[dead_letters.OFFSET] for letter, _ in letters] == [b"42", b"46"]
-    assert [letter.value for letter, _ in letters] == [b"{", None]
+    assert [rejected.reason for rejected in letters] == [Reason.MALFORMED] * 2
+    assert [dict(each.dead_letter.headers)[dead_letters.OFFSET] for each in letters] == [
+        b"42",
+        b"46",
+    ]
+    assert [each.dead_letter.value for each in letters] == [b"{", None]
 
 
 @pytest.mark.parametrize("stamp", [-1, STAMP, STAMP + 10**12, 10**15])
 def test_a_timestamp_changes_nothing(stamp: int):
     """None, one of its time, one of another age, microseconds taken for milliseconds."""
-    placed, letters = sort_out(fetched(GOOD, stamp=stamp))
+    placed, letters = decode_batch(PARTITION, fetched(GOOD, stamp=stamp))
     assert (placed, letters) == ([Placed(40, EVENT)], [])
 
 
 def test_what_was_refused_for_a_sealed_day_stays_refused():
     """It is neither an event nor a dead letter; another record at its place is one."""
-    batch = fetched(GOOD, GOOD, b"{")
-    letter, _ = sealed_letter(batch.records[1])
-    [other] = fetched(b"other").records  # at offset 40, in a topic that was deleted since
+    records = fetched(GOOD, GOOD, b"{")
+    letter = sealed_dead_letter(records[1]).dead_letter
+    [other] = fetched(b"other")  # at offset 40, in a topic that was deleted since
     known = [
         Message(*letter),
-        Message(*sealed_letter(other)[0]),
-        Message(*dead_letter(batch.records[2], Refused(Reason.MALFORMED, "no JSON"))),
+        Message(*sealed_dead_letter(other).dead_letter),
+        Message(*dead_letter(records[2], RejectedError(Reason.MALFORMED, "no JSON"))),
         Message(b"", b"not a dead letter", []),
     ]
-    placed, letters = sort_out(batch, verdicts_of(known))
+    placed, letters = decode_batch(PARTITION, records, sealed_rejections_in(known))
     assert placed == [Placed(40, EVENT)]
-    assert [dict(found.headers)[dead_letters.OFFSET] for found, _ in letters] == [b"44"]
+    assert [dict(each.dead_letter.headers)[dead_letters.OFFSET] for each in letters] == [b"44"]
 
 
 class Message(NamedTuple):
-    """A record of `usage.dead-letters`, as far as verdicts ask it."""
+    """A record of `usage.dead-letters`, as far as sealed rejections need it."""
 
     key: bytes | None
     value: bytes | None
@@ -73,5 +75,5 @@ class Message(NamedTuple):
 
 def test_an_event_of_the_future_of_its_record_is_refused():
     """The bound is the record's own timestamp."""
-    placed, [(_, why)] = sort_out(fetched(GOOD, stamp=0))
-    assert (placed, why.reason) == ([], Reason.FUTURE)
+    placed, [rejected] = decode_batch(PARTITION, fetched(GOOD, stamp=0))
+    assert (placed, rejected.reason) == ([], Reason.FUTURE)

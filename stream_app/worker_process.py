@@ -1,4 +1,4 @@
-"""Running the worker in this process, quietly: no banner, no redirected output."""
+"""Running the worker in this process: no banner, no redirected output, an end in bounded time."""
 
 import gc
 import logging
@@ -8,13 +8,12 @@ from typing import Any
 
 from faust.worker import Worker
 
-from stream_app.faults import PermanentFaultError
-from stream_app.faust_app import GivenUp
+from stream_app.errors import GroupMembershipError, PermanentFaultError
 
 log = logging.getLogger(__name__)
 
-#: Seconds between what ends a worker, a signal or an error, and its end, whatever it waits for.
-_PATIENCE = 4.0
+#: Seconds between a signal or an error and the end of the process, whatever it waits for.
+_STOP_TIMEOUT_S = 4.0
 
 
 class _QuietWorker(Worker):  # type: ignore[misc]
@@ -25,44 +24,44 @@ class _QuietWorker(Worker):  # type: ignore[misc]
         self.spinner = None
 
     def _flag_as_shutdown_by_signal(self) -> None:
-        """Give the end some seconds: a client whose broker is away would wait for it for ever."""
+        """Bound the time to stop: a client whose broker is unavailable would wait for ever."""
         super()._flag_as_shutdown_by_signal()
         _end_soon(0)
 
     def _crash(self, reason: BaseException) -> None:
-        """The same after an error: its thread would keep the partitions, and nobody counted."""
+        """The same after an error: its thread would keep the partitions, and nothing be counted."""
         super()._crash(reason)
         _end_soon(1)
 
 
 def _end_soon(code: int) -> None:
-    forced = threading.Timer(_PATIENCE, _end_now, [code])
+    forced = threading.Timer(_STOP_TIMEOUT_S, _end_now, [code])
     forced.daemon = True
     forced.start()
 
 
 def _end_now(code: int) -> None:
-    log.warning("Not everything let go in time; ending. What was in hand is read again")
+    log.warning("Shutdown timed out; ending. Batches in process are read again")
     os._exit(code)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out what every first start says: the group's coordinator is being chosen."""
+    """Leave out what every first start logs: the group's coordinator is being chosen."""
     return "GroupCoordinatorNotAvailable" not in record.getMessage()
 
 
 def _is_unforeseen(record: logging.LogRecord) -> bool:
     """Leave out Faust's traceback of an end whose reason was logged as a sentence."""
-    foreseen = (GivenUp, PermanentFaultError)
+    foreseen = (GroupMembershipError, PermanentFaultError)
     arguments = record.args if isinstance(record.args, tuple) else ()
     return not any(isinstance(argument, foreseen) for argument in arguments)
 
 
-def look_for_garbage_less_often() -> None:
-    """Have Python's collector leave what is there alone, and look at new objects seldom.
+def tune_garbage_collection() -> None:
+    """Have Python's collector ignore existing objects, and look at new ones seldom.
 
-    Records in hand are many and none of them is garbage; looking at them again and again for cycles
-    took a seventh of a worker's time.
+    Records in process are many and none of them is garbage; looking at them again and again for
+    cycles took a seventh of a worker's time.
     """
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
@@ -74,7 +73,7 @@ def run(app: Any, loglevel: str) -> int:
     logging.getLogger("stream_app.faust_app").addFilter(_is_unforeseen)
     app.finalize()
     app.worker_init()
-    look_for_garbage_less_often()
+    tune_garbage_collection()
     worker = _QuietWorker(app, loglevel=loglevel, redirect_stdouts=False)
     try:
         worker.execute_from_commandline()

@@ -1,4 +1,4 @@
-"""Publishing dead letters: each whole where Kafka takes that, else as much of it as it takes."""
+"""Publishing dead letters: each in full if Kafka accepts that, else as much of it as it accepts."""
 
 import asyncio
 import logging
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
-#: How dead letters are compressed: what they hold may have been sent compressed, and would take
-#: many times as much room otherwise.
+#: How dead letters are compressed: rejected records may have been sent compressed, and would be
+#: many times as large otherwise.
 COMPRESSION = "zstd"
 
-#: Milliseconds that Kafka may take to acknowledge a letter of a `LetterBox`.
-_PATIENCE = 60_000
+#: Milliseconds that Kafka may take to acknowledge a dead letter of a `DeadLetterProducer`.
+_TIMEOUT_MS = 60_000
 
 
 async def publish(producer: Any, letters: Sequence[DeadLetter]) -> None:
     """Publish *letters* and return when Kafka has acknowledged each, in full or shortened.
 
-    *producer* is Faust's, or a `LetterBox`. Raises KafkaError and ProducerSendError.
+    *producer* is Faust's, or a `DeadLetterProducer`. Raises KafkaError and ProducerSendError.
     """
     large: list[DeadLetter] = []
     sent: list[tuple[DeadLetter, Awaitable[Any]]] = []
@@ -43,7 +43,7 @@ async def publish(producer: Any, letters: Sequence[DeadLetter]) -> None:
     outcomes = await asyncio.gather(*(answer for _, answer in sent), return_exceptions=True)
     for (letter, _), outcome in zip(sent, outcomes, strict=True):
         if isinstance(outcome, _TOO_LARGE):
-            large.append(letter)  # or only the batch that the producer made of it and others
+            large.append(letter)  # or the batch was, that the producer made of it and others
         elif isinstance(outcome, BaseException):
             raise outcome
     for letter in large:
@@ -51,33 +51,33 @@ async def publish(producer: Any, letters: Sequence[DeadLetter]) -> None:
 
 
 async def _publish_alone(producer: Any, letter: DeadLetter) -> None:
-    """Publish *letter* in a batch of its own, with as much of it as Kafka takes."""
+    """Publish *letter* in a batch of its own, with as much of it as Kafka accepts."""
     for shorter in (letter, *shortened(letter)):
         try:
             await (await _send_alone(producer, shorter))
         except _TOO_LARGE:
             continue
         if shorter is not letter:
-            told = read_dead_letter(letter.headers)
-            where = told.place if told else "?"
-            log.warning("%s is too large for %s, it is kept there in part", where, DEAD_LETTERS)
+            headers = read_dead_letter(letter.headers)
+            place = headers.place if headers else "?"
+            log.warning("%s is too large for %s and is kept there in part", place, DEAD_LETTERS)
         return
     raise MessageSizeTooLargeError(
-        f"{DEAD_LETTERS} does not even take a dead letter without its value; raise the topic's "
+        f"{DEAD_LETTERS} does not accept even a dead letter without its value; raise the topic's "
         "max.message.bytes"
     )
 
 
 def _is_too_large(error: BaseException) -> bool:
-    """Tell whether it is by its size that a record was not taken, by Kafka or by its client."""
+    """Tell whether Kafka or its client did not accept a record because of its size."""
     return isinstance(
         error.__cause__ if isinstance(error, ProducerSendError) else error, _TOO_LARGE
     )
 
 
 async def _send(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
-    """Hand *letter* to Faust's producer; return what is done when Kafka has acknowledged it."""
-    if letter.key is None and letter.value is None:  # no way through aiokafka's own `send`
+    """Send *letter* with Faust's producer; return what is done when Kafka acknowledges it."""
+    if letter.key is None and letter.value is None:  # aiokafka's `send` accepts no such record
         return await _send_alone(producer, letter)
     sent: Awaitable[Any] = await producer.send(
         DEAD_LETTERS, letter.key, letter.value, None, None, letter.headers
@@ -86,7 +86,7 @@ async def _send(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
 
 
 async def _send_alone(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
-    """Do the same past Faust, in a batch that holds nothing else, to any of the partitions."""
+    """Do the same without Faust, in a batch of its own, to any of the partitions."""
     client = producer._ensure_producer()
     batch = client.create_batch()
     batch.append(timestamp=None, key=letter.key, value=letter.value, headers=letter.headers)
@@ -98,7 +98,7 @@ async def _send_alone(producer: Any, letter: DeadLetter) -> Awaitable[Any]:
     return sent
 
 
-class LetterBox:
+class DeadLetterProducer:
     """Publishes dead letters to the Kafka at *servers*, outside the worker."""
 
     def __init__(self, servers: str) -> None:
@@ -108,16 +108,16 @@ class LetterBox:
             linger_ms=5,
             compression_type=COMPRESSION,
             max_request_size=LARGEST_DEAD_LETTER,
-            request_timeout_ms=_PATIENCE,
+            request_timeout_ms=_TIMEOUT_MS,
         )
 
-    async def __aenter__(self) -> "LetterBox":
+    async def __aenter__(self) -> "DeadLetterProducer":
         """Connect. Raises KafkaError."""
         await self._producer.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Let go."""
+        """Disconnect."""
         await self._producer.stop()
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
@@ -127,7 +127,7 @@ class LetterBox:
     async def send(
         self, topic: str, key: Any, value: Any, partition: None, timestamp: None, headers: Any
     ) -> Awaitable[Any]:
-        """Hand a record over, as Faust's producer does. Raises KafkaError."""
+        """Send a record, as Faust's producer does. Raises KafkaError."""
         sent: Awaitable[Any] = await self._producer.send(topic, value, key, headers=headers)
         return sent
 

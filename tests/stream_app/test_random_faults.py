@@ -1,9 +1,9 @@
-"""Nights without Kafka: rounds, and a real Redis whose answers and writes are lost, from a seed.
+"""Random faults without Kafka: a real Redis whose answers and writes are lost, from a seed.
 
-A whole night takes half a minute and meets few of the moments that matter; these take part of a
-second and meet many. The consumer is moved by hand: it reads logs that are lists.
+A run of tests/faults takes half a minute and hits few of the moments that matter; these take part
+of a second and hit many. The consumer is moved by hand: it reads logs that are lists.
 
-    SMALL_NIGHTS_SEED=100 SMALL_NIGHTS=500 python -m pytest tests/stream_app/test_small_nights.py
+    RANDOM_FAULTS_SEED=100 RANDOM_FAULTS=500 python -m pytest tests/stream_app/test_random_faults.py
 
 runs other ones than the few that `make test` runs.
 """
@@ -21,19 +21,18 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from test_rounds import Consumer, Event, Producer
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.errors import BeginAgain
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
-from stream_app import agents
-from stream_app.agents import Attempts, Work
-from stream_app.rounds import Job, Rounds
+from stream_app.fetched_batch import FetchedBatch
+from stream_app.micro_batches import MicroBatches, QueuedBatch
+from stream_app.retry import Backoff
 from stream_app.telemetry import Telemetry
 from stream_app.topics import TOPIC_OF
-from stream_app.transport import Batch, Generation
-from stream_app.verdicts import NONE
+from stream_app.worker_context import WorkerContext
+from tests.stream_app.test_micro_batches import Consumer, Event, Producer
 from tests.support import reference_model
 from tests.support.event_lines import traffic
 from tests.support.reference import LIMITS, rollups_of
@@ -41,11 +40,11 @@ from tests.support.reference import LIMITS, rollups_of
 SLOTS = 1_989_600, 1_990_272  # around the days of the events
 STAMPS = (-1, 1_791_201_600_000, 1_900_000_000_000, 1_791_201_600_000_000)
 PARTITIONS = 2
-FIRST_SEED = int(os.environ.get("SMALL_NIGHTS_SEED", "1"))
-RUNS = int(os.environ.get("SMALL_NIGHTS", "20"))
+FIRST_SEED = int(os.environ.get("RANDOM_FAULTS_SEED", "1"))
+RUNS = int(os.environ.get("RANDOM_FAULTS", "20"))
 
 
-class Night:
+class Run:
     """A worker, its logs, and a Redis that forgets."""
 
     def __init__(self, redis: Any, url: str, lines: list[bytes], rng: random.Random) -> None:
@@ -57,16 +56,19 @@ class Night:
         self.consumer = Consumer()
         self.fetched: dict[TP, int] = {}
         self.writer = Writer.of(url, LIMITS, 5.0, clock=time.time)
-        self.attempts = Attempts(lambda: self.consumer.generation)
         self.crashes: list[BaseException] = []
         self.snapshot: dict[bytes, bytes] = {}
         self.trouble = 0.0  #: the chance that a call of a script breaks off
         self.must_seek = True
-        work = Work(Producer(), self.writer, Telemetry(), self.attempts, self.lost_writes, NONE)
-        self.rounds = Rounds(lambda: work, lambda: self.consumer, self.crash)
+        producer = Producer()
+        context = WorkerContext(
+            self.consumer.gate, self.writer, lambda: producer, Telemetry(), self.lost_writes,
+            backoff=Backoff(0.001, 0.001),
+        )  # fmt: skip
+        self.micro_batches = MicroBatches(context, lambda: self.consumer, self.crash)
         self.tasks: list[asyncio.Task[None]] = []
         [node] = self.writer.nodes.all
-        self.run = node.run
+        self.run_script = node.run
         node.run = self.break_off  # type: ignore[method-assign]
 
     async def crash(self, error: BaseException) -> None:
@@ -74,14 +76,14 @@ class Night:
         self.crashes.append(error)
 
     def lost_writes(self, _: BeginAgain) -> None:
-        """Have the partitions assigned anew, some time later."""
+        """Have the partitions assigned again, some time later."""
         self.must_seek = True
 
     async def break_off(self, connection: Any, *call: Any) -> list[Any]:
         """Run scripts, of which some are not sent, and some not answered."""
         if self.rng.random() < self.trouble / 2:
             raise RedisConnectionError("broken before it was sent")
-        answers = await self.run(connection, *call)
+        answers = await self.run_script(connection, *call)
         if self.rng.random() < self.trouble:
             if self.rng.random() < 0.5:
                 self.forget()
@@ -105,12 +107,13 @@ class Night:
             back.execute()
 
     async def seek(self) -> None:
-        """Be assigned everything anew, and begin where the rollups end."""
-        seeks = self.consumer.current.seek + 1
+        """Be assigned everything again, and start from where the rollups end."""
         # Kafka's number is the same now and then, as after another cluster took the place.
-        self.consumer.current = Generation(self.rng.randrange(2), seeks)
+        self.consumer.group.consumer_generation_id = self.rng.randrange(2)
+        gate = self.consumer.gate
+        seek = gate.begin_seek()
         self.consumer._processed = {}
-        await self.attempts.quiet()
+        await gate.quiet()
         while True:
             with suppress(RedisError, OSError):
                 names = {tp: f"{tp.topic}/{tp.partition}" for tp in self.logs}
@@ -118,6 +121,7 @@ class Night:
                 break
         self.fetched = {tp: ends[name] for tp, name in names.items()}
         self.consumer._processed = dict(self.fetched)
+        gate.end_seek(seek, succeeded=True)
         self.must_seek = False
 
     def fetch(self) -> None:
@@ -134,9 +138,9 @@ class Night:
             )
             for offset, value in enumerate(self.logs[tp][begins:ends], begins)
         ]
-        batch = Batch(tp, records, begins, ends, self.consumer.generation)
-        job = Job(Event(), batch, f"{tp.topic}/{tp.partition}")
-        self.tasks.append(asyncio.create_task(self.rounds.take(job)))
+        batch = FetchedBatch(tp, records, begins, ends, self.consumer.gate.assignment)
+        queued = QueuedBatch(Event(), batch, f"{tp.topic}/{tp.partition}")
+        self.tasks.append(asyncio.create_task(self.micro_batches.put(queued)))
 
     @property
     def done(self) -> bool:
@@ -144,9 +148,9 @@ class Night:
         ends = {tp: len(log) for tp, log in self.logs.items()}
         return not self.must_seek and self.consumer.processed() == ends
 
-    async def live_through(self, steps: int) -> None:
+    async def play(self, steps: int) -> None:
         """Do anything in any order, and then let it come to its end."""
-        running = asyncio.create_task(self.rounds.run())
+        running = asyncio.create_task(self.micro_batches.run())
         for step in range(steps + 3000):
             self.trouble = 0.15 if step < steps else 0.0
             if self.must_seek and self.rng.random() < 0.3:
@@ -163,7 +167,7 @@ class Night:
             await asyncio.sleep(self.rng.choice((0, 0, 0.001)) if step < steps else 0.001)
             if self.crashes or (step > steps and self.done):
                 break
-        await self.rounds.end(5)
+        await self.micro_batches.stop(5)
         await running
         for task in self.tasks:
             task.cancel()
@@ -178,26 +182,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
-def test_a_small_night_leaves_every_value_exact(
-    server: Any, redis: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+def test_a_run_with_random_faults_leaves_every_value_exact(
+    server: Any, redis: Any, seed: int
 ) -> None:
     """Whatever breaks between any two steps: everything is counted once, and nobody crashes."""
-    for pause in ("FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(agents, pause, 0.001)
     rng = random.Random(seed)
     lines = list(traffic(400, seed=seed, accounts=3))
     sent = lines + rng.sample(lines, 100)
     rng.shuffle(sent)
 
-    async def act() -> Night:
-        night = Night(redis, server.url, sent, rng)
+    async def act() -> Run:
+        run = Run(redis, server.url, sent, rng)
         async with asyncio.timeout(60):
-            await night.live_through(150)
-        return night
+            await run.play(150)
+        return run
 
-    night = asyncio.run(act())
-    assert night.crashes == []
-    assert night.done
+    run = asyncio.run(act())
+    assert run.crashes == []
+    assert run.done
     live = Rollups.live(redis)
     expected = rollups_of(lines)
     assert live.accounts() == sorted(expected)

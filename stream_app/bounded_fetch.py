@@ -1,18 +1,18 @@
-"""Fetched record batches, read within bounds and to the end, whatever a producer put into them.
+"""Patches aiokafka so that fetched batches are read within bounds, whatever a producer sent.
 
-aiokafka takes every batch for one that an honest client made. Here each is looked at first:
+aiokafka trusts every batch to come from an honest client. Here each is checked first:
 
-- It is unpacked up to a bound and no further (`stream_app.unpacking`): one that holds more is
-  refused as a whole, one record (`RefusedBatch`) stands for it, and reading goes on behind it.
-- So is one that cannot be read: corrupt, or with offsets that are not those the broker gave it. A
-  broker checks an uncompressed batch's number of records, but not where they say they stand; one
-  that says 1,000,000 too much would have the next million events taken for repeats.
+- It is decompressed up to a bound and no further (`stream_app.decompression`): one that holds more
+  is rejected as a whole, one record (`RejectedBatch`) stands for it, and reading goes on behind it.
+- So is one that cannot be read: corrupt, or with offsets that are not those the broker assigned. A
+  broker checks an uncompressed batch's number of records, but not their offsets; one whose offsets
+  are 1,000,000 too high would have the next million events skipped as duplicates.
 - Where the name of a header is not UTF-8, which no broker checks, the batch is read by aiokafka's
   decoder in plain Python, with the bytes of such names replaced.
-- What is unpacked at a time is bounded, too, however many batches were fetched. A partition that
-  has more waits until the others had their turn.
+- What is decompressed at a time is bounded, too, however many batches were fetched. A partition
+  that has more waits until the others had their turn.
 
-Uncompressed batches, and those that were unpacked here, are read by aiokafka's decoder in C.
+Uncompressed batches, and those that were decompressed here, are read by aiokafka's decoder in C.
 """
 
 import hashlib
@@ -28,23 +28,24 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from stream_app.refusals import Reason, Refused
-from stream_app.refused_batch import RefusedBatch
-from stream_app.unpacking import NAMES, CorruptError, TooLargeError, unpack
+from stream_app.decompression import NAMES, decompress
+from stream_app.errors import BatchTooLargeError, CorruptBatchError
+from stream_app.rejected_batch import RejectedBatch
+from stream_app.rejection import Reason, RejectedError
 
 log = logging.getLogger(__name__)
 
-#: Bytes that a batch may unpack to, unless `install` says otherwise.
+#: Bytes that a batch may decompress to, unless `install` sets another bound.
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 
-#: Bytes of records that are handed over at a time: of all partitions together, and of one. A batch
-#: that holds more is handed over in pieces.
+#: Bytes of records that are returned at a time: of all partitions together, and of one. A batch
+#: that holds more is returned in pieces.
 _AT_A_TIME, _PIECE = 16 * 1024 * 1024, 8 * 1024 * 1024
 #: Bytes that the object for a record takes, whatever the record holds.
 _RECORD_BYTES = 256
 #: Bytes of a batch that is one piece, however small its records are; the smallest takes 7 bytes.
 _SMALL = _PIECE // (_RECORD_BYTES // 7 + 2)
-#: How often a batch is fetched that does not match its checksum, before it is refused.
+#: How often a batch that does not match its checksum is fetched before it is rejected.
 _TRIES = 3
 
 #: Places in a batch: its length, its format, and what the checksum of format 2 covers.
@@ -60,7 +61,7 @@ _mismatches: dict[Any, tuple[int, int]] = {}
 
 
 class _Allowance:
-    """Bytes that may still be handed over by one call."""
+    """Bytes that may still be returned by one call."""
 
     def __init__(self) -> None:
         self.left = _AT_A_TIME
@@ -88,15 +89,15 @@ class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
         self._buffer: Any = _LenientBytes(self._buffer)
 
 
-class _KeptRecords:
-    """Fetched batches as aiokafka's decoder reads them, and the bytes of the one read last."""
+class _RecordsWithBytes:
+    """Fetched batches as aiokafka's decoder reads them, and the bytes of the last one."""
 
-    __slots__ = ("_end", "_next", "_raw", "has_next", "size_in_bytes", "taken")
+    __slots__ = ("_end", "_next", "_raw", "has_next", "last_raw", "size_in_bytes")
 
     def __init__(self, raw: bytes) -> None:
         fast = MemoryRecords(raw)
         self._raw, self._end = memoryview(raw), 0
-        self.taken = self._raw[:0]  #: the bytes of the batch that was read last
+        self.last_raw = self._raw[:0]  #: the bytes of the batch that was read last
         self._next = fast.next_batch
         self.has_next, self.size_in_bytes = fast.has_next, fast.size_in_bytes
 
@@ -105,32 +106,32 @@ class _KeptRecords:
         begin = self._end
         (length,) = struct.unpack_from(">i", self._raw, begin + _LENGTH)
         self._end = begin + _LENGTH + 4 + length
-        self.taken = self._raw[begin : self._end]
+        self.last_raw = self._raw[begin : self._end]
         return self._next()
 
 
 class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """What was fetched of a partition, to be handed over in pieces."""
+    """What was fetched of a partition, to be returned in pieces."""
 
-    _records: _KeptRecords
+    _records: _RecordsWithBytes
     next_fetch_offset: int
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.weight = 0  #: bytes that the last piece made necessary: to unpack it, and its objects
-        self.is_within_a_batch = False  #: whether the rest of a batch waits unpacked
+        self.weight = 0  #: bytes that the last piece took: decompressed, and its objects
+        self.is_within_a_batch = False  #: whether the rest of a batch waits decompressed
         self.is_done = False
 
     def take(self, most: int) -> list[ConsumerRecord]:
         """Return the next records, of about *most* bytes: half as many, or half as many more."""
-        taken: list[ConsumerRecord] = []
+        piece: list[ConsumerRecord] = []
         self.weight = 0
         for records in self._records_iterator:
-            taken += records
+            piece += records
             if self.weight >= most // 2:
-                return taken
+                return piece
         self.is_done = True
-        return taken
+        return piece
 
     def _unpack_records(self) -> Iterator[list[ConsumerRecord]]:
         """Yield the records in lists; `next_fetch_offset` lies behind each when it is yielded."""
@@ -139,29 +140,31 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             batch = records.next_batch()
             found: list[ConsumerRecord] = []
             if self._check_crcs and not batch.validate_crc():
-                if self._may_be_better_next_time():
+                if self._is_fetched_again():
                     return
-                yield [self._refuse_mismatch(batch)]
+                yield [self._reject_mismatch(batch)]
                 continue
-            if not self._is_passed_over(batch):
+            if not self._is_skipped(batch):
                 begins = self.next_fetch_offset
                 try:
-                    unpacked, raw = self._unpacked(batch)
+                    plain, raw = self._decompressed(batch)
                     if len(raw) <= _SMALL or _weight(raw) <= _PIECE:
-                        found = self._all_records(unpacked, raw)
+                        found = self._all_records(plain, raw)
                     else:
-                        yield from self._lists(unpacked, raw)
+                        yield from self._lists(plain, raw)
                 except (MemoryError, OSError):
-                    raise  # no fault of the batch; it is fetched again
-                except Exception as error:  # whatever it is, it is so each time the batch is read
+                    raise  # not because of the batch; it is fetched again
+                except (
+                    Exception
+                ) as error:  # whatever it is, it is raised each time the batch is read
                     found = [self._stand_in(batch, error, begins)]
                 self.is_within_a_batch = False
             self.next_fetch_offset = batch.next_offset
             if found:
                 yield found
 
-    def _is_passed_over(self, batch: Any) -> bool:
-        """Tell whether *batch* has no records for us: a marker, or of an aborted transaction."""
+    def _is_skipped(self, batch: Any) -> bool:
+        """Tell whether *batch* has no events: a marker, or of an aborted transaction."""
         if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id is not None:
             self._consume_aborted_up_to(batch.base_offset)
             if batch.is_control_batch and self._contains_abort_marker(batch):
@@ -170,20 +173,20 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 return True
         return bool(batch.is_control_batch)
 
-    def _unpacked(self, batch: Any) -> tuple[Any, memoryview]:
-        """Return *batch* and its bytes, not compressed. Raises UnpackingError."""
-        raw = self._records.taken
+    def _decompressed(self, batch: Any) -> tuple[Any, memoryview]:
+        """Return *batch* and its bytes, not compressed. Raises DecompressionError."""
+        raw = self._records.last_raw
         codec = _codec(raw)
         if not codec:
             return batch, raw
-        if raw[_MAGIC] < 2:  # aiokafka will unpack it, without a bound
+        if raw[_MAGIC] < 2:  # aiokafka will decompress it, without a bound
             at = _LEGACY_KEY[raw[_MAGIC]]
             (key,) = struct.unpack_from(">i", raw, at)
             value = raw[at + 4 + max(key, 0) + 4 :]
-            return batch, unpack(codec, value, _max_batch_bytes, bytes(raw[:_RECORDS]))
+            return batch, decompress(codec, value, _max_batch_bytes, bytes(raw[:_RECORDS]))
         head = bytearray(raw[:_RECORDS])
         head[_CODEC] &= ~7
-        raw = unpack(codec, raw[_RECORDS:], _max_batch_bytes, bytes(head))
+        raw = decompress(codec, raw[_RECORDS:], _max_batch_bytes, bytes(head))
         return DefaultRecordBatch(raw), raw
 
     def _all_records(self, batch: Any, raw: memoryview) -> list[ConsumerRecord]:
@@ -211,7 +214,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             except UnicodeDecodeError:
                 if isinstance(batch, _LenientBatch):
                     raise
-                # What was read already lies below `next_fetch_offset` and is left out.
+                # What was read already is below `next_fetch_offset` and is left out.
                 yield from self._lists(_LenientBatch(raw), raw)
                 return
             are_left = len(found) == at_once
@@ -225,7 +228,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 yield found
 
     def _new_ones(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return those of *records* that were not handed over before."""
+        """Return those of *records* that were not returned before."""
         begin = self.next_fetch_offset
         if not records or records[0].offset >= begin:
             return records
@@ -245,45 +248,45 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ what cannot be read
 
-    def _may_be_better_next_time(self) -> bool:
-        """Tell whether to fetch the batch again: it may have been damaged on its way here."""
+    def _is_fetched_again(self) -> bool:
+        """Tell whether to fetch the batch again: it may have been damaged in transit."""
         at, tries = _mismatches.pop(self._tp, (-1, 0))
-        base = _base_offset(self._records.taken)
+        base = _base_offset(self._records.last_raw)
         tries = tries + 1 if at == base else 1
         if tries < _TRIES:
             _mismatches[self._tp] = base, tries
         return tries < _TRIES
 
-    def _refuse_mismatch(self, batch: Any) -> RefusedBatch:
-        """Return what stands for a batch with another checksum than its header says.
+    def _reject_mismatch(self, batch: Any) -> RejectedBatch:
+        """Return what stands for a batch that does not match its checksum.
 
-        Its last offset cannot be trusted, either, unless the number of records bears it out; else
-        it is passed over offset by offset.
+        Its last offset cannot be trusted, either, unless it agrees with the number of records; else
+        only its first offset is skipped, and so on.
         """
-        raw = self._records.taken
+        raw = self._records.last_raw
         first = last = max(_base_offset(raw), self.next_fetch_offset)
         if raw[_MAGIC] >= 2:
             delta, count = (struct.unpack_from(">i", raw, at)[0] for at in (_LAST, _COUNT))
             if delta == count - 1:
                 last = max(last, _base_offset(raw) + delta)
-        refused = self._refuse(batch, Reason.MALFORMED, "does not match its checksum", first, last)
-        log.error("%s/%s: %s", *self._tp, refused.refused.sentence)
-        return refused
+        stand_in = self._reject(batch, Reason.MALFORMED, "does not match its checksum", first, last)
+        log.error("%s/%s: %s", *self._tp, stand_in.rejection.sentence)
+        return stand_in
 
-    def _stand_in(self, batch: Any, error: Exception, begins: int) -> RefusedBatch:
-        """Return what stands for *batch*, or the rest of it, which *error* says cannot be read."""
-        if isinstance(error, TooLargeError):
-            self.weight += _max_batch_bytes  # so much of it was unpacked
-            what = f"unpacks to more than {_max_batch_bytes:,} bytes"
-            return self._refuse(batch, Reason.TOO_LARGE, what, begins)
-        return self._refuse(batch, Reason.MALFORMED, f"cannot be read ({_cause(error)})", begins)
+    def _stand_in(self, batch: Any, error: Exception, begins: int) -> RejectedBatch:
+        """Return what stands for *batch*, or the rest of it, which cannot be read for *error*."""
+        if isinstance(error, BatchTooLargeError):
+            self.weight += _max_batch_bytes  # so much of it was decompressed
+            what = f"decompresses to more than {_max_batch_bytes:,} bytes"
+            return self._reject(batch, Reason.TOO_LARGE, what, begins)
+        return self._reject(batch, Reason.MALFORMED, f"cannot be read ({_cause(error)})", begins)
 
-    def _refuse(
+    def _reject(
         self, batch: Any, reason: Reason, what: str, begins: int, last: int | None = None
-    ) -> RefusedBatch:
+    ) -> RejectedBatch:
         """Return what stands for *batch*, or for the rest of it."""
-        raw = self._records.taken
-        # Where some of its records were handed over before the others turned out unreadable.
+        raw = self._records.last_raw
+        # Where some of its records were returned before the others turned out to be unreadable.
         base = _base_offset(raw)
         first = self.next_fetch_offset if self.next_fetch_offset > begins else base
         last = max(first, batch.next_offset - 1) if last is None else last
@@ -294,10 +297,10 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         )
         self.next_fetch_offset = last + 1
         self.weight += len(raw)
-        return RefusedBatch(
+        return RejectedBatch(
             *self._tp, last, batch.max_timestamp if raw[_MAGIC] >= 2 else -1, 0,
             None, None, None, -1, -1, (),
-            refused=Refused(reason, sentence), base_offset=first, batch_bytes=len(raw),
+            rejection=RejectedError(reason, sentence), base_offset=first, batch_bytes=len(raw),
             fingerprint=hashlib.sha256(raw[_COVERED:]).hexdigest(),
         )  # fmt: skip
 
@@ -314,13 +317,13 @@ def _base_offset(raw: memoryview) -> int:
 
 
 def _weight(raw: memoryview) -> int:
-    """Return the bytes that the batch *raw* takes, unpacked, with the objects for its records."""
+    """Return the bytes that the decompressed batch *raw* takes, with the objects of its records."""
     count: int = struct.unpack_from(">i", raw, _COUNT)[0] if raw[_MAGIC] >= 2 else 0
     return len(raw) + count * _RECORD_BYTES
 
 
 def _check_offsets(records: list[ConsumerRecord], begin: int, end: int) -> None:
-    """Check that *records* have offsets that rise, in [begin, end). Raises CorruptError."""
+    """Check that *records* have offsets that rise, in [begin, end). Raises CorruptBatchError."""
     first: int = records[0].offset
     last: int = records[-1].offset
     if len(records) > 1:
@@ -331,7 +334,7 @@ def _check_offsets(records: list[ConsumerRecord], begin: int, end: int) -> None:
     else:
         are_rising = True
     if not are_rising or first < begin or last >= end:
-        raise CorruptError("its records have other offsets than the broker gave them")
+        raise CorruptBatchError("its records have other offsets than the broker assigned")
 
 
 def _cause(error: Exception) -> str:
@@ -339,7 +342,7 @@ def _cause(error: Exception) -> str:
 
 
 class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
-    """What was fetched of a partition, handed over as far as is allowed at a time."""
+    """What was fetched of a partition, returned as far as is allowed at a time."""
 
     _partition_records: _BoundedPartitionRecords | None
 
@@ -353,7 +356,7 @@ class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
         try:
             records = fetched.take(min(_PIECE, allowance.left))
         except Exception:
-            fetched.next_fetch_offset = begin  # aiokafka would go on behind what was lost here
+            fetched.next_fetch_offset = begin  # aiokafka would go on behind what failed here
             raise
         allowance.left -= fetched.weight
         self._update_position()
@@ -363,12 +366,12 @@ class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
 
     @property
     def is_within_a_batch(self) -> bool:
-        """Whether the rest of a batch waits unpacked; then it has its turn before others."""
+        """Whether the rest of a batch waits decompressed; then it has its turn before others."""
         return bool(self._partition_records and self._partition_records.is_within_a_batch)
 
 
 class _BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]
-    """A fetcher that hands over so much at a time, of each partition in turn."""
+    """A fetcher that returns so much at a time, of each partition in turn."""
 
     async def fetched_records(self, *args: Any, **kwargs: Any) -> dict[Any, list[ConsumerRecord]]:
         """Return some of what was fetched."""
@@ -382,13 +385,13 @@ class _BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]
 
 
 def install(max_batch_bytes: int | None = None) -> None:
-    """Have aiokafka's consumers read records this way; again and again is as good as once.
+    """Have all of aiokafka's consumers read records this way; idempotent.
 
-    *max_batch_bytes* is what a batch may unpack to; None leaves that as it is.
+    *max_batch_bytes* is what a batch may decompress to; None leaves that as it is.
     """
     global _max_batch_bytes
     _max_batch_bytes = max_batch_bytes or _max_batch_bytes
     fetcher.PartitionRecords = _BoundedPartitionRecords
-    fetcher.MemoryRecords = _KeptRecords
+    fetcher.MemoryRecords = _RecordsWithBytes
     fetcher.FetchResult = _BoundedFetchResult
     consumer.Fetcher = _BoundedFetcher

@@ -1,0 +1,60 @@
+"""A fetched batch decoded: its events at their offsets, and a dead letter for each other record."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from rollups.fold import SEALED_AFTER, Placed
+from rollups.timestamps import DAY_SECONDS
+from stream_app.codec import decode_all
+from stream_app.dead_letters import DeadLetter, dead_letter
+from stream_app.rejection import Reason, RejectedError
+from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
+
+_SEALED = (
+    "it would change a day that is sealed: when it was read, nothing had been counted for that day "
+    f"for {SEALED_AFTER // DAY_SECONDS} days"
+)
+
+
+class PendingDeadLetter(NamedTuple):
+    """A record that is not counted, and the dead letter that is to be published for it."""
+
+    record: ConsumerRecord
+    reason: Reason
+    dead_letter: DeadLetter
+
+
+def decode_batch(
+    tp: TP, records: list[ConsumerRecord], earlier: SealedRejections = NO_REJECTIONS
+) -> tuple[list[Placed], list[PendingDeadLetter]]:
+    """Return the events of *records* of *tp* at their offsets, and dead letters of the rest.
+
+    What was rejected *earlier* for a sealed day is neither: it stays rejected.
+    """
+    records = earlier.without_rejected(tp, records)
+    events: list[Placed] = []
+    rejected: list[PendingDeadLetter] = []
+    for record, outcome in zip(records, decode_all(tp.topic, records), strict=True):
+        if isinstance(outcome, RejectedError):
+            rejected.append(_pending(record, outcome))
+        else:
+            events.append(Placed(record.offset, outcome))
+    return events, rejected
+
+
+def sealed_dead_letter(record: ConsumerRecord) -> PendingDeadLetter:
+    """Return the dead letter of a *record* whose event would change a sealed day."""
+    return _pending(record, RejectedError(Reason.SEALED, _SEALED))
+
+
+def _pending(record: ConsumerRecord, rejection: RejectedError) -> PendingDeadLetter:
+    return PendingDeadLetter(record, rejection.reason, dead_letter(record, rejection))
+
+
+def newest_second(records: Sequence[ConsumerRecord]) -> int | None:
+    """Return the newest timestamp of *records*, in seconds; None if none has one."""
+    newest = max(record.timestamp for record in records)
+    return newest // 1000 if newest >= 0 else None

@@ -1,0 +1,226 @@
+"""Micro-batches: fetched batches of many partitions, written to the rollups together.
+
+What a batch costs is mostly what each account in it costs, in the worker and in Redis; so batches
+that are there at the same time are folded into one delta an account, whatever topic they are of. No
+batch waits for others: a micro-batch has what is there, and while one is being written to Redis,
+the next is decoded and folded. So the load makes micro-batches as large as it needs, and without
+load an event is a micro-batch of its own.
+
+Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
+they go into the same micro-batch, one number after the other, in turn.
+
+Each partition has one batch in process at most, and the next in a queue behind it.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from interaction_usage.store.writer import Applied, Round, Sealed, Taken
+from rollups.fold import Placed
+from stream_app.decode_batch import (
+    PendingDeadLetter,
+    decode_batch,
+    newest_second,
+    sealed_dead_letter,
+)
+from stream_app.errors import PermanentFaultError, StaleAssignmentError
+from stream_app.fetched_batch import FetchedBatch
+from stream_app.worker_context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+#: Events of a micro-batch, as long as there are more: no further batch is added beyond it.
+MAX_EVENTS = 20_000
+
+#: Records in the queues and in process, or KiB of them, whichever is more; beyond that no more
+#: batches are accepted from Faust.
+MAX_QUEUED = 100_000
+
+
+_SIZE = attrgetter("serialized_value_size")
+
+
+class Consumer(Protocol):
+    """What micro-batches need of the consumer (`transport.BatchConsumer`)."""
+
+    def continues(self, batch: FetchedBatch) -> bool: ...
+    def finished(self, batch: FetchedBatch) -> bool: ...
+
+
+class QueuedBatch(NamedTuple):
+    """A fetched batch, and the Faust event that brought it."""
+
+    event: Any
+    batch: FetchedBatch
+    fence: str  #: the name of its partition in fences and positions
+
+
+class _MicroBatch(NamedTuple):
+    """Batches that are folded, with the dead letters that are published before their positions."""
+
+    queued: list[QueuedBatch]
+    dead_letters: list[PendingDeadLetter]
+    write: Round
+
+
+class MicroBatches:
+    """The queues of batches, and the one or two micro-batches in process."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        consumer: Callable[[], Consumer],
+        crash: Callable[[BaseException], Awaitable[None]],
+        *,
+        max_events: int = MAX_EVENTS,
+        max_queued: int = MAX_QUEUED,
+    ) -> None:
+        self._context, self._consumer, self._crash = context, consumer, crash
+        self._max_events, self._max_queued = max_events, max_queued
+        self._queues: dict[TP, deque[QueuedBatch]] = {}
+        self._in_process: set[TP] = set()  # partitions with a batch in a micro-batch
+        self._weight = 0  # of all batches in the queues and in process
+        self._last = (-1, "")  # the partition whose turn was last: its number, its topic
+        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._stopping = False
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, queued: QueuedBatch) -> None:
+        """Queue a batch; return as soon as there is room for another."""
+        self._queues.setdefault(queued.batch.tp, deque()).append(queued)
+        self._add_weight(_weight(queued.batch))
+        self._wake.set()
+        await self._room.wait()
+
+    def _add_weight(self, weight: int) -> None:
+        self._weight += weight
+        if self._weight > self._max_queued:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    async def run(self) -> None:
+        """Write what is queued, until `stop`."""
+        while not self._stopping:
+            batches = self._next_batches()
+            if not batches:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                micro_batch = await self._prepare(batches)
+            except Exception as error:  # never into Faust, which would ack the batch and go on
+                await self._fail(error)
+                break
+            if self._writing:
+                await self._writing
+            if micro_batch and not self._stopping:
+                self._writing = asyncio.create_task(self._write(micro_batch))
+
+    async def stop(self, patience_s: float) -> None:
+        """Begin nothing more, and return when what is being written is done, or after a while."""
+        self._stopping = True
+        self._wake.set()
+        if self._writing:
+            await asyncio.wait([self._writing], timeout=patience_s)
+
+    def _next_batches(self) -> list[QueuedBatch]:
+        """Take the first batch of some partitions, those of one number together."""
+        ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._in_process]
+        # From the one after the last one on, and around: however full others are, it has its turn.
+        ready.sort(key=lambda tp: ((turn := (tp.partition, tp.topic)) <= self._last, turn))
+        batches: list[QueuedBatch] = []
+        events = 0
+        for tp in ready:
+            if events >= self._max_events:
+                break
+            queued = self._queues[tp].popleft()
+            self._in_process.add(tp)
+            self._last = tp.partition, tp.topic
+            events += len(queued.batch.records)
+            batches.append(queued)
+        return batches
+
+    async def _prepare(self, batches: Sequence[QueuedBatch]) -> _MicroBatch | None:
+        """Decode and fold *batches*; those of an earlier assignment are released."""
+        current: list[QueuedBatch] = []
+        for queued in batches:
+            if self._consumer().continues(queued.batch):
+                current.append(queued)
+            else:
+                self._release(queued)
+        if not current:
+            return None
+        dead_letters: list[PendingDeadLetter] = []
+        decoded: list[Taken] = []
+        for _, batch, fence in current:
+            events, rejected = decode_batch(
+                batch.tp, batch.records, self._context.earlier_rejections
+            )
+            dead_letters += rejected
+            decoded.append(Taken(fence, events, batch.ends, newest_second(batch.records)))
+            await asyncio.sleep(0)  # so that the connection of the one being written is served
+        write = self._context.writer.round(decoded)
+        await write.prepare()
+        return _MicroBatch(current, dead_letters, write)
+
+    async def _write(self, micro_batch: _MicroBatch) -> None:
+        """Write a micro-batch, however long Redis or Kafka is away."""
+        context, queued = self._context, micro_batch.queued
+        assignment = queued[0].batch.assignment
+        batches = {each.fence: each.batch for each in queued}
+
+        async def publish_sealed(sealed: Sequence[Sealed]) -> None:
+            records = (record_of(batches[fence], event) for fence, event in sealed)
+            await context.publish([sealed_dead_letter(record) for record in records], assignment)
+
+        try:
+            await context.publish(micro_batch.dead_letters, assignment)
+            run = partial(micro_batch.write.run, publish_sealed)
+            results: list[Applied] = await context.write(run, assignment)
+            context.telemetry.duplicates += results[0].duplicates
+            for each, result in zip(queued, results, strict=True):
+                self._consumer().finished(each.batch)
+                context.telemetry.took(result.events - result.refused)
+                self._release(each)
+        except StaleAssignmentError:
+            for each in queued:
+                self._release(each)
+        except Exception as error:
+            await self._fail(error)
+
+    def _release(self, queued: QueuedBatch) -> None:
+        """Be done with a batch: it is counted, or read again by whoever has its partition next."""
+        queued.event.ack()
+        self._in_process.discard(queued.batch.tp)
+        self._add_weight(-_weight(queued.batch))
+        self._wake.set()
+
+    async def _fail(self, error: Exception) -> None:
+        self._stopping = True
+        self._wake.set()
+        foreseen = isinstance(error, PermanentFaultError)
+        log.critical("The worker ends: %s", error, exc_info=None if foreseen else error)
+        await self._crash(error)
+
+
+def _weight(batch: FetchedBatch) -> int:
+    """Return how many records *batch* has, or how many KiB they are if that is more."""
+    size: int = sum(map(_SIZE, batch.records))
+    return max(len(batch.records), size // 1024)
+
+
+def record_of(batch: FetchedBatch, event: Placed) -> ConsumerRecord:
+    """Return the record of *batch* that *event* was decoded from."""
+    at = bisect_left(batch.records, event.offset, key=lambda record: record.offset)
+    return batch.records[at]

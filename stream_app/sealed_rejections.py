@@ -1,0 +1,87 @@
+"""What was rejected earlier for a sealed day, where topics are read into rollups that lost it.
+
+Whether a day is sealed depends on when its events were read, and the only record of that beside the
+rollups are the dead letters. So where a topic is read again, by a worker whose Redis is empty or by
+a rebuild, what was rejected as sealed stays rejected: the bill of that day is the one it was.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from stream_app.dead_letter_reader import messages
+from stream_app.dead_letters import fingerprint, read_dead_letter
+from stream_app.rejection import Reason
+
+
+class _Rejected(NamedTuple):
+    """Offsets of one topic-partition, ascending, and 63 bits of each record's fingerprint.
+
+    A topic that was deleted and created again uses its offsets for other records.
+    """
+
+    offsets: "array[int]"
+    fingerprints: "array[int]"
+
+
+class SealedRejections:
+    """Which records were rejected for a sealed day."""
+
+    def __init__(self, rejected: Mapping[TP, Mapping[int, int]]) -> None:
+        self._rejected = {tp: _columns(fingerprints) for tp, fingerprints in rejected.items()}
+
+    def without_rejected(self, tp: TP, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Return those of *records* of *tp* that were not rejected."""
+        columns = self._rejected.get(tp)
+        if columns is None or not records:
+            return records
+        low = bisect_left(columns.offsets, records[0].offset)
+        high = bisect_left(columns.offsets, records[-1].offset + 1)
+        rejected = dict(zip(columns.offsets[low:high], columns.fingerprints[low:high], strict=True))
+        if not rejected:
+            return records
+        return [
+            record
+            for record in records
+            if record.offset not in rejected
+            or rejected[record.offset]
+            != _short(fingerprint(record.key, record.value, record.headers))
+        ]
+
+
+def _columns(fingerprints: Mapping[int, int]) -> _Rejected:
+    offsets = sorted(fingerprints)
+    return _Rejected(array("q", offsets), array("q", (fingerprints[at] for at in offsets)))
+
+
+#: Nothing was rejected.
+NO_REJECTIONS = SealedRejections({})
+
+
+def read_sealed_rejections(servers: str) -> SealedRejections:
+    """Return what `usage.dead-letters` says. Raises BrokerUnavailableError."""
+    return sealed_rejections_in(messages(servers))
+
+
+def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:
+    """Return what these *messages* of `usage.dead-letters` say."""
+    rejected: dict[TP, dict[int, int]] = {}
+    for message in messages:
+        headers = read_dead_letter(message.headers)
+        if headers and headers.reason == Reason.SEALED:
+            whole = (
+                headers.left_out.fingerprint
+                if headers.left_out
+                else fingerprint(message.key, message.value, headers.own)
+            )
+            place = headers.place
+            rejected.setdefault(TP(place.topic, place.partition), {})[place.offset] = _short(whole)
+    return SealedRejections(rejected)
+
+
+def _short(fingerprint_in_hex: str) -> int:
+    return int(fingerprint_in_hex[:16], 16) >> 1

@@ -1,0 +1,90 @@
+"""From which offsets a worker reads its partitions: from where the rollups in Redis end.
+
+Redis is asked and not Kafka: it loses writes, if it does, from the end of its log, so its positions
+name an offset before which nothing is missing, and an empty Redis is rebuilt from the topics.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from functools import partial
+
+from faust.types import TP
+from redis.exceptions import RedisError
+
+from interaction_usage.store import keys
+from interaction_usage.store.errors import BeginAgain
+from stream_app.errors import BrokerUnavailableError
+from stream_app.faults import permanent_fault
+from stream_app.retry import REDIS_ERRORS, retry
+from stream_app.sealed_rejections import SealedRejections
+from stream_app.worker_context import WorkerContext
+from stream_app.write_gate import State
+
+log = logging.getLogger(__name__)
+
+
+class StartOffsets:
+    """Determines the start offsets of an assignment, and prepares the writer for them."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        read_topic_ids: Callable[[], dict[str, str]],
+        read_rejections: Callable[[Mapping[TP, int]], SealedRejections],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._context, self._writer = context, context.writer
+        self._read_topic_ids, self._read_rejections = read_topic_ids, read_rejections
+        self._give_up = give_up
+        self._beginning = asyncio.Lock()
+        self.topic_ids: dict[str, str] = {}  #: of the topics as they were at the last start
+
+    def fence(self, tp: TP) -> str:
+        """Return the name of *tp* in fences and positions."""
+        return keys.fence(tp.topic, tp.partition, self.topic_ids.get(tp.topic, ""))
+
+    async def find(self, assigned: Collection[TP]) -> dict[TP, int]:
+        """Return the offset from which each partition is read, however long that takes.
+
+        Nothing that was read before this call is written after it.
+        """
+        await self._context.gate.quiet()
+        return await retry(
+            partial(self._find, assigned),
+            self._wait_for,
+            errors=(*REDIS_ERRORS, BrokerUnavailableError, BeginAgain),
+            backoff=self._context.backoff,
+        )
+
+    async def _find(self, assigned: Collection[TP]) -> dict[TP, int]:
+        while True:
+            self.topic_ids = await asyncio.to_thread(self._read_topic_ids)
+            names = {tp: self.fence(tp) for tp in assigned}
+            async with self._beginning:
+                ends = await self._writer.begin(list(names.values()))
+                namespace = self._writer.keys
+                await self._writer.check_limits()
+            if self._writer.keys == namespace:  # no rebuild was activated in between
+                offsets = {tp: ends[name] for tp, name in names.items()}
+                rejections = await asyncio.to_thread(self._read_rejections, offsets)
+                self._context.earlier_rejections = rejections
+                return offsets
+
+    def _wait_for(self, error: Exception) -> None:
+        if fault := permanent_fault(error):
+            self._give_up(fault)
+        who = "Kafka" if isinstance(error, BrokerUnavailableError) else "Redis"
+        log.warning("Waiting for %s to determine the start offsets: %s", who, error)
+
+    async def begin_on_standby(self) -> None:
+        """Prepare the writer for other rollups, in a worker without partitions.
+
+        It needs no start offsets; to rejoin the group would bring no partitions either.
+        """
+        await self._context.gate.quiet()
+        async with self._beginning:
+            if self._context.gate.state is State.STANDBY:
+                with suppress(BeginAgain, RedisError, OSError):
+                    await self._writer.begin([])
