@@ -13,7 +13,7 @@ from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 
-class InvalidSetting(Exception):
+class InvalidSettingError(Exception):
     """A variable of the environment that cannot be used; the message names it."""
 
     def __init__(self, variable: str, sentence: str) -> None:
@@ -119,20 +119,20 @@ class Settings(NamedTuple):
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in *environment*. Raises InvalidSetting, which names the variable."""
+    """Return the settings in *environment*. Raises InvalidSettingError."""
     unknown = sorted(
         name for name in environment
         if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN
     )  # fmt: skip
     if unknown:
-        raise InvalidSetting(unknown[0], f"unknown setting {unknown[0]}; {_hint(unknown[0])}")
+        raise InvalidSettingError(unknown[0], f"unknown setting {unknown[0]}; {_hint(unknown[0])}")
     values: dict[str, Any] = {}
     for name, setting in VARIABLES.items():
         text = environment.get(name) or setting.default
         try:
             values[name] = setting.parse(text)
         except ValueError as error:
-            raise InvalidSetting(name, f"{name} {error}") from None
+            raise InvalidSettingError(name, f"{name} {error}") from None
     return Settings(
         kafka=values["USAGE_KAFKA"],
         redis=values["USAGE_REDIS"],

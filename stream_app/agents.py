@@ -29,7 +29,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.writer import Writer
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.timestamps import DAY_SECONDS
@@ -127,7 +127,7 @@ class Work(NamedTuple):
     writer: Writer
     telemetry: Telemetry
     attempts: Attempts
-    lost_writes: Callable[[BeginAgain], None]  #: called when Redis lost what it acknowledged
+    lost_writes: Callable[[ReseekRequired], None]  #: called when Redis lost what it acknowledged
     verdicts: Verdicts  #: what was refused before, where topics are read again
 
 
@@ -166,7 +166,7 @@ async def insist(act: Callable[[], Awaitable[Any]], generation: Generation, work
         try:
             with work.attempts.of(generation):
                 result = await act()
-        except BeginAgain as error:
+        except ReseekRequired as error:
             work.attempts.end(generation)
             work.lost_writes(error)
             raise Stale from None

@@ -16,12 +16,13 @@ from redis.exceptions import RedisError
 from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.errors import (
-    BeginAgain,
-    LayoutDiffers,
-    LimitsDiffer,
-    Rebuilt,
-    UnfitRedis,
+    LayoutDiffersError,
+    ReseekRequired,
+    RollupsSwitchedError,
+    SessionLimitsDifferError,
+    UnfitRedisError,
 )
+from interaction_usage.store.worker_registry import send_heartbeat
 from interaction_usage.store.writer import Writer
 from rollups.watermark import Position
 from stream_app.agents import FIRST_PAUSE, LONGEST_PAUSE, Attempts, Stale, Work
@@ -37,7 +38,7 @@ from stream_app.faults import permanent_fault
 from stream_app.letter_box import COMPRESSION
 from stream_app.rounds import Job, Rounds
 from stream_app.sealing import Sealing, event_spans
-from stream_app.telemetry import HEARTBEAT, LIFETIME, LISTED, Telemetry, worker_name
+from stream_app.telemetry import HEARTBEAT, Telemetry, worker_name
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport, Generation
 from stream_app.verdicts import NONE, Verdicts, read_verdicts
@@ -159,7 +160,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             try:
                 await prepare()
                 return
-            except (RedisError, OSError, BrokerAway) as error:
+            except (RedisError, OSError, BrokerAway, ReseekRequired) as error:
                 if fault := permanent_fault(error):
                     log.critical("The worker ends: %s", fault)
                     raise SystemExit(1) from None
@@ -167,7 +168,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     log.warning("Waiting for %s: %s", name, error)
                 waited += 1
                 await asyncio.sleep(1.0)
-            except (LayoutDiffers, LimitsDiffer, UnfitRedis) as error:
+            except (LayoutDiffersError, SessionLimitsDifferError, UnfitRedisError) as error:
                 log.critical("%s", error)
                 raise SystemExit(1) from None
 
@@ -206,7 +207,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                     found = {tp: ends[name] for tp, name in names.items()}
                     self.verdicts = await asyncio.to_thread(self._verdicts, found)
                     return found
-            except (RedisError, OSError, BrokerAway) as error:
+            except (RedisError, OSError, BrokerAway, ReseekRequired) as error:
                 if fault := permanent_fault(error):
                     await self._give_up(fault)
                 who = "Kafka" if isinstance(error, BrokerAway) else "Redis"
@@ -226,7 +227,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             return NONE
         return read_verdicts(self.config.kafka)
 
-    def lost_writes(self, error: BeginAgain) -> None:
+    def lost_writes(self, error: ReseekRequired) -> None:
         """Begin again from what Redis has."""
         self.begin_again(f"{error}. Reading again from where the rollups end")
 
@@ -285,19 +286,19 @@ class UsageApp(faust.App):  # type: ignore[misc]
         try:
             with self.attempts.of(generation):
                 await self.writer.nodes.check()
-                if await self.writer.in_force() != self.writer.keys:
-                    raise Rebuilt
+                if await self.writer.active_namespace() != self.writer.keys:
+                    raise RollupsSwitchedError
                 await self.writer.advance(positions)
                 self.telemetry.rollups = self.writer.keys.name
                 await self._say(int(time.time()))
-        except BeginAgain as error:
+        except ReseekRequired as error:
             await self._go_on_elsewhere(error, generation)
         except (RedisError, OSError, Stale) as failure:
             if fault := permanent_fault(failure):
                 await self._give_up(fault)
             log.debug("Redis does not answer, or the group is being assigned anew")
 
-    async def _go_on_elsewhere(self, error: BeginAgain, generation: Generation) -> None:
+    async def _go_on_elsewhere(self, error: ReseekRequired, generation: Generation) -> None:
         """Begin again after *error*, unless a seek is doing that."""
         if self.consumer.is_seeking:
             return  # each new connection is checked until it has what that finds
@@ -310,13 +311,12 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await self.attempts.quiet()
         async with self._beginning:
             if self.consumer.stands_by:
-                with suppress(RedisError, OSError):
+                with suppress(RedisError, OSError, ReseekRequired):
                     await self.writer.begin([])
 
     async def _say(self, second: int) -> None:
         """Tell Redis what this worker has done, and be on the list of those that live."""
-        await self.writer.say(keys.worker(worker_name()), self.telemetry.encoded(), LIFETIME)
-        await self.writer.be_listed(worker_name(), second, second - LISTED)
+        await send_heartbeat(self.writer.nodes, worker_name(), self.telemetry.encoded(), second)
 
     async def seal(self) -> None:
         """Seal what is due in some accounts."""
@@ -329,7 +329,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 self._looks["stalled"] = 0
                 names = ", ".join(sorted(self.sealing.stalled))
                 self.begin_again(f"Nobody counts what is there in {names}; joining again")
-        except (RedisError, OSError, BrokerAway, Stale):
+        except (RedisError, OSError, BrokerAway, Stale, ReseekRequired):
             log.debug("No sealing while Redis or Kafka is away, or the group is assigned anew")
 
 
@@ -368,5 +368,5 @@ def _add_agent(app: UsageApp, topic: str) -> None:
 
 
 def app_from_environment() -> UsageApp:
-    """Return the app with the settings of the environment. Raises InvalidSetting."""
+    """Return the app with the settings of the environment. Raises InvalidSettingError."""
     return create_app(settings.read())

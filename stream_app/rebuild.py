@@ -24,7 +24,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -35,19 +35,21 @@ from redis.exceptions import RedisError
 from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
-from interaction_usage.store.diff import Busy, Contents, Difference, contents, differences
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.diff import Contents, Difference, differences, read_contents
+from interaction_usage.store.errors import AccountBusyError, ReseekRequired
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.micro_batch import SealedEvent
 from interaction_usage.store.namespaces import (
+    activate,
     drop,
     drop_leftovers,
     new_namespace,
-    put_in_force,
     release,
     renew,
 )
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Sealed, Writer
+from interaction_usage.store.worker_registry import heartbeats
+from interaction_usage.store.writer import Writer
 from rollups.fold import Placed
 from rollups.watermark import Position
 from stream_app import lenient_records
@@ -173,7 +175,7 @@ class Rebuild:
                 reached = {self._fence(*tp): Position(to) for tp, to in self._replay.ends.items()}
                 await self._insist(partial(self._writer.advance, reached))
                 return
-            except BeginAgain:
+            except ReseekRequired:
                 await self._begin_again()
 
     async def _begin_again(self) -> None:
@@ -203,7 +205,7 @@ class Rebuild:
         refuse = partial(self._refuse_sealed, piece)
         await self._insist(partial(self._writer.apply, fence, placed, ends, second, refuse))
 
-    async def _refuse_sealed(self, piece: Piece, sealed: Sequence[Sealed]) -> None:
+    async def _refuse_sealed(self, piece: Piece, sealed: Sequence[SealedEvent]) -> None:
         """Publish the dead letters of events that are for a sealed day, unless only comparing."""
         if self._refusals:
             offsets = {item.offset for _, item in sealed}
@@ -218,8 +220,6 @@ class Rebuild:
         while True:
             try:
                 return await act()
-            except BeginAgain:
-                raise
             except (RedisError, OSError):
                 if time.monotonic() > deadline:
                     raise
@@ -230,7 +230,7 @@ class Rebuild:
     async def compare(self, told: Told) -> AsyncIterator[list[Difference]]:
         """Yield, account by account, where the rollups in force differ from the new ones.
 
-        Raises Busy where an account changes too often to be read.
+        Raises AccountBusyError where an account changes too often to be read.
         """
         both = (Rollups(self._redis, at) for at in (self._old, self._writer.keys))
         names = sorted({name for rollups in both for name in rollups.counted()})
@@ -275,10 +275,10 @@ class Rebuild:
             if all(counted[place] >= end for place, end in wanted.items()):
                 return
             await asyncio.sleep(_LOOK)
-        raise Busy("of a batch that no worker brings to its end")
+        raise AccountBusyError("of a batch that no worker brings to its end")
 
     async def _contents(self, at: Namespace, name: str) -> Contents:
-        return await asyncio.to_thread(contents, self._redis, at, name)
+        return await asyncio.to_thread(read_contents, self._redis, at, name)
 
     # ------------------------------------------------------------------ switching
 
@@ -289,7 +289,7 @@ class Rebuild:
         """
         await self.catch_up_to_compare(lambda *_: None)  # no report goes back in time
         self.switched = True  # whatever becomes of the next step, it may have taken effect
-        if not put_in_force(self._redis, self._writer.keys, self._lock.token):
+        if not activate(self._redis, self._writer.keys, self._lock.token):
             self.switched = False
             raise Overtaken
         followed = await self._wait_for_workers()
@@ -304,9 +304,8 @@ class Rebuild:
         return False
 
     def _workers_follow(self) -> bool:
-        words = [self._redis.get(name) for name in self._redis.scan_iter(keys.worker("*"), 1000)]
-        told = [orjson.loads(cast(bytes, word)) for word in words if word]
-        return all(word.get("rollups") == self._writer.keys.name for word in told)
+        reports = [orjson.loads(heartbeat.report) for heartbeat in heartbeats(self._redis)]
+        return all(report.get("rollups") == self._writer.keys.name for report in reports)
 
 
 def _is_in(live: Mapping[str, Contents], fence: str, item: Placed) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from interaction_usage.store.writer import Applied, Round, Sealed, Taken
+from interaction_usage.store.micro_batch import ApplyResult, MicroBatch, PartitionBatch, SealedEvent
 from rollups.fold import Placed
 from stream_app.agents import (
     Letter,
@@ -72,7 +72,7 @@ class _Prepared(NamedTuple):
 
     jobs: list[Job]
     letters: list[Letter]
-    round: Round
+    round: MicroBatch
 
 
 class Rounds:
@@ -166,13 +166,15 @@ class Rounds:
         if not current:
             return None
         letters: list[Letter] = []
-        batches: list[Taken] = []
+        batches: list[PartitionBatch] = []
         for job in current:
             its, refused = sort_out(job.batch, self._work().verdicts)
             letters += refused
-            batches.append(Taken(job.fence, its, job.batch.ends, newest_second(job.batch.records)))
+            batches.append(
+                PartitionBatch(job.fence, its, job.batch.ends, newest_second(job.batch.records))
+            )
             await asyncio.sleep(0)  # the round under way is read from and written to in between
-        prepared = self._work().writer.round(batches)
+        prepared = self._work().writer.micro_batch(batches)
         await prepared.prepare()
         return _Prepared(current, letters, prepared)
 
@@ -182,18 +184,18 @@ class Rounds:
         generation = jobs[0].batch.generation
         batches = {job.fence: job.batch for job in jobs}
 
-        async def refuse_sealed(sealed: Sequence[Sealed]) -> None:
+        async def refuse_sealed(sealed: Sequence[SealedEvent]) -> None:
             letters = [sealed_letter(record_at(batches[fence], item)) for fence, item in sealed]
             await refuse(letters, generation, work)
 
         try:
             await refuse(prepared.letters, generation, work)
             run = partial(prepared.round.run, refuse_sealed)
-            applied: list[Applied] = await insist(run, generation, work)
+            applied: list[ApplyResult] = await insist(run, generation, work)
             work.telemetry.duplicates += applied[0].duplicates
             for job, its in zip(jobs, applied, strict=True):
                 self._consumer().finished(job.batch)
-                work.telemetry.took(its.events - its.refused)
+                work.telemetry.took(its.events - its.rejected)
                 self._let_go(job)
         except Stale:
             for job in jobs:

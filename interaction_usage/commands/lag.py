@@ -54,7 +54,7 @@ def lag(seconds: float | None, as_json: bool) -> None:
                 break
             time.sleep(_PAUSE)
     _print(places, as_json)
-    if held := sum(reach.held for reach in places.values()):
+    if held := sum(reach.blocked for reach in places.values()):
         click.echo(f"{held:,} of these lie behind an open transaction of a producer.", err=True)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")

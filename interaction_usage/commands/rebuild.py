@@ -55,8 +55,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     """Do it, and say every failure in a sentence."""
     from aiokafka.errors import KafkaError
 
-    from interaction_usage.store.diff import Busy
-    from interaction_usage.store.errors import LostWrites
+    from interaction_usage.store.errors import AccountBusyError, ReseekRequired
     from stream_app.broker import BrokerAway
     from stream_app.rebuild import AlreadyRunning, BeginningsGone, Overtaken, TopicsChanged
     from stream_app.replay import NoRecords
@@ -85,9 +84,9 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         ) from None
     except TopicsChanged:
         raise Failure(f"A topic was created anew meanwhile; begin again. {_UNTOUCHED}") from None
-    except Busy as error:
+    except AccountBusyError as error:
         raise Failure(f"The account {error} changes too often to be compared.") from None
-    except LostWrites as error:
+    except ReseekRequired as error:
         raise Failure(f"{error}; begin again. {_UNTOUCHED}") from None
     except (BrokerAway, KafkaError, NoRecords) as error:
         raise Failure(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None

@@ -14,9 +14,10 @@ from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage.servers.redis_server import redis_server
-from interaction_usage.store.errors import LostWrites
+from interaction_usage.store.errors import LostWritesError
+from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, Reject, SealedEvent
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Writer
+from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, runs_ending
 from stream_app import agents, rounds
 from stream_app.agents import Attempts, Work
@@ -60,11 +61,11 @@ class Event:
 class ScriptedRound:
     """A round that is prepared and run when the test says so."""
 
-    def __init__(self, writer: "ScriptedWriter", batches: Sequence[Taken]) -> None:
+    def __init__(self, writer: "ScriptedWriter", batches: Sequence[PartitionBatch]) -> None:
         self.writer, self.batches = writer, batches
         self.prepared = self.runs = 0
         self.may_end = asyncio.Event()
-        self.outcomes: list[Exception | list[Sealed]] = []
+        self.outcomes: list[Exception | list[SealedEvent]] = []
 
     @property
     def ends(self) -> list[tuple[str, int | None]]:
@@ -76,7 +77,7 @@ class ScriptedRound:
         await asyncio.sleep(0)
         self.prepared += 1
 
-    async def run(self, refuse: Refuse) -> list[Applied]:
+    async def run(self, refuse: Reject) -> list[ApplyResult]:
         """Wait for the test, then do what it said; apply everything if it said nothing."""
         self.runs += 1
         await self.may_end.wait()
@@ -86,7 +87,9 @@ class ScriptedRound:
         if outcome:
             await refuse(outcome)
         refused = [fence for fence, _ in outcome]
-        return [Applied(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches]
+        return [
+            ApplyResult(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches
+        ]
 
 
 class ScriptedWriter:
@@ -95,7 +98,7 @@ class ScriptedWriter:
     def __init__(self) -> None:
         self.rounds: list[ScriptedRound] = []
 
-    def round(self, batches: Sequence[Taken]) -> ScriptedRound:
+    def micro_batch(self, batches: Sequence[PartitionBatch]) -> ScriptedRound:
         """Return a round, and keep it."""
         self.rounds.append(ScriptedRound(self, batches))
         return self.rounds[-1]
@@ -127,7 +130,7 @@ class Scene:
         self.writer = writer or ScriptedWriter()
         self.telemetry = Telemetry()
         self.crashes: list[BaseException] = []
-        self.lost: list[LostWrites] = []
+        self.lost: list[LostWritesError] = []
         attempts = Attempts(lambda: self.consumer.generation)
 
         async def crash(error: BaseException) -> None:
@@ -325,7 +328,7 @@ def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> No
         events = [scene.take(A, 0, 1), scene.take(A, 1, 2)]
         await calm()
         events.append(scene.take(B, 0, 1))
-        lost = LostWrites({name(A): (0, 1)})
+        lost = LostWritesError({name(A): (0, 1)})
         await scene.round(0, lost)
         assert scene.lost == [lost]
         assert scene.begun == [[(name(A), 1)]]
@@ -424,10 +427,10 @@ def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
 # ------------------------------------------------------------------------- what is sealed
 
 
-def sealed_in(scene: Scene, number: int) -> list[Sealed]:
+def sealed_in(scene: Scene, number: int) -> list[SealedEvent]:
     """Return the first event of each batch of a round."""
     batches = scene.writer.rounds[number].batches
-    return [Sealed(batch.fence, batch.placed[0]) for batch in batches]
+    return [SealedEvent(batch.fence, batch.placed[0]) for batch in batches]
 
 
 def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_round_ends() -> None:

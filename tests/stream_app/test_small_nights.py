@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from test_rounds import Consumer, Event, Producer
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from stream_app import agents
@@ -73,7 +73,7 @@ class Night:
         """Note what ends the worker."""
         self.crashes.append(error)
 
-    def lost_writes(self, _: BeginAgain) -> None:
+    def lost_writes(self, _: ReseekRequired) -> None:
         """Have the partitions assigned anew, some time later."""
         self.must_seek = True
 
@@ -112,7 +112,7 @@ class Night:
         self.consumer._processed = {}
         await self.attempts.quiet()
         while True:
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, OSError, ReseekRequired):
                 names = {tp: f"{tp.topic}/{tp.partition}" for tp in self.logs}
                 ends = await self.writer.begin(list(names.values()))
                 break

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from interaction_usage import settings
 from interaction_usage.store import keys
-from interaction_usage.store.errors import LostWrites, NodesChanged
+from interaction_usage.store.errors import ClusterChangedError, LostWritesError
 from stream_app import faust_app
 from stream_app.faust_app import create_app
 from stream_app.transport import Generation
@@ -35,7 +35,7 @@ class _Writer:
 
     async def begin(self, names: Sequence[str]) -> dict[str, int]:
         self.begun.append(list(names))
-        self.keys = await self.in_force()
+        self.keys = await self.active_namespace()
         return {}
 
     async def advance(self, positions: Any) -> None:
@@ -48,7 +48,7 @@ class _Writer:
 
 
 @pytest.mark.parametrize(
-    "error", [None, LostWrites({"usage.flows/0": (1, 2)}), NodesChanged("a failover")]
+    "error", [None, LostWritesError({"usage.flows/0": (1, 2)}), ClusterChangedError("a failover")]
 )
 @pytest.mark.parametrize(
     ("stands_by", "seeking", "begins", "joins"),
