@@ -1,6 +1,7 @@
 """Every variable is checked once at start, and a bad one is named."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_variable_is_read(variable: str, text: str, member: str, value: Any) -
     """It changes its own member and no other."""
     found = settings.read({variable: text})
     assert getattr(found, member) == value
-    assert found._replace(**{member: None}) == settings.read({})._replace(**{member: None})
+    assert replace(found, **{member: None}) == replace(settings.read({}), **{member: None})
 
 
 @pytest.mark.parametrize("application", LIMITS)
@@ -183,7 +184,7 @@ def test_no_value_is_ever_shown(variable: str, place: str, secret: str) -> None:
     """Whatever is wrong with it, and wherever in it the secret is."""
     environment = {variable: place.format(secret)}
     try:
-        shown = repr(settings.read(environment)._replace(group=""))  # one that will do is shown
+        shown = repr(replace(settings.read(environment), group=""))  # a valid one is shown
     except InvalidSettingError as refused:
         shown = f"{refused} {refused!r}"
     assert secret not in shown

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -87,6 +86,8 @@ def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
         elif name in _TLS_OPTIONS:
             raise ValueError(f"has the option {name}, which needs a rediss:// URL")
         else:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(known)}"
             raise ValueError(f"has the unknown option {shown}; {hint}")

@@ -294,6 +294,28 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(
     assert Rollups.live(redis).accounts() == ["acme"]
 
 
+def test_a_connection_that_failed_its_check_is_not_used(server: Any, redis: Redis) -> None:
+    """Every call after lost writes raises, not only the first ones.
+
+    redis-py keeps a connection in its pool, and takes it for ready, unless an error of its own is
+    raised while it connects.
+    """
+
+    async def run() -> None:
+        async with writing(server.url) as writer:
+            await writer.begin(["t/0"])
+            await writer.apply("t/0", log([sms(1)]), 1)
+            redis.flushall()
+            for node in writer.nodes.all:
+                await node.redis.connection_pool.disconnect()
+            for _ in range(9):  # more than there are connections in the pool
+                with pytest.raises(LostWritesError):
+                    await writer.apply("t/0", log([sms(2)], first=1), 2)
+
+    asyncio.run(run())
+    assert messages(redis) == 0
+
+
 def test_rollups_without_their_secret_are_not_written(server: Any, redis: Redis) -> None:
     """Somebody deleted it: no repeat of what is there would be recognised."""
     write(server.url, [("t/0", log([sms(1)]))])
