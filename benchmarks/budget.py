@@ -22,7 +22,8 @@ from benchmarks.load import mixed
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import RedisServer, redis_server
-from interaction_usage.store.writer import Taken, Writer
+from interaction_usage.store.micro_batch import PartitionBatch
+from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import Portion, by_account, fold, stretches
 from stream_app.decode_batch import decode_batch
@@ -97,8 +98,8 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
             packed = [part.packed() for part in folded]
             clock.is_over("pack")
             parts += len(packed)
-            taken = [Taken(name, its, len(its), 0) for name, its in portions]
-            prepared = writer.round(taken)
+            taken = [PartitionBatch(name, its, len(its), 0) for name, its in portions]
+            prepared = writer.micro_batch(taken)
             await prepared.prepare()
             before = cpu_of(server.pid)
             clock.is_over("")

@@ -1,19 +1,20 @@
-"""Settings: every `USAGE_…` variable, its meaning, its bounds, its default. Read once at start.
+"""Settings: every `USAGE_…` variable with its meaning, bounds and default. Read once at start.
 
-No message and no repr shows a value: whatever stands in a variable may be a password that was meant
-for another one.
+To add one, add its row to `Settings`. No message and no repr shows a value: whatever is in a
+variable may be a password that was meant for another one.
 """
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple
 
 from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
 
-class InvalidSetting(Exception):
+class InvalidSettingError(Exception):
     """A variable of the environment that cannot be used; the message names it."""
 
     def __init__(self, variable: str, sentence: str) -> None:
@@ -24,9 +25,9 @@ class InvalidSetting(Exception):
 class Setting(NamedTuple):
     """One variable of the environment."""
 
+    parse: Callable[[str], Any]  #: text -> value; raises ValueError, whose message must not show it
     default: str
     meaning: str
-    parse: Any  #: text -> value; raises ValueError with what is wrong with it, not showing it
 
 
 def _servers(text: str) -> str:
@@ -62,92 +63,96 @@ def _whole(least: int, most: int, unit: str) -> Any:
     return parse
 
 
-def _limit_variable(application: str) -> str:
-    return f"USAGE_SESSION_LIMIT_{application.upper().replace('-', '_')}"
+def _variable(parse: Callable[[str], Any], default: str, meaning: str) -> Any:
+    """Return a member of `Settings` whose variable is named after it."""
+    return field(metadata={"": Setting(parse, default, meaning)})
 
 
-VARIABLES: Mapping[str, Setting] = {
-    "USAGE_KAFKA": Setting(
-        "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas", _servers
-    ),
-    "USAGE_REDIS": Setting(
+def _variable_per(
+    names: tuple[str, ...], parse: Callable[[str], Any], default: str, meaning: str
+) -> Any:
+    """Return a member of `Settings` with a value, and a variable, for each of *names*.
+
+    The variables are named after the member, in the singular, and the name.
+    """
+    rows = {name: Setting(parse, default, meaning.format(name)) for name in names}
+    return field(metadata=rows)
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """The settings: a row a variable, `kafka` for `USAGE_KAFKA`."""
+
+    kafka: str = _variable(
+        _servers, "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas"
+    )
+    redis: str = _variable(
+        _redis_url,
         "redis://127.0.0.1:6379/0",
         "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster",
-        _redis_url,
-    ),
-    "USAGE_GROUP": Setting("usage", "the consumer group that all workers share", _group),
-    "USAGE_PARTITIONS": Setting(
-        "12", "partitions of a topic that is created because it is missing",
-        _whole(1, 10_000, "partitions"),
-    ),
-    "USAGE_REPLICATION": Setting(
-        "1", "replicas of a topic that is created because it is missing",
-        _whole(1, 20, "replicas"),
-    ),
-    "USAGE_MAX_BATCH_BYTES": Setting(
-        "67108864",
-        "bytes that one compressed batch of events may unpack to; a larger one is refused",
+    )
+    group: str = _variable(_group, "usage", "the consumer group that all workers share")
+    partitions: int = _variable(
+        _whole(1, 10_000, "partitions"), "12", "partitions of a topic that the worker creates"
+    )
+    replication: int = _variable(
+        _whole(1, 20, "replicas"), "1", "replicas of a topic that the worker creates"
+    )
+    max_batch_bytes: int = _variable(
         _whole(1 << 20, 1 << 30, "bytes"),
-    ),
-    **{
-        _limit_variable(application): Setting(
-            str(DEFAULT_SESSION_LIMIT),
-            f"seconds after which a `{application}` session without a stop ends",
-            _whole(1, 35 * 86_400, "seconds"),
-        )
-        for application in APPLICATIONS
-    },
-}  # fmt: skip
-
-
-class Settings(NamedTuple):
-    """The settings in force."""
-
-    kafka: str
-    redis: str
-    group: str
-    partitions: int
-    replication: int
-    max_batch_bytes: int
-    session_limits: Mapping[str, int]  #: application to seconds
+        "67108864",
+        "bytes that one compressed batch of events may unpack to; a larger one is rejected",
+    )
+    #: Application to seconds.
+    session_limits: Mapping[str, int] = _variable_per(
+        APPLICATIONS, _whole(1, 35 * 86_400, "seconds"), str(DEFAULT_SESSION_LIMIT),
+        "seconds after which a `{}` session without a stop ends",
+    )  # fmt: skip
 
     def __repr__(self) -> str:
-        """Show where Redis is, and not with which password."""
-        shown = self._asdict() | {"redis": address.place(self.redis)}
+        """Show where Redis is, but not the password."""
+        shown = vars(self) | {"redis": address.place(self.redis)}
         members = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"Settings({members})"
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in *environment*. Raises InvalidSetting, which names the variable."""
-    unknown = sorted(
-        name for name in environment
-        if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN
-    )  # fmt: skip
-    if unknown:
-        raise InvalidSetting(unknown[0], f"unknown setting {unknown[0]}; {_hint(unknown[0])}")
-    values: dict[str, Any] = {}
-    for name, setting in VARIABLES.items():
-        text = environment.get(name) or setting.default
-        try:
-            values[name] = setting.parse(text)
-        except ValueError as error:
-            raise InvalidSetting(name, f"{name} {error}") from None
-    return Settings(
-        kafka=values["USAGE_KAFKA"],
-        redis=values["USAGE_REDIS"],
-        group=values["USAGE_GROUP"],
-        partitions=values["USAGE_PARTITIONS"],
-        replication=values["USAGE_REPLICATION"],
-        max_batch_bytes=values["USAGE_MAX_BATCH_BYTES"],
-        session_limits={
-            application: values[_limit_variable(application)] for application in APPLICATIONS
-        },
-    )
+def _rows() -> Iterator[tuple[str, str, str, Setting]]:
+    """Yield the member, the name within it if it has several, the variable, and the row."""
+    for member in fields(Settings):
+        for name, setting in member.metadata.items():
+            words = (member.name.removesuffix("s"), name) if name else (member.name,)
+            variable = f"USAGE_{'_'.join(words).upper().replace('-', '_')}"
+            yield member.name, name, variable, setting
 
+
+#: Every variable, by name.
+VARIABLES: Final[Mapping[str, Setting]] = {variable: setting for _, _, variable, setting in _rows()}
 
 #: Variables of the tests and of the development servers, which are no settings of the product.
-_FOREIGN = frozenset({"USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"})
+_FOREIGN: Final = frozenset({"USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"})
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in *environment*. Raises InvalidSettingError."""
+    _check_names(environment)
+    members: dict[str, Any] = {}
+    for member, name, variable, setting in _rows():
+        try:
+            value = setting.parse(environment.get(variable) or setting.default)
+        except ValueError as error:
+            raise InvalidSettingError(variable, f"{variable} {error}") from None
+        if name:
+            members.setdefault(member, {})[name] = value
+        else:
+            members[member] = value
+    return Settings(**members)
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Raise InvalidSettingError for a variable that would be ignored."""
+    for name in sorted(environment):
+        if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN:
+            raise InvalidSettingError(name, f"unknown setting {name}; {_hint(name)}")
 
 
 def _hint(name: str) -> str:
@@ -155,4 +160,4 @@ def _hint(name: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, VARIABLES, 1)
-    return f"did you mean {near[0]}?" if near else "remove it, there is none like it"
+    return f"did you mean {near[0]}?" if near else "remove it"

@@ -30,7 +30,7 @@ from rollups.catalog import (
     runs_ending,
     runs_of,
 )
-from rollups.concurrency import Presence, merge
+from rollups.concurrency import UNKNOWN_SECOND, Presence, merge
 from rollups.events import (
     AssistClicked,
     CallMinutes,
@@ -98,9 +98,7 @@ class Part(NamedTuple):
         )
 
 
-#: Stands for a start or stop that is unknown, where the script reads a second: the smallest number
-#: of five bytes.
-_NEVER = -549_755_813_888
+_NEVER = UNKNOWN_SECOND
 
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
 _SLOT_MICROS = SLOT_SECONDS * SECOND

@@ -1,4 +1,4 @@
-"""How far everything is counted: up to which offsets, and up to when."""
+"""How far everything is counted: up to which offset, and up to which second."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,16 +7,16 @@ from typing import NamedTuple
 class Position(NamedTuple):
     """How far a topic-partition is counted."""
 
-    offset: int  #: every record before it is counted or refused
+    offset: int  #: every record before it is counted or rejected
     second: int | None = None  #: the timestamp of the newest of them; None if there is none
 
 
 class Reach(NamedTuple):
-    """How far a topic-partition is counted, and how far it goes; offsets."""
+    """How far a topic-partition is counted, and where it ends; offsets."""
 
-    counted: int  #: everything before this is counted or refused
-    stable: int  #: where a producer's open transaction begins, or the end
-    end: int  #: behind the last record that is acknowledged
+    counted: int  #: everything before this is counted or rejected
+    stable: int  #: the last stable offset: where an open transaction begins, or the end
+    end: int  #: the high watermark: after the last acknowledged record
 
     @property
     def behind(self) -> int:
@@ -24,37 +24,37 @@ class Reach(NamedTuple):
         return self.end - self.counted
 
     @property
-    def held(self) -> int:
-        """How many of these nobody can read before a transaction is committed or aborted."""
+    def blocked(self) -> int:
+        """How many of these nobody can read until a transaction is committed or aborted."""
         return self.end - max(self.counted, self.stable)
 
 
 class CaughtUp:
-    """Knows a time on the clock before which everything that was published is counted or refused.
+    """The time on the clock before which everything that was published is counted or rejected.
 
-    It is the time of a look at where the topics ended, once all of that is counted. No record's
-    timestamp is asked: whoever produces one may set it to anything.
+    The ends of the topics are noted with the time; once everything before them is counted, that
+    time is reached. No record's timestamp is used: its producer may set it to anything.
     """
 
     def __init__(self) -> None:
-        self.second: int | None = None  #: None while nothing is known
-        self._looked: tuple[int, dict[str, int]] | None = None
+        self.second: int | None = None  #: None until the first ends are reached
+        self._noted: tuple[int, dict[str, int]] | None = None
 
-    def look(
+    def observe(
         self, now: int, positions: Mapping[str, Position], ends: Mapping[str, tuple[int, int]]
     ) -> None:
-        """Take note of how far each topic-partition is counted, and from where to where it goes.
+        """Take in how far each topic-partition is counted, and where it begins and ends.
 
         *positions* were read before *ends*, (first offset, offset after the last); *now* is the
         second before both.
         """
-        if self._looked:
-            second, wanted = self._looked
+        if self._noted:
+            second, noted = self._noted
             if all(
                 max(positions.get(name, Position(0)).offset, ends[name][0]) >= end
-                for name, end in wanted.items()
-                if name in ends  # else its topic is no more
+                for name, end in noted.items()
+                if name in ends  # else its topic was deleted
             ):
-                self.second, self._looked = second, None
-        if not self._looked:
-            self._looked = now, {name: end for name, (_, end) in ends.items()}
+                self.second, self._noted = second, None
+        if not self._noted:
+            self._noted = now, {name: end for name, (_, end) in ends.items()}

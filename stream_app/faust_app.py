@@ -13,7 +13,12 @@ from faust.types import TP
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
-from interaction_usage.store.errors import BeginAgain, LayoutDiffers, LimitsDiffer, UnfitRedis
+from interaction_usage.store.errors import (
+    LayoutDiffersError,
+    ReseekRequired,
+    SessionLimitsDifferError,
+    UnfitRedisError,
+)
 from interaction_usage.store.writer import Writer
 from stream_app.agents import add_agents
 from stream_app.broker import (
@@ -140,13 +145,13 @@ class UsageApp(faust.App):  # type: ignore[misc]
                 log.warning("Waiting for %s: %s", name, error)
             failures += 1
 
-        errors = (*REDIS_ERRORS, BrokerUnavailableError, BeginAgain)
+        errors = (*REDIS_ERRORS, BrokerUnavailableError, ReseekRequired)
         try:
             await retry(attempt, on_failure, errors=errors, backoff=_START_BACKOFF)
         except PermanentFaultError as error:
             log.critical("The worker ends: %s", error)
             raise SystemExit(1) from None
-        except (LayoutDiffers, LimitsDiffer, UnfitRedis) as error:
+        except (LayoutDiffersError, SessionLimitsDifferError, UnfitRedisError) as error:
             log.critical("%s", error)
             raise SystemExit(1) from None
 
@@ -165,7 +170,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     # -------------------------------------------------------------- starting again
 
-    def _start_again(self, error: BeginAgain) -> None:
+    def _start_again(self, error: ReseekRequired) -> None:
         """Read again from what Redis has."""
         self.rejoin.request(f"{error}. Reading again from where the rollups end")
 
@@ -189,7 +194,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             with self.gate.admit(self.gate.assignment):
                 await self.sealing.some()
             self.watchdog.look_at_stalled(self.sealing.stalled)
-        except (BeginAgain, RedisError, OSError, BrokerUnavailableError, StaleAssignmentError):
+        except (ReseekRequired, RedisError, OSError, BrokerUnavailableError, StaleAssignmentError):
             log.debug("No sealing while Redis or Kafka is unavailable, or the group rebalances")
 
 
@@ -238,5 +243,5 @@ def create_app(config: settings.Settings) -> UsageApp:
 
 
 def app_from_environment() -> UsageApp:
-    """Return the app with the settings of the environment. Raises InvalidSetting."""
+    """Return the app with the settings of the environment. Raises InvalidSettingError."""
     return create_app(settings.read())

@@ -7,15 +7,15 @@ from typing import Protocol
 from faust.types import TP
 from redis.exceptions import RedisError
 
-from interaction_usage.store import keys
-from interaction_usage.store.errors import BeginAgain, Rebuilt
+from interaction_usage.store.errors import ReseekRequired, RollupsSwitchedError
+from interaction_usage.store.worker_registry import send_heartbeat
 from rollups.watermark import Position
 from stream_app.errors import StaleAssignmentError
 from stream_app.faults import permanent_fault
 from stream_app.fetched_batch import Assignment
 from stream_app.rejoin import Rejoin
 from stream_app.start_offsets import StartOffsets
-from stream_app.telemetry import LIFETIME, LISTED, worker_name
+from stream_app.telemetry import worker_name
 from stream_app.worker_context import WorkerContext
 from stream_app.write_gate import State
 
@@ -52,12 +52,12 @@ class Heartbeat:
         try:
             with gate.admit(assignment):
                 await writer.nodes.check()
-                if await writer.in_force() != writer.keys:
-                    raise Rebuilt
+                if await writer.active_namespace() != writer.keys:
+                    raise RollupsSwitchedError
                 await writer.advance(positions)
                 self._context.telemetry.rollups = writer.keys.name
                 await self._write(second)
-        except BeginAgain as error:
+        except ReseekRequired as error:
             await self._start_again(error, assignment)
         except (RedisError, OSError, StaleAssignmentError) as failure:
             if fault := permanent_fault(failure):
@@ -65,11 +65,10 @@ class Heartbeat:
             log.debug("No heartbeat: Redis is unavailable, or the group is rebalancing")
 
     async def _write(self, second: int) -> None:
-        writer, name = self._context.writer, worker_name()
-        await writer.say(keys.worker(name), self._context.telemetry.encoded(), LIFETIME)
-        await writer.be_listed(name, second, second - LISTED)
+        nodes, report = self._context.writer.nodes, self._context.telemetry.encoded()
+        await send_heartbeat(nodes, worker_name(), report, second)
 
-    async def _start_again(self, error: BeginAgain, assignment: Assignment) -> None:
+    async def _start_again(self, error: ReseekRequired, assignment: Assignment) -> None:
         """Start from what Redis has, unless a seek is doing that."""
         gate = self._context.gate
         if gate.state is State.SEEKING:

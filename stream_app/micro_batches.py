@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from interaction_usage.store.writer import Applied, Round, Sealed, Taken
+from interaction_usage.store.micro_batch import ApplyResult, MicroBatch, PartitionBatch, SealedEvent
 from rollups.fold import Placed
 from stream_app.decode_batch import (
     PendingDeadLetter,
@@ -69,7 +69,7 @@ class _MicroBatch(NamedTuple):
 
     queued: list[QueuedBatch]
     dead_letters: list[PendingDeadLetter]
-    write: Round
+    write: MicroBatch
 
 
 class MicroBatches:
@@ -162,15 +162,15 @@ class MicroBatches:
         if not current:
             return None
         dead_letters: list[PendingDeadLetter] = []
-        decoded: list[Taken] = []
+        decoded: list[PartitionBatch] = []
         for _, batch, fence in current:
             events, rejected = decode_batch(
                 batch.tp, batch.records, self._context.earlier_rejections
             )
             dead_letters += rejected
-            decoded.append(Taken(fence, events, batch.ends, newest_second(batch.records)))
+            decoded.append(PartitionBatch(fence, events, batch.ends, newest_second(batch.records)))
             await asyncio.sleep(0)  # so that the connection of the one being written is served
-        write = self._context.writer.round(decoded)
+        write = self._context.writer.micro_batch(decoded)
         await write.prepare()
         return _MicroBatch(current, dead_letters, write)
 
@@ -180,18 +180,18 @@ class MicroBatches:
         assignment = queued[0].batch.assignment
         batches = {each.fence: each.batch for each in queued}
 
-        async def publish_sealed(sealed: Sequence[Sealed]) -> None:
+        async def publish_sealed(sealed: Sequence[SealedEvent]) -> None:
             records = (record_of(batches[fence], event) for fence, event in sealed)
             await context.publish([sealed_dead_letter(record) for record in records], assignment)
 
         try:
             await context.publish(micro_batch.dead_letters, assignment)
             run = partial(micro_batch.write.run, publish_sealed)
-            results: list[Applied] = await context.write(run, assignment)
+            results: list[ApplyResult] = await context.write(run, assignment)
             context.telemetry.duplicates += results[0].duplicates
             for each, result in zip(queued, results, strict=True):
                 self._consumer().finished(each.batch)
-                context.telemetry.took(result.events - result.refused)
+                context.telemetry.took(result.events - result.rejected)
                 self._release(each)
         except StaleAssignmentError:
             for each in queued:

@@ -8,7 +8,6 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
-from interaction_usage.store.errors import BeginAgain
 from stream_app.errors import BrokerUnavailableError
 
 Result = TypeVar("Result")
@@ -46,15 +45,12 @@ async def retry(
     """Call *attempt* until it succeeds; return its result.
 
     Each failure that is one of *errors* is passed to *on_failure*, which ends the attempts by
-    raising. Any other is raised at once; so is BeginAgain, unless *errors* names it: to repeat the
-    attempt as it is would not help.
+    raising. Any other is raised at once.
     """
     for pause in backoff.pauses():
         try:
             return await attempt()
         except errors as error:
-            if isinstance(error, BeginAgain) and BeginAgain not in errors:
-                raise
             on_failure(error)
         await asyncio.sleep(pause)
     raise AssertionError("pauses have no end")

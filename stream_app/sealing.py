@@ -40,7 +40,7 @@ class Sealing:
     async def some(self) -> int:
         """Seal what is due in the next accounts; return how many days.
 
-        Raises RedisError, BrokerUnavailableError.
+        Raises RedisError, ReseekRequired, BrokerUnavailableError.
         """
         now = int(self._clock())
         positions = await self._writer.positions()
@@ -49,10 +49,10 @@ class Sealing:
         self.stalled = {name for name, offset in self._behind.items() if before.get(name) == offset}
         # Records behind an open transaction are still to be counted, hence the end.
         ends = {name: (span.begin, span.end) for name, span in spans.items()}
-        self._caught_up.look(now, positions, ends)
+        self._caught_up.observe(now, positions, ends)
         if self.complete is None:
             return 0
-        self._cursor, names = await self._writer.some_accounts(self._cursor, _ACCOUNTS)
+        self._cursor, names = await self._writer.scan_accounts(self._cursor, _ACCOUNTS)
         return await self._writer.seal(names, self.complete)
 
 

@@ -14,7 +14,7 @@ from faust.types import TP
 from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
 from stream_app.errors import BrokerUnavailableError
 from stream_app.faults import permanent_fault
 from stream_app.retry import REDIS_ERRORS, retry
@@ -54,7 +54,7 @@ class StartOffsets:
         return await retry(
             partial(self._find, assigned),
             self._wait_for,
-            errors=(*REDIS_ERRORS, BrokerUnavailableError, BeginAgain),
+            errors=(*REDIS_ERRORS, BrokerUnavailableError, ReseekRequired),
             backoff=self._context.backoff,
         )
 
@@ -86,5 +86,5 @@ class StartOffsets:
         await self._context.gate.quiet()
         async with self._beginning:
             if self._context.gate.state is State.STANDBY:
-                with suppress(BeginAgain, RedisError, OSError):
+                with suppress(ReseekRequired, RedisError, OSError):
                     await self._writer.begin([])

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.writer import Writer
 from stream_app.dead_letter_producer import publish
 from stream_app.decode_batch import PendingDeadLetter
@@ -30,7 +30,7 @@ class WorkerContext:
     writer: Writer
     producer: Callable[[], Any]  #: Faust's, which exists only once the worker has started
     telemetry: Telemetry
-    on_lost_writes: Callable[[BeginAgain], None]  #: called when Redis lost what it acknowledged
+    on_lost_writes: Callable[[ReseekRequired], None]  #: called when Redis lost what it acknowledged
     earlier_rejections: SealedRejections = NO_REJECTIONS  #: where topics are read again
     backoff: Backoff = BACKOFF
 
@@ -48,7 +48,7 @@ class WorkerContext:
 
         try:
             result = await retry(admitted, self._wait_for, backoff=self.backoff)
-        except BeginAgain as error:
+        except ReseekRequired as error:
             self.gate.close(assignment)
             self.on_lost_writes(error)
             raise StaleAssignmentError from None

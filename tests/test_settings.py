@@ -1,6 +1,7 @@
 """Every variable is checked once at start, and a bad one is named."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interaction_usage import settings
-from interaction_usage.settings import VARIABLES, InvalidSetting
+from interaction_usage.settings import VARIABLES, InvalidSettingError
 
 LIMITS = {
     "agent": "USAGE_SESSION_LIMIT_AGENT",
@@ -62,7 +63,7 @@ def test_a_variable_is_read(variable: str, text: str, member: str, value: Any) -
     """It changes its own member and no other."""
     found = settings.read({variable: text})
     assert getattr(found, member) == value
-    assert found._replace(**{member: None}) == settings.read({})._replace(**{member: None})
+    assert replace(found, **{member: None}) == replace(settings.read({}), **{member: None})
 
 
 @pytest.mark.parametrize("application", LIMITS)
@@ -92,7 +93,7 @@ def test_each_application_has_its_own_limit(application: str) -> None:
 def test_a_bad_value_is_refused(variable: str, texts: list[str]) -> None:
     """The sentence names the variable and what it must be; what it is may be a secret."""
     for text in texts:
-        with pytest.raises(InvalidSetting, match=rf"^{variable} must .+") as refused:
+        with pytest.raises(InvalidSettingError, match=rf"^{variable} must .+") as refused:
             settings.read({variable: text})
         assert refused.value.variable == variable
 
@@ -112,7 +113,7 @@ def test_a_bad_value_is_refused(variable: str, texts: list[str]) -> None:
 )
 def test_an_option_of_redis_url_is_known_or_named(options: str, sentence: str) -> None:
     """Rather than handed to a client that cannot take it."""
-    with pytest.raises(InvalidSetting) as refused:
+    with pytest.raises(InvalidSettingError) as refused:
         settings.read({"USAGE_REDIS": f"redis://127.0.0.1:6379/0?{options}"})
     assert str(refused.value) == f"USAGE_REDIS {sentence}"
 
@@ -124,14 +125,16 @@ def test_an_option_of_redis_url_is_known_or_named(options: str, sentence: str) -
 )  # fmt: skip
 def test_an_option_of_tls_has_its_type(option: str) -> None:
     """A file that is not there is found at the start and not at the first connection."""
-    with pytest.raises(InvalidSetting, match=rf"^USAGE_REDIS has .*{option.partition('=')[0]}"):
+    with pytest.raises(
+        InvalidSettingError, match=rf"^USAGE_REDIS has .*{option.partition('=')[0]}"
+    ):
         settings.read({"USAGE_REDIS": f"rediss://127.0.0.1:6379/0?{option}"})
 
 
 @pytest.mark.parametrize("server", ["kafka:0", "kafka:65536", "kafka:99999"])
 def test_a_port_that_cannot_be_is_refused(server: str) -> None:
     """For Kafka as for Redis."""
-    with pytest.raises(InvalidSetting, match="USAGE_KAFKA"):
+    with pytest.raises(InvalidSettingError, match="USAGE_KAFKA"):
         settings.read({"USAGE_KAFKA": server})
 
 
@@ -146,14 +149,14 @@ def test_a_port_that_cannot_be_is_refused(server: str) -> None:
 )
 def test_a_misspelled_variable_is_answered_with_the_nearest(name: str, nearest: str) -> None:
     """A setting that would be ignored in silence is a mistake."""
-    with pytest.raises(InvalidSetting) as refused:
+    with pytest.raises(InvalidSettingError) as refused:
         settings.read({name: "x"})
     assert str(refused.value) == f"unknown setting {name}; did you mean {nearest}?"
 
 
 def test_a_variable_like_no_other_is_refused() -> None:
     """Without a guess at what was meant."""
-    with pytest.raises(InvalidSetting, match=r"^unknown setting USAGE_SOMETHING_ELSE"):
+    with pytest.raises(InvalidSettingError, match=r"^unknown setting USAGE_SOMETHING_ELSE"):
         settings.read({"USAGE_SOMETHING_ELSE_ENTIRELY": "1", "USAGE_KAFKA": "kafka:9092"})
 
 
@@ -181,8 +184,8 @@ def test_no_value_is_ever_shown(variable: str, place: str, secret: str) -> None:
     """Whatever is wrong with it, and wherever in it the secret is."""
     environment = {variable: place.format(secret)}
     try:
-        shown = repr(settings.read(environment)._replace(group=""))  # one that will do is shown
-    except InvalidSetting as refused:
+        shown = repr(replace(settings.read(environment), group=""))  # a valid one is shown
+    except InvalidSettingError as refused:
         shown = f"{refused} {refused!r}"
     assert secret not in shown
     assert "q7" not in shown

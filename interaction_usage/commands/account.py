@@ -49,6 +49,7 @@ def set_(
       usage account set acme --name "Acme Ltd" --timezone Europe/Paris
     """
     from interaction_usage.store import account_settings
+    from interaction_usage.store.errors import InvalidAccountSettingError
     from rollups.local_time import UnknownZone
 
     with redis_connection(settings.read()) as redis:
@@ -60,7 +61,7 @@ def set_(
             )
         except UnknownZone as error:
             raise click.BadParameter(str(error), param_hint="--timezone") from None
-        except account_settings.InvalidAccount as error:
+        except InvalidAccountSettingError as error:
             raise click.BadParameter(str(error), param_hint="--name") from None
         _show(redis, account_id)
 

@@ -18,14 +18,14 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
 
     from interaction_usage.store.address import place
     from interaction_usage.store.client import connect
-    from interaction_usage.store.errors import OF_A_CLUSTER, permanent_fault, shown
+    from interaction_usage.store.errors import IS_CLUSTER_NODE, permanent_fault, shown
 
     where = f"Redis at {place(config.redis)}"
     try:
         with connect(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
             yield connected
     except MovedError:
-        raise Failure(f"{where}: {OF_A_CLUSTER}.") from None
+        raise Failure(f"{where}: {IS_CLUSTER_NODE}.") from None
     except RedisError as error:
         if fault := permanent_fault(error):
             raise Failure(f"{where}: {fault}.") from None

@@ -200,11 +200,10 @@ class _Demo:
         """Return what the worker last said of itself."""
         import orjson
 
-        from interaction_usage.store import keys
+        from interaction_usage.store.worker_registry import heartbeats
 
-        for name in self.redis.scan_iter(f"{keys.worker('*')}", count=1000):
-            if word := self.redis.get(name):
-                return dict(orjson.loads(word))
+        for heartbeat in heartbeats(self.redis):
+            return dict(orjson.loads(heartbeat.report))
         return {}
 
     # ------------------------------------------------------------------ reports

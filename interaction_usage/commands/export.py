@@ -21,7 +21,7 @@ from interaction_usage.reports.periods import PeriodError
 
 if TYPE_CHECKING:
     from interaction_usage.store.reads import Rollups
-    from rollups.range_snapshot import Reading
+    from rollups.range_snapshot import RangeSnapshot
 
 #: Formats that hold more than the report's first sheet.
 WITH_BREAKDOWNS = ("xls", "xlsx")
@@ -136,7 +136,7 @@ def make_report(
     """
     from interaction_usage.reports.build import Account, build, period
     from interaction_usage.store import account_settings
-    from interaction_usage.store.reads import read_in_force
+    from interaction_usage.store.reads import read_active
     from rollups.local_time import UnalignedZone, UnknownZone
 
     as_of = as_of or datetime.now(UTC)
@@ -151,14 +151,14 @@ def make_report(
     except (PeriodError, UnalignedZone) as error:
         raise click.UsageError(str(error)) from None
 
-    def look(rollups: "Rollups") -> "Reading | None":
+    def look(rollups: "Rollups") -> "RangeSnapshot | None":
         reading = rollups.read(account, *within.slots, by_slot=deep, flows=deep)
         # An account that something was counted for exists: two commands less.
         return reading if reading.totals or rollups.exists(account) else None
 
-    reading = read_in_force(redis, look)
+    reading = read_active(redis, look)
     if reading is None:
-        names = read_in_force(redis, lambda rollups: rollups.accounts())
+        names = read_active(redis, lambda rollups: rollups.accounts())
         raise Failure(
             f"There is no account {account!r}: no event was counted for it and it was never set"
             f"{_nearest(names, account)}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from interaction_usage.reports.build import Period
-    from rollups.range_snapshot import Reading
+    from rollups.range_snapshot import RangeSnapshot
 
 #: How many accounts a worker reads at once, and does before it looks for more.
 _AT_ONCE = 16
@@ -80,10 +80,10 @@ class _Known(NamedTuple):
 
 def write_all(job: Job) -> None:
     """Write the report of every account; raise a Failure if one could not be written."""
-    from interaction_usage.store.reads import read_in_force
+    from interaction_usage.store.reads import read_active
 
     with redis_connection(job.settings) as redis:
-        names = read_in_force(redis, lambda rollups: rollups.accounts())
+        names = read_active(redis, lambda rollups: rollups.accounts())
     if not names:
         raise Failure("There is no account: no event was counted, and none was ever set.")
     make_folder(Path(job.folder))
@@ -268,15 +268,15 @@ def _known(redis: Any, job: Job, names: Sequence[str]) -> list[_Known]:
     return found
 
 
-def _readings(redis: Any, job: Job, known: Sequence[_Known]) -> "list[Reading]":
-    from interaction_usage.store.reads import read_in_force
+def _readings(redis: Any, job: Job, known: Sequence[_Known]) -> "list[RangeSnapshot]":
+    from interaction_usage.store.reads import read_active
 
     deep = job.file_format in WITH_BREAKDOWNS
     places = [(its.account, *its.within.slots) for its in known]
-    return read_in_force(redis, lambda rollups: rollups.read_many(places, by_slot=deep, flows=deep))
+    return read_active(redis, lambda rollups: rollups.read_many(places, by_slot=deep, flows=deep))
 
 
-def _write(job: Job, its: _Known, reading: "Reading") -> Sequence[str]:
+def _write(job: Job, its: _Known, reading: "RangeSnapshot") -> Sequence[str]:
     """Write a report; return what had to be cut in it."""
     from interaction_usage.reports.build import Account, build
 

@@ -54,7 +54,7 @@ def lag(seconds: float | None, as_json: bool) -> None:
                 break
             time.sleep(_PAUSE)
     _print(partitions, as_json)
-    if blocked := sum(reach.held for reach in partitions.values()):
+    if blocked := sum(reach.blocked for reach in partitions.values()):
         click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")

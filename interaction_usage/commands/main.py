@@ -97,11 +97,11 @@ class Commands(click.Group):
         """Run the subcommand; an unusable setting is said in a line."""
         from interaction_usage.commands.errors import Failure
         from interaction_usage.commands.terminal import plain
-        from interaction_usage.settings import InvalidSetting
+        from interaction_usage.settings import InvalidSettingError
 
         try:
             return super().invoke(ctx)
-        except InvalidSetting as error:
+        except InvalidSettingError as error:
             raise Failure(str(error)) from None
         except click.UsageError as error:  # it quotes what was typed
             error.message = "\n".join(map(plain, error.message.splitlines()))

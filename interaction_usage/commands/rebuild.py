@@ -55,8 +55,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     """Rebuild or verify; every failure becomes a sentence."""
     from aiokafka.errors import KafkaError
 
-    from interaction_usage.store.diff import Busy
-    from interaction_usage.store.errors import LostWrites
+    from interaction_usage.store.errors import AccountBusyError
     from stream_app.errors import (
         BrokerUnavailableError,
         LockLostError,
@@ -85,14 +84,14 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         shown = "; ".join(error.gaps[:3])
         more = f"; and {len(error.gaps) - 3} more" if len(error.gaps) > 3 else ""
         raise Failure(
-            f"Kafka no longer holds everything that was published: {shown}{more}. Rebuilt rollups "
-            f"would not count it. {_UNCHANGED} To continue anyway, pass --incomplete"
+            f"Kafka no longer holds everything that was published: {shown}{more}. Rebuilt "
+            f"rollups would not count it. {_UNCHANGED} To continue anyway, pass --incomplete"
         ) from None
     except TopicRecreatedError:
         raise Failure(f"A topic was recreated meanwhile; start again. {_UNCHANGED}") from None
-    except Busy as error:
+    except AccountBusyError as error:
         raise Failure(f"The account {error} changes too often to be compared.") from None
-    except LostWrites as error:
+    except ReseekRequired as error:
         raise Failure(f"{error}; start again. {_UNCHANGED}") from None
     except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
         raise Failure(f"Kafka at {config.kafka}: {error}. {_UNCHANGED}") from None

@@ -83,14 +83,14 @@ def _looking(
     from interaction_usage.commands.serve import places_of
     from interaction_usage.dashboard.health import Watch
     from interaction_usage.dashboard.live import look, members
-    from interaction_usage.store.reads import read_in_force
+    from interaction_usage.store.reads import read_active
     from stream_app.telemetry import LIFETIME
 
     health = Watch(redis, places_of(config, redis), LIFETIME)
     health.start()
     try:
         yield lambda: members(
-            read_in_force(redis, lambda rollups: look(rollups, account, int(time.time()))),
+            read_active(redis, lambda rollups: look(rollups, account, int(time.time()))),
             health.health(),
         )
     finally:

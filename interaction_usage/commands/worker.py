@@ -18,7 +18,7 @@ from interaction_usage.commands.errors import Failure
 @click.option(
     "--alive",
     is_flag=True,
-    help="Run nothing; exit 0 if a worker of this host has said in the last 10 s that it lives.",
+    help="Run no worker; exit 0 if one on this host sent a heartbeat within the last 10 s.",
 )
 def worker(loglevel: str, alive: bool) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
@@ -46,8 +46,9 @@ def _check_alive(config: settings.Settings) -> None:
     import socket
 
     from interaction_usage.commands.connection import redis_connection
-    from interaction_usage.store import keys
+    from interaction_usage.store.worker_registry import heartbeats
 
     with redis_connection(config) as redis:
-        if not any(redis.scan_iter(keys.worker(f"{socket.gethostname()}:*"), count=1000)):
-            raise Failure("No worker of this host has said that it lives.")
+        host = f"{socket.gethostname()}:"
+        if not any(heartbeat.worker.startswith(host) for heartbeat in heartbeats(redis)):
+            raise Failure("No heartbeat from a worker on this host.")

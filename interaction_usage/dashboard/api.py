@@ -29,7 +29,8 @@ from interaction_usage.dashboard.periods import Period
 from interaction_usage.dashboard.reports import Asked, Breakdown, Impossible, Missing, Reports
 from interaction_usage.dashboard.views import Runs, RunsByDay, shown
 from interaction_usage.store import account_history, account_settings
-from interaction_usage.store.reads import Rollups, read_in_force
+from interaction_usage.store.errors import InvalidAccountSettingError
+from interaction_usage.store.reads import Rollups, read_active
 from rollups.catalog import ABANDONED, COMPLETED
 from rollups.local_time import UnknownZone, midnight, offset_at, zone, zone_names
 from rollups.slots import slot_of
@@ -207,7 +208,7 @@ def put_account(
         account_settings.put(redis, account, **given, author=asker.author)
     except UnknownZone as error:
         raise Invalid(("body", "timezone"), str(error)) from None
-    except account_settings.InvalidAccount as error:
+    except InvalidAccountSettingError as error:
         raise Invalid(("body", "name"), str(error)) from None
     return _json(_details(Rollups.live(redis), account, asker))
 
@@ -440,7 +441,7 @@ def _runs_of_flow(request: Request, whole: Breakdown, flow: str | None) -> RunsB
     tz = zone(whole.timezone)
     days = [whole.first + timedelta(days=n) for n in range((whole.last - whole.first).days + 1)]
     edges = [slot_of(midnight(day, tz)) for day in (*days, whole.last + timedelta(days=1))]
-    slots = read_in_force(
+    slots = read_active(
         request.app.state.redis,
         lambda rollups: rollups.flow_by_slot(whole.account, flow, edges[0], edges[-1]),
     )
@@ -463,7 +464,7 @@ def live(request: Request, account: str, asker: Allowed) -> Response:
     """The current hour: each series now, its peak so far, its last 60 minutes by the second."""
     _visible(request, account, asker)
     second = int(time.time())
-    found = read_in_force(request.app.state.redis, lambda rollups: look(rollups, account, second))
+    found = read_active(request.app.state.redis, lambda rollups: look(rollups, account, second))
     health = request.app.state.watch.health()
     return _json(members(found, health if asker.is_operator else health.for_customers()))
 

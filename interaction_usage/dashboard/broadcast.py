@@ -27,7 +27,7 @@ from interaction_usage.dashboard.live import (
     redis_away,
     state,
 )
-from interaction_usage.store.reads import Rollups, read_in_force
+from interaction_usage.store.reads import Rollups, read_active
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Broadcast:
         found: dict[str, Live] = {}
         try:
             second = int(time.time())
-            found = read_in_force(self._redis, lambda rollups: _each(rollups, accounts, second))
+            found = read_active(self._redis, lambda rollups: _each(rollups, accounts, second))
         except (RedisError, OSError):
             health = health._replace(stale=redis_away())
         return health, found, time.thread_time() - began

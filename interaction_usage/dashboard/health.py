@@ -13,7 +13,7 @@ import orjson
 from redis.client import Redis
 from redis.exceptions import RedisError
 
-from interaction_usage.store import keys
+from interaction_usage.store.worker_registry import heartbeats
 from rollups.watermark import Reach
 
 #: Topic-partition to how far it is counted.
@@ -94,7 +94,7 @@ class Looks:
         self._kafka_away = ""
         self._ends.append((now, {place: reach.end for place, reach in places.items()}))
         self._lag = sum(reach.behind for reach in places.values())
-        self._held = sum(reach.held for reach in places.values())
+        self._held = sum(reach.blocked for reach in places.values())
         counted = {place: reach.counted for place, reach in places.items()}
         seen = [
             when for when, ends in self._ends
@@ -135,17 +135,11 @@ def words_of_workers(redis: Redis, lifetime: float) -> dict[str, dict[str, objec
 
     *lifetime* is how many seconds a worker's word lives without being said again.
     """
-    names = [name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))]
-    pipe = redis.pipeline(transaction=False)
-    for name in names:
-        pipe.get(keys.worker(name))
-        pipe.pttl(keys.worker(name))
-    answers = iter(pipe.execute() if names else ())
-    told = {}
-    for name, word, left in zip(names, answers, answers, strict=True):
-        if word is not None and left > (lifetime - PATIENCE) * 1000:
-            told[name] = orjson.loads(word)
-    return told
+    return {
+        worker: orjson.loads(report)
+        for worker, report, ttl_ms in heartbeats(redis)
+        if ttl_ms > (lifetime - PATIENCE) * 1000
+    }
 
 
 class Watch:

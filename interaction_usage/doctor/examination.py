@@ -17,7 +17,8 @@ from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.reads import Rollups
 from rollups.watermark import Position
-from stream_app.broker import LARGEST_DEAD_LETTER, BrokerAway, admin_client, spans_of, topic_ids
+from stream_app.broker import LARGEST_DEAD_LETTER, admin_client, spans_of, topic_ids
+from stream_app.errors import BrokerUnavailableError
 from stream_app.telemetry import LIFETIME
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
@@ -38,7 +39,7 @@ def examine() -> Iterator[Finding]:
     """Yield what each check finds. What does not answer is said once, and nothing rests on it."""
     try:
         config = settings.read()
-    except settings.InvalidSetting as error:
+    except settings.InvalidSettingError as error:
         yield _SETTINGS.wrong(error.variable, str(error), "Correct it in the environment")
         return
     yield _SETTINGS.ok("environment", f"Kafka {config.kafka}, consumer group {config.group}")
@@ -85,7 +86,7 @@ def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
 def _examine_stream(config: settings.Settings, counted: _Counted) -> Iterator[Finding]:
     try:
         places = _places(config, counted.positions)
-    except BrokerAway as error:
+    except BrokerUnavailableError as error:
         yield stream.ROLLUPS.wrong("lag", f"Unknown: {error}", "See what is said of Kafka above")
         return
     yield from stream.judge_lag(places)

@@ -19,7 +19,8 @@ from interaction_usage.reports.periods import PeriodError, check_period
 from rollups.fold import split_flow_metric
 from rollups.timestamps import DAY_SECONDS
 from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
-from rollups.range_snapshot import Reading
+from rollups.concurrency import hourly_peaks
+from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS, slot_of
 from rollups.catalog import (
     ABANDONED,
@@ -92,7 +93,7 @@ class Account(NamedTuple):
 def build(
     account: Account,
     within: Period,
-    reading: Reading,
+    reading: RangeSnapshot,
     as_of: datetime,
     *,
     breakdowns: bool = True,
@@ -104,7 +105,10 @@ def build(
     """
     cutoff = -((_EPOCH - as_of) // timedelta(seconds=1))  # the first whole second not before it
     counted = tuple(run.before(cutoff) for run in within.runs)
-    peaks = {series: _hourly_peaks(reading, series, counted) for series in SERIES}
+    peaks = {
+        series: hourly_peaks(reading.curves[series], reading.carry[series], counted)
+        for series in SERIES
+    }
     return Report(
         account=account.id,
         name=account.name,
@@ -124,22 +128,6 @@ def build(
 
 def _holds_any(run: HourRun) -> bool:
     return run.hours > 0
-
-
-def _hourly_peaks(reading: Reading, series: str, counted: Sequence[HourRun]) -> list[int]:
-    """Return the most sessions present at any second of each hour; *counted* begin the reading."""
-    curve, carry = reading.curves[series], reading.carry[series]
-    if not any(curve.rises) and not any(curve.nets):
-        return [carry] * sum(run.hours for run in counted)
-    levels = accumulate(curve.nets, initial=carry)
-    tops = map(add, levels, curve.rises)
-    peaks: list[int] = []
-    for run in counted:
-        slots = run.seconds // SLOT_SECONDS
-        of_run = islice(tops, run.hours * slots)
-        # An hour takes its slots one after the other from the same iterator.
-        peaks += map(max, *[of_run] * slots) if slots > 1 else of_run
-    return peaks
 
 
 def _concurrency(peaks: Sequence[int], counted: Sequence[HourRun]) -> Concurrency:
@@ -202,7 +190,7 @@ def _pieces(within: Period) -> Iterator[_Piece]:
 
 
 def _days(
-    within: Period, reading: Reading, counted: Sequence[HourRun], peaks: Mapping[str, Sequence[int]]
+    within: Period, reading: RangeSnapshot, counted: Sequence[HourRun], peaks: Mapping[str, Sequence[int]]
 ) -> tuple[Day, ...]:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
     begun = sum(run.hours for run in counted)

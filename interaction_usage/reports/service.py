@@ -9,7 +9,7 @@ from interaction_usage.dashboard.reports import Asked, Breakdown, FlowBreakdown,
 
 if TYPE_CHECKING:
     from interaction_usage.reports.model import Report
-    from rollups.range_snapshot import Reading
+    from rollups.range_snapshot import RangeSnapshot
     from interaction_usage.store.reads import Rollups
 
 
@@ -65,7 +65,7 @@ class Reporting:
         from interaction_usage.reports.build import Account, build, period
         from interaction_usage.store import account_settings
         from rollups.local_time import UnalignedZone, UnknownZone
-        from interaction_usage.store.reads import read_in_force
+        from interaction_usage.store.reads import read_active
 
         known = account_settings.get(self._redis, asked.account)
         zone = asked.timezone or known.timezone
@@ -76,12 +76,12 @@ class Reporting:
         except (PeriodError, UnalignedZone) as error:
             raise Impossible("from", str(error)) from None
 
-        def read(rollups: "Rollups") -> "Reading | None":
+        def read(rollups: "Rollups") -> "RangeSnapshot | None":
             if not rollups.exists(asked.account):
                 return None
             return rollups.read(asked.account, *within.slots, **depth)
 
-        reading = read_in_force(self._redis, read)
+        reading = read_active(self._redis, read)
         if reading is None:
             raise Missing(asked.account)
         told = Account(asked.account, known.name, known.dnis, known.sms)

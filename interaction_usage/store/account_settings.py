@@ -1,4 +1,4 @@
-"""What an operator says of an account: its name, its time zone, which report sections apply."""
+"""An account's settings: the name, the time zone, and which report sections apply."""
 
 from typing import Final, NamedTuple, cast
 from unicodedata import category
@@ -6,25 +6,22 @@ from unicodedata import category
 from interaction_usage.store import account_history, keys
 from interaction_usage.store.account_history import COMMAND, Author
 from interaction_usage.store.client import Client
+from interaction_usage.store.errors import InvalidAccountSettingError
 from rollups.local_time import zone
 
 #: Control characters, halves of a surrogate pair, ends of lines and of paragraphs.
 _NEVER_IN_NAMES: Final = {"Cc", "Cs", "Zl", "Zp"}
 #: Spaces, and characters that only shape others.
-_UNSEEN: Final = {"Zs", "Cf", "Mn"}
+_INVISIBLE: Final = {"Zs", "Cf", "Mn"}
 
 
 class AccountSettings(NamedTuple):
-    """An account's settings; the defaults are those of an account nobody set."""
+    """An account's settings; the defaults are those of an account without any."""
 
     name: str
     timezone: str = "UTC"  #: IANA name
     dnis: bool = True  #: whether the DNIS section of the report applies
     sms: bool = True  #: whether the Outgoing SMS section applies
-
-
-class InvalidAccount(ValueError):
-    """A setting that an account cannot have."""
 
 
 def get(redis: Client, account: str) -> AccountSettings:
@@ -44,8 +41,8 @@ def put(
 ) -> AccountSettings:
     """Set what is not None, keep the rest; the account exists from then on. Return its settings.
 
-    What changes is kept with its *author* (see `account_history`). Raises InvalidAccount, or
-    UnknownZone.
+    Changes are recorded with their *author* (see `account_history`). Raises
+    InvalidAccountSettingError, or UnknownZone.
     """
     given: dict[str, str] = {}
     if name is not None:
@@ -62,20 +59,20 @@ def put(
 
 
 def _checked_name(name: str) -> str:
-    """Return *name* if an account can be called that. Raises InvalidAccount.
+    """Return *name* if an account can have it. Raises InvalidAccountSettingError.
 
     Characters without a width are ordinary spelling (Persian has zero-width non-joiners), and those
-    that Unicode adds next year are as good as any. A line end is none of a name's.
+    that Unicode will add are allowed. Line ends are not.
     """
     rule = "a name has 1 to 200 printable characters"
     if not 1 <= len(name) <= 200:
-        raise InvalidAccount(f"{rule}; this one has {len(name):,}")
+        raise InvalidAccountSettingError(f"{rule}; this one has {len(name):,}")
     for character in name:
         kind = category(character)
         if kind in _NEVER_IN_NAMES or _is_noncharacter(ord(character)):
-            raise InvalidAccount(f"{rule}; U+{ord(character):04X} is none")
-    if all(category(character) in _UNSEEN for character in name):
-        raise InvalidAccount(f"{rule}; nothing of this one can be seen")
+            raise InvalidAccountSettingError(f"{rule}; U+{ord(character):04X} is not one")
+    if all(category(character) in _INVISIBLE for character in name):
+        raise InvalidAccountSettingError(f"{rule}; no character of this one is visible")
     return name
 
 
@@ -84,9 +81,9 @@ def _is_noncharacter(code: int) -> bool:
 
 
 def is_valid_id(account: str) -> bool:
-    """Tell whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
+    """Return whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
 
-    `.` and `..` are none: no page's address and no folder could be named after them.
+    `.` and `..` cannot: no page's address and no folder could be named after them.
     """
     return (
         1 <= len(account) <= 128
@@ -105,10 +102,10 @@ def get_many(redis: Client, accounts: list[str]) -> list[AccountSettings]:
 
 
 def _read(account: str, raw: dict[bytes, bytes]) -> AccountSettings:
-    kept = {name.decode(): value.decode() for name, value in raw.items()}
+    stored = {name.decode(): value.decode() for name, value in raw.items()}
     return AccountSettings(
-        kept.get("name", account),
-        kept.get("timezone", "UTC"),
-        kept.get("dnis", "1") == "1",
-        kept.get("sms", "1") == "1",
+        stored.get("name", account),
+        stored.get("timezone", "UTC"),
+        stored.get("dnis", "1") == "1",
+        stored.get("sms", "1") == "1",
     )

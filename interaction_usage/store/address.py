@@ -1,9 +1,8 @@
-"""The URL of a Redis: what may be in it, and how it is shown without what may be a secret."""
+"""The URL of a Redis: what it may contain, and how to show it without what may be a secret."""
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -40,9 +39,9 @@ def _text(value: str) -> str:
 
 _boolean = _one_of("true", "false")
 
-#: What may stand behind the `?`: the option to what says what its value must be, or nothing.
+#: Options behind the `?`, each with a check that returns what its value must be, or nothing.
 _OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {_CLUSTER: _boolean}
-#: Those of a `rediss://` URL besides.
+#: Further options of a `rediss://` URL.
 _TLS_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {
     "ssl_ca_certs": _file,
     "ssl_ca_path": _folder,
@@ -64,17 +63,17 @@ def check(url: str) -> None:
     except ValueError:  # its message shows parts of the URL
         is_whole = False
         parts = SplitResult("", "", "", "", "")
-    # An @ behind the host is that of a password with a / or ? in it, which is cut in two.
+    # An @ after the host belongs to a password with a / or ? in it, which is cut in two.
     if is_whole and ("@" in parts.path or "@" in parts.query or "#" in url):
         is_whole = False
     if not is_whole or not re.fullmatch(r"[^\s%,]+", parts.hostname or ""):
         raise ValueError(_FORM + (_ENCODED if "@" in url else ""))
     if not re.fullmatch(r"(?:/[0-9]{0,4})?", parts.path):
-        raise ValueError("must have a number of a database, or nothing, behind the host: /0")
+        raise ValueError("must have the number of a database, or nothing, after the host: /0")
     options = _options(parts)
     _check_options(options, has_tls=parts.scheme == "rediss")
     if options.get(_CLUSTER) == "true" and parts.path not in ("", "/", "/0"):
-        raise ValueError("must name database 0, or none: a cluster has no other")
+        raise ValueError("must name database 0 or none, since a cluster has no other")
 
 
 def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
@@ -87,6 +86,8 @@ def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
         elif name in _TLS_OPTIONS:
             raise ValueError(f"has the option {name}, which needs a rediss:// URL")
         else:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(known)}"
             raise ValueError(f"has the unknown option {shown}; {hint}")
@@ -97,23 +98,23 @@ def _options(parts: SplitResult) -> dict[str, str]:
 
 
 def is_cluster(url: str) -> bool:
-    """Tell whether *url* says that it names a node of a cluster."""
+    """Return whether *url* names a node of a cluster."""
     return _options(urlsplit(url)).get(_CLUSTER) == "true"
 
 
 def server_url(url: str) -> str:
-    """Return *url* as redis-py takes it, which does not know that."""
+    """Return *url* as redis-py takes it: without the options that only we know."""
     parts = urlsplit(url)
     options = {name: value for name, value in _options(parts).items() if name != _CLUSTER}
     return parts._replace(query=urlencode(options)).geturl()
 
 
-def at_node(url: str, host: str, port: int) -> str:
+def node_url(url: str, host: str, port: int) -> str:
     """Return the URL of the node at *host* and *port* of the cluster that *url* names."""
     parts = urlsplit(server_url(url))
     user, at, _ = parts.netloc.rpartition("@")
-    shown = f"[{host}]" if ":" in host else host
-    return parts._replace(netloc=f"{user}{at}{shown}:{port}").geturl()
+    name = f"[{host}]" if ":" in host else host
+    return parts._replace(netloc=f"{user}{at}{name}:{port}").geturl()
 
 
 def place(url: str) -> str:

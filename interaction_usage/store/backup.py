@@ -19,9 +19,9 @@ from uuid import uuid4
 import msgspec
 
 from interaction_usage.store import keys
-from interaction_usage.store.client import Client, shares_of
+from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
-from interaction_usage.store.namespaces import drop, new_namespace, put_in_force, release
+from interaction_usage.store.namespaces import activate, drop, new_namespace, release
 from interaction_usage.store.reads import Rollups, days_of
 from rollups.watermark import Position
 
@@ -260,7 +260,7 @@ def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -
         at = new_namespace(redis, live.keys)
         try:
             accounts, settings, tokens = _write_rollups(redis, at, header, arriving)
-            if not put_in_force(redis, at, token):
+            if not activate(redis, at, token):
                 raise BackupError("it took too long: another rebuild or restore has begun")
         except BaseException:
             drop(redis, at)
@@ -337,10 +337,10 @@ def _commands(key: str, kind: Kind, content: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_header(redis: Client, at: Namespace, header: Header) -> None:
-    shares = shares_of(redis)
+    primaries = primaries_of(redis)
     redis.set(at.secret, header.secret)
-    for share in shares:
-        redis.set(at.secret_at(share.tag), header.secret)
+    for primary in primaries:
+        redis.set(at.secret_at(primary.tag), header.secret)
     limits = msgspec.json.encode({keys.LAYOUT_FIELD: header.layout, **header.limits})
     redis.set(at.limits, limits)
     positions = {
@@ -348,7 +348,7 @@ def _write_header(redis: Client, at: Namespace, header: Header) -> None:
         for name, (offset, second) in header.positions.items()
     }
     if positions:
-        for place in [share.place for share in shares] or [""]:
+        for place in [primary.place for primary in primaries] or [""]:
             redis.hset(at.positions_at(place), mapping=cast(Any, positions))
 
 

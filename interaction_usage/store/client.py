@@ -11,7 +11,7 @@ from redis.exceptions import RedisClusterException
 
 from interaction_usage.store import keys
 from interaction_usage.store.address import is_cluster, server_url
-from interaction_usage.store.cluster_topology import Share, layout
+from interaction_usage.store.cluster_topology import Primary, parse_topology
 
 #: A client to read the rollups with.
 Client = Redis | RedisCluster
@@ -20,7 +20,7 @@ Client = Redis | RedisCluster
 def connect(url: str, **options: Any) -> Client:
     """Return a client of the Redis at *url*, with further *options* of redis-py.
 
-    A cluster's looks for the nodes at once. Raises RedisError where there are none.
+    That of a cluster discovers the nodes at once. Raises RedisError if no node answers.
     """
     if is_cluster(url):
         return _Cluster.from_url(server_url(url), **options)
@@ -28,25 +28,25 @@ def connect(url: str, **options: Any) -> Client:
 
 
 class _Cluster(RedisCluster):
-    """A cluster's client that behaves as a single server's in two things.
+    """A cluster's client that behaves like a single server's in two respects.
 
-    Where no node answers it raises a RedisError, and it leaves no connection open; redis-py 8
-    raises an exception of another kind, and does not close the pools of nodes found from a URL.
+    It raises a RedisError if no node answers, and it leaves no connection open; redis-py 8 raises
+    an exception of another kind, and does not close the pools of nodes discovered from a URL.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        with _nobody_answers():
+        with _no_answer_is_an_error():
             super().__init__(*arguments, **options)
-        look = self.nodes_manager.initialize
+        discover = self.nodes_manager.initialize
 
         def initialize(*arguments: Any, **options: Any) -> None:
-            with _nobody_answers():
-                look(*arguments, **options)
+            with _no_answer_is_an_error():
+                discover(*arguments, **options)
 
         setattr(self.nodes_manager, "initialize", initialize)  # noqa: B010 (a method, to mypy)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         nodes = list(self.nodes_manager.nodes_cache.values())
         super().close()
         for node in nodes:
@@ -55,24 +55,25 @@ class _Cluster(RedisCluster):
 
 
 @contextmanager
-def _nobody_answers() -> Iterator[None]:
+def _no_answer_is_an_error() -> Iterator[None]:
     try:
         yield
     except RedisClusterException as error:
         raise RedisConnectionError(str(error)) from error
 
 
-def shares_of(redis: Client) -> tuple[Share, ...]:
-    """Return the nodes of the cluster that *redis* is a client of; none of a single server.
+def primaries_of(redis: Client) -> tuple[Primary, ...]:
+    """Return the primaries of the cluster that *redis* is a client of; none for a single server.
 
-    Raises Uncovered where a hash slot belongs to no node.
+    Raises UncoveredSlotsError if a hash slot belongs to no node.
     """
     if not isinstance(redis, RedisCluster):
         return ()
-    told: Any = redis.cluster_slots()
-    return layout(0, [(*slots, its["primary"]) for slots, its in told.items()]).shares
+    slots: Any = redis.cluster_slots()
+    rows = [(*span, nodes["primary"]) for span, nodes in slots.items()]
+    return parse_topology(0, rows).primaries
 
 
 def live_keys(redis: Client) -> list[str]:
-    """Return the keys that name the namespace in force (`keys.in_force`): one on each node, too."""
-    return [keys.LIVE, *(keys.live_at(share.tag) for share in shares_of(redis))]
+    """Return the keys that name the active namespace (`keys.active`), on a cluster one per node."""
+    return [keys.LIVE, *(keys.live_at(primary.tag) for primary in primaries_of(redis))]

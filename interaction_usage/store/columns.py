@@ -1,13 +1,13 @@
-"""Columns: many whole numbers at once in and out of bytes, by steps that each run in C.
+"""Columns: many whole numbers to and from bytes, by operations that each run in C.
 
-What Redis keeps of a day are records of one size, and a report needs the same number of each, one
-below the other. A month has a thousand records of a kind, a year ten thousand; a step of Python
-for each costs more than all the rest of a report. So a column is cut out of the records byte by
-byte (`records[at::size]` is one pass in C) and becomes an array of the narrowest kind that holds
-it, which is nearly always one byte a number.
+Redis stores a day as records of one size, and a report needs the same number of each record, as a
+column. A month has a thousand records of a kind, a year ten thousand; a Python statement for each
+would cost more than the rest of a report. So a column is cut out of the records byte by byte
+(`records[at::size]` is one pass in C) and becomes an array of the narrowest type that fits, which
+is nearly always one byte a number.
 
-A column is whatever is a sequence of int: `bytes` where every number fits in an unsigned byte, else
-an `array`. Both are cut, added up and put into lists in C.
+A column is any sequence of int: `bytes` if every number fits in an unsigned byte, else an `array`.
+Both are sliced, added up and put into lists in C.
 """
 
 import sys
@@ -15,13 +15,13 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-#: Kinds of arrays by width, from the narrowest; what they are called in what is kept for ever.
+#: Type codes of arrays, from the narrowest, with their width; they are stored with the columns.
 _KINDS: Final = {"B": 1, "b": 1, "h": 2, "i": 4, "q": 8}
 _BOUNDS: Final = {
     kind: (0, 255) if kind == "B" else (-(1 << 8 * width - 1), (1 << 8 * width - 1) - 1)
     for kind, width in _KINDS.items()
 }
-#: What the bytes above a byte are if it alone tells a signed number: its sign.
+#: The bytes above the lowest one if that alone determines a signed number: its sign.
 _SIGN: Final = bytes(128) + b"\xff" * 128
 
 
@@ -56,10 +56,10 @@ def signed(records: bytes, size: int, at: int, width: int) -> Sequence[int]:
     return _array("q", filled)
 
 
-def written(numbers: Sequence[int]) -> tuple[str, bytes]:
-    """Return the narrowest kind that holds *numbers*, and their bytes, the lowest first.
+def encode(numbers: Sequence[int]) -> tuple[str, bytes]:
+    """Return the narrowest type code that fits *numbers*, and their bytes, little-endian.
 
-    Raises OverflowError where one has more than 64 bits.
+    Raises OverflowError if one has more than 64 bits.
     """
     low, high = min(numbers, default=0), max(numbers, default=0)
     for kind, (least, most) in _BOUNDS.items():
@@ -71,15 +71,15 @@ def written(numbers: Sequence[int]) -> tuple[str, bytes]:
     raise OverflowError(f"a column holds numbers of 64 bits, not {low} to {high}")
 
 
-def read(kind: str, content: bytes) -> Sequence[int]:
-    """Return the numbers that `written` wrote. Raises ValueError for a kind it never told."""
+def decode(kind: str, content: bytes) -> Sequence[int]:
+    """Return the numbers that `encode` encoded. Raises ValueError for an unknown type code."""
     if kind not in _KINDS:
-        raise ValueError(f"a column of the unknown kind {kind!r}")
+        raise ValueError(f"a column has the unknown type code {kind!r}")
     return content if kind == "B" else _array(kind, content)
 
 
 def _array(kind: str, content: bytes | bytearray) -> "array[int]":
-    """Return the array with this content, of which the lowest byte of a number comes first."""
+    """Return the array with this content, which is little-endian."""
     filled = array(kind)
     filled.frombytes(content)
     if sys.byteorder == "big":

@@ -1,4 +1,4 @@
-"""One connection to Redis for a worker: several commands in one go, to one running server."""
+"""A worker's connection to Redis: commands sent together, to one and the same running server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -9,15 +9,17 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from interaction_usage.store.errors import BeginAgain, is_denied
+from interaction_usage.store.errors import ReseekRequired, is_denied
+
+_REWRITE_POLL_INTERVAL_S = 0.05
 
 
 @asynccontextmanager
-async def line(redis: AsyncRedis) -> AsyncIterator[Any]:
+async def pinned_connection(redis: AsyncRedis) -> AsyncIterator[Any]:
     """Yield one connection for several calls that must all reach the same running server.
 
-    Were it replaced between them, the server could have lost what the first call wrote, and the
-    second would say that it is there.
+    If the server restarted between them, it could have lost what the first call wrote, and the
+    second one would record that it is there.
     """
     pool: Any = redis.connection_pool
     connection = await pool.get_connection()
@@ -30,11 +32,14 @@ async def line(redis: AsyncRedis) -> AsyncIterator[Any]:
         await pool.release(connection)
 
 
-async def ask(connection: Any, *commands: tuple[Any, ...], raising: bool = True) -> list[Any]:
-    """Send *commands* in one go and return their answers; errors among these if not *raising*."""
+async def execute(connection: Any, *commands: tuple[Any, ...], raising: bool = True) -> list[Any]:
+    """Send *commands* together and return their answers.
+
+    An answer that is an error is raised, or returned like any other if not *raising*.
+    """
     if not connection.is_connected:
         raise RedisConnectionError("the connection to Redis was lost")
-    # From the look at it to the sending nothing else runs, so it is still the same connection.
+    # Nothing else runs between this check and the sending, so it is still the same connection.
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
     answers: list[Any] = []
     for _ in commands:
@@ -49,63 +54,63 @@ async def ask(connection: Any, *commands: tuple[Any, ...], raising: bool = True)
     return answers
 
 
-async def at_once(*acts: Coroutine[Any, Any, Any]) -> list[Any]:
-    """Do *acts* at the same time; return what each gave, when all have ended.
+async def gather_all(*tasks: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run *tasks* concurrently; return their results when all of them have ended.
 
-    Also where one failed: a line must not be let go while somebody speaks on it. Raises the first
-    error, and one that says to begin again before any other.
+    Also if one failed: a connection must not be released while a task is using it. Raises the first
+    error, but a ReseekRequired before any other.
     """
-    if len(acts) == 1:
-        return [await acts[0]]
-    ended = await asyncio.gather(*acts, return_exceptions=True)
-    errors = [error for error in ended if isinstance(error, BaseException)]
+    if len(tasks) == 1:
+        return [await tasks[0]]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [error for error in results if isinstance(error, BaseException)]
     if errors:
-        raise min(errors, key=lambda error: not isinstance(error, BeginAgain))
-    return ended
+        raise min(errors, key=lambda error: not isinstance(error, ReseekRequired))
+    return results
 
 
 class Server(NamedTuple):
-    """What is known of a server after its append-only file was seen to."""
+    """What is known of a server after its append-only file was checked."""
 
-    run_id: bytes  #: empty where it may not be asked
-    may_tear: bool  #: whether the file may be torn and could not be closed
+    run_id: bytes  #: empty if this user may not run INFO
+    may_tear: bool  #: whether the file may be torn and could not be rewritten
 
 
 async def close_torn_log(connection: Any, seen: bytes, key: str) -> Server:
     """Have a Redis that has restarted begin a new append-only file, once, before a write.
 
-    *seen* is the run id of the server that this was done for last; returns that of the server,
-    which remembers it under *key* (`keys.log_begun`) for other workers.
+    *seen* is the run id of the server that this was last done for; returns that of the server,
+    which stores it under *key* (`keys.log_begun`) for other workers.
 
-    Redis that loads a file cut in the middle of a transaction may leave the first half of it in
-    the file, go on writing behind it, and at the next start take both for one: pieces of a script
-    come back that was never applied (7.0 does; Valkey 9.1 does not, measured). Its rewrite begins a
-    new file at once. Asking every server costs a rewrite per restart. A managed server may not
-    allow it, nor tell whether it restarted: then the file stays as it is.
+    A Redis that loads a file cut off in the middle of a transaction may keep the first half of it
+    in the file, append to it, and at the next start take both for one transaction: pieces of a
+    script come back that was never applied (7.0 does; Valkey 9.1 does not, measured). A rewrite
+    begins a new file at once. Asking every server costs one rewrite per restart. A managed server
+    may not allow it, or not say whether it restarted: then the file stays as it is.
     """
-    [server] = await ask(connection, ("INFO", "server"), raising=False)
+    [server] = await execute(connection, ("INFO", "server"), raising=False)
     if _is_denied(server):
         return Server(b"", True)
     run_id = info_field(server, b"run_id")
     if run_id == seen:
         return Server(run_id, False)
-    [persistence, begun] = await ask(connection, ("INFO", "persistence"), ("GET", key))
+    [persistence, begun] = await execute(connection, ("INFO", "persistence"), ("GET", key))
     if info_field(persistence, b"aof_enabled") == b"1" and begun != run_id:
         if not await _begin_new_log(connection):
             return Server(run_id, True)
-        await ask(connection, ("SET", key, run_id))
+        await execute(connection, ("SET", key, run_id))
     return Server(run_id, False)
 
 
 def _is_denied(answer: Any) -> bool:
-    """Tell whether *answer* says that a command may not be had. Raises what else went wrong."""
+    """Return whether *answer* says that a command is not available. Raises any other error."""
     if isinstance(answer, Exception) and not is_denied(answer):
         raise answer
     return isinstance(answer, Exception)
 
 
 def info_field(info: bytes, name: bytes) -> bytes:
-    """Return the value of a field of what INFO answers; empty where there is none."""
+    """Return the value of a field in an answer to INFO; empty if there is no such field."""
     for text in info.splitlines():
         if text.startswith(name + b":"):
             return text.partition(b":")[2]
@@ -113,15 +118,15 @@ def info_field(info: bytes, name: bytes) -> bytes:
 
 
 async def _begin_new_log(connection: Any) -> bool:
-    """Have Redis rewrite its append-only file; return as soon as the new one is begun.
+    """Have Redis rewrite its append-only file; return as soon as the new file is begun.
 
-    Tell whether Redis lets this be done.
+    Returns False if Redis does not allow that.
     """
-    [answer] = await ask(connection, ("BGREWRITEAOF",), raising=False)
+    [answer] = await execute(connection, ("BGREWRITEAOF",), raising=False)
     if "in progress" not in str(answer) and _is_denied(answer):
         return False
     while True:
-        [persistence] = await ask(connection, ("INFO", "persistence"))
+        [persistence] = await execute(connection, ("INFO", "persistence"))
         if info_field(persistence, b"aof_rewrite_scheduled") != b"1":
             return True
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_REWRITE_POLL_INTERVAL_S)

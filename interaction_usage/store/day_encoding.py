@@ -1,32 +1,32 @@
-"""What is kept of an account's UTC day, open or sealed, and how it is written as bytes.
+"""What is stored of an account's UTC day, open or sealed, and how it is encoded as bytes.
 
 An open day is a hash in Redis that scripts change in place, a few records at a time, and that must
 be cheap to change: fields with records of one size, sorted by slot (see `lua/apply.lua`).
 
-A sealed day never changes again, so it can be kept the way it is read: by column, and many days at
-once. All sealed days of a block of 32 share one string, over a grid of 3,072 slots. A curve or a
-counter has a number for every slot of it, 0 where nothing happened, which says the same as nothing
-at all. Where a number stands, it belongs; so no slot is named, a report cuts its days out of the
-column, and a year is put together from a dozen cuts a series.
+A sealed day never changes again, so it is stored the way it is read: by column, and many days
+together. All sealed days of a block of 32 share one string, over a grid of 3,072 slots. A curve or
+a counter has a number for every slot of the grid, 0 if nothing happened in it. The position of a
+number is its slot; so no slot is named, a report cuts its days out of the column, and a year is
+joined from a dozen cuts a series.
 
     grid      0    1    2  ...  95 | 96  97 ...       a day is a cut of 96
     nets      1    0   -1        0 |  0   2           one byte each (kind "b")
     amounts   0  300    0        0 |  7   0           two bytes each (kind "h")
 
-That suits a block in which much happens. Where less than a quarter of the slots is in use, those
-that are stand at the head of the string, and a curve or counter has numbers only where it has
-something, with the steps from each to the next, counted in slots in use. What happens in the same
-slots then needs them told once. Flows are many and each of them is rare, so they are always kept
-like that: a report adds up the amounts of whole blocks, and looks at the steps only in the blocks
-that its period begins and ends in.
+That suits a busy block. If less than a quarter of the slots is in use, those in use are listed at
+the head of the string, and a curve or counter has numbers only for slots where it has something,
+with the steps from each to the next, counted in slots in use. So slots that several columns share
+are listed once. Flows are many and each of them is rare, so they are always stored like that: a
+report adds up the amounts of whole blocks, and reads the steps only in the blocks that its period
+begins and ends in.
 
     in use    3   40   41   97                         the slots
     nets      1   -1    1   -1    steps  0  1  1  1
     amounts       2          1    steps  1  2          in slots 40 and 97
 
-Slots, curves, counters and flows are compressed apart, since a short report needs no flows, with a
-dictionary of the names that nearly every block has. The same days are always written as the same
-bytes by the same zlib, whatever order they were sealed in.
+Slots, curves, counters and flows are compressed separately, since a short report needs no flows,
+with a dictionary of the names that nearly every block has. The same zlib always encodes the same
+days as the same bytes, whatever order they were sealed in.
 """
 
 import zlib
@@ -37,23 +37,17 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from interaction_usage.store import columns
+from interaction_usage.store import columns, keys
+from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD, SUM_BYTES
 from rollups.catalog import SERIES
 from rollups.fold import is_flow_metric
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY
 
-#: Bytes of a record of a curve, (slot of the day, net, rise), and of a counter, (slot, amount); the
-#: slot takes one, a net and a rise four, an amount seven.
-CURVE_RECORD: Final = 9
-AMOUNT_RECORD: Final = 8
-
 #: (day of the block * series + series, net).
 NET: Final = Struct(">Bi")
-#: The sums of a block's nets, by series: five bytes each.
-SUMS_BYTES: Final = 5
 
-#: The field of an open day with the second of the newest record that touched it.
-TOUCHED: Final = b"t"
+#: The field of an open day with the second at which it was last changed.
+LAST_CHANGE: Final = keys.LAST_CHANGE.encode()
 #: The fields of an open day that are curves.
 SERIES_FIELDS: Final = {str(index).encode(): series for index, series in enumerate(SERIES)}
 
@@ -85,7 +79,7 @@ class Day(NamedTuple):
 
 
 def open_day(fields: Mapping[bytes, bytes]) -> Day:
-    """Return the day that the *fields* of its hash hold."""
+    """Return the day in the *fields* of its hash."""
     day = Day({}, {}, {})
     for field, records in fields.items():
         if field in SERIES_FIELDS:
@@ -93,14 +87,14 @@ def open_day(fields: Mapping[bytes, bytes]) -> Day:
             day.curves[SERIES_FIELDS[field]] = Curve(
                 slots, [*nets_in(records)], [*rises_in(records)]
             )
-        elif field != TOUCHED:
+        elif field != LAST_CHANGE:
             metric = field.decode()
             of_kind = day.flows if is_flow_metric(metric) else day.counters
             of_kind[metric] = Amounts(list(records[::AMOUNT_RECORD]), [*amounts_in(records)])
     return day
 
 
-# The columns of records, which may be those of many days end to end.
+# The columns of records, which may be those of many days, end to end.
 
 
 def nets_in(records: bytes) -> Sequence[int]:
@@ -129,14 +123,14 @@ def total_in(records: bytes) -> int:
 def block_nets(packed: bytes) -> list[int]:
     """Return the net of each series over a block of days, in the order of `SERIES`."""
     return [
-        int.from_bytes(packed[at : at + SUMS_BYTES], "big", signed=True)
-        for at in range(0, SUMS_BYTES * len(SERIES), SUMS_BYTES)
+        int.from_bytes(packed[at : at + SUM_BYTES], "big", signed=True)
+        for at in range(0, SUM_BYTES * len(SERIES), SUM_BYTES)
     ]
 
 
 def day_nets(packed: bytes) -> list[tuple[int, str, int]]:
     """Return (day of the block, series, net) of the days of a block that have one."""
-    records = packed[SUMS_BYTES * len(SERIES) :]
+    records = packed[SUM_BYTES * len(SERIES) :]
     return [
         (index // len(SERIES), SERIES[index % len(SERIES)], net)
         for index, net in iter_unpack(NET.format, records)
@@ -145,22 +139,22 @@ def day_nets(packed: bytes) -> list[tuple[int, str, int]]:
 
 # ------------------------------------------------------------------------------ sealed days
 
-#: What a block's string begins with: how it is written, for versions to come.
-_WRITTEN_AS: Final = b"2"
+#: What a block's string begins with: the version of the encoding.
+_ENCODING: Final = b"2"
 
-#: What sections are compressed with: names as they were when this way of writing began. Nothing in
-#: it may ever change, or what was written cannot be read any more.
+#: The dictionary that sections are compressed with: the names when this encoding was introduced.
+#: It must never change, or stored blocks cannot be read.
 _COMMON: Final = (
     b"runs.agent runs.ticket-guidance runs.mobile-web runs.web-self-service outcome.completed "
     b"outcome.abandoned clicks.call-now clicks.callback clicks.chat clicks.email call.minutes "
     b"sms.link sms.plain numbers.purchased numbers.released"
 )
 
-#: The whole grid is kept where at least one slot in so many is in use.
+#: The whole grid is stored if at least one slot in so many is in use.
 _FEW: Final = 4
 
 _Column = tuple[str, bytes]
-#: A column of steps, and columns of numbers; no steps where there is a number for every slot.
+#: A column of steps, and columns of numbers; no steps if there is a number for every slot.
 _Table = tuple[_Column, ...]
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -171,20 +165,22 @@ _of_metrics = msgspec.msgpack.Decoder(dict[str, _Table]).decode
 
 
 def _section(packed: bytes, number: int) -> bytes:
-    if packed[:1] != _WRITTEN_AS:
-        raise ValueError(f"sealed days written as {packed[:1]!r}, which this version cannot read")
+    if packed[:1] != _ENCODING:
+        raise ValueError(
+            f"sealed days have the encoding {packed[:1]!r}, which this version cannot read"
+        )
     return zlib.decompressobj(-15, _COMMON).decompress(_sections(packed[1:])[number])
 
 
 def _slots_in_use(packed: bytes) -> Sequence[int]:
     """Return the slots of a block that steps are counted in: those in use, or all."""
-    steps = columns.read(*_slots(_section(packed, 0)))
+    steps = columns.decode(*_slots(_section(packed, 0)))
     return list(accumulate(steps)) if steps else range(GRID)
 
 
 def _dense(slots: Sequence[int], table: _Table) -> list[Sequence[int]]:
     """Return each column of numbers in *table* with a number for every slot of the block."""
-    steps, *numbers = (columns.read(*column) for column in table)
+    steps, *numbers = (columns.decode(*column) for column in table)
     if not steps:
         return numbers
     places = [slots[rank] for rank in accumulate(steps)]
@@ -200,11 +196,11 @@ def _dense(slots: Sequence[int], table: _Table) -> list[Sequence[int]]:
 def sealed_curves(packed: bytes) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
     """Return the nets and the rises of each series in the slots of a block, from its string."""
     slots = _slots_in_use(packed)
-    found = {}
+    curves = {}
     for index, table in _of_series(_section(packed, 1)).items():
         nets, rises = _dense(slots, table)
-        found[SERIES[index]] = nets, rises
-    return found
+        curves[SERIES[index]] = nets, rises
+    return curves
 
 
 def sealed_counters(packed: bytes) -> dict[str, Sequence[int]]:
@@ -214,53 +210,50 @@ def sealed_counters(packed: bytes) -> dict[str, Sequence[int]]:
     return {metric: _dense(slots, table)[0] for metric, table in tables.items()}
 
 
-class Rare(NamedTuple):
-    """What a flow did in a block, taken apart as far as it is needed."""
+class RareAmounts(NamedTuple):
+    """The amounts of a flow metric in a block, decoded as far as needed."""
 
     steps: _Column
     numbers: _Column
 
     def amounts(self) -> Sequence[int]:
         """Return its amounts, in order."""
-        return columns.read(*self.numbers)
+        return columns.decode(*self.numbers)
 
     def ranks(self) -> list[int]:
-        """Return where the slot of each amount stands among the slots in use."""
-        return list(accumulate(columns.read(*self.steps)))
+        """Return the index of each amount's slot among the slots in use."""
+        return list(accumulate(columns.decode(*self.steps)))
 
 
-def sealed_flows(packed: bytes) -> tuple[Sequence[int], dict[str, Rare]]:
-    """Return the slots in use of a block, and what each flow metric did, from its string."""
+def sealed_flows(packed: bytes) -> tuple[Sequence[int], dict[str, RareAmounts]]:
+    """Return the slots in use of a block, and the amounts of each flow metric, from its string."""
     tables = _of_metrics(_section(packed, 3))
-    return _slots_in_use(packed), {metric: Rare(*table) for metric, table in tables.items()}
+    return _slots_in_use(packed), {metric: RareAmounts(*table) for metric, table in tables.items()}
 
 
 def sealed_days(packed: bytes | None) -> dict[int, Day]:
-    """Return the sealed days of a block in which there is anything, by day of the block."""
+    """Return the sealed days of a block that have any content, by day of the block."""
     days = [Day({}, {}, {}) for _ in range(DAYS_PER_BLOCK)]
     if not packed:
         return {}
     for series, (nets, rises) in sealed_curves(packed).items():
-        for day, its_nets, its_rises in zip(days, _by_day(nets), _by_day(rises), strict=True):
-            slots = [
-                slot for slot, its in enumerate(zip(its_nets, its_rises, strict=True)) if any(its)
-            ]
-            if slots:
+        for day, slot_nets, slot_rises in zip(days, _by_day(nets), _by_day(rises), strict=True):
+            pairs = enumerate(zip(slot_nets, slot_rises, strict=True))
+            if slots := [slot for slot, pair in pairs if any(pair)]:
                 day.curves[series] = Curve(
-                    slots, [its_nets[slot] for slot in slots], [its_rises[slot] for slot in slots]
+                    slots, [slot_nets[slot] for slot in slots], [slot_rises[slot] for slot in slots]
                 )
     for metric, amounts in sealed_counters(packed).items():
-        for day, its in zip(days, _by_day(amounts), strict=True):
-            slots = [slot for slot, amount in enumerate(its) if amount]
-            if slots:
-                day.counters[metric] = Amounts(slots, [its[slot] for slot in slots])
+        for day, of_day in zip(days, _by_day(amounts), strict=True):
+            if slots := [slot for slot, amount in enumerate(of_day) if amount]:
+                day.counters[metric] = Amounts(slots, [of_day[slot] for slot in slots])
     in_use, flows = sealed_flows(packed)
     for metric, flow in flows.items():
         for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
             number, slot = divmod(in_use[rank], SLOTS_PER_DAY)
-            slots, its = days[number].flows.setdefault(metric, Amounts([], []))
-            slots.append(slot)
-            its.append(amount)
+            found = days[number].flows.setdefault(metric, Amounts([], []))
+            found.slots.append(slot)
+            found.amounts.append(amount)
     return {number: day for number, day in enumerate(days) if any(day)}
 
 
@@ -273,7 +266,7 @@ _Rows = dict[int, tuple[int, ...]]
 
 
 def seal(days: Mapping[int, Day]) -> bytes:
-    """Return the string that keeps the sealed *days* of a block, by day of the block."""
+    """Return the string of the sealed *days* of a block, by day of the block."""
     curves: dict[str, _Rows] = {}
     counters: dict[str, _Rows] = {}
     flows: dict[str, _Rows] = {}
@@ -283,9 +276,9 @@ def seal(days: Mapping[int, Day]) -> bytes:
             (counters, day.counters),
             (flows, day.flows),
         )
-        for found, kept in kinds:
-            for name, (slots, *numbers) in kept.items():
-                rows = found.setdefault(name, {})
+        for tables, of_day in kinds:
+            for name, (slots, *numbers) in of_day.items():
+                rows = tables.setdefault(name, {})
                 for slot, *row in zip(slots, *numbers, strict=True):
                     if any(row):
                         rows[number * SLOTS_PER_DAY + slot] = tuple(row)
@@ -295,7 +288,7 @@ def seal(days: Mapping[int, Day]) -> bytes:
     is_full = len(in_use) * _FEW >= GRID
     ranks = {slot: rank for rank, slot in enumerate(range(GRID) if is_full else in_use)}
     sections = (
-        columns.written([] if is_full else _steps(in_use)),
+        columns.encode([] if is_full else _steps(in_use)),
         {
             SERIES.index(name): _table(curves[name], 2, ranks, is_full)
             for name in SERIES
@@ -304,7 +297,7 @@ def seal(days: Mapping[int, Day]) -> bytes:
         {name: _table(rows, 1, ranks, is_full) for name, rows in sorted(counters.items()) if rows},
         {name: _table(rows, 1, ranks, False) for name, rows in sorted(flows.items()) if rows},
     )
-    return _WRITTEN_AS + _encode(tuple(map(_pressed, sections)))
+    return _ENCODING + _encode(tuple(map(_compressed, sections)))
 
 
 def _table(rows: _Rows, width: int, ranks: Mapping[int, int], is_full: bool) -> _Table:
@@ -315,7 +308,7 @@ def _table(rows: _Rows, width: int, ranks: Mapping[int, int], is_full: bool) -> 
         rows = {slot: rows.get(slot, nothing) for slot in range(GRID)}
     else:
         steps = _steps([ranks[slot] for slot in rows])
-    return tuple(map(columns.written, (steps, *zip(*rows.values(), strict=True))))
+    return tuple(map(columns.encode, (steps, *zip(*rows.values(), strict=True))))
 
 
 def _steps(ascending: Sequence[int]) -> list[int]:
@@ -323,6 +316,6 @@ def _steps(ascending: Sequence[int]) -> list[int]:
     return [here - before for before, here in pairwise((0, *ascending))]
 
 
-def _pressed(section: Any) -> bytes:
-    press = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _COMMON)
-    return press.compress(_encode(section)) + press.flush()
+def _compressed(section: Any) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _COMMON)
+    return compressor.compress(_encode(section)) + compressor.flush()

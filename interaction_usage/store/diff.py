@@ -1,4 +1,4 @@
-"""Everything that is kept of an account for its reports, to be held against the same elsewhere."""
+"""Everything that an account's reports are made of, to compare it between two sets of rollups."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -7,18 +7,15 @@ from typing import Any, NamedTuple
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.day_encoding import Day, block_nets, day_nets, open_day, sealed_days
+from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import days_of
 from rollups.catalog import SERIES
 from rollups.concurrency import FLAT, Summary
 from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS
 
-#: How often an account is read anew because it changed in the meantime.
-_TRIES = 50
-
-
-class Busy(Exception):
-    """An account changed whenever it was read."""
+#: How often an account is read again because it changed in the meantime.
+_ATTEMPTS = 50
 
 
 class Contents(NamedTuple):
@@ -26,12 +23,12 @@ class Contents(NamedTuple):
 
     #: Topic-partition to the last offset that was applied.
     fences: Mapping[str, int]
-    #: (what, where) to what stands there: a series or metric; a slot, UTC day or block of days.
+    #: (what, where) to the value there: a series or metric; a slot, UTC day or block of days.
     values: Mapping[tuple[str, str], Any]
 
 
 class Difference(NamedTuple):
-    """One place where two rollups of an account differ; None where one has nothing."""
+    """One value that differs between two sets of rollups; None if one of them has none."""
 
     account: str
     what: str  #: the series or metric
@@ -40,10 +37,13 @@ class Difference(NamedTuple):
     rebuilt: Any
 
 
-def contents(redis: Client, at: Namespace, account: str) -> Contents:
-    """Return what the rollups *at* a namespace hold of *account* at one moment. Raises Busy."""
+def read_contents(redis: Client, at: Namespace, account: str) -> Contents:
+    """Return what the rollups *at* a namespace have of *account* at one moment.
+
+    Raises AccountBusyError.
+    """
     known: tuple[list[int], list[int]] | None = None
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         pipe = redis.pipeline(transaction=True)
         pipe.hgetall(at.head(account))
         pipe.hgetall(at.nets(account))
@@ -53,15 +53,15 @@ def contents(redis: Client, at: Namespace, account: str) -> Contents:
         for block in blocks:
             pipe.get(at.sealed_days(account, block))
         head, nets, *answers = pipe.execute()
-        places = _days(head, keys.OPEN_DAYS), _blocks(head, keys.SEALED_DAYS)
-        if known == places:
-            found = {day: open_day(fields) for day, fields in zip(days, answers, strict=False)}
+        named = _days(head, keys.OPEN_DAYS), _blocks(head, keys.SEALED_DAYS)
+        if known == named:
+            content = {day: open_day(fields) for day, fields in zip(days, answers, strict=False)}
             for block, packed in zip(blocks, answers[len(days) :], strict=True):
-                for place, its in sealed_days(packed).items():
-                    found[block * DAYS_PER_BLOCK + place] = its
-            return Contents(_fences(head), dict(_values(found, nets)))
-        known = places
-    raise Busy(account)
+                for place, sealed in sealed_days(packed).items():
+                    content[block * DAYS_PER_BLOCK + place] = sealed
+            return Contents(_fences(head), dict(_values(content, nets)))
+        known = named
+    raise AccountBusyError(account)
 
 
 def _blocks(head: Mapping[bytes, bytes], kind: str) -> list[int]:
@@ -90,11 +90,11 @@ def _fences(head: Mapping[bytes, bytes]) -> dict[str, int]:
 def _values(
     days: Mapping[int, Day], nets: Mapping[bytes, bytes]
 ) -> Iterator[tuple[tuple[str, str], Any]]:
-    """Yield what each slot, day and block holds."""
+    """Yield the values of each slot, day and block."""
     for number, day in days.items():
-        for series, (slots, its_nets, rises) in day.curves.items():
-            for slot, net, rise in zip(slots, its_nets, rises, strict=True):
-                if (net, rise) != FLAT:  # says what nothing says; a sealed day does not keep it
+        for series, (slots, slot_nets, rises) in day.curves.items():
+            for slot, net, rise in zip(slots, slot_nets, rises, strict=True):
+                if (net, rise) != FLAT:  # means the same as no record; a sealed day has none
                     yield (series, _slot(number, slot)), Summary(net, rise)
         for kind, counters in (("", day.counters), ("flow ", day.flows)):
             for metric, (slots, amounts) in counters.items():
@@ -123,10 +123,10 @@ def _day(day: int) -> str:
 
 def differences(account: str, live: Contents, rebuilt: Contents) -> list[Difference]:
     """Return where *live* and *rebuilt* differ, by place; they must have the same fences."""
-    found = []
+    differing = []
     places = live.values.keys() | rebuilt.values.keys()
     for what, where in sorted(places, key=lambda place: place[::-1]):
         here, there = live.values.get((what, where)), rebuilt.values.get((what, where))
         if here != there:
-            found.append(Difference(account, what, where, here, there))
-    return found
+            differing.append(Difference(account, what, where, here, there))
+    return differing

@@ -1,4 +1,21 @@
-"""What can be wrong with the Redis that holds the rollups, and whether waiting would help."""
+"""What can be wrong with the Redis that holds the rollups, and whether waiting would help.
+
+    StoreError
+    ├── UnfitRedisError               this Redis could lose rollups, or is too old
+    ├── SessionLimitsDifferError      the rollups were built with other session limits
+    ├── LayoutDiffersError            another version of this program built the rollups
+    │   └── SecretMissingError        the secret of the rollups is gone, the rollups are not
+    ├── UncoveredSlotsError           hash slots of the cluster have no node (a RedisError, too)
+    ├── AccountBusyError              an account changed during every attempt to read it
+    ├── InvalidAccountSettingError    an account cannot have this setting (a ValueError, too)
+    └── ReseekRequired                not a failure: read again from where the rollups end
+        ├── LostWritesError           Redis lost writes that it had acknowledged
+        ├── LostSecretError           Redis lost everything
+        ├── RollupsSwitchedError      a rebuild activated other rollups
+        └── ClusterChangedError       accounts moved to other nodes
+
+Everything else that goes wrong with Redis is a `RedisError` of redis-py.
+"""
 
 import re
 import ssl
@@ -11,23 +28,23 @@ from redis.exceptions import (
     RedisError,
 )
 
-#: Where it is written which commands and keys each user of Redis needs.
+#: Where the commands and keys that each user of Redis needs are documented.
 _RIGHTS = "docs/redis.md has the ACL line that each command needs"
 
-#: What is wrong where the settings do not say that Redis is a cluster.
-OF_A_CLUSTER = "this Redis is a node of a cluster; add ?cluster=true to USAGE_REDIS"
+#: What is wrong when the settings do not say that Redis is a cluster.
+IS_CLUSTER_NODE = "this Redis is a node of a cluster; add ?cluster=true to USAGE_REDIS"
 
 
 def permanent_fault(error: BaseException) -> str | None:
-    """Return a sentence where *error* comes again however long one waits; None where it may pass.
+    """Return a sentence if retrying cannot help with *error*; None if it may pass.
 
-    The sentence says what is wrong with Redis, or its settings, and what to do. It is made of
-    nothing that could be a secret: Redis repeats the arguments of a command that it does not know.
+    The sentence says what is wrong with Redis, or the settings, and what to do. It quotes nothing
+    that could be a secret: Redis repeats the arguments of a command that it does not know.
     """
     for cause in causes(error):
-        if isinstance(cause, BeginAgain):
+        if isinstance(cause, ReseekRequired):
             return None
-        if isinstance(cause, UnfitRedis):
+        if isinstance(cause, UnfitRedisError):
             return str(cause)
         if sentence := _fault_of(cause):
             return sentence
@@ -35,12 +52,12 @@ def permanent_fault(error: BaseException) -> str | None:
 
 
 def is_denied(error: BaseException) -> bool:
-    """Tell whether *error* says that Redis lacks a command, or does not let this user run it."""
+    """Return whether Redis lacks a command, or does not let this user run it."""
     return isinstance(error, NoPermissionError) or "unknown command" in str(error)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield *error* and what it was raised for: clients wrap what happens in a new connection."""
+    """Yield *error* and its causes: clients wrap what happens on a new connection."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -55,9 +72,9 @@ def _fault_of(error: BaseException) -> str | None:
         )
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "this Redis port does not use TLS; use redis:// instead of rediss://"
-    if type(error) is ssl.SSLError:  # those for a connection that was closed are its subclasses
+    if type(error) is ssl.SSLError:  # a closed connection raises a subclass
         reason = (error.reason or "unknown reason").lower().replace("_", " ")
-        return f"TLS with Redis fails ({reason}); check the ssl_ options of USAGE_REDIS"
+        return f"TLS with Redis failed ({reason}); check the ssl_ options of USAGE_REDIS"
     if not isinstance(error, RedisError):
         return None
     text = str(error)
@@ -65,7 +82,7 @@ def _fault_of(error: BaseException) -> str | None:
         return _authentication(text)
     if isinstance(error, NoPermissionError) or _IN_A_SCRIPT.search(text):
         return _permission(text)
-    for pattern, sentence in _LASTING.items():
+    for pattern, sentence in _PERMANENT.items():
         if found := re.search(pattern, text):
             return sentence.format(*found.groups())
     return None
@@ -73,9 +90,9 @@ def _fault_of(error: BaseException) -> str | None:
 
 def _authentication(text: str) -> str:
     if "required" in text:
-        return "Redis asks for a password; write it into USAGE_REDIS: redis://:PASSWORD@HOST:PORT/0"
+        return "Redis requires a password; add it to USAGE_REDIS: redis://:PASSWORD@HOST:PORT/0"
     if "without any password" in text or "no password is set" in text:
-        return "Redis has no password, but USAGE_REDIS has one; leave it out"
+        return "Redis has no password, but USAGE_REDIS has one; remove it"
     return "Redis does not accept the user name or password in USAGE_REDIS"
 
 
@@ -86,107 +103,134 @@ def _permission(text: str) -> str:
     if command := re.search(r"permissions to run the '([A-Za-z|-]{1,40})'", text):
         return f"the Redis user may not run {command[1].upper()}; {_RIGHTS}"
     if re.search("access .*key", text):
-        return f"the Redis user may not use a key that is needed; {_RIGHTS}"
+        return f"the Redis user may not access a key that is needed; {_RIGHTS}"
     return f"the Redis user may not run a command that is needed; {_RIGHTS}"
 
 
-#: What Redis answers, and what it means.
-_LASTING = {
+#: Patterns of Redis' answers to the sentence that explains them.
+_PERMANENT = {
     r"unknown (?:sub)?command '?`?([A-Za-z|-]{1,40})": (
-        "Redis does not have the command {0}: it was renamed, or this is no server that will do; "
-        "docs/redis.md has the commands that are needed"
+        "Redis does not have the command {0}: it was renamed, or this server is not supported; "
+        "docs/redis.md lists the commands that are needed"
     ),
     "DB index is out of range|invalid DB index": (
         "Redis does not have the database that USAGE_REDIS names; use a lower number, or 0"
     ),
-    "SELECT is not allowed in cluster mode": OF_A_CLUSTER,
+    "SELECT is not allowed in cluster mode": IS_CLUSTER_NODE,
     "WRONGTYPE": (
-        "something else is in Redis under a key of the rollups; use a database, or a Redis, of "
-        "their own"
+        "a key of the rollups holds something else; use a database, or a Redis, that nothing else "
+        "writes to"
     ),
-    "NOPROTO": "Redis does not support the protocol that is needed; 6.2 is the oldest that will do",
+    "NOPROTO": "Redis does not support the protocol that is needed; use version 6.2 or later",
 }
 
 
 def shown(error: BaseException) -> str:
-    """Return what *error* says, without what Redis repeats of a command's arguments."""
+    """Return the message of *error* without the command arguments that Redis repeats in it."""
     text = re.sub(r",? with args beginning with:.*", "", str(error), flags=re.DOTALL)
     return " ".join(text.split()) or type(error).__name__
 
 
-class UnfitRedis(Exception):
-    """A Redis that could lose rollups by its settings, or is too old for the scripts."""
+class StoreError(Exception):
+    """The root of everything that this package raises by itself."""
 
 
-class LimitsDiffer(Exception):
-    """The session limits in force are not the ones that the rollups were made with."""
+class UnfitRedisError(StoreError):
+    """A Redis that could lose rollups because of its settings, or is too old for the scripts."""
 
-    def __init__(self, recorded: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+
+class SessionLimitsDifferError(StoreError):
+    """The session limits in the settings are not those that the rollups were built with."""
+
+    def __init__(self, recorded: Mapping[str, int], configured: Mapping[str, int]) -> None:
         self.recorded = dict(recorded)
-        self.wanted = dict(wanted)
-        told = ", ".join(
+        self.configured = dict(configured)
+        differences = ", ".join(
             f"{application} {recorded.get(application)} s (set: {limit} s)"
-            for application, limit in wanted.items()
+            for application, limit in configured.items()
             if recorded.get(application) != limit
         )
         super().__init__(
-            f"the rollups were made with other session limits: {told}. Set these again, or make "
-            "the rollups anew with the new ones: usage rebuild"
+            f"the rollups were built with other session limits: {differences}. Set those again, or "
+            "rebuild the rollups with the new ones: usage rebuild"
         )
 
 
-class LayoutDiffers(Exception):
-    """The rollups were laid out by another version of this program."""
+class LayoutDiffersError(StoreError):
+    """Another version of this program built the rollups, with another layout of keys."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(
+            sentence
+            or "the rollups were built by another version, with another layout. Rebuild them from "
+            "the topics: usage rebuild"
+        )
+
+
+class SecretMissingError(LayoutDiffersError):
+    """There are rollups, but not the secret that their identities are hashed with."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the rollups were made by another version, which kept them in another way. Make them "
-            "anew from the topics: usage rebuild"
+            "the rollups exist, but not the secret that their identities are hashed with: no "
+            "duplicate would be recognised. Rebuild them from the topics: usage rebuild"
         )
 
 
-class SecretMissingError(LayoutDiffers):
-    """There are rollups, but not the secret that they are hashed with."""
+class UncoveredSlotsError(StoreError, RedisError):
+    """No node of the cluster serves some of the hash slots.
 
-    def __init__(self) -> None:
-        Exception.__init__(
-            self,
-            "the rollups are there, but not the secret that their identities are hashed with: no "
-            "repeat would be recognised. Rebuild them from the topics: usage rebuild",
-        )
+    A `RedisError` as well, for it passes like one: during a failover, for example.
+    """
 
 
-class BeginAgain(RedisError):
-    """What was written may not all be there: begin where Redis says that the rollups end."""
+class AccountBusyError(StoreError):
+    """An account changed during every attempt to read it."""
 
 
-class LostWrites(BeginAgain):
-    """Redis does not have what it acknowledged: it restarted, or a replica was promoted early."""
+class InvalidAccountSettingError(StoreError, ValueError):
+    """A setting that an account cannot have."""
+
+
+class ReseekRequired(StoreError):
+    """Not everything that was written may be there: read again from where the rollups end.
+
+    A signal rather than a failure, and no `RedisError`: retrying the command that raised it would
+    write on top of a hole.
+    """
+
+
+class LostWritesError(ReseekRequired):
+    """Redis lost writes that it had acknowledged: it restarted, or a replica took over too early.
+
+    *behind* is topic-partition to (the position stored, the position acknowledged).
+    """
 
     def __init__(self, behind: Mapping[str, tuple[int, int]]) -> None:
-        told = ", ".join(
+        self.behind = dict(behind)
+        shown = ", ".join(
             f"{name} is at {stored}, not {acknowledged}"
             for name, (stored, acknowledged) in sorted(behind.items())[:3]
         )
-        super().__init__(f"Redis lost writes it had acknowledged: {told}")
+        super().__init__(f"Redis lost writes it had acknowledged: {shown}")
 
 
-class LostSecretError(BeginAgain):
+class LostSecretError(ReseekRequired):
     """Redis does not have the secret that this worker hashes with: it was emptied."""
 
     def __init__(self) -> None:
-        super().__init__("Redis lost everything it had: the secret of the rollups is another one")
+        super().__init__("Redis lost everything it had: the secret of the rollups has changed")
 
 
-class Rebuilt(BeginAgain):
-    """Other rollups were put in force."""
+class RollupsSwitchedError(ReseekRequired):
+    """A rebuild activated other rollups."""
 
     def __init__(self) -> None:
         super().__init__("The rollups were rebuilt")
 
 
-class NodesChanged(BeginAgain):
-    """The nodes of the cluster, or the accounts they have, are not those they were."""
+class ClusterChangedError(ReseekRequired):
+    """The nodes of the cluster, or the accounts on them, have changed."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The Redis cluster has changed: {what}")

@@ -1,61 +1,54 @@
-"""Every key in Redis, built here and nowhere else.
+"""Every key in Redis, and every field of an account's head: named here, for Python and for Lua.
 
-Rollups live in a *namespace*; `u` is the first one, and a rebuild makes the next. All keys of one
-account share the hash tag `{account}`, so that they live on one cluster node and one script may
+Rollups live in a *namespace*; `u` is the first one, and each rebuild creates the next. All keys of
+one account share the hash tag `{account}`, so that they live on one cluster node and one script may
 change them together. Numbers in keys and fields are decimal.
 
-    key                         type    holds                                            lives
-    u:{a}                       hash    fences ("f:topic/partition@id" -> last           for ever
-                                        applied offset); which days of a block are open
-                                        ("o:<block>") and closed or sealed ("s:<block>"),
-                                        a bit each; how often its string was written
-                                        ("k:<block>"); how many identities it remembers
-                                        ("i:<block>"); how many sessions ("z") in how
-                                        many buckets ("zb"), and from which one on they
-                                        are to be looked through ("zs")
+    key                         type    contents                                         lifetime
+    u:{a}                       hash    the account's head, see "fields of a head"       permanent
     u:{a}:i:<block>:<bucket>    set     identities of the events of a block of days      open
     u:{a}:z:<bucket>            hash    8-byte session key -> start, stop: 5 bytes each  open
     u:{a}:d:<day>               hash    an open UTC day: series -> a record of (slot,    open
                                         net, rise) for each slot in which it changes;
                                         metric, flow metric -> a record of (slot,
-                                        amount); "t" -> second on the clock at which
-                                        the day was last changed
+                                        amount); "t" -> when the day was last changed,
+                                        in seconds on a worker's clock
     u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     open
-    u:{a}:k:<block>             string  the sealed days of a block (`days.seal`)         for ever
-    u:{a}:n                     hash    block -> net of each series over it, then a      for ever
+    u:{a}:k:<block>             string  the sealed days of a block (`day_encoding.seal`) permanent
+    u:{a}:n                     hash    block -> net of each series over it, then a      permanent
                                         record of (day and series, net) for each day
-    u:{a}:-                     -       never there: a script is told of it beside the   -
-                                        head, so that a cluster refuses to run it while
-                                        the account is on its way to another node
-    u:limits                    string  JSON: application -> session limit in seconds,   for ever
-                                        and the layout of all this
-    u:secret                    string  16 bytes: what identities and session keys are   for ever
+    u:{a}:-                     -       never exists: scripts are given it beside the    -
+                                        head, so that a cluster refuses to run them
+                                        while the account moves to another node
+    u:limits                    string  JSON: application -> session limit in seconds,   permanent
+                                        and the version of this layout
+    u:secret                    string  16 bytes: what identities and session keys are   permanent
                                         hashed with; on a cluster also u:secret:{t}, on
                                         each node
-    u:accounts                  set     every account an event was counted for           for ever
-    u:position                  hash    "topic/partition@id" -> "offset second": every   for ever
-                                        record before the offset is counted or refused,
-                                        the last of them was published at the second
-    u:position:{t}:0-5460       hash    on a cluster instead: the same of the accounts   for ever
-                                        of one node, and on it (`layout`)
-    usage:live                  string  the namespace in force; `u` where there is none  for ever
-    usage:live:{t}              string  on a cluster also this, on each node             for ever
-    usage:generation            string  number of the newest namespace                   for ever
-    usage:rebuild               string  who rebuilds                                     60 s
-    usage:log                   string  run id of the server that last began a new       for ever
+    u:accounts                  set     every account that an event was counted for      permanent
+    u:position                  hash    "topic/partition@id" -> "offset second": every   permanent
+                                        record before the offset is counted or rejected;
+                                        the newest of them has this timestamp
+    u:position:{t}:0-5460       hash    on a cluster instead: the same for the accounts  permanent
+                                        of one node, stored on it (`cluster_topology`)
+    usage:live                  string  the active namespace; `u` if there is none       permanent
+    usage:live:{t}              string  on a cluster also this, on each node             permanent
+    usage:generation            string  number of the newest namespace                   permanent
+    usage:rebuild               string  token of the rebuild that is running             60 s
+    usage:log                   string  run id of the server that last began a new       permanent
                                         append-only file for a worker; on a cluster
                                         usage:log:{t}:0-5460, on each node
-    usage:worker:<id>           string  what a worker says of itself, JSON               10 s
-    usage:workers               zset    workers of the last hour -> second of their      for ever
-                                        last word
-    usage:account:<account>     hash    settings an operator made: name, timezone, ...   for ever
+    usage:worker:<id>           string  a worker's heartbeat, JSON                       10 s
+    usage:workers               zset    workers of the last hour -> second of their      permanent
+                                        last heartbeat
+    usage:account:<account>     hash    settings that an operator made: name, ...        permanent
     {usage:account:<account>}:history
-                                stream  each change of a setting: who, field, from, to;  for ever
-                                        on the node of the settings, for one script
+                                stream  each change of a setting: who, field, from, to;  permanent
+                                        on the node of the settings, since one script
                                         writes both
     usage:changes:<account>     string  changes by the account's own tokens within an    1 h
                                         hour
-    usage:accounts              set     every account that was set                       for ever
+    usage:accounts              set     every account with settings                      permanent
     usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
                                         JSON
     {usage:tokens}:used         hash    SHA-256 of a token, hex -> second of last use    revoked
@@ -63,14 +56,21 @@ change them together. Numbers in keys and fields are decimal.
                                         cookie: the hash of its token
     usage:failures:<hash>       string  failed logins of an address                      15 min
 
+    field of a head             contents
+    f:topic/partition@id        the fence of a topic-partition: the last offset that was applied
+    o:<block>, s:<block>        days of a block that are open; that are closed or sealed: a bit each
+    k:<block>                   how often the string of the block's sealed days was written
+    i:<block>                   how many identities of the block are remembered
+    z, zb                       how many sessions are remembered, and in how many buckets
+    zs                          the bucket from which on sessions may be dropped
+
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
-packed values are MessagePack arrays, and records are taken apart in `days`. The scripts in `lua/`
-build the names below `u:{a}` from it. A day is open until 35 days after its last change, on the
-clock of the worker that made it; then it is sealed, and what is marked "open" is dropped: of a
-block, or a session, with the last of its days (`close.lua`, `seal.lua`, `forget.lua`).
+packed values are MessagePack arrays; records are described in `record_layout`. A day is open until
+35 days after its last change, on the clock of the worker that made it; then it is sealed, and what
+lives "open" is dropped with the last open day that needs it (see `sealing`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 LIVE: Final = "usage:live"
@@ -82,12 +82,65 @@ WORKERS: Final = "usage:workers"
 TOKENS: Final = "usage:tokens"
 TOKENS_USED: Final = "{usage:tokens}:used"
 
-#: What stands beside the limits for the way in which all of this is laid out.
+#: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
 LAYOUT: Final = 5
 
 #: A key that never exists: commands on it show what a user of Redis may do.
 PROBE: Final = "u:probe"
+
+
+# What the names of an account's keys have behind its head; numbers follow, joined by colons.
+_DAY: Final = ":d:"
+_SLOT_DELTAS: Final = ":x:"
+_SEALED_DAYS: Final = ":k:"
+_NETS: Final = ":n"
+_NEVER: Final = ":-"
+_IDENTITIES: Final = ":i:"
+_SESSIONS: Final = ":z:"
+
+#: The fields of a head with one bit for each day of the block that follows.
+OPEN_DAYS: Final = "o:"
+SEALED_DAYS: Final = "s:"
+#: The field of a head with the fence of the topic-partition that follows.
+FENCE: Final = "f:"
+#: The field of a head with the number of identities of the block that follows.
+IDENTITY_COUNT: Final = "i:"
+#: The field of a head that counts how often the sealed days of the block that follows were written.
+SEALED_VERSION: Final = "k:"
+#: The fields of a head about sessions: their number, that of their buckets, and the bucket from
+#: which on they are to be looked through.
+SESSION_COUNT: Final = "z"
+SESSION_BUCKETS: Final = "zb"
+SESSION_SCAN: Final = "zs"
+
+#: The field of an open day with the second at which it was last changed.
+LAST_CHANGE: Final = "t"
+
+
+class LuaName(NamedTuple):
+    """A name that scripts build: a text, and what follows it, joined by colons."""
+
+    text: str
+    follows: tuple[str, ...] = ()
+
+
+#: Lua function to the name that it builds: keys from an account's head, then fields of the head.
+LUA_KEYS: Final[Mapping[str, LuaName]] = {
+    "day_key": LuaName(_DAY, ("day",)),
+    "slot_deltas_key": LuaName(_SLOT_DELTAS, ("day",)),
+    "sealed_days_key": LuaName(_SEALED_DAYS, ("block",)),
+    "nets_key": LuaName(_NETS),
+    "identities_key": LuaName(_IDENTITIES, ("block", "bucket")),
+    "sessions_key": LuaName(_SESSIONS, ("bucket",)),
+}
+LUA_FIELDS: Final[Mapping[str, LuaName]] = {
+    "fence_field": LuaName(FENCE, ("name",)),
+    "open_days_field": LuaName(OPEN_DAYS, ("block",)),
+    "sealed_days_field": LuaName(SEALED_DAYS, ("block",)),
+    "sealed_version_field": LuaName(SEALED_VERSION, ("block",)),
+    "identity_count_field": LuaName(IDENTITY_COUNT, ("block",)),
+}
 
 
 class Namespace(NamedTuple):
@@ -97,21 +150,21 @@ class Namespace(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many namespaces there were with this one; the newest is the one in force."""
+        """How many namespaces there were, this one included; the newest one is active."""
         return int(self.name[1:] or 1)
 
     @property
     def limits(self) -> str:
-        """The key of the session limits that these rollups were made with."""
+        """The key of the session limits that these rollups were built with."""
         return f"{self.name}:limits"
 
     @property
     def secret(self) -> str:
-        """The key of what identities and session keys of these rollups are hashed with."""
+        """The key of the secret that identities and session keys are hashed with."""
         return f"{self.name}:secret"
 
     def secret_at(self, tag: str) -> str:
-        """Return the key of the same on a node of a cluster, by its tag (`layout.Share.tag`)."""
+        """Return the key of the same secret on a node of a cluster (`Primary.tag`)."""
         return f"{self.secret}:{{{tag}}}"
 
     @property
@@ -124,16 +177,16 @@ class Namespace(NamedTuple):
         """The key of how far each topic-partition is counted."""
         return f"{self.name}:position"
 
-    def positions_at(self, place: str) -> str:
-        """Return the same for the accounts of one node of a cluster (`layout.Share.place`).
+    def positions_at(self, suffix: str) -> str:
+        """Return the key of the same for the accounts of one node (`Primary.key_suffix`).
 
-        Without a cluster the place is empty.
+        Without a cluster the suffix is empty.
         """
-        return f"{self.positions}:{place}" if place else self.positions
+        return f"{self.positions}:{suffix}" if suffix else self.positions
 
     @property
     def everything(self) -> str:
-        """The pattern of all keys of these rollups, and of no other's."""
+        """The pattern of all keys of these rollups and of no others."""
         return f"{self.name}:*"
 
     def head(self, account: str) -> str:
@@ -142,50 +195,44 @@ class Namespace(NamedTuple):
 
     def day(self, account: str, day: int) -> str:
         """Return the key of an open UTC day: curves and counters by slot."""
-        return f"{self.head(account)}:d:{day}"
+        return f"{self.head(account)}{_DAY}{day}"
 
     def slot_deltas(self, account: str, day: int) -> str:
         """Return the key of an open UTC day's deltas per second, by series and slot."""
-        return f"{self.head(account)}:x:{day}"
+        return f"{self.head(account)}{_SLOT_DELTAS}{day}"
 
     def sealed_days(self, account: str, block: int) -> str:
         """Return the key of the sealed UTC days of a block."""
-        return f"{self.head(account)}:k:{block}"
+        return f"{self.head(account)}{_SEALED_DAYS}{block}"
 
     def nets(self, account: str) -> str:
         """Return the key of the net change per series, block of days and UTC day."""
-        return f"{self.head(account)}:n"
+        return f"{self.head(account)}{_NETS}"
 
     def never(self, account: str) -> str:
         """Return a key of *account* that never exists."""
-        return f"{self.head(account)}:-"
+        return f"{self.head(account)}{_NEVER}"
 
 
 FIRST: Final = Namespace()
 
-#: The fields of an account's head that have one bit for each day of the block behind it.
-OPEN_DAYS: Final = "o:"
-SEALED_DAYS: Final = "s:"
-#: The field of an account's head that has the fence of the topic-partition behind it.
-FENCE: Final = "f:"
-
 
 def live_at(tag: str) -> str:
-    """Return the key of the namespace in force as a node of a cluster knows it, by its tag."""
+    """Return the key of the active namespace on a node of a cluster, by the node's tag."""
     return f"{LIVE}:{{{tag}}}"
 
 
-def log_begun(place: str) -> str:
-    """Return the key of the server that last began a new file, at a place of a cluster if any."""
-    return f"{_LOG_BEGUN}:{place}" if place else _LOG_BEGUN
+def log_begun(suffix: str) -> str:
+    """Return the key of the server that last began a new append-only file, on a node if any."""
+    return f"{_LOG_BEGUN}:{suffix}" if suffix else _LOG_BEGUN
 
 
-def in_force(told: Iterable[bytes | None]) -> Namespace:
-    """Return the namespace in force, given what stands under `LIVE` and the keys `live_at`.
+def active(names: Iterable[bytes | None]) -> Namespace:
+    """Return the active namespace, given the values of `LIVE` and of the keys `live_at`.
 
     It is the newest of them: each node of a cluster may have lost its last writes.
     """
-    return max((Namespace(name.decode()) for name in told if name), key=_number, default=FIRST)
+    return max((Namespace(name.decode()) for name in names if name), key=_number, default=FIRST)
 
 
 def _number(namespace: Namespace) -> int:
@@ -193,17 +240,17 @@ def _number(namespace: Namespace) -> int:
 
 
 def numbered(generation: int) -> Namespace:
-    """Return the namespace that the rebuild of that number makes; the first one is `u2`."""
+    """Return the namespace that the rebuild of that number creates; the first one is `u2`."""
     return Namespace(f"{FIRST.name}{generation + 1}")
 
 
 def settings(account: str) -> str:
-    """Return the key of what an operator set for *account*."""
+    """Return the key of the settings of *account*."""
     return f"usage:account:{account}"
 
 
 def settings_history(account: str) -> str:
-    """Return the key of the changes of *account*'s settings, in the hash slot of these."""
+    """Return the key of the changes of *account*'s settings, in the hash slot of the settings."""
     return f"{{{settings(account)}}}:history"
 
 
@@ -213,7 +260,7 @@ def recent_changes(account: str) -> str:
 
 
 def worker(name: str) -> str:
-    """Return the key under which the worker *name* says that it lives."""
+    """Return the key of the heartbeat of the worker *name*."""
     return f"usage:worker:{name}"
 
 
@@ -230,7 +277,7 @@ def login_failures(digest: str) -> str:
 def fence(topic: str, partition: int, topic_id: str = "") -> str:
     """Return the name of a topic-partition in fences and positions.
 
-    With the topic's id in it, a topic that was deleted and created again, whose offsets begin at 0
-    again, has fences of its own.
+    The topic's id is part of it: a topic that was deleted and created again, whose offsets begin at
+    0 again, has new fences.
     """
     return f"{topic}/{partition}@{topic_id}" if topic_id else f"{topic}/{partition}"

@@ -1,22 +1,21 @@
 """The servers that a writer writes to: a single one, or every primary of a cluster.
 
-A cluster is one server many times: each node has the rollups of its accounts, the positions that
-are true of these, and connections that are checked for lost writes, all by itself. What is added is
-that accounts may move. The fences move with them, so nothing doubles; but a position says something
-of the accounts that a node *had*. So a change of the layout is treated like lost writes: begin
-again, from the positions that the new layout has (see `layout`).
+A cluster is many servers side by side: each node has the rollups of its accounts, the positions
+that are valid for these, and connections that are checked for lost writes. In addition, accounts
+may move. The fences move with them, so nothing is counted twice; but a position describes
+the accounts that a node *had*. So a change of the topology is treated like lost writes: read again,
+from the positions of the new topology (see `cluster_topology`).
 
-While a hash slot is on its way from one node to another, some keys of an account are here and some
-there. A script that ran then would take those that are there for missing. So a key that never
-exists is named beside the account's head: a cluster refuses a command (TRYAGAIN) where one of its
-keys is here and one is not.
+While a hash slot moves from one node to another, some keys of an account are on one and some on the
+other. A script that ran then would take those on the other node for missing. So a key that never
+exists is named beside the account's head: a cluster rejects a command (TRYAGAIN) if one of its keys
+is on the node and another is not.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from importlib.resources import files
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from redis.asyncio import Redis as AsyncRedis
@@ -24,71 +23,92 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
-from interaction_usage.store.address import at_node, is_cluster, server_url
-from interaction_usage.store.cluster_topology import Layout, Share, hash_slot, layout
-from interaction_usage.store.connection import ask, close_torn_log, info_field, line
+from interaction_usage.store import scripts
+from interaction_usage.store.address import is_cluster, node_url, server_url
+from interaction_usage.store.cluster_topology import (
+    Primary,
+    Topology,
+    hash_slot,
+    parse_topology,
+)
+from interaction_usage.store.connection import (
+    close_torn_log,
+    execute,
+    info_field,
+    pinned_connection,
+)
 from interaction_usage.store.errors import (
-    OF_A_CLUSTER,
-    BeginAgain,
+    IS_CLUSTER_NODE,
+    ClusterChangedError,
     LostSecretError,
-    LostWrites,
-    NodesChanged,
-    UnfitRedis,
+    LostWritesError,
+    ReseekRequired,
+    UnfitRedisError,
 )
 from interaction_usage.store.keys import Namespace, log_begun
-from interaction_usage.store.reads import position
+from interaction_usage.store.reads import parse_position
 from rollups.watermark import Position
 
 log = logging.getLogger(__name__)
 
-#: The scripts of an account, and that of a node's positions, in the order they are registered in.
+#: The scripts of an account, and that of a node's positions, in the order they are loaded in.
 SCRIPTS: Final = ("apply", "advance", "close", "seal", "forget")
-_SOURCES = {
-    name: files("interaction_usage.store.lua").joinpath(f"{name}.lua").read_text("utf-8")
-    for name in SCRIPTS
-}
+_SOURCES: Final = {name: scripts.source(name) for name in SCRIPTS}
 
-#: What a deployment should know, and is logged once, where Redis does not let its file be closed.
+#: Seconds that a connection may take at most, and between two checks that it still works.
+_CONNECT_TIMEOUT_S, _HEALTH_CHECK_INTERVAL_S = 2.0, 30
+
 _MAY_TEAR = (
-    "Redis does not allow BGREWRITEAOF to this user, or does not say (INFO) whether it needs it. "
-    "Where it keeps an append-only file, and crashes in the middle of a write, its next start but "
-    "one may bring back half of an update: run `usage rebuild --verify` after a crash of Redis "
+    "Redis does not allow this user BGREWRITEAOF, or does not say (INFO) whether it is needed. "
+    "If it keeps an append-only file and crashes in the middle of a write, its next start but one "
+    "may bring back half of an update: run `usage rebuild --verify` after a crash of Redis "
     "(docs/redis.md)"
 )
 _NO_CLUSTER = (
-    "USAGE_REDIS says cluster=true, but the Redis there is no node of a cluster; leave that out"
+    "USAGE_REDIS says cluster=true, but that Redis is not a node of a cluster; remove the option"
 )
 
 
 class Node:
-    """A server with some of the accounts, and with positions of its own, which are true of these.
+    """A server with some of the accounts, and with the positions that hold for them.
 
-    What it acknowledged is kept here, so that a new connection can be asked whether it still has
-    that: a server may lose its last writes, and with them the positions behind them.
+    What it acknowledged is recorded here, so that each new connection can be checked for it: a
+    server may lose its last writes, and with them the positions after them.
     """
 
     def __init__(
-        self, redis: AsyncRedis, forgot: Callable[[], None], share: Share | None = None
+        self, redis: AsyncRedis, forgot: Callable[[], None], primary: Primary | None = None
     ) -> None:
         self.redis = redis
-        self._forgot = forgot  # called when the server had forgotten the scripts, and maybe more
-        self.share = share  #: what it has of a cluster; None without one
-        self.place = share.place if share else ""  #: what its own keys end with
+        self._forgot = forgot  # called when the server has lost the scripts, and maybe more
+        self.primary = primary  #: which primary of a cluster it is; None without one
+        self.key_suffix = primary.key_suffix if primary else ""  #: what its own keys end with
         self.acknowledged: dict[str, int] = {}
-        self.secret: tuple[str, bytes] | None = None  #: the key of the secret in use, and it
+        self.secret: tuple[str, bytes] | None = None  #: the key of the secret in use, and its value
         self.shas: dict[str, str] = {}
-        self.run_id = b""  # of the server whose append-only file was seen to
+        self.run_id = b""  # of the server whose append-only file was checked last
         self._has_warned = False
 
     async def confirm(self, connection: Any, at: Namespace) -> None:
-        """Check on a new *connection* that it has what it acknowledged. Raises LostWrites."""
+        """Check that a new *connection* leads to everything that was acknowledged.
+
+        Raises ReseekRequired. Whatever is raised, the connection is closed first: redis-py would
+        keep it in its pool, and use it unchecked, unless the error is one of its own.
+        """
+        try:
+            await self._confirm(connection, at)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def _confirm(self, connection: Any, at: Namespace) -> None:
         await connection.on_connect()
         try:
-            server = await close_torn_log(connection, self.run_id, log_begun(self.place))
+            server = await close_torn_log(connection, self.run_id, log_begun(self.key_suffix))
         except MovedError:
-            if self.share:
-                raise  # its hash slots are elsewhere now; whoever looks for the nodes sees that
-            raise UnfitRedis(OF_A_CLUSTER) from None
+            if self.primary:
+                raise  # its hash slots have moved; whoever looks for the nodes will see that
+            raise UnfitRedisError(IS_CLUSTER_NODE) from None
         self._forgot()  # it may be another server, or one without its last writes
         self.run_id = server.run_id
         if server.may_tear and not self._has_warned:
@@ -96,51 +116,51 @@ class Node:
             log.warning(_MAY_TEAR)
         await self._check_positions(connection, at)
         if self.secret:
-            name, secret = self.secret
-            if await ask(connection, ("GET", name)) != [secret]:
-                # What others write since is hashed with another one: no repeat would be recognised.
+            key, secret = self.secret
+            if await execute(connection, ("GET", key)) != [secret]:
+                # Others hash with another one since then: no duplicate would be recognised.
                 raise LostSecretError
 
     async def _check_positions(self, connection: Any, at: Namespace) -> None:
         expected = dict(self.acknowledged)
         if not expected:
             return
-        [stored] = await ask(connection, ("HMGET", at.positions_at(self.place), *expected))
-        found = (position(told).offset if told else 0 for told in stored)
+        [stored] = await execute(connection, ("HMGET", at.positions_at(self.key_suffix), *expected))
+        offsets = (parse_position(value).offset if value else 0 for value in stored)
         behind = {
-            name: (offset, wanted)
-            for (name, wanted), offset in zip(expected.items(), found, strict=True)
-            if offset < wanted
+            name: (offset, acknowledged)
+            for (name, acknowledged), offset in zip(expected.items(), offsets, strict=True)
+            if offset < acknowledged
         }
         if behind:
-            raise LostWrites(behind)
+            raise LostWritesError(behind)
 
-    async def load(self, connection: Any) -> None:
-        """Register the scripts."""
-        shas = await ask(connection, *(("SCRIPT", "LOAD", _SOURCES[name]) for name in SCRIPTS))
+    async def load_scripts(self, connection: Any) -> None:
+        """Load the scripts into the server."""
+        shas = await execute(connection, *(("SCRIPT", "LOAD", _SOURCES[name]) for name in SCRIPTS))
         self.shas = {name: sha.decode() for name, sha in zip(SCRIPTS, shas, strict=True)}
 
-    def names(self, at: Namespace, account: str) -> tuple[str, ...]:
-        """Return the keys that a script of *account* is told of here."""
-        return (at.head(account), at.never(account)) if self.share else (at.head(account),)
+    def script_keys(self, at: Namespace, account: str) -> tuple[str, ...]:
+        """Return the keys that a script of *account* is given here."""
+        return (at.head(account), at.never(account)) if self.primary else (at.head(account),)
 
     async def run(
         self, connection: Any, script: str, *calls: tuple[tuple[str, ...], Sequence[Any]]
     ) -> list[Any]:
-        """Run a script once for each of *calls*, (keys, arguments), in one go; return the answers.
+        """Run a script once for each of *calls*, (keys, arguments); return the answers.
 
-        Every script may be run again, and is, where the server had forgotten it.
+        Every script is safe to run again, and is if the server had lost it.
         """
         while True:
             sha = self.shas[script]
-            answers = await ask(
+            answers = await execute(
                 connection,
                 *(("EVALSHA", sha, len(names), *names, *rest) for names, rest in calls),
                 raising=False,
             )
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 self._forgot()
-                await self.load(connection)  # the fences skip what was applied
+                await self.load_scripts(connection)  # the fences skip what was applied
                 continue
             for answer in answers:
                 if isinstance(answer, Exception):
@@ -154,7 +174,7 @@ class Node:
         arguments: list[Any] = []
         for name, (offset, second) in positions.items():
             arguments += [name, offset, "" if second is None else second]
-        await self.run(connection, "advance", ((at.positions_at(self.place),), arguments))
+        await self.run(connection, "advance", ((at.positions_at(self.key_suffix),), arguments))
         for name, (offset, _) in positions.items():
             self.acknowledged[name] = max(offset, self.acknowledged.get(name, 0))
 
@@ -169,151 +189,156 @@ class Nodes:
         """Return the node that has *key*, or the rollups of the account of that name."""
         return self.all[0]
 
-    async def find(self) -> None:
-        """Look for the nodes that there are now. Raises UnfitRedis where there can be none."""
+    async def discover(self) -> None:
+        """Find the nodes as they are now. Raises UnfitRedisError if there can be none."""
 
     async def check(self) -> None:
-        """Raise NodesChanged where other nodes are there, or other accounts on them."""
+        """Raise ClusterChangedError if there are other nodes, or other accounts on them."""
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Have what fails in this block raise NodesChanged where that is why."""
+        """Turn an error in this block into a ClusterChangedError if that explains it."""
         yield
 
+    async def execute(self, *command: Any) -> Any:
+        """Send a command about one key to the node that has the key; return the answer."""
+        async with (
+            self.watched(),
+            pinned_connection(self.of(command[1]).redis) as connection,
+        ):
+            [answer] = await execute(connection, command)
+            return answer
+
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for node in self.all:
             await node.redis.aclose()
 
 
 class ClusterNodes(Nodes):
-    """The primaries of a cluster, as they were when they were last looked for.
+    """The primaries of a cluster, as they were when they were last discovered.
 
-    *connect* makes a node, given what it has; *seed* is a client of the server that the settings
-    name, which is asked where no node is known or none answers.
+    *connect* makes the node of a primary; *seed* is a client of the server in the settings, which
+    is asked while no node is known, or if none answers.
     """
 
-    def __init__(self, seed: AsyncRedis, connect: Callable[[Share], Node]) -> None:
+    def __init__(self, seed: AsyncRedis, connect: Callable[[Primary], Node]) -> None:
         self.all = []
         self._seed, self._connect = seed, connect
-        self._layout = Layout(-1, ())
+        self._topology = Topology(-1, ())
         self._owners: list[int] = []
 
     def of(self, key: str) -> Node:
         """Return the node that has *key*, or the rollups of the account of that name."""
         return self.all[self._owners[hash_slot(key)]]
 
-    async def find(self) -> None:
-        """Look for the nodes that there are now. Raises UnfitRedis where there can be none."""
-        found = await self._look()
-        known = {node.share: node for node in self.all}
+    async def discover(self) -> None:
+        """Find the nodes as they are now. Raises UnfitRedisError if there can be none."""
+        topology = await self._newest_topology()
+        known = {node.primary: node for node in self.all}
         self.all = [
-            known.pop(share) if share in known else self._connect(share) for share in found.shares
+            known.pop(primary) if primary in known else self._connect(primary)
+            for primary in topology.primaries
         ]
-        self._layout, self._owners = found, found.owners()
+        self._topology, self._owners = topology, topology.owners()
         for node in known.values():
             await node.redis.aclose()
 
     async def check(self) -> None:
-        """Raise NodesChanged where other nodes are there, or other accounts on them.
+        """Raise ClusterChangedError if there are other nodes, or other accounts on them.
 
-        Also after every failover, for a node that was demoted and promoted again in between may
-        have lost writes without closing a connection.
+        Also after every failover: a node that was demoted and promoted again in between may have
+        lost writes without closing a connection.
         """
-        found, known = await self._look(), self._layout
-        if found.epoch < known.epoch:
-            return  # whoever knows more does not answer
-        for share in found.shares:
-            if share not in known.shares:
-                raise NodesChanged(f"{share.host}:{share.port} has other accounts")
-        if found.epoch > known.epoch:
-            raise NodesChanged(f"there was a failover, or a hash slot moved (epoch {found.epoch})")
+        topology, known = await self._newest_topology(), self._topology
+        if topology.epoch < known.epoch:
+            return  # the nodes that know more do not answer
+        for primary in topology.primaries:
+            if primary not in known.primaries:
+                raise ClusterChangedError(f"{primary.host}:{primary.port} has other accounts")
+        if topology.epoch > known.epoch:
+            raise ClusterChangedError(
+                f"there was a failover, or a hash slot moved (epoch {topology.epoch})"
+            )
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Have what fails in this block raise NodesChanged where that is why."""
+        """Turn an error in this block into a ClusterChangedError if that explains it."""
         try:
             yield
-        except BeginAgain:
-            raise
         except (RedisError, OSError):
-            try:
+            with suppress(RedisError, OSError):  # then nobody can tell
                 await self.check()
-            except BeginAgain:
-                raise
-            except (RedisError, OSError):
-                pass  # nobody can tell
             raise
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await super().close()
         await self._seed.aclose()
 
-    async def _look(self) -> Layout:
-        """Return the layout as it is known to the node that has heard of the latest epoch."""
-        found = await self._ask([node.redis for node in self.all])
-        layouts = [told for told in found if isinstance(told, Layout)]
-        if not layouts:
-            [told] = await self._ask([self._seed])
-            if not isinstance(told, Layout):
-                raise told
-            layouts = [told]
-        return max(layouts, key=lambda told: told.epoch)
+    async def _newest_topology(self) -> Topology:
+        """Return the topology as known to the node that has heard of the latest epoch."""
+        answers = await self._ask([node.redis for node in self.all])
+        topologies = [answer for answer in answers if isinstance(answer, Topology)]
+        if not topologies:
+            [answer] = await self._ask([self._seed])
+            if not isinstance(answer, Topology):
+                raise answer
+            topologies = [answer]
+        return max(topologies, key=lambda topology: topology.epoch)
 
-    async def _ask(self, clients: Sequence[AsyncRedis]) -> list[Layout | BaseException]:
-        """Return what each of *clients* knows, or why it does not tell. Raises LostWrites."""
-        told = await asyncio.gather(*map(_layout_by, clients), return_exceptions=True)
-        for error in told:
-            if isinstance(error, BaseException) and not isinstance(error, (RedisError, OSError)):
+    async def _ask(self, clients: Sequence[AsyncRedis]) -> list[Topology | BaseException]:
+        """Return what each of *clients* answers, or its error. Raises ReseekRequired."""
+        answers = await asyncio.gather(*map(_topology_by, clients), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in errors:
+            if isinstance(error, ReseekRequired) or not isinstance(error, (RedisError, OSError)):
                 raise error
-            if isinstance(error, BeginAgain):
-                raise error
-        return told
+        return answers
 
 
-async def _layout_by(redis: AsyncRedis) -> Layout:
-    """Return the layout as the server knows it that *redis* is a client of."""
+async def _topology_by(redis: AsyncRedis) -> Topology:
+    """Return the topology as known to the server that *redis* is a client of."""
     host = str(redis.connection_pool.connection_kwargs["host"])
-    async with line(redis) as connection:
+    async with pinned_connection(redis) as connection:
         try:
-            info, slots = await ask(connection, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
+            info, slots = await execute(connection, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
         except ResponseError as error:
             if "cluster support disabled" in str(error):
-                raise UnfitRedis(_NO_CLUSTER) from None
+                raise UnfitRedisError(_NO_CLUSTER) from None
             raise
-    return layout(int(info_field(info, b"cluster_current_epoch")), slots, host)
+    return parse_topology(int(info_field(info, b"cluster_current_epoch")), slots, host)
 
 
 def nodes_at(
     url: str, timeout: float, forgot: Callable[[], None], at: Callable[[], Namespace]
 ) -> Nodes:
-    """Return the nodes of the Redis at *url*, each new connection to which is checked.
+    """Return the nodes of the Redis at *url*; each new connection to them is checked.
 
-    *timeout* is how many seconds Redis may take to answer; *forgot* is called when a node has
-    forgotten more than it told; *at* tells where the rollups are that are written.
+    *timeout* is how many seconds Redis may take to answer; *forgot* is called when a node has lost
+    what was loaded into it; *at* returns the namespace that is written.
     """
 
-    def connected(server: str, confirm: Any = None) -> AsyncRedis:
+    def client(server: str, confirm: Any = None) -> AsyncRedis:
         return AsyncRedis.from_url(
             server,
             socket_timeout=timeout,
-            socket_connect_timeout=min(timeout, 2.0),
-            health_check_interval=30,
-            retry=Retry(NoBackoff(), 0),  # whoever calls knows what must be done again
+            socket_connect_timeout=min(timeout, _CONNECT_TIMEOUT_S),
+            health_check_interval=_HEALTH_CHECK_INTERVAL_S,
+            retry=Retry(NoBackoff(), 0),  # the caller knows what must be done again
             redis_connect_func=confirm,
         )
 
-    def node_at(share: Share | None = None) -> Node:
-        node = Node(AsyncRedis(), forgot, share)
+    def node_at(primary: Primary | None = None) -> Node:
+        node = Node(AsyncRedis(), forgot, primary)
 
         async def confirm(connection: Any) -> None:
             await node.confirm(connection, at())
 
-        place = at_node(url, share.host, share.port) if share else server_url(url)
-        node.redis = connected(place, confirm)
+        server = node_url(url, primary.host, primary.port) if primary else server_url(url)
+        node.redis = client(server, confirm)
         return node
 
     if is_cluster(url):
-        return ClusterNodes(connected(server_url(url)), node_at)
+        return ClusterNodes(client(server_url(url)), node_at)
     return Nodes(node_at())

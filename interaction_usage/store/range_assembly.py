@@ -1,15 +1,17 @@
-"""Gathering: what Redis keeps of an account's days, put together to a reading of some slots.
+"""Assembling what Redis stores of an account's days into a snapshot of a range of slots.
 
-The days of a report lie there in two ways (see `days`): open ones each by itself, sealed ones a
-block at a time. Either way a number is taken out together with all the others of its kind, and the
-days are put into one list per curve or counter, which has a place for every slot of the range. What
-lies outside of the range is cut off first, so that nothing behind that has to look at edges.
+Days are stored in two ways (see `day_encoding`): open ones each by itself, sealed ones a block at a
+time. Either way a number is extracted together with all the others of its kind, and the days are
+joined into one list per curve or counter, with an element for every slot of the range. What is
+outside the range is cut off first, so that no later step has to consider the edges.
+
+The last step of concurrency is not here: hourly peaks come from the curves in `reports/build.py`.
 
     blocks of days   |---- sealed ----|---- sealed --..o..o|o..o..o..o..     o: an open day
-    slots asked for             [first ------------------------------ end)
+    slots wanted                [first ------------------------------ end)
     cuts                        |-----|--------------|o--o--o--o--o--o|
 
-No step of Python is taken for a slot, unless an open day has slots without anything between others.
+No Python statement runs per slot, unless an open day has gaps between its records.
 """
 
 from bisect import bisect_left
@@ -18,11 +20,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from interaction_usage.store.day_encoding import (
-    AMOUNT_RECORD,
-    CURVE_RECORD,
     GRID,
+    LAST_CHANGE,
     SERIES_FIELDS,
-    TOUCHED,
     amounts_in,
     block_nets,
     day_nets,
@@ -33,9 +33,10 @@ from interaction_usage.store.day_encoding import (
     sealed_flows,
     total_in,
 )
+from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD
 from rollups.catalog import SERIES
 from rollups.fold import is_flow_metric
-from rollups.range_snapshot import Curve, Reading
+from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import (
     DAYS_PER_BLOCK,
     SLOTS_PER_DAY,
@@ -45,34 +46,36 @@ from rollups.slots import (
     first_slot_of,
 )
 
-#: Block of days to the nets in it, packed (`days.block_nets`).
+#: Block of days to the nets in it, packed (`day_encoding.block_nets`).
 Nets = Mapping[int, bytes]
 
 
 class Days(NamedTuple):
-    """What there is of an account's days, as Redis keeps it."""
+    """An account's days as Redis stores them."""
 
     opened: Mapping[int, Mapping[bytes, bytes]]  #: UTC day, in order, to the fields of its hash
     sealed: Mapping[int, bytes]  #: block to the string of its sealed days
     flows: bool  #: whether flows were asked for
 
 
-#: What an open day has in one field, in those of its slots that are needed: the day's first slot,
-#: counted from the first of the reading, and records. Thousands to a report, so nothing finer.
+#: What an open day has in one field, in the slots that are wanted: the day's first slot, counted
+#: from the first of the range, and records. A report has thousands of them, so nothing finer.
 _Piece = tuple[int, bytes]
 _Pieces = Mapping[str, Sequence[_Piece]]
 
 
 class _Cut(NamedTuple):
-    """Where a block with sealed days and a reading have slots in common."""
+    """The slots that a block with sealed days and the range have in common."""
 
     packed: bytes  #: the string of the block
     source: slice  #: in the block
-    place: slice  #: in the reading
+    place: slice  #: in the range
 
 
-def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False) -> Reading:
-    """Return the reading over the slots [first, end) that an account's *days* add up to.
+def assemble(
+    first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False
+) -> RangeSnapshot:
+    """Return the snapshot of the slots [first, end) that an account's *days* add up to.
 
     They must include every day that the slots touch, and the day of *first*.
     """
@@ -83,11 +86,11 @@ def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = 
     curves = _curves(_cuts(days, first - lead, end), of_curves, lead, end - first)
     levels = _levels(nets, day_of(first))
     if lead:
-        for series, (its_nets, its_rises) in curves.items():
-            levels[series] += sum(its_nets[:lead])
-            del its_nets[:lead], its_rises[:lead]
+        for series, (slot_nets, slot_rises) in curves.items():
+            levels[series] += sum(slot_nets[:lead])
+            del slot_nets[:lead], slot_rises[:lead]
     blocks = [(cut, sealed_counters(cut.packed)) for cut in cuts]
-    return Reading(
+    return RangeSnapshot(
         first,
         end,
         levels,
@@ -102,44 +105,44 @@ def reading_of(first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = 
 
 
 def _cuts(days: Days, first: int, end: int) -> list[_Cut]:
-    """Return what sealed blocks have in the slots [first, end), except where all days are open."""
-    found = []
+    """Return what sealed blocks have of [first, end), unless all of a block's days are open."""
+    cuts = []
     for block, packed in days.sealed.items():
         begin = first_slot_of(block * DAYS_PER_BLOCK)
         low, high = max(first, begin), min(end, begin + GRID)
         if not all(map(days.opened.get, days_touched(low, high))):
             source, place = (slice(low - base, high - base) for base in (begin, first))
-            found.append(_Cut(packed, source, place))
-    return found
+            cuts.append(_Cut(packed, source, place))
+    return cuts
 
 
 def _pieces(
     opened: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
 ) -> tuple[_Pieces, _Pieces, _Pieces]:
-    """Return what open days have in the slots [first, end): of series, counters, flow metrics.
+    """Return the pieces of open days in the slots [first, end): of series, counters, flow metrics.
 
-    Of series also what lies before *first* in its day.
+    Those of series begin with the day of *first*.
     """
-    found: dict[bytes, list[_Piece]] = defaultdict(list)
+    pieces: dict[bytes, list[_Piece]] = defaultdict(list)
     for day, fields in opened.items():
         at = first_slot_of(day) - first
         low, high = max(-at, 0), min(end - first - at, SLOTS_PER_DAY)
         if low == 0 and high == SLOTS_PER_DAY:
             for field, records in fields.items():
-                found[field].append((at, records))
+                pieces[field].append((at, records))
         elif low < SLOTS_PER_DAY:
             for field, records in fields.items():
                 is_curve = field in SERIES_FIELDS
                 size = CURVE_RECORD if is_curve else AMOUNT_RECORD
                 if cut := _cut(records, size, 0 if is_curve else low, high):
-                    found[field].append((at, cut))
-    found.pop(TOUCHED, None)
-    series = {name: found.pop(field) for field, name in SERIES_FIELDS.items() if field in found}
+                    pieces[field].append((at, cut))
+    pieces.pop(LAST_CHANGE, None)
+    series = {name: pieces.pop(field) for field, name in SERIES_FIELDS.items() if field in pieces}
     flows: dict[str, Sequence[_Piece]] = {}
     counters: dict[str, Sequence[_Piece]] = {}
-    for field, its in found.items():
+    for field, of_field in pieces.items():
         metric = field.decode()
-        (flows if is_flow_metric(metric) else counters)[metric] = its
+        (flows if is_flow_metric(metric) else counters)[metric] = of_field
     return series, counters, flows
 
 
@@ -161,9 +164,10 @@ def _dense(
     numbers: Sequence[int],
     lead: int = 0,
 ) -> list[int]:
-    """Return a list over *length* slots, *lead* of them before the reading, with *numbers* in it.
+    """Return a list over *length* slots, *lead* of them before the range, with *numbers* in it.
 
-    These are of records of *size* bytes, piece after piece. What was *known* stays beside them.
+    These are those of records of *size* bytes, piece after piece. They are put into *known*, if
+    that is given.
     """
     if len(numbers) == length:
         return list(numbers)
@@ -171,12 +175,12 @@ def _dense(
     begin = 0
     for at, records in pieces:
         count, base = len(records) // size, at + lead
-        its = numbers[begin : begin + count]
+        of_piece = numbers[begin : begin + count]
         low, high = records[0], records[-size]
         if high - low + 1 == count:  # without a gap
-            dense[base + low : base + high + 1] = its
+            dense[base + low : base + high + 1] = of_piece
         else:
-            for slot, number in zip(records[::size], its, strict=True):
+            for slot, number in zip(records[::size], of_piece, strict=True):
                 dense[base + slot] = number
         begin += count
     return dense
@@ -202,20 +206,20 @@ def _levels(nets: Nets, day: int) -> dict[str, int]:
 def _curves(
     cuts: Sequence[_Cut], pieces: _Pieces, lead: int, size: int
 ) -> dict[str, tuple[list[int], list[int]]]:
-    """Return the nets and rises of each series over *size* slots, and *lead* slots before."""
+    """Return the nets and rises of each series over *size* slots, after *lead* slots."""
     length = lead + size
     nets: dict[str, list[int]] = {}
     rises: dict[str, list[int]] = {}
     for packed, source, place in cuts:
         for series, columns in sealed_curves(packed).items():
-            for found, column in zip((nets, rises), columns, strict=True):
-                if series not in found:
-                    found[series] = [0] * length
-                found[series][place] = column[source]
-    for series, its in pieces.items():
-        records = _joined(its)
-        for found, column in ((nets, nets_in(records)), (rises, rises_in(records))):
-            found[series] = _dense(found.get(series), length, its, CURVE_RECORD, column, lead)
+            for dense, column in zip((nets, rises), columns, strict=True):
+                if series not in dense:
+                    dense[series] = [0] * length
+                dense[series][place] = column[source]
+    for series, of_series in pieces.items():
+        records = _joined(of_series)
+        for dense, column in ((nets, nets_in(records)), (rises, rises_in(records))):
+            dense[series] = _dense(dense.get(series), length, of_series, CURVE_RECORD, column, lead)
     return {
         series: (nets.get(series) or [0] * length, rises.get(series) or [0] * length)
         for series in SERIES
@@ -228,34 +232,34 @@ _Blocks = Sequence[tuple[_Cut, Mapping[str, Sequence[int]]]]
 
 
 def _by_slot(blocks: _Blocks, pieces: _Pieces, size: int) -> dict[str, list[int]]:
-    """Return the amounts of each counter in *size* slots, of those counters that have any."""
-    found: dict[str, list[int]] = {}
+    """Return the amounts of each counter in *size* slots, for counters that have any."""
+    amounts: dict[str, list[int]] = {}
     for cut, counters in blocks:
         for metric, column in counters.items():
-            its = column[cut.source]
-            if any(its):
-                if metric not in found:
-                    found[metric] = [0] * size
-                found[metric][cut.place] = its
-    for metric, parts in pieces.items():
-        numbers = amounts_in(_joined(parts))
-        found[metric] = _dense(found.get(metric), size, parts, AMOUNT_RECORD, numbers)
-    return found
+            wanted = column[cut.source]
+            if any(wanted):
+                if metric not in amounts:
+                    amounts[metric] = [0] * size
+                amounts[metric][cut.place] = wanted
+    for metric, of_metric in pieces.items():
+        numbers = amounts_in(_joined(of_metric))
+        amounts[metric] = _dense(amounts.get(metric), size, of_metric, AMOUNT_RECORD, numbers)
+    return amounts
 
 
 def _totals(blocks: _Blocks, pieces: _Pieces) -> dict[str, int]:
-    """Return the sum of each counter, of those that have any."""
-    found = {metric: total_in(_joined(parts)) for metric, parts in pieces.items()}
+    """Return the sum of each counter, for counters that have any."""
+    totals = {metric: total_in(_joined(of_metric)) for metric, of_metric in pieces.items()}
     for cut, counters in blocks:
         for metric, column in counters.items():
-            if its := sum(column[cut.source]):
-                found[metric] = found.get(metric, 0) + its
-    return found
+            if total := sum(column[cut.source]):
+                totals[metric] = totals.get(metric, 0) + total
+    return totals
 
 
 def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
-    """Return the same of flow metrics."""
-    found = {metric: total_in(_joined(parts)) for metric, parts in pieces.items()}
+    """Return the sum of each flow metric."""
+    totals = {metric: total_in(_joined(of_metric)) for metric, of_metric in pieces.items()}
     for packed, source, _ in cuts:
         is_whole = source == slice(0, GRID)
         in_use, flows = sealed_flows(packed)
@@ -265,26 +269,26 @@ def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
             if not is_whole:
                 ranks = flow.ranks()
                 amounts = amounts[bisect_left(ranks, first) : bisect_left(ranks, end)]
-            if its := sum(amounts):
-                found[metric] = found.get(metric, 0) + its
-    return found
+            if total := sum(amounts):
+                totals[metric] = totals.get(metric, 0) + total
+    return totals
 
 
 def flows_by_slot(
     first: int, end: int, days: Days, metrics: Collection[str]
 ) -> dict[str, list[int]]:
-    """Return the amounts of some flow *metrics* in each slot of [first, end); zeros for none."""
-    found = {metric: [0] * (end - first) for metric in metrics}
+    """Return the amounts of some flow *metrics* in each slot of [first, end)."""
+    runs = {metric: [0] * (end - first) for metric in metrics}
     for packed, source, place in _cuts(days, first, end):
         in_use, flows = sealed_flows(packed)
-        for metric in flows.keys() & found.keys():
+        for metric in flows.keys() & runs.keys():
             flow, shift = flows[metric], place.start - source.start
             for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
                 if source.start <= in_use[rank] < source.stop:
-                    found[metric][shift + in_use[rank]] = amount
+                    runs[metric][shift + in_use[rank]] = amount
     _, _, pieces = _pieces(days.opened, first, end)
-    for metric in pieces.keys() & found.keys():
-        its = pieces[metric]
-        numbers = amounts_in(_joined(its))
-        found[metric] = _dense(found[metric], end - first, its, AMOUNT_RECORD, numbers)
-    return found
+    for metric in pieces.keys() & runs.keys():
+        of_metric = pieces[metric]
+        numbers = amounts_in(_joined(of_metric))
+        runs[metric] = _dense(runs[metric], end - first, of_metric, AMOUNT_RECORD, numbers)
+    return runs

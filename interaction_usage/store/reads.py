@@ -1,4 +1,4 @@
-"""Reading the rollups in Redis: what a report needs, the level now, how far they reach."""
+"""Reading the rollups in Redis: what a report needs, the current level, how far they reach."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
@@ -8,13 +8,13 @@ from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
 from interaction_usage.store import keys
-from interaction_usage.store.client import Client, live_keys, shares_of
+from interaction_usage.store.client import Client, live_keys, primaries_of
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.keys import Namespace
-from interaction_usage.store.range_assembly import Days, Nets, flows_by_slot, reading_of
+from interaction_usage.store.range_assembly import Days, Nets, assemble, flows_by_slot
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOMES, SERIES
 from rollups.fold import flow_metric
-from rollups.range_snapshot import Reading
+from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import (
     DAYS_PER_BLOCK,
     SLOT_SECONDS,
@@ -32,7 +32,7 @@ T = TypeVar("T")
 #: Returns the list of numbers in a packed value.
 unpack = msgspec.msgpack.Decoder(list[int]).decode
 
-#: The fields of an open day that are no flow's.
+#: The fields of an open day that do not belong to a flow.
 FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
 
 
@@ -44,17 +44,16 @@ class Rollups(NamedTuple):
 
     @classmethod
     def live(cls, redis: Client) -> "Rollups":
-        """Return the rollups that are in force now."""
+        """Return the rollups that are active now."""
         pipe = redis.pipeline(transaction=False)
         for name in live_keys(redis):
             pipe.get(name)
-        return cls(redis, keys.in_force(pipe.execute()))
+        return cls(redis, keys.active(pipe.execute()))
 
     def exists(self, account: str) -> bool:
-        """Tell whether *account* was set by an operator or an event was counted for it."""
-        # Two commands, for on a cluster the two keys may live on different nodes.
-        found = self.redis.exists(self.keys.head(account))
-        return bool(found or self.redis.exists(keys.settings(account)))
+        """Return whether *account* has settings or an event was counted for it."""
+        # Two commands, since on a cluster the two keys may live on different nodes.
+        return self.has_events(account) or bool(self.redis.exists(keys.settings(account)))
 
     def accounts(self) -> list[str]:
         """Return every account that exists, sorted."""
@@ -66,7 +65,7 @@ class Rollups(NamedTuple):
         return {name.decode() for name in self.redis.sscan_iter(self.keys.accounts, count=1000)}
 
     def sealed(self, account: str) -> dict[int, int]:
-        """Return block to a bit for each of its days that is sealed, or closed for it."""
+        """Return block to a bit for each day of it that is sealed, or closed for sealing."""
         fields = self.redis.hscan_iter(
             self.keys.head(account), match=f"{keys.SEALED_DAYS}*", count=1000
         )
@@ -75,18 +74,18 @@ class Rollups(NamedTuple):
 
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
-        places = [share.place for share in shares_of(self.redis)] or [""]
-        return lowest(
+        suffixes = [primary.key_suffix for primary in primaries_of(self.redis)] or [""]
+        return lowest_positions(
             [
-                cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions_at(place)))
-                for place in places
+                cast(dict[bytes, bytes], self.redis.hgetall(self.keys.positions_at(suffix)))
+                for suffix in suffixes
             ]
         )
 
     def read(
         self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
-    ) -> Reading:
-        """Return the rollups of *account* over the slots [first, end), as of one moment.
+    ) -> RangeSnapshot:
+        """Return a snapshot of the rollups of *account* over the slots [first, end).
 
         The cost depends on the days in the range, not on the events.
         """
@@ -98,54 +97,56 @@ class Rollups(NamedTuple):
         *,
         by_slot: bool = False,
         flows: bool = False,
-    ) -> list[Reading]:
+    ) -> list[RangeSnapshot]:
         """Return what `read` returns of each (account, first, end), in two round trips."""
         spans = [(account, _days_around(first, end)) for account, first, end in wanted]
-        found = self.days_of_many(spans, flows=flows)
+        stored = self.days_of_many(spans, flows=flows)
         return [
-            reading_of(first, end, *its, by_slot=by_slot)
-            for (_, first, end), its in zip(wanted, found, strict=True)
+            assemble(first, end, nets, days, by_slot=by_slot)
+            for (_, first, end), (nets, days) in zip(wanted, stored, strict=True)
         ]
 
     def days_of_many(
         self, wanted: Sequence[tuple[str, range]], *, flows: bool
     ) -> list[tuple[Nets, Days]]:
-        """Return, for each account and range of UTC days, its nets and those days that exist.
+        """Return, for each account and range of UTC days, the nets and the days that exist.
 
-        Each account as of one moment; `gathering.reading_of` makes readings of it. Days beside the
-        range may be among them.
+        Each account as of one moment, for `range_assembly.assemble`. Days outside the range may be
+        among them.
         """
         return self._days_with(wanted, None if flows else FIELDS)
 
     def _days_with(
         self, wanted: Sequence[tuple[str, range]], only: Sequence[bytes] | None
     ) -> list[tuple[Nets, Days]]:
-        """Return the same, of open days *only* some fields; all for None."""
+        """Return the same, with *only* some fields of open days; None for all."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
             pipe.hmget(self.keys.head(account), _open_fields(days))
-        told = list(zip(wanted, pipe.execute(), strict=True))
+        asked = list(zip(wanted, pipe.execute(), strict=True))
         if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
-            return [days for one in told for days in self._in_one_step([one], only)]
-        return self._in_one_step(told, only)
+            return [days for one in asked for days in self._read_atomically([one], only)]
+        return self._read_atomically(asked, only)
 
-    def _in_one_step(
+    def _read_atomically(
         self,
-        told: Sequence[tuple[tuple[str, range], list[bytes | None]]],
+        asked: Sequence[tuple[tuple[str, range], list[bytes | None]]],
         only: Sequence[bytes] | None,
     ) -> list[tuple[Nets, Days]]:
-        """Return the same, given which days the heads say to be open."""
+        """Return the same, given which days are open according to the heads."""
         atomic = self.redis.pipeline(transaction=True)
-        readers = [self._ask(atomic, account, days, bits, only) for (account, days), bits in told]
+        parsers = [
+            self._queue_read(atomic, account, days, bits, only) for (account, days), bits in asked
+        ]
         answers = iter(atomic.execute())
-        # All answers first: where a head has changed since it was asked, all is asked once more.
-        found = [reader(answers) for reader in readers]
+        # All answers first; then an account is read again if its head has changed in between.
+        parsed = [parse(answers) for parse in parsers]
         return [
-            its or self._days_with([one], only)[0]
-            for (one, _), its in zip(told, found, strict=True)
+            result or self._days_with([one], only)[0]
+            for (one, _), result in zip(asked, parsed, strict=True)
         ]
 
-    def _ask(
+    def _queue_read(
         self,
         pipe: Any,
         account: str,
@@ -153,14 +154,18 @@ class Rollups(NamedTuple):
         bits: list[bytes | None],
         only: Sequence[bytes] | None,
     ) -> Callable[[Iterator[Any]], tuple[Nets, Days] | None]:
-        """Put the commands of a read into *pipe*; return what takes their answers apart.
+        """Queue the commands of a read in *pipe*; return the function that parses their answers.
 
-        That returns None where other days are open by then: a round that opens a day is seen whole
-        or not at all, and a day that is sealed meanwhile is open or sealed and never neither.
+        It returns None if other days are open by then: a micro-batch that opens a day is seen whole
+        or not at all, and a day that is sealed meanwhile is either open or sealed.
         """
         blocks = _blocks(days)
-        told = zip(blocks, bits, strict=True)
-        is_open = [day for block, its in told for day in days_of(block, its) if day in days]
+        is_open = [
+            day
+            for block, of_block in zip(blocks, bits, strict=True)
+            for day in days_of(block, of_block)
+            if day in days
+        ]
         pipe.hmget(self.keys.head(account), _open_fields(days))
         pipe.hgetall(self.keys.nets(account))
         for block in blocks:
@@ -171,11 +176,11 @@ class Rollups(NamedTuple):
             else:
                 pipe.hmget(self.keys.day(account, day), list(only))
 
-        def take(answers: Iterator[Any]) -> tuple[Nets, Days] | None:
+        def parse(answers: Iterator[Any]) -> tuple[Nets, Days] | None:
             bits_then = next(answers)
             nets = {int(block): packed for block, packed in next(answers).items()}
-            found = {block: next(answers) for block in blocks}
-            sealed = {block: packed for block, packed in found.items() if packed}
+            strings = {block: next(answers) for block in blocks}
+            sealed = {block: packed for block, packed in strings.items() if packed}
             opened: dict[int, Mapping[bytes, bytes]] = {}
             for day in is_open:
                 fields = next(answers)
@@ -185,46 +190,46 @@ class Rollups(NamedTuple):
                 opened[day] = fields
             return (nets, Days(opened, sealed, only is None)) if bits_then == bits else None
 
-        return take
+        return parse
 
     def levels(self, account: str, second: int) -> dict[str, int]:
         """Return how many sessions of each series are present at *second*.
 
-        Only for seconds of the last 35 days: older ones have no deltas per second any more.
+        Only for seconds of the last 35 days: older ones have no deltas per second.
         """
         slot = slot_of(second)
         day, offset = day_of(slot), second - slot * SLOT_SECONDS
         fields = [f"{index}.{slot - first_slot_of(day)}" for index in range(len(SERIES))]
-        found = dict(self.read(account, slot, slot).carry)
+        levels = dict(self.read(account, slot, slot).carry)
         packed = cast(
             list[bytes | None], self.redis.hmget(self.keys.slot_deltas(account, day), fields)
         )
         for series, deltas in zip(SERIES, packed, strict=True):
             numbers = iter(unpack(deltas) if deltas else ())
-            found[series] += sum(
+            levels[series] += sum(
                 change for when, change in zip(numbers, numbers, strict=True) if when <= offset
             )
-        return found
+        return levels
 
     def have_this_layout(self) -> bool:
-        """Tell whether this version made these rollups, or one that keeps them in the same way."""
+        """Return whether these rollups were built by this version, or one with the same layout."""
         try:
-            told = cast(bytes | None, self.redis.get(self.keys.limits))
-        except ResponseError:  # it was no string once
+            stored = cast(bytes | None, self.redis.get(self.keys.limits))
+        except ResponseError:  # it was not a string in old versions
             return False
-        recorded = msgspec.json.decode(told or b"{}", type=dict[str, int])
+        recorded = msgspec.json.decode(stored or b"{}", type=dict[str, int])
         return recorded.get(keys.LAYOUT_FIELD) == keys.LAYOUT
 
     # ------------------------------------------------------------------ for the dashboard
 
     def limits(self) -> dict[str, int]:
-        """Return the session limit of each application that these rollups are made with, in s."""
-        told = cast(bytes | None, self.redis.get(self.keys.limits))
-        recorded = msgspec.json.decode(told) if told else {}
+        """Return the session limit in seconds that these rollups are built with, by application."""
+        stored = cast(bytes | None, self.redis.get(self.keys.limits))
+        recorded = msgspec.json.decode(stored) if stored else {}
         return {name: recorded.get(name, DEFAULT_SESSION_LIMIT) for name in APPLICATIONS}
 
     def has_events(self, account: str) -> bool:
-        """Tell whether an event was counted for *account*."""
+        """Return whether an event was counted for *account*."""
         return bool(self.redis.exists(self.keys.head(account)))
 
     def changes(
@@ -232,71 +237,71 @@ class Rollups(NamedTuple):
     ) -> dict[str, list[tuple[int, int]]]:
         """Return each series' (second, change of its level) over the slots [first, end), in order.
 
-        Only for slots of the last 35 days and later ones: older ones have no deltas per second any
-        more. The cost depends on the slots and on the seconds in which something changed.
+        Only for slots of the last 35 days and later ones: older ones have no deltas per second. The
+        cost depends on the slots and on the seconds in which something changed.
         """
         days = list(days_touched(first, end))
         pipe = self.redis.pipeline(transaction=False)
-        places = []
+        asked = []
         for day in days:
             base = first_slot_of(day)
             slots = range(max(first, base), min(end, base + SLOTS_PER_DAY))
-            places.append([(name, slot) for slot in slots for name in series])
-            fields = [f"{SERIES.index(name)}.{slot - base}" for name, slot in places[-1]]
+            asked.append([(name, slot) for slot in slots for name in series])
+            fields = [f"{SERIES.index(name)}.{slot - base}" for name, slot in asked[-1]]
             pipe.hmget(self.keys.slot_deltas(account, day), fields)
-        found: dict[str, list[tuple[int, int]]] = {name: [] for name in series}
-        for named, packed in zip(places, pipe.execute() if days else (), strict=True):
-            for (name, slot), deltas in zip(named, packed, strict=True):
+        changes: dict[str, list[tuple[int, int]]] = {name: [] for name in series}
+        for names, packed in zip(asked, pipe.execute() if days else (), strict=True):
+            for (name, slot), deltas in zip(names, packed, strict=True):
                 if deltas:
                     numbers, base = unpack(deltas), slot * SLOT_SECONDS
-                    told = zip(numbers[::2], numbers[1::2], strict=True)
-                    found[name] += sorted((base + second, change) for second, change in told)
-        return found
+                    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+                    changes[name] += sorted((base + second, change) for second, change in pairs)
+        return changes
 
     def flow_by_slot(self, account: str, flow: str, first: int, end: int) -> dict[str, list[int]]:
-        """Return outcome to the runs of *flow* with it, one number per slot of [first, end)."""
+        """Return outcome to the runs of *flow* that ended so, a number per slot of [first, end)."""
         names = {outcome: flow_metric(outcome, flow) for outcome in OUTCOMES}
         only = [name.encode() for name in names.values()]
         [(_, days)] = self._days_with([(account, _days_around(first, end))], only)
-        found = flows_by_slot(first, end, days, list(names.values()))
-        return {outcome: found[name] for outcome, name in names.items()}
+        runs = flows_by_slot(first, end, days, list(names.values()))
+        return {outcome: runs[name] for outcome, name in names.items()}
 
 
-def read_in_force(redis: Client, read: Callable[[Rollups], T]) -> T:
-    """Return what *read* finds in the rollups that are in force, from before it to after it.
+def read_active(redis: Client, read: Callable[[Rollups], T]) -> T:
+    """Return what *read* returns for rollups that are active both before and after it.
 
     A rebuild may switch to new rollups and drop the old ones while they are being read; what was
-    found of them then is not all of it, and is read again.
+    read of them may be incomplete then, and is read again.
     """
     while True:
         rollups = Rollups.live(redis)
-        found = read(rollups)
+        result = read(rollups)
         if Rollups.live(redis) == rollups:
-            return found
+            return result
 
 
-def position(told: bytes) -> Position:
-    """Return the position that Redis keeps as "offset second"."""
-    offset, _, second = told.partition(b" ")
+def parse_position(value: bytes) -> Position:
+    """Return the position in a *value* of the form "offset second"."""
+    offset, _, second = value.partition(b" ")
     return Position(int(offset), int(second) if second else None)
 
 
-def lowest(of_nodes: Sequence[Mapping[bytes, bytes]]) -> dict[str, Position]:
+def lowest_positions(of_nodes: Sequence[Mapping[bytes, bytes]]) -> dict[str, Position]:
     """Return how far each topic-partition is counted on every node, from each node's positions."""
-    found: dict[str, Position] = {}
-    for number, positions in enumerate(of_nodes):
-        told = {name.decode(): position(packed) for name, packed in positions.items()}
-        for name in found.keys() - told.keys():
-            found[name] = Position(0)
-        for name, at in told.items():
-            known = found.get(name, at if number == 0 else Position(0))
-            found[name] = min(known, at, key=lambda its: its.offset)
-    return found
+    lowest: dict[str, Position] = {}
+    for number, stored in enumerate(of_nodes):
+        positions = {name.decode(): parse_position(value) for name, value in stored.items()}
+        for name in lowest.keys() - positions.keys():
+            lowest[name] = Position(0)
+        for name, position in positions.items():
+            known = lowest.get(name, position if number == 0 else Position(0))
+            lowest[name] = min(known, position, key=lambda each: each.offset)
+    return lowest
 
 
-def days_of(block: int, told: bytes | None) -> list[int]:
-    """Return the UTC days of *block* whose bits are set, as the head of an account tells them."""
-    bits = int(told or 0)
+def days_of(block: int, field: bytes | None) -> list[int]:
+    """Return the UTC days of *block* whose bits are set in a *field* of an account's head."""
+    bits = int(field or 0)
     return [block * DAYS_PER_BLOCK + place for place in range(DAYS_PER_BLOCK) if bits >> place & 1]
 
 
@@ -306,7 +311,7 @@ def _days_around(first: int, end: int) -> range:
 
 
 def _open_fields(days: range) -> list[str]:
-    """Return the fields of a head that tell which of *days* are open."""
+    """Return the fields of a head that say which of *days* are open."""
     return [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
 
 

@@ -12,7 +12,8 @@ from functools import partial
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from interaction_usage.store.client import Client
-from interaction_usage.store.diff import Busy, Contents, Difference, contents, differences
+from interaction_usage.store.diff import Contents, Difference, differences, read_contents
+from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import Rollups
 from rollups.fold import Placed
@@ -34,7 +35,7 @@ class Comparison:
     async def differences(self, progress: Progress) -> AsyncIterator[list[Difference]]:
         """Yield, account by account, where the active rollups differ from the new ones.
 
-        Raises Busy where an account changes too often to be read.
+        Raises AccountBusyError where an account changes too often to be read.
         """
         both = (Rollups(self._redis, at) for at in (self._active_keys, self._new_keys))
         names = sorted({name for rollups in both for name in rollups.counted()})
@@ -76,10 +77,10 @@ class Comparison:
             if all(counted[place] >= end for place, end in ends.items()):
                 return
             await asyncio.sleep(_INTERVAL_S)
-        raise Busy("of a batch that no worker finishes")
+        raise AccountBusyError("of a batch that no worker finishes")
 
     async def _contents(self, namespace: Namespace, name: str) -> Contents:
-        return await asyncio.to_thread(contents, self._redis, namespace, name)
+        return await asyncio.to_thread(read_contents, self._redis, namespace, name)
 
 
 def _is_in(active: Mapping[str, Contents], fence: str, item: Placed) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 from faust.types import TP
 
 from interaction_usage.store import keys
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
+from interaction_usage.store.micro_batch import SealedEvent
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Sealed, Writer
+from interaction_usage.store.writer import Writer
 from rollups.fold import Placed
 from rollups.watermark import Position
 from stream_app.broker import spans_of, topic_ids
@@ -81,7 +82,7 @@ class NewRollups:
                 reached = {self.fence(*tp): Position(to) for tp, to in self.reader.ends.items()}
                 await self.retry(partial(self.writer.advance, reached))
                 return
-            except BeginAgain:
+            except ReseekRequired:
                 await self._start_again()
 
     async def _start_again(self) -> None:
@@ -105,7 +106,7 @@ class NewRollups:
         second, refuse = newest_second(chunk.records), partial(self._publish_sealed, chunk)
         await self.retry(partial(self.writer.apply, fence, events, end, second, refuse))
 
-    async def _publish_sealed(self, chunk: Chunk, sealed: Sequence[Sealed]) -> None:
+    async def _publish_sealed(self, chunk: Chunk, sealed: Sequence[SealedEvent]) -> None:
         """Publish the dead letters of events that are for a sealed day, unless only comparing."""
         if self._dead_letters:
             offsets = {item.offset for _, item in sealed}

@@ -21,7 +21,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import cast
 
 import orjson
 from redis.exceptions import RedisError
@@ -31,8 +30,9 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.diff import Difference
 from interaction_usage.store.keys import Namespace
-from interaction_usage.store.namespaces import drop, drop_leftovers, new_namespace, put_in_force
+from interaction_usage.store.namespaces import activate, drop, drop_leftovers, new_namespace
 from interaction_usage.store.reads import Rollups
+from interaction_usage.store.worker_registry import heartbeats
 from interaction_usage.store.writer import Writer
 from stream_app import bounded_fetch
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
@@ -84,7 +84,7 @@ class Rebuild:
     def differences(self, progress: Progress) -> AsyncIterator[list[Difference]]:
         """Yield, account by account, where the active rollups differ from the new ones.
 
-        Raises Busy where an account changes too often to be read.
+        Raises AccountBusyError where an account changes too often to be read.
         """
         return Comparison(self._redis, self._new).differences(progress)
 
@@ -101,7 +101,7 @@ class Rebuild:
         """
         await self.catch_up_to_compare(lambda *_: None)  # no report goes back in time
         self.is_switched = True  # whatever becomes of the next step, it may have taken effect
-        if not put_in_force(self._redis, self._new.writer.keys, self._lock.token):
+        if not activate(self._redis, self._new.writer.keys, self._lock.token):
             self.is_switched = False
             raise LockLostError
         follow = await self._wait_for_workers()
@@ -116,9 +116,7 @@ class Rebuild:
         return False
 
     def _workers_follow(self) -> bool:
-        names = self._redis.scan_iter(keys.worker("*"), 1000)
-        heartbeats = [self._redis.get(name) for name in names]
-        workers = [orjson.loads(cast(bytes, heartbeat)) for heartbeat in heartbeats if heartbeat]
+        workers = [orjson.loads(heartbeat.report) for heartbeat in heartbeats(self._redis)]
         return all(worker.get("rollups") == self._new.writer.keys.name for worker in workers)
 
 

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.client import Redis as RedisClient
 
 from interaction_usage.store import keys
-from interaction_usage.store.reads import Rollups, read_in_force
+from interaction_usage.store.reads import Rollups, read_active
 from interaction_usage.store.writer import Writer
 from tests.support import vector_files
 from tests.support.reference import LIMITS
@@ -300,7 +300,7 @@ def test_rollups_that_a_rebuild_replaces_meanwhile_are_read_again(redis_url: str
             return rollups.keys.name
 
         try:
-            assert read_in_force(client, look) == "u2"
+            assert read_active(client, look) == "u2"
         finally:
             client.delete(keys.LIVE)
     assert asked == ["u", "u2"]

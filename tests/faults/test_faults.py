@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from interaction_usage.store.reads import Rollups
-from rollups.range_snapshot import Reading
+from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
 from stream_app.dead_letter_reader import read_rejected_records
@@ -102,7 +102,7 @@ def settle(faults: Faults) -> None:
     raise AssertionError(f"not settled after 120 s: {told}")
 
 
-def values(reading: Reading) -> dict[str, Any]:
+def values(reading: RangeSnapshot) -> dict[str, Any]:
     """Return *reading* without metrics that have no amounts."""
     members = reading._asdict()
     members["by_slot"] = {metric: slots for metric, slots in reading.by_slot.items() if slots}

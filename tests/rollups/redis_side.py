@@ -9,11 +9,12 @@ from typing import Any
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import connect
+from interaction_usage.store.micro_batch import ApplyResult, SealedEvent
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Applied, Sealed, Writer
+from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS
 from rollups.fold import Placed
-from rollups.range_snapshot import Reading
+from rollups.range_snapshot import RangeSnapshot
 from tests.rollups.delivery import Batches
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
@@ -34,10 +35,10 @@ async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Wr
         await writer.close()
 
 
-def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[Applied]:
+def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[ApplyResult]:
     """Apply *batches* one after the other with one Writer; return what became of each."""
 
-    async def run() -> list[Applied]:
+    async def run() -> list[ApplyResult]:
         async with writing(url, limits) as writer:
             return [await writer.apply(fence, placed) for fence, placed in batches]
 
@@ -48,19 +49,19 @@ async def deliver(writer: Writer, fence: str, placed: Sequence[Placed]) -> list[
     """Apply a batch; return what was refused of it."""
     refused: list[Placed] = []
 
-    async def refuse(sealed: Sequence[Sealed]) -> None:
+    async def refuse(sealed: Sequence[SealedEvent]) -> None:
         refused.extend(item for _, item in sealed)
 
-    await writer.apply(fence, placed, refuse=refuse)
+    await writer.apply(fence, placed, reject=refuse)
     return refused
 
 
-def read(redis: Any, account: str, first: int, end: int, **depth: bool) -> Reading:
+def read(redis: Any, account: str, first: int, end: int, **depth: bool) -> RangeSnapshot:
     """Return what the rollups in force say of *account* over the slots [first, end)."""
     return Rollups.live(redis).read(account, first, end, **depth)
 
 
-def told(reading: Reading) -> dict[str, Any]:
+def told(reading: RangeSnapshot) -> dict[str, Any]:
     """Return *reading* without what is empty, for a metric without amounts says nothing."""
     members = reading._asdict()
     members["by_slot"] = {metric: slots for metric, slots in reading.by_slot.items() if slots}

@@ -4,7 +4,8 @@ import pytest
 from redis.client import Redis
 
 from interaction_usage.store import account_settings
-from interaction_usage.store.account_settings import AccountSettings, InvalidAccount
+from interaction_usage.store.account_settings import AccountSettings
+from interaction_usage.store.errors import InvalidAccountSettingError
 from interaction_usage.store.reads import Rollups
 from rollups.local_time import UnknownZone
 
@@ -72,7 +73,7 @@ def test_ordinary_spellings_are_kept(redis: Redis, name: str) -> None:
 def test_a_name_that_would_break_a_report_is_refused(redis: Redis, name: str) -> None:
     """And the account keeps the one it had."""
     account_settings.put(redis, "acme", name="Acme")
-    with pytest.raises(InvalidAccount, match="1 to 200 printable"):
+    with pytest.raises(InvalidAccountSettingError, match="1 to 200 printable"):
         account_settings.put(redis, "acme", name=name)
     assert account_settings.get(redis, "acme").name == "Acme"
 

@@ -12,11 +12,16 @@ from redis.exceptions import AskError, RedisError, TryAgainError
 from interaction_usage.servers.redis_cluster import RedisCluster, ask, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import keys
-from interaction_usage.store.client import connect, live_keys, shares_of
+from interaction_usage.store.client import connect, live_keys, primaries_of
 from interaction_usage.store.cluster_topology import hash_slot
-from interaction_usage.store.connection import at_once
-from interaction_usage.store.errors import LostSecretError, LostWrites, NodesChanged, UnfitRedis
-from interaction_usage.store.namespaces import drop, drop_leftovers, new_namespace, put_in_force
+from interaction_usage.store.connection import gather_all
+from interaction_usage.store.errors import (
+    ClusterChangedError,
+    LostSecretError,
+    LostWritesError,
+    UnfitRedisError,
+)
+from interaction_usage.store.namespaces import activate, drop, drop_leftovers, new_namespace
 from interaction_usage.store.reads import Position, Rollups
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
@@ -128,7 +133,7 @@ def test_each_node_has_its_accounts_and_its_positions(cluster: RedisCluster, cli
 def place(cluster: RedisCluster, number: int) -> str:
     """Return what the own keys of a node end with."""
     with connect(cluster.url) as client:
-        return shares_of(client)[number].place
+        return primaries_of(client)[number].key_suffix
 
 
 def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, client: Any) -> None:
@@ -143,7 +148,7 @@ def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, clie
             for node in writer.nodes.all:
                 await node.redis.connection_pool.disconnect()
             before = [on(server) for server in cluster.primaries]
-            with pytest.raises(LostWrites, match="t/0 is at 0, not 60"):
+            with pytest.raises(LostWritesError, match="t/0 is at 0, not 60"):
                 await writer.apply("t/0", log(60, 30), ends=90)
             assert [on(server) for server in cluster.primaries] == before
             assert await writer.begin(["t/0"]) == {"t/0": 0}
@@ -185,7 +190,7 @@ async def insist(act: Callable[[], Any], seconds: float = 20) -> Any:
     while True:
         try:
             return await act()
-        except (LostSecretError, LostWrites, NodesChanged):
+        except (LostSecretError, LostWritesError, ClusterChangedError):
             raise
         except (RedisError, OSError):
             assert time.monotonic() < deadline
@@ -213,7 +218,7 @@ def test_an_account_on_its_way_is_not_written(cluster: RedisCluster, client: Any
                 move_keys(slot, source, target, most=1)
             assert ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 1000) == []
             end_move(cluster, slot, target)
-            with pytest.raises(NodesChanged):
+            with pytest.raises(ClusterChangedError):
                 await insist(lambda: writer.apply("t/0", log(30, 30), ends=60))
             assert await writer.begin(["t/0"]) == {"t/0": 0}  # these slots were never read
             await writer.apply("t/0", log(0, 60), ends=60)
@@ -248,7 +253,7 @@ def test_positions_of_another_layout_are_not_believed(
             assert "from their beginning" not in caplog.text
             for one, other in ((source, target), (target, source)):
                 move(one, other)
-                with pytest.raises(NodesChanged, match="The Redis cluster has changed"):
+                with pytest.raises(ClusterChangedError, match="The Redis cluster has changed"):
                     await insist_changed(writer)
                 assert await writer.begin(["t/0"]) == {"t/0": 0}
                 assert Rollups.live(client).positions() == {"t/0": Position(0)}
@@ -289,7 +294,7 @@ def test_a_replica_that_lagged_takes_over(flavour: Any) -> None:
                 ask(primary, "CLIENT", "KILL", "TYPE", "replica")  # and it gets nothing any more
                 await writer.apply("t/0", log(30, 30), ends=60)
                 primary.kill()
-                with pytest.raises((LostWrites, NodesChanged)):
+                with pytest.raises((LostWritesError, ClusterChangedError)):
                     await insist(lambda: writer.apply("t/0", log(60, 30), ends=90))
                 assert await insist(lambda: writer.begin(["t/0"])) == {"t/0": 30}
                 await writer.apply("t/0", log(30, 60), ends=90)
@@ -310,16 +315,16 @@ def test_which_rollups_are_in_force_is_known_to_every_node(
     new = new_namespace(client, live)
     client.set(new.head("acme"), "")
     client.set(keys.REBUILD, "me")
-    assert not put_in_force(client, new, "another")
+    assert not activate(client, new, "another")
     assert Rollups.live(client).keys == keys.FIRST
-    assert put_in_force(client, new, "me")
+    assert activate(client, new, "me")
     drop(client, live)
     for name in live_keys(client)[:-1]:
         client.delete(name)
 
     async def run() -> keys.Namespace:
         async with writing(cluster.url) as writer:
-            return await writer.in_force()
+            return await writer.active_namespace()
 
     assert Rollups.live(client).keys == new == asyncio.run(run())
     client.delete(keys.GENERATION)  # it is not given out again
@@ -340,7 +345,7 @@ def test_all_keys_of_a_namespace_are_dropped_on_every_node(
     for at in (keys.FIRST, keys.numbered(1), keys.numbered(2)):
         asyncio.run(run(at))
     client.set(keys.REBUILD, "me")
-    put_in_force(client, keys.numbered(1), "me")
+    activate(client, keys.numbered(1), "me")
     drop_leftovers(client, keys.numbered(1))
     names = {name.decode().partition(":")[0] for name in client.scan_iter(count=1000)}
     assert names == {"u2", "usage"}
@@ -360,9 +365,12 @@ def test_a_node_alone_is_refused(cluster: RedisCluster) -> None:
         finally:
             await writer.close()
 
-    with pytest.raises(UnfitRedis, match=r"add \?cluster=true to USAGE_REDIS"):
+    with pytest.raises(UnfitRedisError, match=r"add \?cluster=true to USAGE_REDIS"):
         asyncio.run(check(cluster.primaries[0].url))
-    with redis_server() as alone, pytest.raises(UnfitRedis, match="is no node of a cluster"):
+    with (
+        redis_server() as alone,
+        pytest.raises(UnfitRedisError, match="is not a node of a cluster"),
+    ):
         asyncio.run(check(f"{alone.url}?cluster=true"))
 
 
@@ -376,7 +384,7 @@ def test_one_node_that_evicts_is_enough_to_refuse(cluster: RedisCluster) -> None
     for setting, value in (("maxmemory-policy", "allkeys-lru"), ("maxmemory", "100mb")):
         ask(cluster.primaries[2], "CONFIG", "SET", setting, value)
     try:
-        with pytest.raises(UnfitRedis, match="allkeys-lru"):
+        with pytest.raises(UnfitRedisError, match="allkeys-lru"):
             asyncio.run(check())
     finally:
         ask(cluster.primaries[2], "CONFIG", "SET", "maxmemory", "0")
@@ -411,8 +419,10 @@ def test_what_is_done_at_once_is_ended_before_an_error_is_raised() -> None:
         ended.append("long")
 
     async def run() -> None:
-        await at_once(fail(RedisError("first")), take_long(), fail(NodesChanged("second")))
+        await gather_all(
+            fail(RedisError("first")), take_long(), fail(ClusterChangedError("second"))
+        )
 
-    with pytest.raises(NodesChanged, match="second"):
+    with pytest.raises(ClusterChangedError, match="second"):
         asyncio.run(run())
     assert ended == ["long"]

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollups.concurrency import FLAT, Presence, Summary, combine, interval, merge, summarize
+from rollups.concurrency import FLAT, Presence, Summary, merge
 from rollups.slots import SLOT_SECONDS
+from tests.support.reference_model import combine, interval, summarize
 
 LIMIT = 86_400
 

@@ -109,5 +109,5 @@ def test_how_much_a_sealed_day_takes(day: Any, most: int) -> None:
 
 def test_a_block_of_a_version_to_come_is_refused() -> None:
     """It is not read as something else."""
-    with pytest.raises(ValueError, match=r"written as b'9'"):
+    with pytest.raises(ValueError, match=r"encoding b'9'"):
         sealed_days(b"9" + seal({})[1:])

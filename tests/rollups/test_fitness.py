@@ -7,13 +7,13 @@ import pytest
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import preflight
-from interaction_usage.store.errors import UnfitRedis
+from interaction_usage.store.errors import UnfitRedisError
 from tests.rollups.redis_side import writing
 from tests.support.reference import LIMITS
 
 
 def check(url: str) -> None:
-    """Ask the Redis at *url* whether it will do."""
+    """Check the Redis at *url*."""
 
     async def ask() -> None:
         async with writing(url, LIMITS) as writer:
@@ -34,7 +34,7 @@ def test_a_redis_that_evicts_is_refused(flavour: str, policy: str) -> None:
     extra: Sequence[str] = ("--maxmemory", "100mb", "--maxmemory-policy", policy)
     with (
         redis_server(flavour=flavour, extra=extra) as server,  # type: ignore[arg-type]
-        pytest.raises(UnfitRedis, match=f"{policy}.* set maxmemory-policy noeviction"),
+        pytest.raises(UnfitRedisError, match=f"{policy}.* set maxmemory-policy noeviction"),
     ):
         check(server.url)
 
@@ -44,5 +44,7 @@ def test_a_redis_that_is_too_old_is_refused(
 ) -> None:
     """The sentence tells both versions."""
     monkeypatch.setattr(preflight, "OLDEST_REDIS", (99, 0))
-    with pytest.raises(UnfitRedis, match=r"Redis is \d+\.\d+\.\d+; 99.0 is the oldest"):
+    with pytest.raises(
+        UnfitRedisError, match=r"Redis is \d+\.\d+\.\d+; the oldest supported version is 99.0"
+    ):
         check(server.url)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interaction_usage.store.day_encoding import Day, seal
-from interaction_usage.store.range_assembly import Days, flows_by_slot, reading_of
+from interaction_usage.store.range_assembly import Days, assemble, flows_by_slot
 from rollups.catalog import SERIES
 from rollups.range_snapshot import Curve
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY, days_touched
@@ -75,7 +75,7 @@ def test_a_reading_is_what_its_days_add_up_to(
     around = days_touched(first, end + 1)
     spare = data.draw(st.integers(0, 3), "days beside the range")
     wanted = range(around.start - spare, around.stop + spare)
-    found = reading_of(
+    found = assemble(
         first, end, nets(kept), lying(kept, is_sealed, wanted, flows=deep), by_slot=deep
     )
     inside = range(first, end)

@@ -3,8 +3,14 @@
 import pytest
 
 from interaction_usage.store import keys
-from interaction_usage.store.address import at_node, is_cluster, server_url
-from interaction_usage.store.cluster_topology import HASH_SLOTS, Share, Uncovered, hash_slot, layout
+from interaction_usage.store.address import is_cluster, node_url, server_url
+from interaction_usage.store.cluster_topology import (
+    HASH_SLOTS,
+    Primary,
+    UncoveredSlotsError,
+    hash_slot,
+    parse_topology,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,17 +40,19 @@ def told(*parts: tuple[int, int, int]) -> list[list[object]]:
 
 def test_a_layout_is_the_same_however_it_is_told() -> None:
     """In any order, in pieces, and by a node that does not know its own host."""
-    whole = layout(3, told((0, 99, 1), (100, 16383, 2)))
-    pieces = layout(3, told((5000, 16383, 2), (50, 99, 1), (0, 49, 1), (100, 4999, 2)))
+    whole = parse_topology(3, told((0, 99, 1), (100, 16383, 2)))
+    pieces = parse_topology(3, told((5000, 16383, 2), (50, 99, 1), (0, 49, 1), (100, 4999, 2)))
     assert whole == pieces
-    assert [share.ranges for share in whole.shares] == [((0, 99),), ((100, 16383),)]
+    assert [share.ranges for share in whole.primaries] == [((0, 99),), ((100, 16383),)]
     [[first, last, [_, port, *_], *_]] = told((0, 16383, 1))
-    assert layout(1, [[first, last, [b"", port]]], "10.0.0.1").shares[0].host == "10.0.0.1"
+    assert (
+        parse_topology(1, [[first, last, [b"", port]]], "10.0.0.1").primaries[0].host == "10.0.0.1"
+    )
 
 
 def test_each_hash_slot_has_its_owner() -> None:
     """n1 [0 -- 100)[200 -- 300)   n2 [100 -- 200)[300 -- 16384)"""
-    found = layout(1, told((0, 99, 1), (100, 199, 2), (200, 299, 1), (300, 16383, 2)))
+    found = parse_topology(1, told((0, 99, 1), (100, 199, 2), (200, 299, 1), (300, 16383, 2)))
     owners = found.owners()
     assert [owners[slot] for slot in (0, 99, 100, 199, 200, 299, 300, 16383)] == [
         *(0, 0, 1, 1),
@@ -54,14 +62,14 @@ def test_each_hash_slot_has_its_owner() -> None:
 
 def test_a_layout_with_a_hole_is_refused() -> None:
     """Accounts there could be written nowhere."""
-    with pytest.raises(Uncovered, match="10 of the cluster's hash slots"):
-        layout(1, told((0, 99, 1), (110, 16383, 2)))
+    with pytest.raises(UncoveredSlotsError, match="10 of the cluster's hash slots"):
+        parse_topology(1, told((0, 99, 1), (110, 16383, 2)))
 
 
 @pytest.mark.parametrize("ranges", [((0, 5460),), ((5461, 10921), (16000, 16383)), ((77, 77),)])
 def test_a_node_s_own_keys_lie_on_it(ranges: tuple[tuple[int, int], ...]) -> None:
     """And say which hash slots they speak of."""
-    place = Share("h", 1, ranges).place
+    place = Primary("h", 1, ranges).key_suffix
     for key in (keys.FIRST.positions_at(place), keys.log_begun(place)):
         assert ranges[0][0] <= hash_slot(key) <= ranges[0][1]
         assert key.endswith(",".join(f"{first}-{last}" for first, last in ranges))
@@ -70,9 +78,9 @@ def test_a_node_s_own_keys_lie_on_it(ranges: tuple[tuple[int, int], ...]) -> Non
 
 def test_nodes_with_other_slots_have_other_keys() -> None:
     """Though their first range, and so their tag, is the same."""
-    before, after = Share("h", 1, ((0, 99), (200, 299))), Share("h", 1, ((0, 99),))
+    before, after = Primary("h", 1, ((0, 99), (200, 299))), Primary("h", 1, ((0, 99),))
     assert before.tag == after.tag
-    assert before.place != after.place
+    assert before.key_suffix != after.key_suffix
 
 
 @pytest.mark.parametrize(
@@ -93,11 +101,11 @@ def test_a_url_that_names_a_cluster(url: str, cluster: bool, server: str, node: 
     """Every node is reached as the one that is named, with the same password and options."""
     assert is_cluster(url) is cluster
     assert server_url(url) == server
-    assert at_node(url, "n", 2) == node
-    assert at_node("redis://h", "::1", 2) == "redis://[::1]:2"
+    assert node_url(url, "n", 2) == node
+    assert node_url("redis://h", "::1", 2) == "redis://[::1]:2"
 
 
 def test_the_newest_namespace_is_in_force() -> None:
     """Whatever a node of a cluster has forgotten."""
-    assert keys.in_force([None, None]) == keys.FIRST
-    assert keys.in_force([b"u9", b"u10", None]).name == "u10"
+    assert keys.active([None, None]) == keys.FIRST
+    assert keys.active([b"u9", b"u10", None]).name == "u10"

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.errors import LostSecretError
-from interaction_usage.store.writer import Applied, Sealed, Taken, Writer
+from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, SealedEvent
+from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
 from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed
 from rollups.timestamps import SECOND
@@ -61,21 +62,21 @@ def with_writer(url: str, act: Callable[[Writer], Coroutine[Any, Any, Any]]) -> 
     return asyncio.run(run())
 
 
-def run_round(url: str, *batches: Taken) -> list[Applied]:
+def run_round(url: str, *batches: PartitionBatch) -> list[ApplyResult]:
     """Apply *batches* in one round."""
 
-    async def act(writer: Writer) -> list[Applied]:
-        return await writer.round(batches).run()
+    async def act(writer: Writer) -> list[ApplyResult]:
+        return await writer.micro_batch(batches).run()
 
-    applied: list[Applied] = with_writer(url, act)
+    applied: list[ApplyResult] = with_writer(url, act)
     return applied
 
 
-def rounds_of(batches: Batches, seed: int) -> list[list[Taken]]:
+def rounds_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
     """Put *batches* together in rounds at random, no partition twice in one, in their order."""
-    rng, rounds = Random(seed), list[list[Taken]]()
+    rng, rounds = Random(seed), list[list[PartitionBatch]]()
     for fence, placed in batches:
-        its = Taken(fence, placed, placed[-1].offset + 1)
+        its = PartitionBatch(fence, placed, placed[-1].offset + 1)
         if rounds and fence not in {one.fence for one in rounds[-1]} and rng.random() < 0.8:
             rounds[-1].append(its)
         else:
@@ -98,7 +99,7 @@ def test_rounds_of_any_batches_are_as_each_event_once(
 
         async def act(writer: Writer) -> None:
             for its in rounds_of(batches, seed):
-                await writer.round(its).run()
+                await writer.micro_batch(its).run()
 
         with_writer(server.url, act)
         assert [laid_open(redis, account) for account in ACCOUNTS] == expected
@@ -112,7 +113,7 @@ def test_rounds_of_any_batches_are_as_each_event_once(
 def test_a_repeat_in_another_partition_of_the_round_counts_once(server: Any, redis: Redis) -> None:
     """a: [x][y]  b: [y][x], at once."""
     x, y = sms("x"), sms("y")
-    run_round(server.url, Taken("a/0", log(x, y), 2), Taken("b/0", log(y, x), 2))
+    run_round(server.url, PartitionBatch("a/0", log(x, y), 2), PartitionBatch("b/0", log(y, x), 2))
     assert messages(redis) == 2
 
 
@@ -128,24 +129,26 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
     The fences pass over what is refused; so until that is on record, they stay where they are.
     """
-    run_round(server.url, Taken("a/0", log(sms("first")), 1, THEN))
+    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen: list[tuple[str, int]] = []
 
-    async def refuse(sealed: Sequence[Sealed]) -> None:
+    async def refuse(sealed: Sequence[SealedEvent]) -> None:
         seen.extend((fence, item.offset) for fence, item in sealed)
         assert redis.hget("u:{acme}", "f:a/0") == b"0"
         assert redis.hget("u:position", "a/0").split()[0] == b"1"
 
-    async def act(writer: Writer) -> list[Applied]:
+    async def act(writer: Writer) -> list[ApplyResult]:
         await seal_everything(writer, "acme")
         batches = (
-            Taken("a/0", log(tomorrow, sms("late"), sms("other", "other"), first=1), 4, THEN),
-            Taken("b/0", log(tomorrow, sms("late")), 2, THEN),
+            PartitionBatch(
+                "a/0", log(tomorrow, sms("late"), sms("other", "other"), first=1), 4, THEN
+            ),
+            PartitionBatch("b/0", log(tomorrow, sms("late")), 2, THEN),
         )
-        return await writer.round(batches).run(refuse)
+        return await writer.micro_batch(batches).run(refuse)
 
-    assert with_writer(server.url, act) == [Applied(3, 0, 1), Applied(2, 0, 1)]
+    assert with_writer(server.url, act) == [ApplyResult(3, 0, 1), ApplyResult(2, 0, 1)]
     assert sorted(seen) == [("a/0", 2), ("b/0", 1)]
     assert redis.hgetall("u:position") == {b"a/0": b"4 %d" % THEN, b"b/0": b"2 %d" % THEN}
     assert read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}
@@ -154,18 +157,20 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
 def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, redis: Redis) -> None:
     """Kafka is away, or the assignment is over; the repeat refuses it again."""
-    run_round(server.url, Taken("a/0", log(sms("first")), 1, THEN))
+    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen = []
 
-    async def fails_once(sealed: Sequence[Sealed]) -> None:
+    async def fails_once(sealed: Sequence[SealedEvent]) -> None:
         seen.append(len(sealed))
         if len(seen) == 1:
             raise OSError("broken on purpose")
 
     async def act(writer: Writer) -> None:
         await seal_everything(writer, "acme")
-        its = writer.round([Taken("a/0", log(sms("late"), tomorrow, first=1), 3, THEN)])
+        its = writer.micro_batch(
+            [PartitionBatch("a/0", log(sms("late"), tomorrow, first=1), 3, THEN)]
+        )
         with pytest.raises(OSError, match="on purpose"):
             await its.run(fails_once)
         assert redis.hget("u:{acme}", "f:a/0") == b"0"
@@ -180,7 +185,7 @@ def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, re
 
 def test_a_timestamp_ahead_of_the_clock_is_not_kept(server: Any, redis: Redis) -> None:
     """Microseconds taken for milliseconds: the year 58,000."""
-    run_round(server.url, Taken("a/0", log(sms("first")), 1, 1_791_201_600_000))
+    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, 1_791_201_600_000))
     offset, second = redis.hget("u:position", "a/0").split()
     assert (offset, int(second) <= time.time()) == (b"1", True)
 
@@ -190,7 +195,7 @@ def test_a_round_in_which_redis_refuses_moves_no_position(server: Any, redis: Re
     redis.set("u:{bad}", "no hash")
 
     async def act(writer: Writer) -> None:
-        its = writer.round([Taken("a/0", log(sms(1), sms(2, "bad")), 2)])
+        its = writer.micro_batch([PartitionBatch("a/0", log(sms(1), sms(2, "bad")), 2)])
         with pytest.raises(Exception, match="WRONGTYPE"):
             await its.run()
         assert not redis.exists("u:position")
@@ -211,7 +216,7 @@ def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
     The first stretch of acme is applied by then. The repeat skips it, and must not take that for
     the rest, which would be lost.
     """
-    run_round(server.url, Taken("b/0", log(sms("first", "other")), 1, THEN))
+    run_round(server.url, PartitionBatch("b/0", log(sms("first", "other")), 1, THEN))
 
     async def act(writer: Writer) -> None:
         [node] = writer.nodes.all
@@ -225,10 +230,10 @@ def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
             return await whole(connection, script, *calls)
 
         node.run = breaks_once  # type: ignore[method-assign]
-        its = writer.round(
+        its = writer.micro_batch(
             [
-                Taken("a/0", log(*map(sms, range(events))), events, THEN),
-                Taken("c/0", log(sms("first", "other")), 1, THEN),
+                PartitionBatch("a/0", log(*map(sms, range(events))), events, THEN),
+                PartitionBatch("c/0", log(sms("first", "other")), 1, THEN),
             ]
         )
         with pytest.raises(RedisConnectionError):
@@ -246,9 +251,9 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
 ) -> None:
     """The answer to one of its calls is lost, though it was run: apply, apply again, advance."""
     repeats = [sms(number) for number in range(3)]
-    run_round(server.url, Taken("c/0", log(*repeats), 3, THEN))
+    run_round(server.url, PartitionBatch("c/0", log(*repeats), 3, THEN))
 
-    async def act(writer: Writer) -> list[Applied]:
+    async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
         whole, made = node.run, 0
 
@@ -261,10 +266,10 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
             return answers
 
         node.run = breaks  # type: ignore[method-assign]
-        its = writer.round(
+        its = writer.micro_batch(
             [
-                Taken("a/0", log(*repeats, sms("a"), sms("b", "other")), 5, THEN),
-                Taken("b/0", log(sms("c"), sms("a")), 2, THEN),
+                PartitionBatch("a/0", log(*repeats, sms("a"), sms("b", "other")), 5, THEN),
+                PartitionBatch("b/0", log(sms("c"), sms("a")), 2, THEN),
             ]
         )
         for _ in range(2):
@@ -288,9 +293,9 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
     No position was acknowledged; that the secret is gone tells of the loss. Everything is applied
     again, hashed anew: also the repeat, which is known no more.
     """
-    run_round(server.url, Taken("c/0", log(sms("repeat")), 1, THEN))
+    run_round(server.url, PartitionBatch("c/0", log(sms("repeat")), 1, THEN))
 
-    async def act(writer: Writer) -> list[Applied]:
+    async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
         whole = node.run
 
@@ -302,7 +307,7 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
             raise RedisConnectionError("broken on purpose")
 
         node.run = dies  # type: ignore[method-assign]
-        its = writer.round([Taken("a/0", log(sms("repeat"), sms("new")), 2, THEN)])
+        its = writer.micro_batch([PartitionBatch("a/0", log(sms("repeat"), sms("new")), 2, THEN)])
         with pytest.raises(RedisConnectionError):
             await its.run()
         with pytest.raises(LostSecretError):

@@ -104,14 +104,14 @@ def test_smaller_parts_come_to_the_same(server: Any, redis: Redis) -> None:
 def test_parts_grow_again_where_they_can() -> None:
     """[1500: too much][750: too much][375: applied][750: applied] and no limit any more."""
     writer = Writer(Redis(), DAY, clock=time.time)  # type: ignore[arg-type]
-    writer.was_applied("acme", 1_500)
-    assert writer.part_sizes == {}
+    writer.delta_sizes.was_applied("acme", 1_500)
+    assert writer.delta_sizes.limits == {}
     for size in (1_500, 750):
-        writer.was_too_much("acme", size)
-    assert writer.part_sizes == {"acme": 375}
-    writer.was_applied("acme", 374)
-    assert writer.part_sizes == {"acme": 375}
-    writer.was_applied("acme", 375)
-    assert writer.part_sizes == {"acme": 750}
-    writer.was_applied("acme", 750)
-    assert writer.part_sizes == {}
+        writer.delta_sizes.was_too_much("acme", size)
+    assert writer.delta_sizes.limits == {"acme": 375}
+    writer.delta_sizes.was_applied("acme", 374)
+    assert writer.delta_sizes.limits == {"acme": 375}
+    writer.delta_sizes.was_applied("acme", 375)
+    assert writer.delta_sizes.limits == {"acme": 750}
+    writer.delta_sizes.was_applied("acme", 750)
+    assert writer.delta_sizes.limits == {}

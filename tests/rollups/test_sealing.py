@@ -344,14 +344,14 @@ def test_everything_is_counted_up_to_a_look_that_was_caught_up_with() -> None:
     """[look at 100: ends 10, 20]  [at 200: one is behind]  [at 300: both are there]."""
     caught_up = CaughtUp()
     ends = {"a": (0, 10), "b": (5, 20)}
-    caught_up.look(100, {}, ends)
+    caught_up.observe(100, {}, ends)
     assert caught_up.second is None
-    caught_up.look(200, {"a": Position(9), "b": Position(20)}, ends)
+    caught_up.observe(200, {"a": Position(9), "b": Position(20)}, ends)
     assert caught_up.second is None
-    caught_up.look(300, {"a": Position(10), "b": Position(20)}, {"a": (0, 99), "b": (5, 99)})
+    caught_up.observe(300, {"a": Position(10), "b": Position(20)}, {"a": (0, 99), "b": (5, 99)})
     assert caught_up.second == 100
-    caught_up.look(400, {"a": Position(98), "b": Position(99)}, {"a": (0, 999), "b": (5, 999)})
+    caught_up.observe(400, {"a": Position(98), "b": Position(99)}, {"a": (0, 999), "b": (5, 999)})
     assert caught_up.second == 100
     # what Kafka deleted will not come, and a topic that is no more has nothing to come
-    caught_up.look(500, {"a": Position(98)}, {"a": (99, 999)})
+    caught_up.observe(500, {"a": Position(98)}, {"a": (99, 999)})
     assert caught_up.second == 300

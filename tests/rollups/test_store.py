@@ -17,14 +17,15 @@ from interaction_usage.reports.build import Account, build, period
 from interaction_usage.store import keys
 from interaction_usage.store.client import connect
 from interaction_usage.store.errors import (
-    LayoutDiffers,
-    LimitsDiffer,
-    LostWrites,
+    LayoutDiffersError,
+    LostWritesError,
     SecretMissingError,
+    SessionLimitsDifferError,
 )
+from interaction_usage.store.micro_batch import ApplyResult
 from interaction_usage.store.range_assembly import flows_by_slot
 from interaction_usage.store.reads import Position, Rollups
-from interaction_usage.store.writer import Applied, Writer
+from interaction_usage.store.writer import Writer
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.slots import days_touched
@@ -192,7 +193,7 @@ def test_each_partition_has_its_own_fence(server: Any, redis: Redis) -> None:
 def test_an_identity_counts_once_in_whatever_partition(server: Any, redis: Redis) -> None:
     """A producer's second try may land anywhere; what is new in its batch counts."""
     batches: Batches = [("t/0", log([sms(1), sms(2)])), ("t/1", log([sms(2), sms(3), sms(1)]))]
-    assert write(server.url, batches) == [Applied(2, 0), Applied(3, 2)]
+    assert write(server.url, batches) == [ApplyResult(2, 0), ApplyResult(3, 2)]
     assert messages(redis) == 3
 
 
@@ -282,7 +283,7 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(
             lose(redis)
             for node in writer.nodes.all:
                 await node.redis.connection_pool.disconnect()
-            with pytest.raises(LostWrites, match="t/0 is at 0, not 1"):
+            with pytest.raises(LostWritesError, match="t/0 is at 0, not 1"):
                 await writer.apply("t/0", log([sms(2)], first=1))
             assert messages(redis) == left
             assert await writer.begin(["t/0"]) == {"t/0": 0}
@@ -291,6 +292,28 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(
     asyncio.run(run())
     assert messages(redis) == 2
     assert Rollups.live(redis).accounts() == ["acme"]
+
+
+def test_a_connection_that_failed_its_check_is_not_used(server: Any, redis: Redis) -> None:
+    """Every call after lost writes raises, not only the first ones.
+
+    redis-py keeps a connection in its pool, and takes it for ready, unless an error of its own is
+    raised while it connects.
+    """
+
+    async def run() -> None:
+        async with writing(server.url) as writer:
+            await writer.begin(["t/0"])
+            await writer.apply("t/0", log([sms(1)]), 1)
+            redis.flushall()
+            for node in writer.nodes.all:
+                await node.redis.connection_pool.disconnect()
+            for _ in range(9):  # more than there are connections in the pool
+                with pytest.raises(LostWritesError):
+                    await writer.apply("t/0", log([sms(2)], first=1), 2)
+
+    asyncio.run(run())
+    assert messages(redis) == 0
 
 
 def test_rollups_without_their_secret_are_not_written(server: Any, redis: Redis) -> None:
@@ -385,7 +408,10 @@ def test_many_sessions_stay_in_small_hashes(server: Any, redis: Redis, batch: in
     end = NOON + 10_000
     reading = read(redis, "acme", NOON_SLOT, end // 900 + 1)
     assert sum(reading.curves["agent"].nets) == 0
-    assert read(redis, "acme", NOON_SLOT + 96, NOON_SLOT + 192).curves["agent"].summaries(0) == {}
+    assert read(redis, "acme", NOON_SLOT + 96, NOON_SLOT + 192).curves["agent"] == (
+        [0] * 96,
+        [0] * 96,
+    )
     once = laid_open(redis, "acme")
     write(server.url, [("t/2", log(starts + stops))])
     assert laid_open(redis, "acme") == once
@@ -648,7 +674,9 @@ def test_other_session_limits_are_refused(server: Any, redis: Redis) -> None:
     """The sentence names the application, both limits and the way out; nothing is overwritten."""
     check(server, DAY)
     check(server, DAY)
-    with pytest.raises(LimitsDiffer, match=r"mobile-web 86400 s .*3600 s.*rebuild") as refused:
+    with pytest.raises(
+        SessionLimitsDifferError, match=r"mobile-web 86400 s .*3600 s.*rebuild"
+    ) as refused:
         check(server, DAY | {"mobile-web": 3600})
     assert "agent" not in str(refused.value).partition("other session limits: ")[2]
     assert (refused.value.recorded["mobile-web"], refused.value.wanted["mobile-web"]) == (
@@ -682,8 +710,8 @@ def test_reading_again_from_the_beginning_costs_no_memory(server: Any, redis: Re
 def test_rollups_of_another_layout_are_refused(server: Any, redis: Redis) -> None:
     """They would be read and written wrongly; the sentence names the way out."""
     redis.hset(keys.FIRST.limits, "agent", "86400")
-    with pytest.raises(LayoutDiffers, match="usage rebuild"):
+    with pytest.raises(LayoutDiffersError, match="usage rebuild"):
         check(server, DAY)
     redis.set(keys.FIRST.limits, '{"layout": 1, "agent": 86400}')
-    with pytest.raises(LayoutDiffers):
+    with pytest.raises(LayoutDiffersError):
         check(server, DAY)

@@ -8,7 +8,7 @@ import pytest
 
 from interaction_usage.servers.child import ServerDiedError
 from interaction_usage.servers.redis_cluster import HASH_SLOTS, ask, redis_cluster
-from interaction_usage.store.client import connect, shares_of
+from interaction_usage.store.client import connect, primaries_of
 
 
 @pytest.mark.parametrize("flavour", ["redis", "valkey"])
@@ -20,7 +20,7 @@ def test_every_hash_slot_is_served_at_once(flavour: Any, need: Any) -> None:
         for number in range(30):
             client.set(f"key-{number}", number)
         sizes = [ask(server, "DBSIZE") for server in cluster.primaries]
-        shares = shares_of(client)
+        shares = primaries_of(client)
         assert sum(sizes) == 30
         assert min(sizes) > 0
         assert sum(last + 1 - first for its in shares for first, last in its.ranges) == HASH_SLOTS
@@ -54,7 +54,7 @@ def test_each_primary_has_its_replica() -> None:
             assert (told["role"], told["master_port"]) == ("slave", primary.port)
         added = cluster.add()
         assert ask(added, "CLUSTER", "MYID") in ask(cluster.replicas[0], "CLUSTER", "NODES")
-        assert len(shares_of(client)) == 3
+        assert len(primaries_of(client)) == 3
 
 
 def test_a_cluster_that_does_not_come_up_says_why() -> None:

@@ -20,14 +20,14 @@ def asked(looks: list[tuple[int, int]]) -> list[int]:
     async def positions() -> dict[str, Position]:
         return {"a": Position(looks[look][0], 99_999_999)}  # a timestamp far ahead
 
-    async def some_accounts(*_: int) -> tuple[int, list[str]]:
+    async def scan_accounts(*_: int) -> tuple[int, list[str]]:
         return 0, ["acme"]
 
     async def seal(_: list[str], complete: int) -> int:
         told.append(complete)
         return 0
 
-    writer: Any = SimpleNamespace(positions=positions, some_accounts=some_accounts, seal=seal)
+    writer: Any = SimpleNamespace(positions=positions, scan_accounts=scan_accounts, seal=seal)
     its = Sealing(
         writer,
         lambda: {"a": Span(0, looks[look][1], looks[look][1])},

@@ -16,7 +16,7 @@ from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage.servers.redis_server import redis_server
-from interaction_usage.store.errors import LostWrites
+from interaction_usage.store.errors import LostWritesError
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Writer
 from rollups.catalog import APPLICATIONS, runs_ending
@@ -145,7 +145,7 @@ class Scene:
         self.writer = writer or ScriptedWriter()
         self.telemetry = Telemetry()
         self.crashes: list[BaseException] = []
-        self.lost: list[LostWrites] = []
+        self.lost: list[LostWritesError] = []
 
         async def crash(error: BaseException) -> None:
             self.crashes.append(error)
@@ -334,7 +334,7 @@ def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> No
         events = [scene.put(A, 0, 1), scene.put(A, 1, 2)]
         await calm()
         events.append(scene.put(B, 0, 1))
-        lost = LostWrites({name(A): (0, 1)})
+        lost = LostWritesError({name(A): (0, 1)})
         await scene.finish(0, lost)
         assert scene.lost == [lost]
         assert scene.begun == [[(name(A), 1)]]

@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
-from interaction_usage.store.errors import BeginAgain
+from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from stream_app.fetched_batch import FetchedBatch
@@ -75,7 +75,7 @@ class Run:
         """Note what ends the worker."""
         self.crashes.append(error)
 
-    def lost_writes(self, _: BeginAgain) -> None:
+    def lost_writes(self, _: ReseekRequired) -> None:
         """Have the partitions assigned again, some time later."""
         self.must_seek = True
 

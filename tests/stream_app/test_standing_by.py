@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP
 
 from interaction_usage.store import keys
-from interaction_usage.store.errors import LostWrites, NodesChanged
+from interaction_usage.store.errors import ClusterChangedError, LostWritesError
 from stream_app.heartbeat import Heartbeat
 from stream_app.rejoin import Rejoin
 from stream_app.sealed_rejections import NO_REJECTIONS
@@ -92,7 +92,7 @@ class _Worker:
 
 
 @pytest.mark.parametrize(
-    "error", [None, LostWrites({"usage.flows/0": (1, 2)}), NodesChanged("a failover")]
+    "error", [None, LostWritesError({"usage.flows/0": (1, 2)}), ClusterChangedError("a failover")]
 )
 @pytest.mark.parametrize(
     ("state", "begins", "rejoins"),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF
-from rollups.concurrency import FLAT, Presence, Summary, interval, merge, summarize
+from rollups.concurrency import FLAT, Presence, Summary, merge
 from rollups.fold import SECRET_BYTES, Part, Placed, accounts_of, fold, is_flow_metric
-from rollups.range_snapshot import Curve, Reading, dense
+from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import SLOT_SECONDS, day_of, slot_of
 from rollups.timestamps import DAY_SECONDS
 
@@ -22,6 +22,39 @@ T = TypeVar("T")
 SessionKey = tuple[bytes, str]
 
 _SECRET = bytes(SECRET_BYTES)
+
+
+def interval(session: Presence, limit: int) -> tuple[int, int] | None:
+    """Return the half-open interval of seconds [begin, end) in which *session* is present.
+
+    Without a stop it lasts *limit* seconds (the session is inferred); with one it lasts until the
+    stop, and for at least one second. A session whose start has not arrived is nowhere: None.
+    """
+    if session.start is None:
+        return None
+    if session.stop is None:
+        return session.start, session.start + limit
+    return session.start, max(session.stop, session.start + 1)
+
+
+def summarize(deltas: Mapping[int, int]) -> Summary:
+    """Return (net, rise) of one slot from its *deltas*: second of the slot (0 to 899) to change."""
+    level = 0
+    rise: int | None = None if 0 in deltas else 0
+    for second in sorted(deltas):
+        if not 0 <= second < SLOT_SECONDS:
+            raise ValueError(f"a slot has the seconds 0 to {SLOT_SECONDS - 1}, not {second}")
+        level += deltas[second]
+        rise = level if rise is None else max(rise, level)
+    return Summary(level, rise or 0) if rise is not None else FLAT
+
+
+def combine(earlier: Summary, later: Summary) -> Summary:
+    """Return the summary of two neighbouring stretches, *earlier* directly before *later*.
+
+    It is associative, so hours, days and any range fold from slots.
+    """
+    return Summary(earlier.net + later.net, max(earlier.rise, earlier.net + later.rise))
 
 
 @dataclass
@@ -147,13 +180,13 @@ def _add_delta(slots: dict[int, dict[int, int]], second: int, amount: int) -> No
         del slots[slot]
 
 
-def read(account: Account, first: int, end: int) -> Reading:
+def read(account: Account, first: int, end: int) -> RangeSnapshot:
     """Return the rollups of *account* over the slots [first, end), with every breakdown."""
     found = {
         series: {slot: summarize(seconds) for slot, seconds in slots.items()}
         for series, slots in account.deltas.items()
     }
-    return Reading(
+    return RangeSnapshot(
         first,
         end,
         {
@@ -163,7 +196,7 @@ def read(account: Account, first: int, end: int) -> Reading:
         {series: _curve(summaries, first, end) for series, summaries in found.items()},
         _totals(account.counters, first, end),
         {
-            metric: dense(slots, first, end)
+            metric: _dense(slots, first, end)
             for metric, slots in account.counters.items()
             if _within(slots, first, end)
         },
@@ -174,6 +207,11 @@ def read(account: Account, first: int, end: int) -> Reading:
 def _curve(summaries: Mapping[int, Summary], first: int, end: int) -> Curve:
     pairs = [summaries.get(slot, FLAT) for slot in range(first, end)]
     return Curve([pair.net for pair in pairs], [pair.rise for pair in pairs])
+
+
+def _dense(slots: Mapping[int, int], first: int, end: int) -> list[int]:
+    """Return the amount of each slot of [first, end), in order."""
+    return [slots.get(slot, 0) for slot in range(first, end)]
 
 
 def _within(slots: Mapping[int, T], first: int, end: int) -> dict[int, T]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from export.json_renderer import document
 from interaction_usage.reports.build import Account, Period, build, period
 from rollups.fold import Placed
-from rollups.range_snapshot import Reading
+from rollups.range_snapshot import RangeSnapshot
 from stream_app.codec import decode
 from stream_app.topics import TOPIC_OF
 
@@ -53,7 +53,7 @@ def expected(name: str) -> Iterator[Expected]:
         )
 
 
-def told(case: Expected, reading: Reading) -> dict[str, Any]:
+def told(case: Expected, reading: RangeSnapshot) -> dict[str, Any]:
     """Return the report that *reading* gives, with the members that *case* speaks of."""
     account = Account(case.account, case.account, dnis=True, sms=True)
     whole = document(build(account, case.period, reading, case.as_of))

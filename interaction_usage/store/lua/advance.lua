@@ -1,4 +1,4 @@
--- Move positions forward, never back: a worker that lost its partitions may still be speaking.
+-- Move positions forward, never back: a worker that lost its partitions may still be writing.
 --
 -- KEYS[1]  the hash of positions: field -> "offset second"
 -- ARGV     field, offset, second, field, offset, second, ...; the second of the last record's

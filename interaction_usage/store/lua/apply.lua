@@ -1,25 +1,28 @@
--- Apply one account's part of a round, all of it or nothing.
+-- Apply one account's delta of a micro-batch, all of it or nothing.
 --
 -- KEYS[1]  the account's head; every other key is built from it (same cluster slot)
--- ARGV[1]  the part (rollups/fold.py, Part), packed with MessagePack
--- ARGV[2]  the 8-byte keys of the part's sessions, end to end
+-- ARGV[1]  the delta (rollups/fold.py), packed with MessagePack
+-- ARGV[2]  the 8-byte keys of the delta's sessions, end to end
 -- ARGV[3]  the session limits in seconds, by the application's index, packed likewise
--- ARGV[4]  the second it is on the worker's clock: the days are kept open from it on
+-- ARGV[4]  the second on the worker's clock: days that change stay open from then on
 --
--- Answers {0} when the part is in the rollups, else changes nothing and answers
---   {1, name, offset, ...} of these topic-partitions everything up to an offset in the part was
---                          applied before: fold again what lies above it
---   {2, id, ...}           these identities were applied before: fold again without them
---   {3, day, ...}          these UTC days are sealed: refuse the part's events that touch them
---   {4}                    a sealed day would change with a session: cut the part in two, or refuse
---                          the one event that it has
---   {5}                    more work than a script may do at once: cut the part in two
+-- Answers {APPLIED} when the delta is in the rollups; otherwise it changes nothing and answers
+--   {BELOW_FENCE, name, offset, ...}  everything of these topic-partitions up to an offset in the
+--                                     delta was applied before: fold again what lies above it
+--   {KNOWN, id, ...}                  these identities were applied before: fold again without them
+--   {SEALED, day, ...}                these UTC days are sealed: reject the events that touch them
+--   {CHANGES_SEALED}                  a session would change a sealed day: cut the delta in two, or
+--                                     reject the one event that it has
+--   {TOO_MUCH}                        more work than one script may do: cut the delta in two
+--
+-- Names in capitals, and the functions that build keys (`..._key`) and fields of the head
+-- (`..._field`), are defined by scripts.py in front of this.
 --
 -- First everything is read and checked, then everything is written: a script is one step to every
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
 --
--- Nothing here grows with what was applied before. A part has so many events at most; what they can
--- cost is bounded by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
+-- No step here takes longer the more was applied before. The number of events in a delta is bounded,
+-- and their cost by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
 --
 -- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
 -- account's day is one hash, of which all fields that matter are read at once and set at once; and
@@ -33,18 +36,7 @@ local pack, unpack_value = cmsgpack.pack, cmsgpack.unpack
 local pack_record, unpack_record = struct.pack, struct.unpack
 local byte, sub = string.byte, string.sub
 
-local SLOT = 900
-local SLOTS_PER_DAY = 96
-local DAYS_PER_BLOCK = 32
--- Buckets stay below the sizes up to which Redis keeps a set of integers (512) and a small hash
--- (128) in one packed piece; an unsplit bucket holds up to twice the mean.
-local IDENTITIES_PER_BUCKET = 192
-local SESSIONS_PER_BUCKET = 40
-local NEVER = -549755813888 -- in a packed session: no start, or no stop (smallest 5-byte integer)
--- The series that a session of each application is part of, by index (rollups/catalog.py).
-local SERIES_OF = {[0] = {0, 1}, {0, 2}, {3}, {4}}
-local SERIES = 5
--- What one part may cost, in steps of some microseconds: days, buckets and counters that it
+-- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
 -- changes; slots of series, and bytes of their deltas.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
 local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
@@ -59,18 +51,18 @@ local function nest(outer, key)
 end
 
 -- ------------------------------------------------------------------------- 1. What the head says
--- The fences; for each block of days of the part how many identities it has ("i:"), and which of
--- its days are sealed ("s:") and open ("o:"); how many sessions there are, in how many buckets.
+-- The fences; for each block of days of the delta how many identities it has, and which of
+-- its days are sealed and open; how many sessions there are, in how many buckets.
 
 local kept = {}
 do
-  local asked = {"z", "zb"}
-  for i = 1, #fences, 3 do asked[#asked + 1] = "f:" .. fences[i] end
+  local asked = {SESSION_COUNT, SESSION_BUCKETS}
+  for i = 1, #fences, 3 do asked[#asked + 1] = fence_field(fences[i]) end
   for i = 1, #identities, 2 do
     local block = identities[i]
-    asked[#asked + 1] = "i:" .. block
-    asked[#asked + 1] = "s:" .. block
-    asked[#asked + 1] = "o:" .. block
+    asked[#asked + 1] = identity_count_field(block)
+    asked[#asked + 1] = sealed_days_field(block)
+    asked[#asked + 1] = open_days_field(block)
   end
   local found = call("HMGET", head, unpack(asked))
   for i = 1, #asked do kept[asked[i]] = tonumber(found[i] or nil) or false end
@@ -79,11 +71,12 @@ end
 local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
 for i = 1, #identities, 2 do
   local block = identities[i]
-  sealed_in[block], open_in[block] = kept["s:" .. block] or 0, kept["o:" .. block] or 0
+  sealed_in[block] = kept[sealed_days_field(block)] or 0
+  open_in[block] = kept[open_days_field(block)] or 0
 end
 
 local function learn(block)
-  local found = call("HMGET", head, "s:" .. block, "o:" .. block)
+  local found = call("HMGET", head, sealed_days_field(block), open_days_field(block))
   sealed_in[block], open_in[block] = tonumber(found[1] or "0"), tonumber(found[2] or "0")
 end
 
@@ -95,9 +88,9 @@ local function is_sealed(day)
 end
 
 do
-  local answer = {1}
+  local answer = {BELOW_FENCE}
   for i = 1, #fences, 3 do
-    local fence = kept["f:" .. fences[i]]
+    local fence = kept[fence_field(fences[i])]
     if fence and fences[i + 1] <= fence then
       answer[#answer + 1] = fences[i]
       answer[#answer + 1] = fence
@@ -106,10 +99,10 @@ do
   if #answer > 1 then return answer end
 end
 
--- A repeat of what was applied to a sealed day is refused like anything else for it: what would
--- tell it from news is forgotten, or may be at any moment.
+-- A duplicate of what was applied to a sealed day is rejected like any other event for it: what
+-- would tell it from a new event is dropped, or may be at any moment.
 do
-  local answer = {3}
+  local answer = {SEALED}
   for i = 1, #days do
     if is_sealed(days[i]) then answer[#answer + 1] = days[i] end
   end
@@ -149,25 +142,25 @@ local function divide(list, n, hash) -- answers bucket -> those of `list` that b
   return groups
 end
 
-local function grow_identities(prefix, n, wanted)
+local function grow_identities(block, n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved = prefix .. bucket - size / 2, {}
+    local source, moved = identities_key(head, block, bucket - size / 2), {}
     local all = call("SMEMBERS", source)
     for i = 1, #all do
       if id_hash(all[i]) % size == bucket then moved[#moved + 1] = all[i] end
     end
     if #moved > 0 then
       call("SREM", source, unpack(moved))
-      call("SADD", prefix .. bucket, unpack(moved))
+      call("SADD", identities_key(head, block, bucket), unpack(moved))
     end
   end
 end
 
-local function grow_sessions(prefix, n, wanted)
+local function grow_sessions(n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved, fields = prefix .. bucket - size / 2, {}, {}
+    local source, moved, fields = sessions_key(head, bucket - size / 2), {}, {}
     local all = call("HGETALL", source)
     for i = 1, #all, 2 do
       if session_hash(all[i]) % size == bucket then
@@ -178,7 +171,7 @@ local function grow_sessions(prefix, n, wanted)
     end
     if #fields > 0 then
       call("HDEL", source, unpack(fields))
-      call("HSET", prefix .. bucket, unpack(moved))
+      call("HSET", sessions_key(head, bucket), unpack(moved))
     end
   end
 end
@@ -188,28 +181,27 @@ local one_event = #fences == 3 and fences[2] == fences[3]
 do
   local steps = #days * STEPS_A_DAY + #counters / 3
   for i = 1, #identities, 2 do
-    local buckets = buckets_for(kept["i:" .. identities[i]], IDENTITIES_PER_BUCKET)
+    local buckets = buckets_for(kept[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
     steps = steps + 2 * min(#identities[i + 1], buckets)
   end
-  steps = steps + 2 * min(#sessions / 3, kept["zb"] or 1)
-  if steps > MOST_STEPS and not one_event then return {5} end
+  steps = steps + 2 * min(#sessions / 3, kept[SESSION_BUCKETS] or 1)
+  if steps > MOST_STEPS and not one_event then return {TOO_MUCH} end
 end
 
 -- --------------------------------------------------- 2. Was any of these events applied before?
 -- An identity is remembered in the block of its event's day (and the day is part of the identity).
 
-local groups_of = {} -- block -> bucket -> identities of the part, as the table is now
+local groups_of = {} -- block -> bucket -> identities of the delta, as the table is now
 do
-  local known = {2}
+  local known = {KNOWN}
   for i = 1, #identities, 2 do
     local block, ids = identities[i], identities[i + 1]
-    local count = kept["i:" .. block]
+    local count = kept[identity_count_field(block)]
     if count then
-      local prefix = head .. ":i:" .. block .. ":"
       local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
       groups_of[block] = groups
       for bucket, group in pairs(groups) do
-        local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
+        local members = call("SMISMEMBER", identities_key(head, block, bucket), unpack(group))
         for k = 1, #group do
           if members[k] == 1 then known[#known + 1] = group[k] end
         end
@@ -226,13 +218,13 @@ local deltas = {} -- UTC day -> series -> slot of the day -> second of the slot 
 local slots_changed = 0
 
 local function add_delta(application, second, amount)
-  local slot = floor(second / SLOT)
+  local slot = floor(second / SLOT_SECONDS)
   local day = floor(slot / SLOTS_PER_DAY)
-  local offset, place = second - slot * SLOT, slot - day * SLOTS_PER_DAY
-  local its_series = SERIES_OF[application]
+  local offset, place = second - slot * SLOT_SECONDS, slot - day * SLOTS_PER_DAY
+  local series_of_session = SERIES_OF[application]
   local of_day = nest(deltas, day)
-  for i = 1, #its_series do
-    local slots = nest(of_day, its_series[i])
+  for i = 1, #series_of_session do
+    local slots = nest(of_day, series_of_session[i])
     local seconds = slots[place]
     if not seconds then
       seconds = {}
@@ -244,60 +236,58 @@ local function add_delta(application, second, amount)
 end
 
 local function end_of(start, stop, limit)
-  if start == NEVER then return NEVER end
-  if stop == NEVER then return start + limit end
+  if start == UNKNOWN_SECOND then return UNKNOWN_SECOND end
+  if stop == UNKNOWN_SECOND then return start + limit end
   return max(stop, start + 1)
 end
 
-local DAY = SLOT * SLOTS_PER_DAY
-
 local function alters_sealed(from, to) -- tells whether moving a delta would change a sealed day
-  return from ~= to and (from ~= NEVER and is_sealed(floor(from / DAY))
-    or to ~= NEVER and is_sealed(floor(to / DAY)))
+  return from ~= to and (from ~= UNKNOWN_SECOND and is_sealed(floor(from / DAY_SECONDS))
+    or to ~= UNKNOWN_SECOND and is_sealed(floor(to / DAY_SECONDS)))
 end
 
 local function move(application, from, to, amount)
   if from == to then return end
-  if from ~= NEVER then add_delta(application, from, -amount) end
-  if to ~= NEVER then add_delta(application, to, amount) end
+  if from ~= UNKNOWN_SECOND then add_delta(application, from, -amount) end
+  if to ~= UNKNOWN_SECOND then add_delta(application, to, amount) end
 end
 
 local function earliest(known_second, other)
-  if other == NEVER or (known_second ~= NEVER and known_second <= other) then return known_second end
+  if other == UNKNOWN_SECOND or (known_second ~= UNKNOWN_SECOND and known_second <= other) then return known_second end
   return other
 end
 
 local changed_sessions, new_sessions = {}, 0 -- key -> packed
 do
   local limits = #sessions > 0 and unpack_value(ARGV[3])
-  local keys_of_part, found = {}, {}
-  for i = 1, #sessions / 3 do keys_of_part[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
-  if #keys_of_part > 0 and kept["z"] then
-    for bucket, group in pairs(divide(keys_of_part, kept["zb"] or 1, session_hash)) do
-      local values = call("HMGET", head .. ":z:" .. bucket, unpack(group))
+  local session_keys, found = {}, {}
+  for i = 1, #sessions / 3 do session_keys[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
+  if #session_keys > 0 and kept[SESSION_COUNT] then
+    for bucket, group in pairs(divide(session_keys, kept[SESSION_BUCKETS] or 1, session_hash)) do
+      local values = call("HMGET", sessions_key(head, bucket), unpack(group))
       for k = 1, #group do found[group[k]] = values[k] end
     end
   end
-  for i = 1, #keys_of_part do
-    local key, application = keys_of_part[i], sessions[3 * i - 2]
-    local start, stop = NEVER, NEVER
-    if found[key] then start, stop = unpack_record(">i5i5", found[key]) end
+  for i = 1, #session_keys do
+    local key, application = session_keys[i], sessions[3 * i - 2]
+    local start, stop = UNKNOWN_SECOND, UNKNOWN_SECOND
+    if found[key] then start, stop = unpack_record(SESSION_FORMAT, found[key]) end
     local new_start = earliest(start, sessions[3 * i - 1])
     local new_stop = earliest(stop, sessions[3 * i])
     if new_start ~= start or new_stop ~= stop then
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
-      if alters_sealed(start, new_start) or alters_sealed(ended, ends) then return {4} end
+      if alters_sealed(start, new_start) or alters_sealed(ended, ends) then return {CHANGES_SEALED} end
       move(application, start, new_start, 1)
       move(application, ended, ends, -1)
-      changed_sessions[key] = pack_record(">i5i5", new_start, new_stop)
+      changed_sessions[key] = pack_record(SESSION_FORMAT, new_start, new_stop)
       if not found[key] then new_sessions = new_sessions + 1 end
     end
   end
 end
 
 -- ---------------------------------------------------------------- 4. The days, as they are known
--- Of each: the second on the clock at which it was last changed ("t"), the series whose deltas
+-- Of each: the second on the clock at which it was last changed, the series whose deltas
 -- change, the counters that grow, and the deltas themselves.
 
 local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, sorted by metric
@@ -320,14 +310,14 @@ do
     if not is_there[day] then touched[#touched + 1] = day end
   end
 end
-if slots_changed > MOST_SLOTS and not one_event then return {5} end
+if slots_changed > MOST_SLOTS and not one_event then return {TOO_MUCH} end
 
 local of_day = {} -- UTC day -> field -> value
 local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
 local bytes = 0
 for i = 1, #touched do
   local day = touched[i]
-  local fields, values, growth = {"t"}, {}, growth_of[day]
+  local fields, values, growth = {LAST_CHANGE}, {}, growth_of[day]
   local names = {}
   if deltas[day] then
     for series, slots in pairs(deltas[day]) do
@@ -340,18 +330,18 @@ for i = 1, #touched do
       if growth[k] ~= fields[#fields] then fields[#fields + 1] = growth[k] end
     end
   end
-  local found = call("HMGET", head .. ":d:" .. day, unpack(fields))
+  local found = call("HMGET", day_key(head, day), unpack(fields))
   for k = 1, #fields do values[fields[k]] = found[k] end
   of_day[day] = values
   if #names > 0 then
-    local packed = call("HMGET", head .. ":x:" .. day, unpack(names))
+    local packed = call("HMGET", slot_deltas_key(head, day), unpack(names))
     for k = 1, #names do
       if packed[k] then bytes = bytes + #packed[k] end
     end
     deltas_of[day] = packed
   end
 end
-if bytes > MOST_BYTES and not one_event then return {5} end
+if bytes > MOST_BYTES and not one_event then return {TOO_MUCH} end
 
 -- ------------------------------------------------------------------ 5. From here on it is written
 -- First the identities and the sessions, in tables that have grown for them.
@@ -360,13 +350,15 @@ local head_changes = {}
 
 for i = 1, #identities, 2 do
   local block, ids = identities[i], identities[i + 1]
-  local field = "i:" .. block
-  local count, prefix = kept[field] or 0, head .. ":" .. field .. ":"
+  local field = identity_count_field(block)
+  local count = kept[field] or 0
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
-  if count > 0 and n > before then grow_identities(prefix, before, n) end
+  if count > 0 and n > before then grow_identities(block, before, n) end
   local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
-  for bucket, group in pairs(groups) do call("SADD", prefix .. bucket, unpack(group)) end
+  for bucket, group in pairs(groups) do
+    call("SADD", identities_key(head, block, bucket), unpack(group))
+  end
   head_changes[#head_changes + 1] = field
   head_changes[#head_changes + 1] = count + #ids
 end
@@ -374,15 +366,15 @@ end
 do
   local list = {}
   for key in pairs(changed_sessions) do list[#list + 1] = key end
-  local n = kept["zb"] or 1
+  local n = kept[SESSION_BUCKETS] or 1
   if new_sessions > 0 then
-    local count = (kept["z"] or 0) + new_sessions
+    local count = (kept[SESSION_COUNT] or 0) + new_sessions
     local wanted = max(n, buckets_for(count, SESSIONS_PER_BUCKET))
-    head_changes[#head_changes + 1] = "z"
+    head_changes[#head_changes + 1] = SESSION_COUNT
     head_changes[#head_changes + 1] = count
     if wanted > n then
-      if kept["z"] then grow_sessions(head .. ":z:", n, wanted) end
-      head_changes[#head_changes + 1] = "zb"
+      if kept[SESSION_COUNT] then grow_sessions(n, wanted) end
+      head_changes[#head_changes + 1] = SESSION_BUCKETS
       head_changes[#head_changes + 1] = wanted
       n = wanted
     end
@@ -391,7 +383,7 @@ do
     for bucket, group in pairs(divide(list, n, session_hash)) do
       local set = {}
       for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
-      call("HSET", head .. ":z:" .. bucket, unpack(set))
+      call("HSET", sessions_key(head, bucket), unpack(set))
     end
   end
 end
@@ -451,7 +443,7 @@ end
 local nets = {} -- block of days -> day of the block * SERIES + series -> growth
 
 local function change_curves(day, all, values, set, gone) -- all: series -> slot -> second -> delta
-  local key, found, x_set, x_gone = head .. ":x:" .. day, deltas_of[day], {}, {}
+  local key, found, x_set, x_gone = slot_deltas_key(head, day), deltas_of[day], {}, {}
   local at = 0
   for series, slots in pairs(all) do
     local old = values[series] or ""
@@ -463,10 +455,10 @@ local function change_curves(day, all, values, set, gone) -- all: series -> slot
       local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
       if merged then
         x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
-        summary = put_record(summary, slot, 9, pack_record(">Bi4i4", slot, net, rise))
+        summary = put_record(summary, slot, CURVE_RECORD, pack_record(CURVE_FORMAT, slot, net, rise))
       else
         if known then x_gone[#x_gone + 1] = field end
-        summary = put_record(summary, slot, 9, nil)
+        summary = put_record(summary, slot, CURVE_RECORD, nil)
       end
       for _, amount in pairs(changes) do day_net = day_net + amount end
     end
@@ -486,19 +478,22 @@ end
 
 -- ------------------------------------------------------------ 7. Counters, and the days as a whole
 
-local function add_amount(records, slot, amount) -- records: slot, then 7 bytes
-  local at, is_there = place(records, slot, 8)
-  if is_there then amount = amount + unpack_record(">I7", records, at + 1) end
-  return sub(records, 1, at - 1) .. pack_record(">BI7", slot, amount)
-    .. sub(records, is_there and at + 8 or at)
+local function add_amount(records, slot, amount)
+  local at, is_there = place(records, slot, AMOUNT_RECORD)
+  if is_there then
+    local _, known = unpack_record(AMOUNT_FORMAT, records, at)
+    amount = amount + known
+  end
+  return sub(records, 1, at - 1) .. pack_record(AMOUNT_FORMAT, slot, amount)
+    .. sub(records, is_there and at + AMOUNT_RECORD or at)
 end
 
 local opened = {} -- the UTC days that nothing had changed before
 for day, values in pairs(of_day) do
   local set, gone = {}, {}
-  local growth, last = growth_of[day], values.t
+  local growth, last = growth_of[day], values[LAST_CHANGE]
   if not last then opened[#opened + 1] = day end
-  if not last or tonumber(last) < now then set[1], set[2] = "t", ARGV[4] end
+  if not last or tonumber(last) < now then set[1], set[2] = LAST_CHANGE, ARGV[4] end
   if deltas[day] then change_curves(day, deltas[day], values, set, gone) end
   if growth then
     local i = 1
@@ -512,8 +507,8 @@ for day, values in pairs(of_day) do
       set[#set + 1], set[#set + 2] = metric, records
     end
   end
-  if #set > 0 then call("HSET", head .. ":d:" .. day, unpack(set)) end
-  if #gone > 0 then call("HDEL", head .. ":d:" .. day, unpack(gone)) end
+  if #set > 0 then call("HSET", day_key(head, day), unpack(set)) end
+  if #gone > 0 then call("HDEL", day_key(head, day), unpack(gone)) end
 end
 
 -- ------------------------------------------------------ 8. What a block of days does to the levels
@@ -523,28 +518,34 @@ do
   local blocks = {}
   for block in pairs(nets) do blocks[#blocks + 1] = block end
   if #blocks > 0 then
-    local found, set, gone = call("HMGET", head .. ":n", unpack(blocks)), {}, {}
+    local found, set, gone = call("HMGET", nets_key(head), unpack(blocks)), {}, {}
     for i, block in ipairs(blocks) do
       local old = found[i]
-      local sums = {0, 0, 0, 0, 0}
-      if old then sums = {unpack_record(">i5i5i5i5i5", old)} end
-      local records = old and sub(old, 5 * SERIES + 1) or ""
+      local sums = {}
+      if old then sums = {unpack_record(SUMS_FORMAT, old)}
+      else for series = 1, SERIES do sums[series] = 0 end end
+      local records = old and sub(old, SUM_BYTES * SERIES + 1) or ""
       for index, growth in pairs(nets[block]) do
         local series = index % SERIES + 1
         sums[series] = sums[series] + growth
-        local at, is_there = place(records, index, 5)
-        local net = growth + (is_there and unpack_record(">i4", records, at + 1) or 0)
-        records = put_record(records, index, 5, net ~= 0 and pack_record(">Bi4", index, net) or nil)
+        local at, is_there = place(records, index, NET_RECORD)
+        local net = growth
+        if is_there then
+          local _, known = unpack_record(NET_FORMAT, records, at)
+          net = net + known
+        end
+        local record = net ~= 0 and pack_record(NET_FORMAT, index, net) or nil
+        records = put_record(records, index, NET_RECORD, record)
       end
       if #records > 0 then
         set[#set + 1] = block
-        set[#set + 1] = pack_record(">i5i5i5i5i5", unpack(sums, 1, SERIES)) .. records
+        set[#set + 1] = pack_record(SUMS_FORMAT, unpack(sums, 1, SERIES)) .. records
       elseif old then
         gone[#gone + 1] = block
       end
     end
-    if #set > 0 then call("HSET", head .. ":n", unpack(set)) end
-    if #gone > 0 then call("HDEL", head .. ":n", unpack(gone)) end
+    if #set > 0 then call("HSET", nets_key(head), unpack(set)) end
+    if #gone > 0 then call("HDEL", nets_key(head), unpack(gone)) end
   end
 end
 
@@ -559,13 +560,13 @@ do
     blocks[block] = (blocks[block] or open_in[block]) + 2 ^ (day - block * DAYS_PER_BLOCK)
   end
   for block, bits in pairs(blocks) do
-    head_changes[#head_changes + 1] = "o:" .. block
+    head_changes[#head_changes + 1] = open_days_field(block)
     head_changes[#head_changes + 1] = string.format("%.0f", bits)
   end
 end
 for i = 1, #fences, 3 do
-  head_changes[#head_changes + 1] = "f:" .. fences[i]
+  head_changes[#head_changes + 1] = fence_field(fences[i])
   head_changes[#head_changes + 1] = fences[i + 2]
 end
 call("HSET", head, unpack(head_changes))
-return {0}
+return {APPLIED}

@@ -1,32 +1,27 @@
--- Forget some of what only sealed days of an account would need: identities of a block of which no
--- day is open any more, or sessions that reach into no open day.
+-- Drop some of what only sealed days of an account would need: identities of a block without an open
+-- day, or sessions that reach into no open day.
 --
 -- KEYS[1]  the account's head
--- ARGV[1]  the block whose identities go; empty to look through sessions
+-- ARGV[1]  the block whose identities are dropped; empty to look through sessions
 -- ARGV[2]  the session limits in seconds, packed with MessagePack
 -- ARGV[3]  how many buckets to look at or drop at most
 --
--- Answers 1 if there is more of it to do, else 0. Each call is one step: the table is right after
--- any of them, also for events that come in between.
+-- Answers 1 if there is more to do, else 0. Each call is one step: the tables are consistent after
+-- each of them, also for events that arrive in between.
 
 local head, block, room = KEYS[1], ARGV[1], tonumber(ARGV[3])
 local call = redis.call
 local floor, ceil, max = math.floor, math.ceil, math.max
 
-local DAY = 86400
-local DAYS_PER_BLOCK = 32
-local IDENTITIES_PER_BUCKET, SESSIONS_PER_BUCKET = 192, 40 -- as in apply.lua
-local NEVER = -549755813888
-
 if block ~= "" then
-  -- From the last bucket down: a table of fewer buckets is what is left then.
-  local field = "i:" .. block
-  local told = call("HMGET", head, field, "o:" .. block)
-  local count = tonumber(told[1] or nil)
-  if not count or told[2] then return 0 end
+  -- From the last bucket down, which leaves a table of fewer buckets.
+  local field = identity_count_field(block)
+  local counts = call("HMGET", head, field, open_days_field(block))
+  local count = tonumber(counts[1] or nil)
+  if not count or counts[2] then return 0 end
   local n = max(ceil(count / IDENTITIES_PER_BUCKET), 1)
   local left = max(n - room, 0)
-  for bucket = left, n - 1 do call("UNLINK", head .. ":" .. field .. ":" .. bucket) end
+  for bucket = left, n - 1 do call("UNLINK", identities_key(head, block, bucket)) end
   if left == 0 then
     call("HDEL", head, field)
     return 0
@@ -35,17 +30,18 @@ if block ~= "" then
   return 1
 end
 
-local told = call("HMGET", head, "zs", "z", "zb")
-local from, count, n = tonumber(told[1] or nil), tonumber(told[2] or "0"), tonumber(told[3] or "1")
+local counts = call("HMGET", head, SESSION_SCAN, SESSION_COUNT, SESSION_BUCKETS)
+local from, count = tonumber(counts[1] or nil), tonumber(counts[2] or "0")
+local n = tonumber(counts[3] or "1")
 if not from then return 0 end
 
 local open_of = {} -- block -> bits of the days that are open and not closed
 local function is_open(second)
-  local day = floor(second / DAY)
+  local day = floor(second / DAY_SECONDS)
   local block = floor(day / DAYS_PER_BLOCK)
   local places = open_of[block]
   if not places then
-    local bits = call("HMGET", head, "o:" .. block, "s:" .. block)
+    local bits = call("HMGET", head, open_days_field(block), sealed_days_field(block))
     local open, sealed = tonumber(bits[1] or "0"), tonumber(bits[2] or "0")
     places = {}
     for place = 0, DAYS_PER_BLOCK - 1 do
@@ -60,9 +56,9 @@ end
 local limits = cmsgpack.unpack(ARGV[2])
 
 local function is_needed(start, stop)
-  if start ~= NEVER and is_open(start) then return true end
-  if stop ~= NEVER then return is_open(stop) or is_open(stop - 1) end
-  for i = 1, #limits do -- of which application it is, its key does not say
+  if start ~= UNKNOWN_SECOND and is_open(start) then return true end
+  if stop ~= UNKNOWN_SECOND then return is_open(stop) or is_open(stop - 1) end
+  for i = 1, #limits do -- its key does not say which application a session is of
     if is_open(start + limits[i]) then return true end
   end
   return false
@@ -70,10 +66,10 @@ end
 
 local upto = max(math.min(from + room, n), from)
 for bucket = from, upto - 1 do
-  local key = head .. ":z:" .. bucket
+  local key = sessions_key(head, bucket)
   local all, gone = call("HGETALL", key), {}
   for i = 1, #all, 2 do
-    if not is_needed(struct.unpack(">i5i5", all[i + 1])) then gone[#gone + 1] = all[i] end
+    if not is_needed(struct.unpack(SESSION_FORMAT, all[i + 1])) then gone[#gone + 1] = all[i] end
   end
   if #gone > 0 then
     call("HDEL", key, unpack(gone))
@@ -81,8 +77,8 @@ for bucket = from, upto - 1 do
   end
 end
 
--- Fewer sessions need fewer buckets: the last is put back into the one that it was split from. Not
--- before all were looked through, or some would come into one that was.
+-- Fewer sessions need fewer buckets: the last one is merged into the one that it was split from. Not
+-- before all were looked through, or some would move into one that already was.
 local wanted = max(ceil(count / SESSIONS_PER_BUCKET), 1)
 if upto >= n then
   for _ = 1, room do
@@ -90,19 +86,19 @@ if upto >= n then
     n = n - 1
     local size = 1
     while size < n + 1 do size = size * 2 end
-    local all = call("HGETALL", head .. ":z:" .. n)
+    local all = call("HGETALL", sessions_key(head, n))
     if #all > 0 then
-      call("HSET", head .. ":z:" .. (n - size / 2), unpack(all))
-      call("UNLINK", head .. ":z:" .. n)
+      call("HSET", sessions_key(head, n - size / 2), unpack(all))
+      call("UNLINK", sessions_key(head, n))
     end
   end
 end
 
-if count == 0 then -- and so is every bucket
-  call("HDEL", head, "z", "zb", "zs")
+if count == 0 then -- and every bucket is empty
+  call("HDEL", head, SESSION_COUNT, SESSION_BUCKETS, SESSION_SCAN)
   return 0
 end
 local more = upto < n or n > wanted
-call("HSET", head, "z", count, "zb", n)
-if more then call("HSET", head, "zs", upto) else call("HDEL", head, "zs") end
+call("HSET", head, SESSION_COUNT, count, SESSION_BUCKETS, n)
+if more then call("HSET", head, SESSION_SCAN, upto) else call("HDEL", head, SESSION_SCAN) end
 return more and 1 or 0

@@ -7,8 +7,8 @@
 -- ARGV[3]  "1" for an operator, or nothing
 -- ARGV[4]  and so on: field, value, and the value that an account has where the field was never set
 --
--- The value before is read here, so that of two changes at once each has its own entry, and the
--- later one names the earlier one's value. An entry is numbered with its time by Redis.
+-- The old value is read here, so that each of two concurrent changes has an entry of its own, and the
+-- later one names the value of the earlier one. Redis numbers an entry with the time.
 
 local settings, history = KEYS[1], KEYS[2]
 local by, token, operator = ARGV[1], ARGV[2], ARGV[3]

@@ -1,0 +1,58 @@
+"""The Lua scripts, each with a header of the constants and key names that it shares with Python.
+
+The header has only what the script names, and is one line, so that the line numbers in Redis' error
+messages are those of the file.
+"""
+
+import re
+from importlib.resources import files
+from typing import Final
+
+from interaction_usage.store import keys
+from interaction_usage.store.keys import LUA_FIELDS, LUA_KEYS, LuaName
+from interaction_usage.store.record_layout import LUA_CONSTANTS, LUA_FORMATS, SERIES_BY_APPLICATION
+
+#: The names of fields that are followed by nothing.
+_FIELD_NAMES: Final = {
+    name: getattr(keys, name)
+    for name in ("SESSION_COUNT", "SESSION_BUCKETS", "SESSION_SCAN", "LAST_CHANGE")
+}
+
+
+def source(name: str) -> str:
+    """Return the script *name* as it is sent to Redis."""
+    script = files("interaction_usage.store.lua").joinpath(f"{name}.lua").read_text("utf-8")
+    return f"{header(script)} {script}"
+
+
+def header(script: str) -> str:
+    """Return the definitions of everything shared that *script* names, in one line."""
+    code = re.sub(r"--.*", "", script)
+    named = set(re.findall(r"[A-Za-z_]+", code))
+    return " ".join(text for name, text in _definitions().items() if name in named)
+
+
+def _definitions() -> dict[str, str]:
+    """Return the Lua definition of each shared name."""
+    values: dict[str, object] = dict(LUA_CONSTANTS)
+    values |= {name: f'"{text}"' for name, text in {**LUA_FORMATS, **_FIELD_NAMES}.items()}
+    values["SERIES_OF"] = _series_table()
+    return {
+        **{name: f"local {name} = {value}" for name, value in values.items()},
+        **{name: _function(name, built, "head") for name, built in LUA_KEYS.items()},
+        **{name: _function(name, built) for name, built in LUA_FIELDS.items()},
+    }
+
+
+def _series_table() -> str:
+    """Return a table from an application's index, from 0 on, to the indexes of its series."""
+    first, *others = (f"{{{', '.join(map(str, series))}}}" for series in SERIES_BY_APPLICATION)
+    return f"{{{', '.join((f'[0] = {first}', *others))}}}"
+
+
+def _function(name: str, built: LuaName, *before: str) -> str:
+    """Return the Lua function that builds a name from what stands *before* it and its numbers."""
+    numbers = ' .. ":" .. '.join(built.follows)
+    pieces = [*before, f'"{built.text}"', *([numbers] if numbers else [])]
+    parameters = ", ".join((*before, *built.follows))
+    return f"local function {name}({parameters}) return {' .. '.join(pieces)} end"
