@@ -55,7 +55,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     """Rebuild or verify; every failure becomes a sentence."""
     from aiokafka.errors import KafkaError
 
-    from interaction_usage.store.errors import AccountBusyError
+    from interaction_usage.store.errors import AccountBusyError, ReseekRequired
     from stream_app.errors import (
         BrokerUnavailableError,
         LockLostError,

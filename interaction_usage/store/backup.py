@@ -348,8 +348,8 @@ def _write_header(redis: Client, at: Namespace, header: Header) -> None:
         for name, (offset, second) in header.positions.items()
     }
     if positions:
-        for place in [primary.place for primary in primaries] or [""]:
-            redis.hset(at.positions_at(place), mapping=cast(Any, positions))
+        for suffix in [primary.key_suffix for primary in primaries] or [""]:
+            redis.hset(at.positions_at(suffix), mapping=cast(Any, positions))
 
 
 def _position(at: Position) -> str:
