@@ -17,8 +17,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store.errors import LostWritesError
+from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, Reject, SealedEvent
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Applied, Refuse, Sealed, Taken, Writer
+from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, runs_ending
 from stream_app.errors import OffsetGapError
 from stream_app.fetched_batch import Assignment, FetchedBatch
@@ -78,11 +79,11 @@ class Event:
 class ScriptedMicroBatch:
     """A micro-batch that is prepared and run when the test says so."""
 
-    def __init__(self, writer: "ScriptedWriter", batches: Sequence[Taken]) -> None:
+    def __init__(self, writer: "ScriptedWriter", batches: Sequence[PartitionBatch]) -> None:
         self.writer, self.batches = writer, batches
         self.prepared = self.runs = 0
         self.may_end = asyncio.Event()
-        self.outcomes: list[Exception | list[Sealed]] = []
+        self.outcomes: list[Exception | list[SealedEvent]] = []
 
     @property
     def ends(self) -> list[tuple[str, int | None]]:
@@ -94,7 +95,7 @@ class ScriptedMicroBatch:
         await asyncio.sleep(0)
         self.prepared += 1
 
-    async def run(self, refuse: Refuse) -> list[Applied]:
+    async def run(self, refuse: Reject) -> list[ApplyResult]:
         """Wait for the test, then do what it set; apply everything if it set nothing."""
         self.runs += 1
         await self.may_end.wait()
@@ -104,7 +105,9 @@ class ScriptedMicroBatch:
         if outcome:
             await refuse(outcome)
         refused = [fence for fence, _ in outcome]
-        return [Applied(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches]
+        return [
+            ApplyResult(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches
+        ]
 
 
 class ScriptedWriter:
@@ -113,7 +116,7 @@ class ScriptedWriter:
     def __init__(self) -> None:
         self.micro_batches: list[ScriptedMicroBatch] = []
 
-    def round(self, batches: Sequence[Taken]) -> ScriptedMicroBatch:
+    def micro_batch(self, batches: Sequence[PartitionBatch]) -> ScriptedMicroBatch:
         """Return a micro-batch, and keep it."""
         self.micro_batches.append(ScriptedMicroBatch(self, batches))
         return self.micro_batches[-1]
@@ -433,10 +436,10 @@ def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
 # ------------------------------------------------------------------------- what is sealed
 
 
-def sealed_in(scene: Scene, number: int) -> list[Sealed]:
+def sealed_in(scene: Scene, number: int) -> list[SealedEvent]:
     """Return the first event of each batch of a micro-batch."""
     batches = scene.writer.micro_batches[number].batches
-    return [Sealed(batch.fence, batch.placed[0]) for batch in batches]
+    return [SealedEvent(batch.fence, batch.placed[0]) for batch in batches]
 
 
 def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_round_ends() -> None:
