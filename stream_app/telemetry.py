@@ -10,12 +10,6 @@ import orjson
 #: Seconds between two words of a worker about itself.
 HEARTBEAT = 0.5
 
-#: Seconds that a worker's word lives without being said again.
-LIFETIME = 10
-
-#: Seconds after its last word that a worker is still on the list of workers.
-LISTED = 3600
-
 
 def worker_name() -> str:
     """Return a name for this process that no other on any host has."""

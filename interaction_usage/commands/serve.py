@@ -96,13 +96,13 @@ async def _serve(
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.reports.service import Reporting
-    from stream_app.telemetry import LIFETIME
+    from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
     faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
     bounded_log.configure()
     most = most_connections()
     app = create_app(
-        redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
+        redis, Reporting(redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), connections=most,
     )  # fmt: skip
     server = Server(app, most)

@@ -84,9 +84,9 @@ def _looking(
     from interaction_usage.dashboard.health import Watch
     from interaction_usage.dashboard.live import look, members
     from interaction_usage.store.reads import read_active
-    from stream_app.telemetry import LIFETIME
+    from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
-    health = Watch(redis, places_of(config, redis), LIFETIME)
+    health = Watch(redis, places_of(config, redis), HEARTBEAT_TTL_S)
     health.start()
     try:
         yield lambda: members(

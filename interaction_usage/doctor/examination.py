@@ -16,10 +16,10 @@ from interaction_usage.store import keys
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.reads import Rollups
+from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from rollups.watermark import Position
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client, spans_of, topic_ids
 from stream_app.errors import BrokerUnavailableError
-from stream_app.telemetry import LIFETIME
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
@@ -69,7 +69,7 @@ def _examine_rollups(
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
-    return _Counted(rollups.positions(), words_of_workers(cast(Redis, client), LIFETIME))
+    return _Counted(rollups.positions(), words_of_workers(cast(Redis, client), HEARTBEAT_TTL_S))
 
 
 def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:

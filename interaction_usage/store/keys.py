@@ -119,7 +119,10 @@ LAST_CHANGE: Final = "t"
 
 
 class LuaName(NamedTuple):
-    """A name that scripts build: a text, and what follows it, joined by colons."""
+    """A name that scripts build: a text, and what follows it, joined by colons.
+
+    What is empty ends it with a colon.
+    """
 
     text: str
     follows: tuple[str, ...] = ()
@@ -131,8 +134,9 @@ LUA_KEYS: Final[Mapping[str, LuaName]] = {
     "slot_deltas_key": LuaName(_SLOT_DELTAS, ("day",)),
     "sealed_days_key": LuaName(_SEALED_DAYS, ("block",)),
     "nets_key": LuaName(_NETS),
-    "identities_key": LuaName(_IDENTITIES, ("block", "bucket")),
-    "sessions_key": LuaName(_SESSIONS, ("bucket",)),
+    # The keys of buckets begin so, and the number of the bucket follows.
+    "identities_prefix": LuaName(_IDENTITIES, ("block", "")),
+    "sessions_prefix": LuaName(_SESSIONS),
 }
 LUA_FIELDS: Final[Mapping[str, LuaName]] = {
     "fence_field": LuaName(FENCE, ("name",)),

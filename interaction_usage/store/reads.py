@@ -135,62 +135,16 @@ class Rollups(NamedTuple):
     ) -> list[tuple[Nets, Days]]:
         """Return the same, given which days are open according to the heads."""
         atomic = self.redis.pipeline(transaction=True)
-        parsers = [
-            self._queue_read(atomic, account, days, bits, only) for (account, days), bits in asked
-        ]
+        reads = [_AccountRead(account, days, bits, only) for (account, days), bits in asked]
+        for read in reads:
+            read.queue(atomic, self.keys)
         answers = iter(atomic.execute())
         # All answers first; then an account is read again if its head has changed in between.
-        parsed = [parse(answers) for parse in parsers]
+        parsed = [read.parse(answers) for read in reads]
         return [
             result or self._days_with([one], only)[0]
             for (one, _), result in zip(asked, parsed, strict=True)
         ]
-
-    def _queue_read(
-        self,
-        pipe: Any,
-        account: str,
-        days: range,
-        bits: list[bytes | None],
-        only: Sequence[bytes] | None,
-    ) -> Callable[[Iterator[Any]], tuple[Nets, Days] | None]:
-        """Queue the commands of a read in *pipe*; return the function that parses their answers.
-
-        It returns None if other days are open by then: a micro-batch that opens a day is seen whole
-        or not at all, and a day that is sealed meanwhile is either open or sealed.
-        """
-        blocks = _blocks(days)
-        is_open = [
-            day
-            for block, of_block in zip(blocks, bits, strict=True)
-            for day in days_of(block, of_block)
-            if day in days
-        ]
-        pipe.hmget(self.keys.head(account), _open_fields(days))
-        pipe.hgetall(self.keys.nets(account))
-        for block in blocks:
-            pipe.get(self.keys.sealed_days(account, block))
-        for day in is_open:
-            if only is None:
-                pipe.hgetall(self.keys.day(account, day))
-            else:
-                pipe.hmget(self.keys.day(account, day), list(only))
-
-        def parse(answers: Iterator[Any]) -> tuple[Nets, Days] | None:
-            bits_then = next(answers)
-            nets = {int(block): packed for block, packed in next(answers).items()}
-            strings = {block: next(answers) for block in blocks}
-            sealed = {block: packed for block, packed in strings.items() if packed}
-            opened: dict[int, Mapping[bytes, bytes]] = {}
-            for day in is_open:
-                fields = next(answers)
-                if only is not None:
-                    pairs = zip(only, fields, strict=True)
-                    fields = {name: records for name, records in pairs if records is not None}
-                opened[day] = fields
-            return (nets, Days(opened, sealed, only is None)) if bits_then == bits else None
-
-        return parse
 
     def levels(self, account: str, second: int) -> dict[str, int]:
         """Return how many sessions of each series are present at *second*.
@@ -265,6 +219,58 @@ class Rollups(NamedTuple):
         [(_, days)] = self._days_with([(account, _days_around(first, end))], only)
         runs = flows_by_slot(first, end, days, list(names.values()))
         return {outcome: runs[name] for outcome, name in names.items()}
+
+
+class _AccountRead:
+    """A read of some days of an account, in one step.
+
+    *bits* are the fields of the head that say which of the days are open; *only* some fields of
+    open days are read, or all for None.
+    """
+
+    def __init__(
+        self, account: str, days: range, bits: list[bytes | None], only: Sequence[bytes] | None
+    ) -> None:
+        self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
+        self.open_fields = _open_fields(days)
+        self.open_days = [
+            day
+            for block, field in zip(self.blocks, bits, strict=True)
+            for day in days_of(block, field)
+            if day in days
+        ]
+
+    def queue(self, pipe: Any, keys: Namespace) -> None:
+        """Queue the commands in *pipe*."""
+        pipe.hmget(keys.head(self.account), self.open_fields)
+        pipe.hgetall(keys.nets(self.account))
+        for block in self.blocks:
+            pipe.get(keys.sealed_days(self.account, block))
+        for day in self.open_days:
+            if self.only is None:
+                pipe.hgetall(keys.day(self.account, day))
+            else:
+                pipe.hmget(keys.day(self.account, day), list(self.only))
+
+    def parse(self, answers: Iterator[Any]) -> tuple[Nets, Days] | None:
+        """Take the answers to the commands; return None if other days are open by now.
+
+        So a micro-batch that opens a day is seen whole or not at all, and a day that is sealed
+        meanwhile is either open or sealed.
+        """
+        bits = next(answers)
+        nets = {int(block): packed for block, packed in next(answers).items()}
+        strings = {block: next(answers) for block in self.blocks}
+        sealed = {block: packed for block, packed in strings.items() if packed}
+        opened = {day: self._present(next(answers)) for day in self.open_days}
+        return (nets, Days(opened, sealed, self.only is None)) if bits == self.bits else None
+
+    def _present(self, answer: Any) -> Mapping[bytes, bytes]:
+        """Return the fields of an open day that are there."""
+        if self.only is None:
+            return cast(Mapping[bytes, bytes], answer)
+        pairs = zip(self.only, answer, strict=True)
+        return {name: records for name, records in pairs if records is not None}
 
 
 def read_active(redis: Client, read: Callable[[Rollups], T]) -> T:

@@ -52,7 +52,7 @@ def _series_table() -> str:
 
 def _function(name: str, built: LuaName, *before: str) -> str:
     """Return the Lua function that builds a name from what stands *before* it and its numbers."""
-    numbers = ' .. ":" .. '.join(built.follows)
+    numbers = ' .. ":" .. '.join(built.follows).removesuffix(" .. ")
     pieces = [*before, f'"{built.text}"', *([numbers] if numbers else [])]
-    parameters = ", ".join((*before, *built.follows))
+    parameters = ", ".join((*before, *filter(None, built.follows)))
     return f"local function {name}({parameters}) return {' .. '.join(pieces)} end"

@@ -20,10 +20,10 @@ from playwright.sync_api import Page, expect
 
 from interaction_usage.commands.demo_events import COMPANIES, events
 from interaction_usage.store import account_settings, keys
+from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from rollups.watermark import Reach
 from stream_app.codec import decode
 from stream_app.rejection import RejectedError
-from stream_app.telemetry import LIFETIME
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard
 
@@ -77,7 +77,7 @@ def served(redis_url: str) -> Iterator[Dashboard]:
                 counted += 12
                 word = orjson.dumps({"counted": counted, "waiting_for": ""})
                 running.redis.zadd(keys.WORKERS, {"worker": 1})
-                running.redis.set(keys.worker("worker"), word, ex=LIFETIME)
+                running.redis.set(keys.worker("worker"), word, ex=HEARTBEAT_TTL_S)
 
         heart = threading.Thread(target=beat)
         heart.start()

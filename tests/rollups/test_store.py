@@ -679,7 +679,7 @@ def test_other_session_limits_are_refused(server: Any, redis: Redis) -> None:
     ) as refused:
         check(server, DAY | {"mobile-web": 3600})
     assert "agent" not in str(refused.value).partition("other session limits: ")[2]
-    assert (refused.value.recorded["mobile-web"], refused.value.wanted["mobile-web"]) == (
+    assert (refused.value.recorded["mobile-web"], refused.value.configured["mobile-web"]) == (
         86400,
         3600,
     )

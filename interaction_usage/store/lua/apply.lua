@@ -15,8 +15,8 @@
 --                                     reject the one event that it has
 --   {TOO_MUCH}                        more work than one script may do: cut the delta in two
 --
--- Names in capitals, and the functions that build keys (`..._key`) and fields of the head
--- (`..._field`), are defined by scripts.py in front of this.
+-- Names in capitals, and the functions that build keys (`..._key`, `..._prefix`) and fields of
+-- the head (`..._field`), are defined by scripts.py in front of this.
 --
 -- First everything is read and checked, then everything is written: a script is one step to every
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
@@ -54,7 +54,7 @@ end
 -- The fences; for each block of days of the delta how many identities it has, and which of
 -- its days are sealed and open; how many sessions there are, in how many buckets.
 
-local kept = {}
+local head_fields = {}
 do
   local asked = {SESSION_COUNT, SESSION_BUCKETS}
   for i = 1, #fences, 3 do asked[#asked + 1] = fence_field(fences[i]) end
@@ -65,14 +65,14 @@ do
     asked[#asked + 1] = open_days_field(block)
   end
   local found = call("HMGET", head, unpack(asked))
-  for i = 1, #asked do kept[asked[i]] = tonumber(found[i] or nil) or false end
+  for i = 1, #asked do head_fields[asked[i]] = tonumber(found[i] or nil) or false end
 end
 
 local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
 for i = 1, #identities, 2 do
   local block = identities[i]
-  sealed_in[block] = kept[sealed_days_field(block)] or 0
-  open_in[block] = kept[open_days_field(block)] or 0
+  sealed_in[block] = head_fields[sealed_days_field(block)] or 0
+  open_in[block] = head_fields[open_days_field(block)] or 0
 end
 
 local function learn(block)
@@ -90,7 +90,7 @@ end
 do
   local answer = {BELOW_FENCE}
   for i = 1, #fences, 3 do
-    local fence = kept[fence_field(fences[i])]
+    local fence = head_fields[fence_field(fences[i])]
     if fence and fences[i + 1] <= fence then
       answer[#answer + 1] = fences[i]
       answer[#answer + 1] = fence
@@ -142,25 +142,25 @@ local function divide(list, n, hash) -- answers bucket -> those of `list` that b
   return groups
 end
 
-local function grow_identities(block, n, wanted)
+local function grow_identities(prefix, n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved = identities_key(head, block, bucket - size / 2), {}
+    local source, moved = prefix .. bucket - size / 2, {}
     local all = call("SMEMBERS", source)
     for i = 1, #all do
       if id_hash(all[i]) % size == bucket then moved[#moved + 1] = all[i] end
     end
     if #moved > 0 then
       call("SREM", source, unpack(moved))
-      call("SADD", identities_key(head, block, bucket), unpack(moved))
+      call("SADD", prefix .. bucket, unpack(moved))
     end
   end
 end
 
-local function grow_sessions(n, wanted)
+local function grow_sessions(prefix, n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved, fields = sessions_key(head, bucket - size / 2), {}, {}
+    local source, moved, fields = prefix .. bucket - size / 2, {}, {}
     local all = call("HGETALL", source)
     for i = 1, #all, 2 do
       if session_hash(all[i]) % size == bucket then
@@ -171,7 +171,7 @@ local function grow_sessions(n, wanted)
     end
     if #fields > 0 then
       call("HDEL", source, unpack(fields))
-      call("HSET", sessions_key(head, bucket), unpack(moved))
+      call("HSET", prefix .. bucket, unpack(moved))
     end
   end
 end
@@ -181,10 +181,10 @@ local one_event = #fences == 3 and fences[2] == fences[3]
 do
   local steps = #days * STEPS_A_DAY + #counters / 3
   for i = 1, #identities, 2 do
-    local buckets = buckets_for(kept[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
+    local buckets = buckets_for(head_fields[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
     steps = steps + 2 * min(#identities[i + 1], buckets)
   end
-  steps = steps + 2 * min(#sessions / 3, kept[SESSION_BUCKETS] or 1)
+  steps = steps + 2 * min(#sessions / 3, head_fields[SESSION_BUCKETS] or 1)
   if steps > MOST_STEPS and not one_event then return {TOO_MUCH} end
 end
 
@@ -196,12 +196,13 @@ do
   local known = {KNOWN}
   for i = 1, #identities, 2 do
     local block, ids = identities[i], identities[i + 1]
-    local count = kept[identity_count_field(block)]
+    local count = head_fields[identity_count_field(block)]
     if count then
+      local prefix = identities_prefix(head, block)
       local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
       groups_of[block] = groups
       for bucket, group in pairs(groups) do
-        local members = call("SMISMEMBER", identities_key(head, block, bucket), unpack(group))
+        local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
         for k = 1, #group do
           if members[k] == 1 then known[#known + 1] = group[k] end
         end
@@ -262,9 +263,10 @@ do
   local limits = #sessions > 0 and unpack_value(ARGV[3])
   local session_keys, found = {}, {}
   for i = 1, #sessions / 3 do session_keys[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
-  if #session_keys > 0 and kept[SESSION_COUNT] then
-    for bucket, group in pairs(divide(session_keys, kept[SESSION_BUCKETS] or 1, session_hash)) do
-      local values = call("HMGET", sessions_key(head, bucket), unpack(group))
+  if #session_keys > 0 and head_fields[SESSION_COUNT] then
+    local prefix = sessions_prefix(head)
+    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_hash)) do
+      local values = call("HMGET", prefix .. bucket, unpack(group))
       for k = 1, #group do found[group[k]] = values[k] end
     end
   end
@@ -351,13 +353,13 @@ local head_changes = {}
 for i = 1, #identities, 2 do
   local block, ids = identities[i], identities[i + 1]
   local field = identity_count_field(block)
-  local count = kept[field] or 0
+  local count, prefix = head_fields[field] or 0, identities_prefix(head, block)
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
-  if count > 0 and n > before then grow_identities(block, before, n) end
+  if count > 0 and n > before then grow_identities(prefix, before, n) end
   local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
   for bucket, group in pairs(groups) do
-    call("SADD", identities_key(head, block, bucket), unpack(group))
+    call("SADD", prefix .. bucket, unpack(group))
   end
   head_changes[#head_changes + 1] = field
   head_changes[#head_changes + 1] = count + #ids
@@ -366,24 +368,25 @@ end
 do
   local list = {}
   for key in pairs(changed_sessions) do list[#list + 1] = key end
-  local n = kept[SESSION_BUCKETS] or 1
+  local n = head_fields[SESSION_BUCKETS] or 1
   if new_sessions > 0 then
-    local count = (kept[SESSION_COUNT] or 0) + new_sessions
+    local count = (head_fields[SESSION_COUNT] or 0) + new_sessions
     local wanted = max(n, buckets_for(count, SESSIONS_PER_BUCKET))
     head_changes[#head_changes + 1] = SESSION_COUNT
     head_changes[#head_changes + 1] = count
     if wanted > n then
-      if kept[SESSION_COUNT] then grow_sessions(n, wanted) end
+      if head_fields[SESSION_COUNT] then grow_sessions(sessions_prefix(head), n, wanted) end
       head_changes[#head_changes + 1] = SESSION_BUCKETS
       head_changes[#head_changes + 1] = wanted
       n = wanted
     end
   end
   if #list > 0 then
+    local prefix = sessions_prefix(head)
     for bucket, group in pairs(divide(list, n, session_hash)) do
       local set = {}
       for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
-      call("HSET", sessions_key(head, bucket), unpack(set))
+      call("HSET", prefix .. bucket, unpack(set))
     end
   end
 end

@@ -20,8 +20,8 @@ if block ~= "" then
   local count = tonumber(counts[1] or nil)
   if not count or counts[2] then return 0 end
   local n = max(ceil(count / IDENTITIES_PER_BUCKET), 1)
-  local left = max(n - room, 0)
-  for bucket = left, n - 1 do call("UNLINK", identities_key(head, block, bucket)) end
+  local left, prefix = max(n - room, 0), identities_prefix(head, block)
+  for bucket = left, n - 1 do call("UNLINK", prefix .. bucket) end
   if left == 0 then
     call("HDEL", head, field)
     return 0
@@ -64,9 +64,10 @@ local function is_needed(start, stop)
   return false
 end
 
+local prefix = sessions_prefix(head)
 local upto = max(math.min(from + room, n), from)
 for bucket = from, upto - 1 do
-  local key = sessions_key(head, bucket)
+  local key = prefix .. bucket
   local all, gone = call("HGETALL", key), {}
   for i = 1, #all, 2 do
     if not is_needed(struct.unpack(SESSION_FORMAT, all[i + 1])) then gone[#gone + 1] = all[i] end
@@ -86,10 +87,10 @@ if upto >= n then
     n = n - 1
     local size = 1
     while size < n + 1 do size = size * 2 end
-    local all = call("HGETALL", sessions_key(head, n))
+    local all = call("HGETALL", prefix .. n)
     if #all > 0 then
-      call("HSET", sessions_key(head, n - size / 2), unpack(all))
-      call("UNLINK", sessions_key(head, n))
+      call("HSET", prefix .. (n - size / 2), unpack(all))
+      call("UNLINK", prefix .. n)
     end
   end
 end
