@@ -157,7 +157,7 @@ def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Co
             Kind.INTEGER,
             peaks[series.id],
             report.concurrency[series.id].maximum,
-            series.section.title.replace("Concurrent", "Peak", 1),
+            series.section.peaks or series.section.title,
         )
         for series in SERIES_ROWS
     ]

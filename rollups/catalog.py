@@ -86,6 +86,7 @@ class Section(NamedTuple):
 
     title: str
     applies: str = ""  #: the setting of an account that it depends on; empty: it always applies
+    peaks: str = ""  #: above the columns of its curves in breakdowns; empty: the title
 
 
 class Series(NamedTuple):
@@ -232,8 +233,8 @@ class EventType(NamedTuple):
 # --------------------------------------------------------------------------------- rows
 
 FLOWS_RUN: Final = Section("Interaction Flows Run")
-AGENT_CONCURRENCY: Final = Section("Concurrent Agent Sessions")
-FLOW_CONCURRENCY: Final = Section("Concurrent Interaction Flows")
+AGENT_CONCURRENCY: Final = Section("Concurrent Agent Sessions", peaks="Peak agent sessions")
+FLOW_CONCURRENCY: Final = Section("Concurrent Interaction Flows", peaks="Peak Interaction Flows")
 ASSISTANCE: Final = Section("Assistance Services")
 DNIS: Final = Section("DNIS Service", applies="dnis")
 SMS: Final = Section("Outgoing SMS", applies="sms")
