@@ -14,6 +14,7 @@ import orjson
 from interaction_usage.dashboard.views import TURNED_TO
 from rollups.catalog import (
     APPLICATION_LABELS,
+    OUTCOME_LABELS,
     SECTIONS,
     SERIES_ROWS,
     SERVICE_LABELS,
@@ -27,6 +28,8 @@ from rollups.catalog import (
 _CURVES: Final = ("--c1", "--c2", "--c3", "--c4", "--c5")
 _SERVICES: Final = ("--c1", "--c2", "--c4", "--c3", "--c5")
 
+_OUTCOMES: Final = ("--c1", "--c3")
+
 #: What the button of a curve says where its label is too long for one.
 _BUTTONS: Final = {"agent-sessions": "Agent and Guidance"}
 
@@ -38,6 +41,7 @@ def page_catalog() -> str:
     members = {
         "series": [_series(row, colors[row.id]) for row in SERIES_ROWS],
         "applications": _named(APPLICATION_LABELS, (colors[name] for name in APPLICATION_LABELS)),
+        "outcomes": _named(OUTCOME_LABELS, _OUTCOMES),
         "services": _named(SERVICE_LABELS, cycle(_SERVICES)),
         "turnedTo": TURNED_TO,
         "sections": [_section(section) for section in SECTIONS],

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Protocol, Union
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from rollups.catalog import EVENT_TYPES
 from rollups.events import CallMinutes, Event, Text
@@ -64,7 +64,7 @@ class MinutesSent(Struct, gc=False):
                 "default": 1,
             },
         ),
-    ] = Raw(b"1")
+    ] = field(default_factory=lambda: Raw(b"1"))
     call: Annotated[Text | UnsetType, Meta(description="The call's id.", examples=["c-88"])] = UNSET
 
 

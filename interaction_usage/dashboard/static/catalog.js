@@ -1,8 +1,8 @@
 // What the server says of series, applications, services and sections: labels, order, colours.
 
-const { series, applications, services, turnedTo, sections } = JSON.parse(document.body.dataset.catalog);
+const { series, applications, outcomes, services, turnedTo, sections } = JSON.parse(document.body.dataset.catalog);
 
-export { applications, sections, series, services, turnedTo };
+export { applications, outcomes, sections, series, services, turnedTo };
 
 const byId = (rows) => Object.fromEntries(rows.map((row) => [row.id, row]));
 

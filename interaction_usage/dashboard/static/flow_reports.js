@@ -1,7 +1,7 @@
 // The cards that count: figures at the top, usage, resolution, heat, applications, connectivity.
 
 import { asTable, draw, legend } from "./cards.js";
-import { SERIES, SERVICES, sections, turnedTo } from "./catalog.js";
+import { SERIES, SERVICES, outcomes, sections, turnedTo } from "./catalog.js";
 import { count, dayInWords, element, empty, hourInWords, several, share } from "./format.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -28,10 +28,7 @@ export function figures(told, report) {
 /** Flow runs per day, by how they ended; of one `flow`, or of all. */
 export function usage({ days, total, flow }) {
   const card = $("#usage");
-  const layers = [
-    { label: "Completed", key: "completed", token: "--c1" },
-    { label: "Abandoned", key: "abandoned", token: "--c3" },
-  ];
+  const layers = outcomes.map(({ id, label, color }) => ({ label, key: id, token: color }));
   legend(card, [{ label: "Begun", value: count(total.begun) }, ...layers.map(({ label, key, token }) => ({ label, token, value: count(total[key]) }))]);
   draw(card, total.begun, "No flow ran in this period", flow ? "Try all flows, or other days." : "Try other days.", {
     label: `Flow runs per day, ${count(total.begun)} altogether`,
@@ -42,8 +39,8 @@ export function usage({ days, total, flow }) {
       ...layers.map(({ label, key, token }) => ({ label, token, value: count(days[index][key]) })),
     ],
   });
-  const row = (each) => [count(each.begun), count(each.completed), count(each.abandoned)];
-  asTable(card, ["Day", "Begun", "Completed", "Abandoned"], days.map((each) => [dayInWords(each.day), ...row(each)]), ["Whole period", ...row(total)]);
+  const row = (each) => [count(each.begun), ...outcomes.map(({ id }) => count(each[id]))];
+  asTable(card, ["Day", "Begun", ...outcomes.map(({ label }) => label)], days.map((each) => [dayInWords(each.day), ...row(each)]), ["Whole period", ...row(total)]);
 }
 
 /** Flow runs against clicks on the services that customers turn to. */
