@@ -157,7 +157,11 @@ def test_a_type_with_its_counter_fits() -> None:
         ([FAX], [FAXES._replace(section=Section("Fax", "fax"))], "no setting 'fax'"),
         ([FAX], [FAXES._replace(json_path=("concurrency", "fax"))], "cannot be at"),
         ([FAX], [FAXES._replace(json_path=("sms", "fax"))], "two sections share the member sms"),
-        ([FAX], [FAXES, FAXES._replace(id="more", sum_of=("none",))], "sum of unknown counters"),
+        (
+            [FAX],
+            [FAXES, FAXES._replace(id="more", label="More", sum_of=("none",))],
+            "sum of unknown counters",
+        ),
     ],
 )
 def test_rows_that_contradict_each_other_are_refused(
@@ -223,7 +227,8 @@ def test_a_type_may_count_several_things() -> None:
 def generated(folder: Path) -> Any:
     """Return the module that writes the documentation, from the tree in *folder*."""
     spec = importlib.util.spec_from_file_location("generate", folder / "docs" / "generate.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -314,7 +319,9 @@ def told(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_added_type_is_in_every_file(told: Path) -> None:
     """In a section of its own, behind those that were there, and as a column per day."""
     assert json.loads((told / "usage.json").read_bytes())["email"] == {"messages": 7}
-    assert "Outgoing Email,,,\r\nEmails sent,7,,\r\n" in (told / "usage.csv").read_text("utf-8-sig")
+    assert "Outgoing Email,,,\r\nEmails sent,7,,\r\n" in (told / "usage.csv").read_bytes().decode(
+        "utf-8-sig"
+    )
     xls = xlrd.open_workbook(told / "usage.xls")
     rows = [xls.sheet_by_index(0).row_values(n)[:2] for n in range(xls.sheet_by_index(0).nrows)]
     assert rows[-2:] == [["Outgoing Email", ""], ["Emails sent", 7.0]]
