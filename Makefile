@@ -9,7 +9,7 @@ LOCKED := -m pip install --quiet --require-hashes --no-build-isolation -r $(LOCK
 # The peers need other versions of some packages than the product.
 PEERS  := .venv-bench
 
-.PHONY: demo test faults bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs faults bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -27,6 +27,10 @@ test: lint
 # The tests beside Kafka: pure ones, and contracts with Redis and Valkey, in about a minute.
 pure: $(VENV)/.tested
 	$(BIN)/python -m pytest -q tests/rollups tests/stream_app tests/export --deselect tests/rollups/test_store.py
+
+# What the documentation takes from the catalogue: JSON Schemas, tables of events.md.
+docs: $(VENV)/.tested
+	$(BIN)/python docs/generate.py
 
 # Nights of faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
 faults: $(VENV)/.tested

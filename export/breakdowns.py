@@ -7,21 +7,12 @@ and hours keep the earliest; flows keep the most used, the rest summed exactly i
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import repeat
-from operator import attrgetter
 from typing import Final, NamedTuple
 
-from export.sections import Kind, offset_text
+from export.sections import Kind, kind_of, offset_text
 from export.text import readable
-from interaction_usage.reports.model import (
-    AGENT_SECTION,
-    FLOW_SECTION,
-    LABELS,
-    Counts,
-    FlowRuns,
-    Hours,
-    Report,
-)
-from rollups.catalog import SERIES, SERVICES
+from interaction_usage.reports.model import Counts, FlowRuns, Hours, Report
+from rollups.catalog import METRIC_ROWS, SERIES, SERIES_ROWS, Metric
 
 #: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
 #: and counted from 1970-01-01.
@@ -123,32 +114,18 @@ def _per_day(report: Report, room: int, notice: str) -> Table:
 
 
 def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
-    flows, clicks, calls = "Interaction Flows Run", "Assistance Services", "DNIS Service"
-
-    def column(
-        heading: str, group: str, value: Callable[[Counts], Value], kind: Kind = Kind.INTEGER
-    ) -> Column:
-        return Column(heading, kind, list(map(value, counts)), value(report.counts), group)
-
-    columns = [
-        column("Total", flows, attrgetter("flow_runs_total")),
-        column("Completed", flows, attrgetter("completed")),
-        column("Abandoned", flows, attrgetter("abandoned")),
+    """Return the columns of the counters that have one and apply to the account."""
+    return [
+        _counter_column(metric, counts, report)
+        for metric in METRIC_ROWS
+        if metric.column and metric.section and report.has(metric.section)
     ]
-    for name in SERVICES:
-        columns.append(column(LABELS[name], clicks, lambda its, name=name: its.clicks.get(name, 0)))  # type: ignore[misc]
-    if report.dnis:
-        columns += [
-            column("Phone numbers purchased", calls, attrgetter("numbers_purchased")),
-            column(
-                "Call Now minutes", calls, lambda its: its.call_thousandths / 1000, Kind.MINUTES
-            ),
-        ]
-    if report.sms:
-        columns.append(
-            column("SMS with a campaign link", "Outgoing SMS", attrgetter("sms_with_link"))
-        )
-    return columns
+
+
+def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) -> Column:
+    values = [each.reported(metric) for each in counts]
+    group = metric.section.title if metric.section else ""
+    return Column(metric.column, kind_of(metric), values, report.counts.reported(metric), group)
 
 
 def _per_hour(report: Report, room: int, notice: str) -> Table:
@@ -174,11 +151,15 @@ def _wall_clock(hours: Hours) -> tuple[list[int], list[str]]:
 
 
 def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Column]:
-    agents, flows = "Peak agent sessions", "Peak Interaction Flows"
-    groups = [(agents, name) for name in AGENT_SECTION] + [(flows, name) for name in FLOW_SECTION]
     return [
-        Column(LABELS[name], Kind.INTEGER, peaks[name], report.concurrency[name].maximum, group)
-        for group, name in groups
+        Column(
+            series.label,
+            Kind.INTEGER,
+            peaks[series.id],
+            report.concurrency[series.id].maximum,
+            series.section.peaks or series.section.title,
+        )
+        for series in SERIES_ROWS
     ]
 
 

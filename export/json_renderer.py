@@ -1,12 +1,13 @@
 """The Usage Report as one JSON object: for programs, which rely on exactly these members."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
 from export.text import encodable
 from interaction_usage.reports.model import Concurrency, Report
-from rollups.catalog import APPLICATIONS, SERIES, SERVICES
+from rollups import catalog
 
 
 def render(report: Report) -> bytes:
@@ -15,32 +16,36 @@ def render(report: Report) -> bytes:
     return orjson.dumps(document(report), option=options)
 
 
-def document(report: Report) -> dict[str, object]:
-    """Return the members of the JSON document; `dnis` and `sms` are None where not applicable.
+def document(report: Report) -> dict[str, Any]:
+    """Return the members of the JSON document; those of a section that does not apply are None.
 
     Averages are unrounded, instants RFC 3339: `as_of` in UTC, `busiest_hour` in local time.
     """
-    counts = report.counts
-    calls = {
-        "numbers_purchased": counts.numbers_purchased,
-        "call_minutes": counts.call_thousandths / 1000,
-    }
-    return {
+    members: dict[str, Any] = {
         "account": encodable(report.account),
         "name": encodable(report.name),
         "from": report.first.isoformat(),
         "to": report.last.isoformat(),
         "timezone": report.timezone,
         "as_of": _utc(report.as_of),
-        "flow_runs": {
-            "total": counts.flow_runs_total,
-            "by_application": {name: counts.flow_runs.get(name, 0) for name in APPLICATIONS},
-        },
-        "concurrency": {name: _curve(report.concurrency[name]) for name in SERIES},
-        "assistance": {name: counts.clicks.get(name, 0) for name in SERVICES},
-        "dnis": calls if report.dnis else None,
-        "sms": {"messages_with_link": counts.sms_with_link} if report.sms else None,
     }
+    for section in catalog.SECTIONS:
+        for series in catalog.series_of(section):
+            curves = members.setdefault("concurrency", {})
+            curves[series.id] = _curve(report.concurrency[series.id])
+        for metric in catalog.metrics_of(section):
+            if report.has(section):
+                _put(members, metric.json_path, report.counts.reported(metric))
+            else:
+                members[metric.json_path[0]] = None
+    return members
+
+
+def _put(members: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    *outer, last = path
+    for name in outer:
+        members = members.setdefault(name, {})
+    members[last] = value
 
 
 def _curve(curve: Concurrency) -> dict[str, object]:

@@ -3,14 +3,14 @@
 Labels and their order are a contract: people's spreadsheets look them up.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
 from export.text import isolated, readable
-from interaction_usage.reports.model import AGENT_SECTION, FLOW_SECTION, LABELS, Concurrency, Report
-from rollups.catalog import APPLICATIONS, SERVICES
+from interaction_usage.reports.model import Concurrency, Counts, Report
+from rollups import catalog
+from rollups.catalog import MINUTES, Metric, Series
 from rollups.local_time import local_datetime, zone
 
 
@@ -51,27 +51,15 @@ class Section(NamedTuple):
 
 def sections(report: Report) -> tuple[Section, ...]:
     """Return the sections of *report* that apply to its account, in their order."""
-    counts = report.counts
-    flow_rows = (
-        _count("Total", counts.flow_runs_total),
-        *(_count(LABELS[name], counts.flow_runs.get(name, 0)) for name in APPLICATIONS),
-    )
-    click_rows = tuple(_count(LABELS[name], counts.clicks.get(name, 0)) for name in SERVICES)
-    parts = [
+    return (
         Section("Usage Report", _heading_rows(report)),
-        Section("Interaction Flows Run", flow_rows),
-        _concurrency("Concurrent Agent Sessions", AGENT_SECTION, report),
-        _concurrency("Concurrent Interaction Flows", FLOW_SECTION, report),
-        Section("Assistance Services", click_rows),
-    ]
-    if report.dnis:
-        purchased = _count("Phone numbers purchased", counts.numbers_purchased)
-        minutes = Cell(counts.call_thousandths / 1000, Kind.MINUTES)
-        parts.append(Section("DNIS Service", (purchased, Row("Call Now minutes", (minutes,)))))
-    if report.sms:
-        sent = _count("SMS messages sent with a campaign link", counts.sms_with_link)
-        parts.append(Section("Outgoing SMS", (sent,)))
-    return tuple(parts)
+        *(_section(section, report) for section in catalog.SECTIONS if report.has(section)),
+    )
+
+
+def kind_of(metric: Metric) -> Kind:
+    """Return what the values of *metric* are."""
+    return Kind.MINUTES if metric.unit is MINUTES else Kind.INTEGER
 
 
 def account_title(report: Report) -> str:
@@ -111,13 +99,20 @@ def _heading_rows(report: Report) -> tuple[Row, ...]:
     )
 
 
-def _count(label: str, number: int) -> Row:
-    return Row(label, (Cell(number, Kind.INTEGER),))
+def _section(section: catalog.Section, report: Report) -> Section:
+    """Return a section of the catalogue: its counters, then its curves."""
+    counters = [_count(metric, report.counts) for metric in catalog.metrics_of(section)]
+    curves = [_peaks(series, report) for series in catalog.series_of(section)]
+    headings = ("Maximum", "Average", "Busiest hour") if curves else ()
+    return Section(section.title, (*counters, *curves), headings)
 
 
-def _concurrency(title: str, series: Iterable[str], report: Report) -> Section:
-    rows = tuple(Row(LABELS[name], _curve(report.concurrency[name])) for name in series)
-    return Section(title, rows, ("Maximum", "Average", "Busiest hour"))
+def _count(metric: Metric, counts: Counts) -> Row:
+    return Row(metric.label, (Cell(counts.reported(metric), kind_of(metric)),))
+
+
+def _peaks(series: Series, report: Report) -> Row:
+    return Row(series.label, _curve(report.concurrency[series.id]))
 
 
 def _curve(curve: Concurrency) -> tuple[Cell, ...]:

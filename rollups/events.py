@@ -1,10 +1,13 @@
-"""Usage events: what each of the eight types says, once it is known to be valid."""
+"""Usage events: what each type says, once it is known to be valid.
+
+The members of a struct are those of the event's `data`; their descriptions and examples are what
+producers read in the JSON Schemas and in docs/events.md. Which events there are, on which topics,
+and what each counts is in `rollups.catalog`.
+"""
 
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-
-from rollups.catalog import COMPLETED
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]  #: 1 to 200 characters
 Application = Literal["agent", "ticket-guidance", "mobile-web", "web-self-service"]
@@ -13,73 +16,107 @@ Outcome = Literal["completed", "abandoned"]
 #: An E.164 number: a plus sign and up to 15 digits, the first of them not 0.
 PhoneNumber = Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{1,14}\Z")]
 
+_Session = Annotated[
+    Text,
+    Meta(
+        description="The session's id, unique within the account and application. Start and stop "
+        "share it.",
+        examples=["s-4711"],
+    ),
+]
+_SessionApplication = Annotated[
+    Application,
+    Meta(
+        description="The application it runs in. A session of mobile-web or web-self-service is "
+        "one running Interaction Flow.",
+        examples=["agent"],
+    ),
+]
+_Number = Annotated[
+    PhoneNumber,
+    Meta(
+        description="The phone number in E.164: a plus sign and up to 15 digits.",
+        examples=["+33123456789"],
+    ),
+]
+
 
 class SessionStarted(Struct, frozen=True, gc=False):
     """A session of an application began."""
 
-    session: Text
-    application: Application
+    session: _Session
+    application: _SessionApplication
 
 
 class SessionStopped(Struct, frozen=True, gc=False):
     """A session of an application ended."""
 
-    session: Text
-    application: Application
+    session: _Session
+    application: _SessionApplication
 
 
 class FlowRun(Struct, frozen=True, gc=False):
     """An Interaction Flow ran to its outcome."""
 
-    flow: Text
-    application: Application
-    outcome: Outcome = COMPLETED
+    flow: Annotated[Text, Meta(description="The flow's name.", examples=["reset-password"])]
+    application: Annotated[
+        Application, Meta(description="The application it ran in.", examples=["web-self-service"])
+    ]
+    outcome: Annotated[Outcome, Meta(description="How it ended.", examples=["abandoned"])] = (
+        "completed"
+    )
 
 
 class AssistClicked(Struct, frozen=True, gc=False):
     """A customer asked for a person."""
 
-    service: Service
-    application: Application | UnsetType = UNSET
-    flow: Text | UnsetType = UNSET
+    service: Annotated[Service, Meta(description="The way that was chosen.", examples=["chat"])]
+    application: Annotated[
+        Application | UnsetType,
+        Meta(description="The application it was clicked in.", examples=["mobile-web"]),
+    ] = UNSET
+    flow: Annotated[
+        Text | UnsetType,
+        Meta(description="The flow it was clicked in.", examples=["reset-password"]),
+    ] = UNSET
 
 
 class CallMinutes(Struct, frozen=True, gc=False):
     """Call Now minutes were used."""
 
-    thousandths: int  #: thousandths of a minute, at least 1
-    call: Text | UnsetType = UNSET
+    thousandths: int  #: thousandths of a minute, at least 1; sent as `minutes`
+    call: Annotated[Text | UnsetType, Meta(description="The call's id.", examples=["c-88"])] = UNSET
 
 
 class SmsSent(Struct, frozen=True, gc=False):
     """An SMS was sent."""
 
-    link: bool = True  #: whether it contains a campaign link
-    campaign: Text | UnsetType = UNSET
+    link: Annotated[
+        bool,
+        Meta(
+            description="Whether the message contains a campaign link; only these are on the bill.",
+            examples=[True],
+        ),
+    ] = True
+    campaign: Annotated[
+        Text | UnsetType, Meta(description="The campaign's name.", examples=["spring"])
+    ] = UNSET
 
 
 class NumberPurchased(Struct, frozen=True, gc=False):
     """A phone number was purchased."""
 
-    number: PhoneNumber
+    number: _Number
 
 
 class NumberReleased(Struct, frozen=True, gc=False):
     """A phone number was released."""
 
-    number: PhoneNumber
+    number: _Number
 
 
-Data = (
-    SessionStarted
-    | SessionStopped
-    | FlowRun
-    | AssistClicked
-    | CallMinutes
-    | SmsSent
-    | NumberPurchased
-    | NumberReleased
-)
+#: The data of an event: a struct of the type in its row of `catalog.EVENT_TYPES`.
+Data = Struct
 
 
 class Event(Struct, frozen=True, gc=False):

@@ -11,36 +11,23 @@ publishes events chooses ids and session names; without the secret he cannot mak
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from siphashc import siphash
 
 from rollups.catalog import (
     APPLICATIONS,
-    CALL_THOUSANDTHS,
-    COMPLETED,
-    NUMBERS_PURCHASED,
-    NUMBERS_RELEASED,
-    OUTCOMES,
-    SERVICES,
-    SMS_WITH_LINK,
-    SMS_WITHOUT_LINK,
-    clicks_on,
-    runs_ending,
-    runs_of,
+    EVENT_TYPES,
+    FLOW_PREFIXES,
+    CatalogError,
+    Counting,
+    EventType,
+    SessionEdge,
+    counting,
 )
 from rollups.concurrency import UNKNOWN_SECOND, Presence, merge
-from rollups.events import (
-    AssistClicked,
-    CallMinutes,
-    Event,
-    FlowRun,
-    NumberPurchased,
-    SessionStarted,
-    SessionStopped,
-    SmsSent,
-)
+from rollups.events import Data, Event, SessionStarted, SessionStopped
 from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
 from rollups.timestamps import DAY_SECONDS, SECOND
 
@@ -88,7 +75,7 @@ class Part(NamedTuple):
         sessions: list[int] = []
         for application, presence in self.sessions.values():
             sessions.append(application)
-            sessions += (_NEVER if second is None else second for second in presence)
+            sessions += (UNKNOWN_SECOND if second is None else second for second in presence)
         counters: list[str | int] = []
         for (metric, slot), amount in sorted(self.counters.items()):
             counters += (metric, slot, amount)
@@ -98,7 +85,6 @@ class Part(NamedTuple):
         )
 
 
-_NEVER = UNKNOWN_SECOND
 
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
 _SLOT_MICROS = SLOT_SECONDS * SECOND
@@ -134,7 +120,7 @@ def session_key(secret: bytes, application: str, session: str) -> bytes:
 
 def flow_metric(outcome: str, flow: str) -> str:
     """Return the name of the counter of runs of *flow* that ended with *outcome*."""
-    return f"{outcome[0]}:{flow}"
+    return f"{FLOW_PREFIXES[outcome]}:{flow}"
 
 
 def is_flow_metric(metric: str) -> bool:
@@ -142,15 +128,29 @@ def is_flow_metric(metric: str) -> bool:
     return metric[1] == ":"
 
 
+_OUTCOME_OF_PREFIX = {prefix: outcome for outcome, prefix in FLOW_PREFIXES.items()}
+
+
 def split_flow_metric(metric: str) -> tuple[str, str]:
     """Return (outcome, flow) of a name that `flow_metric` built."""
-    outcome = COMPLETED if metric[0] == COMPLETED[0] else OUTCOMES[1]
-    return outcome, metric[2:]
+    return _OUTCOME_OF_PREFIX[metric[0]], metric[2:]
 
 
-_RUNS = {application: runs_of(application) for application in APPLICATIONS}
-_ENDINGS = {outcome: runs_ending(outcome) for outcome in OUTCOMES}
-_CLICKS = {service: clicks_on(service) for service in SERVICES}
+def dispatch(types: Iterable[EventType]) -> dict[type[Data], Counting | None]:
+    """Return what counts each type of data; None for the starts and stops of sessions."""
+    found: dict[type[Data], Counting | None] = {}
+    for row in types:
+        if isinstance(row.counts, SessionEdge):
+            found[row.data] = None
+        elif row.counts:
+            found[row.data] = counting(row.counts)
+        else:
+            raise CatalogError(f"{row.name} counts nothing")
+    return found
+
+
+#: The type of an event's data to what counts it. Data of any other type is an error, never skipped.
+_COUNTING = dispatch(EVENT_TYPES)
 _APPLICATION_INDEX = {application: index for index, application in enumerate(APPLICATIONS)}
 
 
@@ -184,14 +184,17 @@ def fold(
     seconds.
 
     Every event comes through this loop, so what is the same as for the event before is not worked
-    out again: events of a batch share their slots.
+    out again: events of a batch share their slots, and mostly their type.
     """
     identities: dict[int, list[str]] = {}
     counted: set[int] = set()
     days: set[int] = set()
     sessions: dict[bytes, tuple[int, Presence]] = {}
-    counters: dict[tuple[str, int], int] = {}
-    day = last_slot = last_day = _NEVER
+    by_slot: dict[int, dict[str, int]] = {}
+    counters: dict[str, int] = {}
+    day = last_slot = last_day = UNKNOWN_SECOND
+    last_type: type[Data] | None = None
+    count: Counting | None = None
     names: list[str] = []
     for _, items in portions:
         for item in items:
@@ -199,6 +202,7 @@ def fold(
             slot = event.time // _SLOT_MICROS
             if slot != last_slot:
                 last_slot, day = slot, slot // SLOTS_PER_DAY
+                counters = by_slot.setdefault(slot, {})
             number = siphash(secret, f"{day}\n{event.source}\n{event.id}")  # identity
             if number in counted or (known and _signed(number) in known):
                 continue
@@ -209,33 +213,24 @@ def fold(
                 names = identities.setdefault(day // DAYS_PER_BLOCK, [])
             names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
             data = event.data
-            if isinstance(data, FlowRun):
-                key = _RUNS[data.application], slot
-                counters[key] = counters.get(key, 0) + 1
-                key = _ENDINGS[data.outcome], slot
-                counters[key] = counters.get(key, 0) + 1
-                key = f"{data.outcome[0]}:{data.flow}", slot  # flow_metric, without a call
-                amount = 1
-            elif isinstance(data, AssistClicked):
-                key, amount = (_CLICKS[data.service], slot), 1
-            elif isinstance(data, (SessionStarted, SessionStopped)):
+            data_type = type(data)
+            if data_type is not last_type:
+                last_type, count = data_type, _COUNTING[data_type]
+            if count:
+                count(counters, data)
+            else:
                 _merge_session(sessions, secret, event.time, data)
                 days.update(days_touched_by(event, limits))
-                continue
-            elif isinstance(data, CallMinutes):
-                key, amount = (CALL_THOUSANDTHS, slot), data.thousandths
-            elif isinstance(data, SmsSent):
-                key, amount = (SMS_WITH_LINK if data.link else SMS_WITHOUT_LINK, slot), 1
-            else:
-                purchased = isinstance(data, NumberPurchased)
-                key, amount = (NUMBERS_PURCHASED if purchased else NUMBERS_RELEASED, slot), 1
-            counters[key] = counters.get(key, 0) + amount
     return Part(
         [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
         sorted(days),
         identities,
         sessions,
-        counters,
+        {
+            (metric, slot): amount
+            for slot, amounts in by_slot.items()
+            for metric, amount in amounts.items()
+        },
     )
 
 
@@ -243,7 +238,7 @@ def _merge_session(
     sessions: dict[bytes, tuple[int, Presence]],
     secret: bytes,
     time: int,
-    data: SessionStarted | SessionStopped,
+    data: Any,
 ) -> None:
     """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
     if isinstance(data, SessionStarted):

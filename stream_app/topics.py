@@ -2,25 +2,18 @@
 
 from typing import Final
 
-SESSIONS: Final = "usage.sessions"
-FLOWS: Final = "usage.flows"
-CLICKS: Final = "usage.clicks"
-CALLS: Final = "usage.calls"
-SMS: Final = "usage.sms"
-NUMBERS: Final = "usage.numbers"
+from rollups.catalog import EVENT_TYPES
+
 DEAD_LETTERS: Final = "usage.dead-letters"
 
 #: The topic of each event type; an event on any other topic is refused.
-TOPIC_OF: Final = {
-    "usage.session.started": SESSIONS,
-    "usage.session.stopped": SESSIONS,
-    "usage.flow.run": FLOWS,
-    "usage.assist.clicked": CLICKS,
-    "usage.call.minutes": CALLS,
-    "usage.sms.sent": SMS,
-    "usage.number.purchased": NUMBERS,
-    "usage.number.released": NUMBERS,
-}
+TOPIC_OF: Final = {row.name: row.topic for row in EVENT_TYPES}
 
 #: The topics that events are consumed from.
-EVENT_TOPICS: Final = (SESSIONS, FLOWS, CLICKS, CALLS, SMS, NUMBERS)
+EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))
+
+# Those that are spoken of by themselves.
+SESSIONS: Final = TOPIC_OF["usage.session.started"]
+FLOWS: Final = TOPIC_OF["usage.flow.run"]
+CLICKS: Final = TOPIC_OF["usage.assist.clicked"]
+CALLS: Final = TOPIC_OF["usage.call.minutes"]

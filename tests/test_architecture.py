@@ -29,7 +29,7 @@ PURE = [
     *(f"interaction_usage.reports.{name}" for name in ("build", "model", "periods")),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("hosts", "live_curve", "operations", "reports", "views")
+        for name in ("hosts", "live_curve", "operations", "page_catalog", "reports", "views")
     ),
 ]
 

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple
 
+from rollups.catalog import EVENT_TYPES
 from rollups.local_time import zone
+from stream_app.codec.json_schema import example
 from stream_app.topics import TOPIC_OF
 
 
@@ -43,6 +45,12 @@ _SESSIONS = (
     ("mobile-web", 0.38, 240),
     ("web-self-service", 0.17, 330),
 )
+#: Types that hang on a session in a way of their own; all others come as their schema's example.
+_SCRIPTED = {
+    "usage.session.started", "usage.session.stopped", "usage.flow.run", "usage.assist.clicked",
+    "usage.call.minutes", "usage.sms.sent", "usage.number.purchased", "usage.number.released",
+}  # fmt: skip
+_OTHERS = [example(row) for row in EVENT_TYPES if row.name not in _SCRIPTED]
 _BROKEN_SHARE = 0.004
 _LIVE_CROWD = 120.0  # times as many sessions while one watches
 _LIVE_HURRY = 15.0  # times as short
@@ -127,6 +135,9 @@ def _session(
     if application == "agent" and rng.random() < 0.3:
         link = rng.random() < 0.8
         _push(ahead, rng, ids, company, start + length / 2, "sms.sent", link=link)
+    for other in _OTHERS:
+        kind = other["type"].removeprefix("usage.")
+        _push(ahead, rng, ids, company, start + length / 2, kind, **other["data"])
 
 
 def _push(

@@ -22,13 +22,6 @@ _LOOK = 0.5
 #: Seconds after the first look until events per second can be told.
 _FIRST_LOOKS = 1.2
 
-_TITLES = {
-    "agent-sessions": "Agents together",
-    "agent": "Agent Application",
-    "ticket-guidance": "Ticket Guidance",
-    "mobile-web": "Mobile Web",
-    "web-self-service": "Web Self Service",
-}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -126,18 +119,22 @@ def screen(told: dict[str, Any], width: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from rollups.catalog import SERIES_ROWS
+
     room = max(10, width - 62)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
     table.add_column("Sessions", no_wrap=True)
     for title in ("Now", "Peak", "at", "Long"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Last 60 minutes", no_wrap=True)
-    for series, numbers in told["series"].items():
+    for series in SERIES_ROWS:
+        numbers = told["series"][series.id]
         at = numbers["peak_at"]
         table.add_row(
-            _TITLES[series], Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
+            series.short_label or series.label,
+            Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
             at[11:19] if at else "–", f"{numbers['open_long']:,}",
-            Text(blocks(told["curve"]["levels"][series], room), "cyan"),
+            Text(blocks(told["curve"]["levels"][series.id], room), "cyan"),
         )  # fmt: skip
     return Panel(
         table, title=Text(plain(f"{told['account']} · {_hour(told)}")), title_align="left",

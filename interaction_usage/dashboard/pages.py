@@ -25,6 +25,7 @@ from interaction_usage.dashboard.auth import (
 )
 from interaction_usage.dashboard.errors import NoSuchAccount, Refused
 from interaction_usage.dashboard.operations import operations
+from interaction_usage.dashboard.page_catalog import concurrency_sections, page_catalog
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
@@ -72,6 +73,7 @@ def _page(
         "form_key": asker.form_key if asker else "",
         "account": None,
         "name": None,
+        "catalog": None,
         **more,
     }
     return _templates.TemplateResponse(request, template, told, status)
@@ -191,7 +193,9 @@ def reports_page(request: Request, account: str, asker: Visitor) -> Response:
 @router.get("/accounts/{account}/live")
 def live_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's hour as it happens."""
-    return _of_account(request, "live.html", account, asker, "live")
+    return _of_account(
+        request, "live.html", account, asker, "live", sections=concurrency_sections()
+    )
 
 
 @router.get("/accounts/{account}/information")
@@ -214,7 +218,8 @@ def _of_account(
     known = account_settings.get(rollups.redis, account)
     return _page(
         request, template, asker, page=page, account=account, name=known.name,
-        timezone=known.timezone, counted=rollups.has_events(account), **more,
+        timezone=known.timezone, counted=rollups.has_events(account), catalog=page_catalog(),
+        **more,
     )  # fmt: skip
 
 

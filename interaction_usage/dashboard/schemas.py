@@ -1,10 +1,21 @@
 """The shapes of the API's answers and of what it takes, for OpenAPI."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from interaction_usage.dashboard.views import MOST_FLOWS
+from rollups.catalog import (
+    APPLICATIONS,
+    EVENTS,
+    METRIC_ROWS,
+    SECTIONS,
+    SERVICES,
+    Section,
+    metrics_of,
+    series_of,
+)
 
 Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
@@ -157,49 +168,39 @@ class Heat(Told):
     total: Ran
 
 
-class ByApplication(BaseModel):
-    """Flow runs by application."""
+def _counters(name: str, about: str, names: Iterable[str], *, day: bool = False) -> Any:
+    """Return the model of counters that are called *names*; with the *day* they are of."""
+    members: dict[str, Any] = {
+        each.replace("-", "_"): (Whole, Field(alias=each) if "-" in each else ...) for each in names
+    }
+    if day:
+        members["day"] = (str, ...)
+    return create_model(name, __doc__=about, **members)
 
-    agent: Whole
-    ticket_guidance: Whole = Field(alias="ticket-guidance")
-    mobile_web: Whole = Field(alias="mobile-web")
-    web_self_service: Whole = Field(alias="web-self-service")
 
-
-class DayByApplication(ByApplication):
-    """Flow runs by application on one local day."""
-
-    day: str
+ByApplication = _counters("ByApplication", "Flow runs by application.", APPLICATIONS)
+DayByApplication = _counters(
+    "DayByApplication", "Flow runs by application on one local day.", APPLICATIONS, day=True
+)
 
 
 class Applications(Told):
     """Flow runs by application."""
 
-    days: list[DayByApplication]
-    total: ByApplication
+    days: list[DayByApplication]  # type: ignore[valid-type]  # made from the catalogue
+    total: ByApplication  # type: ignore[valid-type]
     all: Whole
 
 
-class Clicks(BaseModel):
-    """Clicks by service."""
-
-    call_now: Whole = Field(alias="call-now")
-    callback: Whole
-    chat: Whole
-    email: Whole
-
-
-class DayOfClicks(Clicks):
-    """Clicks by service on one local day."""
-
-    day: str
+Clicks = _counters("Clicks", "Clicks by service.", SERVICES)
+DayOfClicks = _counters("DayOfClicks", "Clicks by service on one local day.", SERVICES, day=True)
 
 
 class Connectivity(Told):
     """Clicks by service."""
 
-    days: list[DayOfClicks]
-    total: Clicks
+    days: list[DayOfClicks]  # type: ignore[valid-type]
+    total: Clicks  # type: ignore[valid-type]
     all: Whole
 
 
@@ -281,40 +282,61 @@ class ReportedSeries(BaseModel):
     busiest_hour: str | None
 
 
-class FlowRunsReported(BaseModel):
-    """Flow runs in the Usage Report."""
-
-    total: Whole
-    by_application: ByApplication
-
-
-class Dnis(BaseModel):
-    """The DNIS section."""
-
-    numbers_purchased: Whole
-    call_minutes: Share
+#: The models of the report's members that are not simply called as the member is.
+_NAMES: Final = {
+    ("flow_runs",): ("FlowRunsReported", "Flow runs in the Usage Report."),
+    ("flow_runs", "by_application"): ("ByApplication", "Flow runs by application."),
+    ("assistance",): ("Clicks", "Clicks by service."),
+    ("dnis",): ("Dnis", "The DNIS section."),
+}
 
 
-class Sms(BaseModel):
-    """The Outgoing SMS section."""
+def _reported_members(path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the members below *path* of the report's counters, as fields of a model."""
+    members: dict[str, Any] = {}
+    for metric in METRIC_ROWS:
+        if not metric.json_path or metric.json_path[: len(path)] != path:
+            continue
+        name = metric.json_path[len(path)]
+        if (*path, name) == metric.json_path:
+            kind: Any = Whole if metric.unit is EVENTS else Share
+        else:
+            kind = _reported_member((*path, name), metric.section)
+        alias = name.replace("-", "_")
+        members.setdefault(alias, (kind, ... if alias == name else Field(alias=name)))
+    return members
 
-    messages_with_link: Whole
+
+def _reported_member(path: tuple[str, ...], section: Section | None) -> Any:
+    """Return the model of what lies at *path* of the report; or None, if its section may be off."""
+    title = section.title if section else path[-1]
+    named = "".join(part.title() for name in path for part in name.replace("-", "_").split("_"))
+    name, about = _NAMES.get(path, (named, f"The {title} section."))
+    model = create_model(name, __doc__=about, **_reported_members(path))
+    return model | None if section and section.applies and len(path) == 1 else model
 
 
-class Report(BaseModel):
-    """The Usage Report, as `usage export --format json` writes it."""
+def _report() -> Any:
+    """Return the model of the Usage Report: its members in the order of the document."""
+    members: dict[str, Any] = {
+        "account": (str, ...),
+        "name": (str, ...),
+        "first": (str, Field(alias="from")),
+        "to": (str, ...),
+        "timezone": (str, ...),
+        "as_of": (str, ...),
+    }
+    for section in SECTIONS:
+        if series_of(section):
+            members["concurrency"] = (dict[str, ReportedSeries], ...)
+        for metric in metrics_of(section):
+            name = metric.json_path[0]
+            members[name] = (_reported_member((name,), section), ...)
+    about = "The Usage Report, as `usage export --format json` writes it."
+    return create_model("Report", __doc__=about, **members)
 
-    account: str
-    name: str
-    first: str = Field(alias="from")
-    to: str
-    timezone: str
-    as_of: str
-    flow_runs: FlowRunsReported
-    concurrency: dict[str, ReportedSeries]
-    assistance: Clicks
-    dnis: Dnis | None
-    sms: Sms | None
+
+Report = _report()
 
 
 class LiveSeries(BaseModel):

@@ -22,19 +22,7 @@ from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_dateti
 from rollups.concurrency import hourly_peaks
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS, slot_of
-from rollups.catalog import (
-    ABANDONED,
-    APPLICATIONS,
-    CALL_THOUSANDTHS,
-    COMPLETED,
-    NUMBERS_PURCHASED,
-    SERIES,
-    SERVICES,
-    SMS_WITH_LINK,
-    clicks_on,
-    runs_ending,
-    runs_of,
-)
+from rollups.catalog import ABANDONED, COMPLETED, SERIES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
@@ -116,7 +104,7 @@ def build(
         last=within.last,
         timezone=within.timezone,
         as_of=as_of.astimezone(UTC),
-        counts=_counts(reading.totals),
+        counts=Counts.of(reading.totals),
         concurrency={series: _concurrency(peaks[series], counted) for series in SERIES},
         dnis=account.dnis,
         sms=account.sms,
@@ -141,24 +129,6 @@ def _concurrency(peaks: Sequence[int], counted: Sequence[HourRun]) -> Concurrenc
         peak_sum=sum(peaks),
         reported_hours=len(peaks) - peaks.count(0),
         busiest_hour=busiest,
-    )
-
-
-_RUNS = {application: runs_of(application) for application in APPLICATIONS}
-_CLICKS = {service: clicks_on(service) for service in SERVICES}
-_COMPLETED, _ABANDONED = runs_ending(COMPLETED), runs_ending(ABANDONED)
-
-
-def _counts(sums: Mapping[str, int]) -> Counts:
-    told = sums.get
-    return Counts(
-        flow_runs={application: told(metric, 0) for application, metric in _RUNS.items()},
-        completed=told(_COMPLETED, 0),
-        abandoned=told(_ABANDONED, 0),
-        clicks={service: told(metric, 0) for service, metric in _CLICKS.items()},
-        call_thousandths=told(CALL_THOUSANDTHS, 0),
-        sms_with_link=told(SMS_WITH_LINK, 0),
-        numbers_purchased=told(NUMBERS_PURCHASED, 0),
     )
 
 
@@ -208,9 +178,9 @@ def _days(
             hours = slice(piece.hour, min(piece.end_hour, begun))
             for metric, amounts in reading.by_slot.items():
                 sums[metric] = sums.get(metric, 0) + sum(amounts[slots])
-            for series, its in peaks.items():
-                tops[series] = max(tops[series], max(its[hours], default=0))
-        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), _counts(sums), tops))
+            for series, hourly in peaks.items():
+                tops[series] = max(tops[series], max(hourly[hours], default=0))
+        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), Counts.of(sums), tops))
     return tuple(found)
 
 

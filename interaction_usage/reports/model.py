@@ -5,27 +5,22 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rollups.local_time import HourRun, each_hour, local_datetime
-from rollups.catalog import AGENT, AGENT_SESSIONS, MOBILE_WEB, TICKET_GUIDANCE, WEB_SELF_SERVICE
+from rollups.catalog import (
+    ABANDONED,
+    CALL_THOUSANDTHS,
+    CLICKS,
+    COMPLETED,
+    ENDINGS,
+    METRICS,
+    NUMBERS_PURCHASED,
+    RUNS,
+    SMS_WITH_LINK,
+    Metric,
+    Section,
+)
 
 if TYPE_CHECKING:
     from fractions import Fraction
-
-#: The names people read, by the names programs use.
-LABELS = {
-    AGENT_SESSIONS: "Agent Application and Ticket Guidance",
-    AGENT: "Agent Application",
-    TICKET_GUIDANCE: "Ticket Guidance",
-    MOBILE_WEB: "Mobile Web",
-    WEB_SELF_SERVICE: "Web Self Service",
-    "call-now": "Call Now clicks",
-    "callback": "Callback clicks",
-    "chat": "Chat clicks",
-    "email": "Email clicks",
-}
-
-#: The two concurrency sections of the report and the series in each.
-AGENT_SECTION = (AGENT_SESSIONS, AGENT, TICKET_GUIDANCE)
-FLOW_SECTION = (MOBILE_WEB, WEB_SELF_SERVICE)
 
 
 class Concurrency(NamedTuple):
@@ -111,18 +106,65 @@ def hour_of(runs: Iterable[HourRun], index: int) -> tuple[int, int, int]:
 class Counts(NamedTuple):
     """The counters of one period, all exact."""
 
-    flow_runs: dict[str, int]  #: by application
-    completed: int  #: flow runs that ended completed
-    abandoned: int  #: flow runs that ended abandoned
-    clicks: dict[str, int]  #: by service
-    call_thousandths: int  #: Call Now minutes, in thousandths of a minute
-    sms_with_link: int
-    numbers_purchased: int
+    amounts: Mapping[str, int]  #: of every stored counter of the catalogue, by id
+
+    @classmethod
+    def of(cls, sums: Mapping[str, int]) -> "Counts":
+        """Return the counters with these *sums*; those that have none are 0."""
+        return cls({metric: sums.get(metric, 0) for metric in METRICS})
+
+    def amount(self, metric: Metric) -> int:
+        """Return the amount of *metric* as it is stored; for a sum, of its parts together."""
+        if metric.sum_of:
+            return sum(self.amounts[part] for part in metric.sum_of)
+        return self.amounts[metric.id]
+
+    def reported(self, metric: Metric) -> int | float:
+        """Return the amount of *metric* in the unit in which reports have it."""
+        return metric.unit.reported(self.amount(metric))
+
+    def _each(self, metrics: Mapping[str, str]) -> dict[str, int]:
+        return {name: self.amounts[metric] for name, metric in metrics.items()}
+
+    @property
+    def flow_runs(self) -> dict[str, int]:
+        """Flow runs by application."""
+        return self._each(RUNS)
 
     @property
     def flow_runs_total(self) -> int:
         """All flow runs, whatever their application or outcome."""
         return sum(self.flow_runs.values())
+
+    @property
+    def completed(self) -> int:
+        """Flow runs that ended completed."""
+        return self.amounts[ENDINGS[COMPLETED]]
+
+    @property
+    def abandoned(self) -> int:
+        """Flow runs that ended abandoned."""
+        return self.amounts[ENDINGS[ABANDONED]]
+
+    @property
+    def clicks(self) -> dict[str, int]:
+        """Clicks by service."""
+        return self._each(CLICKS)
+
+    @property
+    def call_thousandths(self) -> int:
+        """Call Now minutes, in thousandths of a minute."""
+        return self.amounts[CALL_THOUSANDTHS]
+
+    @property
+    def sms_with_link(self) -> int:
+        """Messages with a campaign link."""
+        return self.amounts[SMS_WITH_LINK]
+
+    @property
+    def numbers_purchased(self) -> int:
+        """Phone numbers purchased."""
+        return self.amounts[NUMBERS_PURCHASED]
 
 
 class Day(NamedTuple):
@@ -162,3 +204,7 @@ class Report(NamedTuple):
     days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for
+
+    def has(self, section: Section) -> bool:
+        """Tell whether *section* applies to the account."""
+        return not section.applies or bool(getattr(self, section.applies))

@@ -5,7 +5,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from interaction_usage.reports.model import Concurrency, Counts, Day, FlowRuns, Hours, Report
-from rollups.catalog import APPLICATIONS, SERIES, SERVICES
+from rollups.catalog import (
+    ABANDONED,
+    CALL_THOUSANDTHS,
+    CLICKS,
+    COMPLETED,
+    ENDINGS,
+    NUMBERS_PURCHASED,
+    RUNS,
+    SERIES,
+    SMS_WITH_LINK,
+)
 from rollups.local_time import hour_runs
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -42,17 +52,17 @@ AWKWARD = (
 
 def counts(scale: int = 1) -> Counts:
     """Return counters that all differ, *scale* times what they are at 1."""
-    runs = dict(zip(APPLICATIONS, (18_420, 7_311, 52_094, 4_876), strict=True))
-    clicks = dict(zip(SERVICES, (1_204, 388, 2_951, 97), strict=True))
-    return Counts(
-        flow_runs={name: number * scale for name, number in runs.items()},
-        completed=71_688 * scale,
-        abandoned=11_013 * scale,
-        clicks={name: number * scale for name, number in clicks.items()},
-        call_thousandths=6_482_125 * scale,
-        sms_with_link=3_270 * scale,
-        numbers_purchased=12 * scale,
-    )
+    runs = dict(zip(RUNS.values(), (18_420, 7_311, 52_094, 4_876), strict=True))
+    clicks = dict(zip(CLICKS.values(), (1_204, 388, 2_951, 97), strict=True))
+    others = {
+        ENDINGS[COMPLETED]: 71_688,
+        ENDINGS[ABANDONED]: 11_013,
+        CALL_THOUSANDTHS: 6_482_125,
+        SMS_WITH_LINK: 3_270,
+        NUMBERS_PURCHASED: 12,
+    }
+    amounts = runs | clicks | others
+    return Counts.of({metric: amount * scale for metric, amount in amounts.items()})
 
 
 def curve(maximum: int = 41, peak_sum: int = 7_003, hours: int = 310) -> Concurrency:

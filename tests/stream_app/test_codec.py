@@ -19,8 +19,7 @@ from rollups.events import (
     SessionStopped,
     SmsSent,
 )
-from stream_app import codec
-from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode
+from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode, envelope
 from stream_app.rejection import Reason
 from stream_app.topics import CALLS, FLOWS, SESSIONS, TOPIC_OF
 from tests.stream_app.usage_events import (
@@ -641,9 +640,9 @@ def test_a_refused_time_is_not_remembered(time):
 def test_more_accounts_than_are_remembered():
     """The memory of accounts is bounded, and forgetting changes no answer."""
     line = structured(example(FLOW, subject="account-%d"))
-    for number in range(codec._ACCOUNTS_KEPT + 10):
+    for number in range(envelope.ACCOUNTS_KEPT + 10):
         assert decode(FLOWS, line % number).account == f"account-{number}"
-    assert len(codec._accounts_seen) <= codec._ACCOUNTS_KEPT
+    assert len(envelope.accounts_seen) <= envelope.ACCOUNTS_KEPT
 
 
 def test_decoding_is_a_function_of_the_record():

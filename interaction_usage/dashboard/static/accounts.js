@@ -1,7 +1,7 @@
 // The list of accounts, a page at a time, and the search in it.
 
 import { accounts } from "./api.js";
-import { callout, element, empty, several } from "./words.js";
+import { callout, element, empty, several } from "./format.js";
 
 const PAUSE = 150; // ms without another key before the server is asked
 const list = document.querySelector("#list");

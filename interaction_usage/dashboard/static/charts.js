@@ -1,7 +1,7 @@
 // Charts: uPlot in the colours of the style sheet, with the numbers of a place beside the pointer,
 // and by the arrow keys for whoever has none.
 
-import { count, dayInWords, dayShort, dot, element, monthOf } from "./words.js";
+import { count, dayInWords, dayShort, dot, element, monthOf } from "./format.js";
 
 const probe = element("span", { hidden: true });
 document.body.append(probe);

@@ -1,6 +1,6 @@
 // A text field with a list to choose from, by the ARIA pattern "combobox with a listbox popup".
 
-import { element } from "./words.js";
+import { element } from "./format.js";
 
 /** How many choices are shown. */
 export const MOST = 60;

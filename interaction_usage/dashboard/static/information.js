@@ -2,8 +2,9 @@
 // change, says what a new time zone moves before it is saved, and beside a field what is wrong.
 
 import { below, get, put } from "./api.js";
+import { APPLICATIONS } from "./catalog.js";
 import { combobox } from "./combobox.js";
-import { FIELDS, SERIES, duration, element, empty, offset, setting } from "./words.js";
+import { FIELDS, duration, element, empty, offset, setting } from "./format.js";
 
 const { account } = document.body.dataset;
 const form = document.querySelector("#information");
@@ -41,7 +42,7 @@ function show(settings) {
   field("sms").checked = settings.sms;
   moves.replaceChildren();
   document.querySelector("#limits").replaceChildren(
-    ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, SERIES[name]), element("dd", {}, duration(seconds)))),
+    ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, APPLICATIONS[name].label), element("dd", {}, duration(seconds)))),
   );
 }
 

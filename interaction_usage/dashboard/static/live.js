@@ -1,15 +1,16 @@
 // The live page: the stream of the current hour, its curves, and whether it is as new as it looks.
 
 import { below } from "./api.js";
+import { SERIES } from "./catalog.js";
 import { curve } from "./charts.js";
-import { COLORS, SERIES, callout, clock, count, duration, rate, several } from "./words.js";
+import { callout, clock, count, duration, rate, several } from "./format.js";
 
 const { account } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
 const cards = Object.fromEntries([...document.querySelectorAll("[data-series]")].map((card) => [card.dataset.series, card]));
 const SECONDS = 3600;
 
-for (const [name, card] of Object.entries(cards)) card.querySelector("[data-color]").style.setProperty("--dot", `var(${COLORS[name]})`);
+for (const [name, card] of Object.entries(cards)) card.querySelector("[data-color]").style.setProperty("--dot", `var(${SERIES[name].color})`);
 
 /** The levels of the last 60 minutes by series, and the second that the first of them is at. */
 let known = { from: 0, levels: {} };
@@ -55,8 +56,7 @@ function series(card, name, told) {
   };
   put("now", count(now));
   put("peak", at ? `${count(peak)} at ${clock(at, true)}` : "0");
-  const applications = name === "agent-sessions" ? ["agent", "ticket-guidance"] : [name];
-  const after = duration(Math.min(...applications.map((each) => told.long_after[each])));
+  const after = duration(Math.min(...SERIES[name].applications.map((each) => told.long_after[each])));
   put("after", `No stop for over ${after}`);
   put("long", `${count(long)} of ${count(now)} open`);
   put("oldest", long ? `oldest ${ago(oldest, told.as_of)}` : "");
@@ -67,7 +67,7 @@ function ago(instant, now) {
 }
 
 function draw(timezone) {
-  const seconds = Array.from({ length: known.levels.agent.length }, (_, index) => known.from + index);
+  const seconds = Array.from({ length: Object.values(known.levels)[0].length }, (_, index) => known.from + index);
   if (charts && zone === timezone) {
     for (const [name, chart] of Object.entries(charts)) chart.update([seconds, known.levels[name]]);
     return;
@@ -77,11 +77,11 @@ function draw(timezone) {
     Object.entries(cards).map(([name, card]) => [
       name,
       curve(card.querySelector("[data-chart]"), {
-        label: `${SERIES[name]}, sessions over the last 60 minutes`,
-        token: COLORS[name],
+        label: `${SERIES[name].label}, sessions over the last 60 minutes`,
+        token: SERIES[name].color,
         timezone,
         data: [seconds, known.levels[name]],
-        height: name === "agent-sessions" ? 250 : 170,
+        height: SERIES[name].applications.length > 1 ? 250 : 170,
       }),
     ]),
   );

@@ -1,38 +1,10 @@
 // Names and numbers as people read them, and elements made from them.
 
-export const SERIES = {
-  "agent-sessions": "Agent Application and Ticket Guidance",
-  agent: "Agent Application",
-  "ticket-guidance": "Ticket Guidance",
-  "mobile-web": "Mobile Web",
-  "web-self-service": "Web Self Service",
-};
-
-export const SERVICES = {
-  "call-now": "Call Now",
-  callback: "Callback",
-  chat: "Chat",
-  email: "Email",
-};
-
 /** The settings of an account. */
 export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service", sms: "Outgoing SMS" };
 
 /** The value of a setting in words. */
 export const setting = (value) => (typeof value === "boolean" ? (value ? "on" : "off") : value);
-
-/** The colour of each series, application and service: names of the style sheet's tokens. */
-export const COLORS = {
-  "agent-sessions": "--c1",
-  agent: "--c2",
-  "ticket-guidance": "--c3",
-  "mobile-web": "--c4",
-  "web-self-service": "--c5",
-  "call-now": "--c1",
-  callback: "--c2",
-  chat: "--c4",
-  email: "--c3",
-};
 
 const whole = new Intl.NumberFormat("en");
 const tenth = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });

@@ -1,0 +1,115 @@
+"""Write what the documentation takes from the catalogue: JSON Schemas, and parts of events.md.
+
+    python docs/generate.py [FOLDER]
+
+A part of the page stands between two comments that name it, and is written again each time. A type
+that has no heading yet gets a section of its own behind the others; what people write there around
+its table stays.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
+from stream_app.codec.json_schema import example, json_schema, members, summary
+
+_END = "<!-- end of types -->"
+
+
+def schemas() -> dict[str, str]:
+    """Return the text of each JSON Schema, by the name of its file."""
+    return {
+        f"{row.name}.json": json.dumps(json_schema(row), indent=2, ensure_ascii=False) + "\n"
+        for row in EVENT_TYPES
+    }
+
+
+def page(text: str) -> str:
+    """Return the page for producers, *text*, with its generated parts as the catalogue has them."""
+    groups = [list(rows) for _, rows in groupby(EVENT_TYPES, lambda row: row.topic)]
+    text = _with(text, "topics", _topics(groups))
+    text = _with(text, "applications", [f"| `{k}` | {v} |" for k, v in APPLICATION_LABELS.items()])
+    for rows in groups:
+        if f"<!-- {rows[0].name} -->" not in text:
+            text = text.replace(_END, _section(rows) + _END)
+        text = _with(text, rows[0].name, _members(rows[0]))
+    return text
+
+
+def _with(text: str, part: str, lines: Iterable[str]) -> str:
+    """Return *text* with the rows of the table in *part* replaced by *lines*."""
+    marks = rf"(<!-- {re.escape(part)} -->\n\|.*\n\|[-|]+\n)(?:\|.*\n)*(<!-- / -->)"
+    new, found = re.subn(
+        marks, lambda m: m[1] + "".join(f"{line}\n" for line in lines) + m[2], text
+    )
+    if found != 1:
+        raise ValueError(f"the page has {found} parts called {part}")
+    return new
+
+
+def _topics(groups: Iterable[list[EventType]]) -> Iterable[str]:
+    for rows in groups:
+        yield f"| `{rows[0].topic}` | {', '.join(f'`{row.name}`' for row in rows)} |"
+    yield (
+        "| `usage.dead-letters` | what was refused; written by the worker and the replay command "
+        "alone |"
+    )
+
+
+def _members(row: EventType) -> Iterable[str]:
+    for name, schema in members(row).items():
+        needed = "yes" if schema["required"] else "no"
+        default = ""
+        if "default" in schema:
+            value = schema["default"]
+            default = f"; default `{value if isinstance(value, str) else json.dumps(value)}`"
+        about = f". {schema['description']}" if "description" in schema else ""
+        yield f"| `{name}` | {needed} | {_kind(schema)}{default}{about} |"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """Return in words what a member holds."""
+    if choices := schema.get("enum"):
+        if tuple(choices) == APPLICATIONS:
+            return "application"
+        *some, last = (f"`{choice}`" for choice in choices)
+        return f"{', '.join(some)} or {last}" if some else last
+    if schema["type"] == "string":
+        return "text" if schema.get("maxLength") == 200 else "string"
+    kind = str(schema["type"])
+    if "exclusiveMinimum" in schema:
+        kind += f" above {schema['exclusiveMinimum']:,}"
+    if "maximum" in schema:
+        kind += f", at most {schema['maximum']:,}"
+    if "multipleOf" in schema:
+        kind += f", a multiple of {schema['multipleOf']}"
+    return kind
+
+
+def _section(rows: list[EventType]) -> str:
+    """Return the section of types that the page does not have yet."""
+    links = " · ".join(f"[schema](schemas/{row.name}.json)" for row in rows)
+    events = "".join(f"```json\n{json.dumps(example(row))}\n```\n\n" for row in rows)
+    return (
+        f"### {', '.join(row.name for row in rows)}\n\n"
+        f"{' '.join(summary(row) for row in rows)} {links}\n\n"
+        f"<!-- {rows[0].name} -->\n| data | needed | value |\n|---|---|---|\n<!-- / -->\n\n{events}"
+    )
+
+
+def main() -> None:
+    """Write the files below FOLDER, or beside this one."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    for name, text in schemas().items():
+        (folder / "schemas" / name).write_text(text, "utf-8")
+    events = folder / "events.md"
+    events.write_text(page(events.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+// The concurrency card: most sessions per day of the series that is chosen, and hour by day.
+
+import { draw, legend } from "./cards.js";
+import { SERIES, series } from "./catalog.js";
+import { heatmap } from "./charts.js";
+import { average, clock, count, dayInWords, element, hourInWords, table } from "./format.js";
+
+const $ = (selector) => document.querySelector(selector);
+
+let chosen = series[0].id;
+let lastConcurrency;
+
+for (const { id: name, button: label } of series) {
+  const button = element("button", { type: "button", "data-name": name, "aria-pressed": String(name === chosen) }, label);
+  button.addEventListener("click", () => {
+    chosen = name;
+    for (const each of $("#series").children) each.setAttribute("aria-pressed", String(each === button));
+    if (lastConcurrency) concurrency(lastConcurrency);
+  });
+  $("#series").append(button);
+}
+
+export function concurrency(told) {
+  lastConcurrency = told;
+  const card = $("#concurrency");
+  const curve = told.series[chosen];
+  const { color: token, label: name } = SERIES[chosen];
+  legend(card, [
+    { label: "Maximum", token, value: count(curve.max) },
+    { label: "Average", token: "--ink-2", value: average(curve.average) },
+    { label: "Busiest hour", value: curve.busiest_hour ? hourInWords(curve.busiest_hour) : "–" },
+    { label: "Hours with sessions", value: count(curve.reported_hours) },
+  ]);
+  draw(card, curve.max, "No session in this period", "Try another series, or other days.", {
+    label: `${name}, most sessions per day, at most ${count(curve.max)}`,
+    days: curve.days.map(({ day }) => day),
+    layers: [{ token, values: curve.days.map(({ max }) => max) }],
+    line: { token: "--ink-2", values: curve.days.map((each) => (each.max ? each.average : null)) },
+    rows: (index) => {
+      const day = curve.days[index];
+      return [
+        { label: "Maximum", token, value: count(day.max) },
+        { label: "in the hour of", value: day.hour ? clock(day.hour) : "–" },
+        { label: "Average", token: "--ink-2", value: average(day.average) },
+      ];
+    },
+  });
+  heatmap($("#heatmap"), { days: told.heat.days, peaks: told.heat.peaks[chosen], token, scale: $("#heat-scale") });
+  const names = series.map(({ id }) => id);
+  const cells = ({ max, average: mean, hour }) => [count(max), hour ? clock(hour) : "–", average(mean)];
+  const head = element(
+    "thead",
+    {},
+    element("tr", {}, element("th", { scope: "col" }, "Day"), ...names.flatMap((each) => ["", " hour", " average"].map((tail) => element("th", { scope: "col" }, `${SERIES[each].label}${tail}`)))),
+  );
+  const made = table(
+    [],
+    told.heat.days.map((day, index) => [dayInWords(day), ...names.flatMap((each) => cells(told.series[each].days[index]))]),
+    ["Whole period", ...names.flatMap((each) => {
+      const { max, average: mean, busiest_hour: hour } = told.series[each];
+      return [count(max), hour ? hourInWords(hour) : "–", average(mean)];
+    })],
+  );
+  made.replaceChild(head, made.tHead);
+  card.querySelector("[data-as-table]").replaceChildren(made);
+}
