@@ -85,7 +85,6 @@ class Part(NamedTuple):
         )
 
 
-
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
 _SLOT_MICROS = SLOT_SECONDS * SECOND
 
