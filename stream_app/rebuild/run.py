@@ -116,8 +116,8 @@ class Rebuild:
         return False
 
     def _workers_follow(self) -> bool:
-        names = self._redis.scan_iter(keys.worker("*"), 1000)
-        heartbeats = [self._redis.get(name) for name in names]
+        names = cast(list[bytes], self._redis.zrange(keys.WORKERS, 0, -1))
+        heartbeats = [self._redis.get(keys.worker(name.decode())) for name in names]
         workers = [orjson.loads(cast(bytes, heartbeat)) for heartbeat in heartbeats if heartbeat]
         return all(worker.get("rollups") == self._new.writer.keys.name for worker in workers)
 
