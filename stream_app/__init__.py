@@ -1,7 +1,7 @@
 """Kafka's edge, the only package that imports Faust: events in, rollups and dead letters out.
 
-`faust -A stream_app worker` finds the app here; it is made when first asked for, so that the
-modules beside it can be imported without Faust.
+`faust -A stream_app worker` finds the app here; it is created on first access, so that
+the modules beside it can be imported without Faust.
 """
 
 from typing import Any

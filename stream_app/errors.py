@@ -45,7 +45,7 @@ class TopicDeletedError(BrokerUnavailableError):
 
 
 class PermanentFaultError(StreamError):
-    """Redis or Kafka gives this answer however often it is asked; the message says what to do."""
+    """Redis or Kafka gives this answer to every request; the message says what to do."""
 
 
 class StaleAssignmentError(StreamError):

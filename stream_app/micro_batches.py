@@ -191,7 +191,7 @@ class MicroBatches:
             context.telemetry.duplicates += results[0].duplicates
             for each, result in zip(queued, results, strict=True):
                 self._consumer().finished(each.batch)
-                context.telemetry.took(result.events - result.rejected)
+                context.telemetry.add_batch(result.events - result.rejected)
                 self._release(each)
         except StaleAssignmentError:
             for each in queued:

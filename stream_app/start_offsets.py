@@ -1,7 +1,8 @@
 """From which offsets a worker reads its partitions: from where the rollups in Redis end.
 
-Redis is asked and not Kafka: it loses writes, if it does, from the end of its log, so its positions
-name an offset before which nothing is missing, and an empty Redis is rebuilt from the topics.
+Redis is read and not Kafka's commits: it loses writes, if it does, from the end of its log, so its
+positions name an offset before which nothing is missing, and an empty Redis is rebuilt from the
+topics.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a worker says of itself while it lives: counts since its start, for people to look at."""
+"""What a worker's heartbeat carries: counts since its start, for people to look at."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-#: Seconds between two words of a worker about itself.
+#: Seconds between two heartbeats of a worker.
 HEARTBEAT = 0.5
 
 
@@ -21,13 +21,13 @@ class Telemetry:
     """Counts of records since the worker's start."""
 
     counted: int = 0  #: events in the rollups, duplicates included
-    duplicates: int = 0  #: of these, told before and so without effect
+    duplicates: int = 0  #: of these, counted before and so without effect
     batches: int = 0
     refused: Counter[str] = field(default_factory=Counter)  #: by reason
     waiting_for: str = ""  #: what it waits for; empty while it works
     rollups: str = ""  #: the namespace that it writes
 
-    def took(self, events: int) -> None:
+    def add_batch(self, events: int) -> None:
         """Note that a batch with so many valid events is in the rollups."""
         self.batches += 1
         self.counted += events

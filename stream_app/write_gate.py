@@ -46,17 +46,17 @@ class Group(Protocol):
 
 
 class State(Enum):
-    """What the current assignment is at."""
+    """The state of the current assignment."""
 
     JOINING = "joining"  #: no start offsets yet: the group is rebalancing, or a seek failed
     STANDBY = "standby"  #: the group assigned no partition to this worker
     SEEKING = "seeking"  #: the start offsets are being determined
     OPEN = "open"  #: batches are fetched and written
-    CLOSED = "closed"  #: a batch was given up: nothing of this assignment is written any more
+    CLOSED = "closed"  #: a write was given up: nothing of this assignment is written any more
 
 
 class WriteGate:
-    """Admits writes of the current assignment, and knows what that is at."""
+    """Admits writes for the current assignment only, and keeps its state."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
@@ -75,7 +75,7 @@ class WriteGate:
 
     @property
     def state(self) -> State:
-        """What the current assignment is at."""
+        """The state of the current assignment."""
         if self._state is State.CLOSED and self._closed != self.assignment:
             return State.JOINING  # the group has another generation, and is about to assign it
         return self._state
@@ -113,7 +113,7 @@ class WriteGate:
 
     def close(self, assignment: Assignment) -> None:
         """Admit no more writes for *assignment*: one of them was given up."""
-        if assignment == self.assignment and self._state in (State.JOINING, State.OPEN):
+        if assignment == self.assignment and self.state in (State.JOINING, State.OPEN):
             self._state, self._closed = State.CLOSED, assignment
 
     # --------------------------------------------------------------------- writes

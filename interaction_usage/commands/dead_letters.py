@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stream_app.dead_letter_reader import RejectedRecord
     from stream_app.dead_letters import Place
 
-#: How many records that were not sent are shown one by one.
-_SHOWN = 20
+#: How many records that were not sent are told one by one.
+_TOLD = 20
 _UNMARKED = "sent, but not marked as replayed"
 
 
@@ -77,7 +77,7 @@ def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | No
     """Count the refused records by reason, and show the newest.
 
     A record is open until it was replayed and not refused again. One that was refused several times
-    is shown once: with its newest reason, under the place it came from first.
+    is told once: with its newest reason, under the place it came from first.
 
     \b
     Example:
@@ -130,11 +130,11 @@ def show(origin: "Place") -> None:
     click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
     for name, value in record.headers:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
-    for step in record.history():
+    for told in record.history():
         what = (
-            _line(f"{step.reason}: {step.sentence}") if isinstance(step, Rejection) else "replayed"
+            _line(f"{told.reason}: {told.sentence}") if isinstance(told, Rejection) else "replayed"
         )
-        click.echo(f"History    {step.at:%Y-%m-%d %H:%M:%S} UTC  {step.place}  {what}")
+        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
     click.echo()
     click.echo(_left_out(record) or _text(record.value))
 
@@ -194,7 +194,7 @@ def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patie
 
     1. Kafka acknowledges the record. (Ended before: it is open as it was.)
     2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
-       which counts nothing twice. Refused again, the copy is listed as a record of its own.)
+       which counts nothing twice. Refused again, the copy is told as a record of its own.)
     """
     from stream_app.dead_letters import Marker, Place, marker_headers
     from stream_app.topics import DEAD_LETTERS
@@ -253,10 +253,10 @@ def _tell(
     chosen: list["RejectedRecord"], sent: list["RejectedRecord"], problems: list[str]
 ) -> None:
     """Say what was replayed and what was not; fail unless all of it was."""
-    for problem in problems[:_SHOWN]:
+    for problem in problems[:_TOLD]:
         click.echo(plain(problem), err=True)
-    if len(problems) > _SHOWN:
-        click.echo(f"… and {len(problems) - _SHOWN:,} more", err=True)
+    if len(problems) > _TOLD:
+        click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
     click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
     unsent = len(chosen) - len(sent)
     unmarked = len(problems) - unsent
@@ -272,8 +272,8 @@ def _count(records: list["RejectedRecord"]) -> str:
 
 def _by_topic(records: list["RejectedRecord"]) -> str:
     counts = Counter(record.origin.topic for record in records)
-    shown = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
-    return f": {shown}" if shown else ""
+    told = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
+    return f": {told}" if told else ""
 
 
 # -------------------------------------------------------------------------------- choosing
@@ -362,7 +362,7 @@ def _left_out(record: "RejectedRecord") -> str | None:
     )
 
 
-def _why(record: "RejectedRecord") -> str:
+def _told(record: "RejectedRecord") -> str:
     """Return why *record* is refused, and what is missing of it."""
     return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
 
@@ -390,7 +390,7 @@ def _print_table(records: list["RejectedRecord"]) -> None:
                 str(record.origin),
                 _line(record.newest.reason),
                 _state(record),
-                _line(_why(record)),
+                _line(_told(record)),
             )
             for record in records
         ],

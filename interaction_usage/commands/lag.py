@@ -13,7 +13,7 @@ from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import Failure
 from rollups.watermark import Reach
 
-#: Seconds between two reads while waiting.
+#: Seconds between two looks while waiting.
 _PAUSE = 0.1
 
 
@@ -23,15 +23,15 @@ _PAUSE = 0.1
     "seconds",
     type=Seconds(0),
     metavar="SECONDS",
-    help="Wait until the lag is zero; exit 1 on timeout.",
+    help="Wait until there is none; exit 1 when the time runs out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, topic to events.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object, topic to events.")
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters.
-    Events behind an open producer transaction cannot be read before it is committed or aborted;
-    until then they count as lag, too.
+    Events behind a producer's open transaction cannot be read before it is committed or aborted;
+    until then they are lag, too.
 
     \b
     Example:
@@ -43,18 +43,18 @@ def lag(seconds: float | None, as_json: bool) -> None:
         while True:
             over = seconds is None or time.monotonic() >= deadline
             try:
-                partitions = _progress(config, redis)
+                places = _progress(config, redis)
             except Failure:
                 if over:
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
-            total = sum(reach.behind for reach in partitions.values())
+            total = sum(reach.behind for reach in places.values())
             if over or total == 0:
                 break
             time.sleep(_PAUSE)
-    _print(partitions, as_json)
-    if blocked := sum(reach.blocked for reach in partitions.values()):
+    _print(places, as_json)
+    if blocked := sum(reach.blocked for reach in places.values()):
         click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
     if seconds is not None and total:
         raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
@@ -72,11 +72,11 @@ def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Re
         raise Failure(f"Kafka at {config.kafka}: {error}.") from None
 
 
-def _print(partitions: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
+def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
     from stream_app.topics import EVENT_TOPICS
 
     topics = dict.fromkeys(EVENT_TOPICS, 0)
-    for (topic, _), reach in partitions.items():
+    for (topic, _), reach in places.items():
         topics[topic] += reach.behind
     if as_json:
         click.echo(orjson.dumps(topics))

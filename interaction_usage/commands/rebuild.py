@@ -1,4 +1,4 @@
-"""`usage rebuild`: the rollups rebuilt from the topics, compared, and activated."""
+"""`usage rebuild`: the rollups made anew from the topics, compared, and put in force."""
 
 import asyncio
 import signal
@@ -17,29 +17,29 @@ from interaction_usage.commands.terminal import console, plain
 if TYPE_CHECKING:
     from stream_app.identity_conflicts import IdentityConflict
 
-#: Differences that are shown one by one: of an account, and in all.
-_SHOWN_PER_ACCOUNT, _SHOWN = 10, 500
+#: Differences that are told one by one: of an account, and in all.
+_TOLD_OF_ONE, _TOLD = 10, 500
 
-_UNCHANGED = "The active rollups are unchanged."
+_UNTOUCHED = "The rollups in force are untouched."
 
 
 @click.command("rebuild")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Compare only: show where the active rollups differ, exit 1 if any do, change nothing.",
+    help="Compare only: say where the rollups in force differ, exit 1 if any do, change nothing.",
 )
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Continue although Kafka no longer holds the beginning; what it deleted is not counted.",
+    help="Go on although Kafka no longer holds the beginning; what it deleted is not counted.",
 )
 def rebuild(verify: bool, incomplete: bool) -> None:
-    """Rebuild the rollups from the topics, beside the active ones, and switch to them.
+    """Make the rollups anew from the topics, beside those in force, and switch to them.
 
     Live traffic goes on meanwhile, and reports come from the old rollups until the new ones have
-    caught up. Workers follow to the new ones by themselves. Use it to change a session limit, and
-    with --verify to prove that the rollups match the topics.
+    caught up. Workers go over to the new ones by themselves. Use it to change a session limit, and
+    with --verify to prove that the rollups are what the topics say.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def rebuild(verify: bool, incomplete: bool) -> None:
 
 
 async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: bool) -> None:
-    """Rebuild or verify; every failure becomes a sentence."""
+    """Do it, and say every failure in a sentence."""
     from aiokafka.errors import KafkaError
 
     from interaction_usage.store.errors import AccountBusyError, ReseekRequired
@@ -73,30 +73,30 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         await (_verify if verify else _rebuild)(config, redis, incomplete)
     except RebuildRunningError:
         raise Failure(
-            "Another rebuild is running. (The lock of one that was killed expires after a minute.)"
+            "Another rebuild is running. (One that was killed is forgotten after a minute.)"
         ) from None
     except LockLostError:
         raise Failure(
-            "This rebuild did not renew its lock for a minute, and another one may have begun; "
-            "nothing was switched. Start it again."
+            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
+            "have; nothing was switched. Begin again."
         ) from None
     except RetentionGapError as error:
         shown = "; ".join(error.gaps[:3])
         more = f"; and {len(error.gaps) - 3} more" if len(error.gaps) > 3 else ""
         raise Failure(
             f"Kafka no longer holds everything that was published: {shown}{more}. Rebuilt "
-            f"rollups would not count it. {_UNCHANGED} To continue anyway, pass --incomplete"
+            f"rollups would not count it. {_UNTOUCHED} To continue anyway, pass --incomplete"
         ) from None
     except TopicRecreatedError:
-        raise Failure(f"A topic was recreated meanwhile; start again. {_UNCHANGED}") from None
+        raise Failure(f"A topic was recreated meanwhile; start again. {_UNTOUCHED}") from None
     except AccountBusyError as error:
         raise Failure(f"The account {error} changes too often to be compared.") from None
     except ReseekRequired as error:
-        raise Failure(f"{error}; start again. {_UNCHANGED}") from None
+        raise Failure(f"{error}; start again. {_UNTOUCHED}") from None
     except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}. {_UNCHANGED}") from None
+        raise Failure(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
     except asyncio.CancelledError:
-        raise Failure(f"Stopped. {_UNCHANGED}") from None
+        raise Failure(f"Stopped. {_UNTOUCHED}") from None
 
 
 async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> None:
@@ -104,15 +104,15 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
 
     began = time.monotonic()
     async with rebuilding(config, redis, incomplete=incomplete) as under_way:
-        with _progress("Reading the topics", "records") as progress:
-            count = await under_way.catch_up(progress)
+        with _progress("Reading the topics", "records") as told:
+            count = await under_way.catch_up(told)
         followed = await under_way.switch()
     seconds = time.monotonic() - began
     click.echo(f"Reports come from the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
     if not followed:
         click.echo(
-            "A worker has not followed yet; it does when it responds again, and nothing is lost "
-            "meanwhile. One with other session limits ends.",
+            "A worker has not gone over to them yet; it does when it answers again, and nothing is "
+            "lost meanwhile. One with other session limits ends.",
             err=True,
         )
 
@@ -123,13 +123,13 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     accounts = places = shown = 0
     differing: set[str] = set()
     async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
-        with _progress("Reading the topics", "records") as progress:
-            await under_way.catch_up_to_compare(progress)
-        with _progress("Comparing", "accounts") as progress:
-            async for differences in under_way.differences(progress):
+        with _progress("Reading the topics", "records") as told:
+            await under_way.catch_up_to_compare(told)
+        with _progress("Comparing", "accounts") as told:
+            async for found in under_way.differences(told):
                 accounts += 1
-                differing.update(difference.account for difference in differences)
-                some = differences[: min(_SHOWN_PER_ACCOUNT, _SHOWN - shown)]
+                differing.update(difference.account for difference in found)
+                some = found[: min(_TOLD_OF_ONE, _TOLD - shown)]
                 shown += len(some)
                 for difference in some:
                     click.echo(
@@ -137,31 +137,31 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
                         + f"{_shown(difference.live)}, and by the topics "
                         + _shown(difference.rebuilt)
                     )
-                places += len(differences)
+                places += len(found)
         conflicts = await under_way.conflicts(differing) if differing else []
     if places:
         _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
         raise Failure(
             f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
-            f"{places:,} places{more}. To rebuild them: usage rebuild"
+            f"{places:,} places{more}. `usage rebuild` makes them anew."
         )
     click.echo(f"{accounts:,} accounts are exactly what the topics say.", err=True)
 
 
 def _print_conflicts(conflicts: "Sequence[IdentityConflict]") -> None:
-    """Print which identities were used for two events: that alone makes rollups differ."""
+    """Say which identities were used for two events: that alone makes rollups differ."""
     from interaction_usage.commands.terminal import plain
 
-    for conflict in conflicts[:_SHOWN_PER_ACCOUNT]:
+    for conflict in conflicts[:_TOLD_OF_ONE]:
         first = conflict.first
         click.echo(
             f"{first.account}: one source and id for two events: source {plain(first.source)}, id "
             f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. One of "
             "them counts, whichever is read first; a producer must not use an id twice"
         )
-    if len(conflicts) > _SHOWN_PER_ACCOUNT:
-        click.echo(f"and {len(conflicts) - _SHOWN_PER_ACCOUNT:,} more of these")
+    if len(conflicts) > _TOLD_OF_ONE:
+        click.echo(f"and {len(conflicts) - _TOLD_OF_ONE:,} more of these")
 
 
 def _shown(value: Any) -> str:
@@ -172,19 +172,19 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def _progress(title: str, unit: str) -> Iterator[Any]:
-    """Yield a function of how much is done and how much there is."""
+    """Yield what is called with how much is done and how much there is."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     on_stderr = console(stderr=True)
     columns = (
-        TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[state]}"),
+        TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as bar:
-        task = bar.add_task("", total=None, state="")
+    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as progress:
+        task = progress.add_task("", total=None, told="")
 
-        def progress(done: int, total: int) -> None:
-            state = f"{done:,} of {total:,} {unit}"
-            bar.update(task, completed=done, total=total, state=state)
+        def told(done: int, total: int) -> None:
+            shown = f"{done:,} of {total:,} {unit}"
+            progress.update(task, completed=done, total=total, told=shown)
 
-        yield progress
+        yield told

@@ -219,7 +219,7 @@ def test_a_batch_is_shown_as_one_and_not_replayed(usage: Usage, broker: str) -> 
     why = RejectedError(Reason.TOO_LARGE, "a batch of 43,210 bytes (zstd) unpacks to too much")
     batch = RejectedBatch(
         "usage.clicks", 1, 99, 0, 0, None, None, None, -1, -1, (),
-        refused=why, base_offset=41, batch_bytes=43_210, fingerprint="5f3a",
+        rejection=why, base_offset=41, batch_bytes=43_210, fingerprint="5f3a",
     )  # fmt: skip
     letter = dead_letter(batch, why)
     producer = Producer({"bootstrap.servers": broker, "log_level": 0})

@@ -1,4 +1,4 @@
-"""Dead letters: the record as it was, five headers more, and what markers make of them."""
+"""Dead letters: the record as it was, five headers more, and the history by markers."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -75,7 +75,7 @@ def refused(place: Place, second: int, value: bytes = b"v", where: int = 0) -> M
 
 
 def short(message: Message, least: bool = False) -> Message:
-    """Return the same letter without its value, or with as little as there can be."""
+    """Return the same dead letter without its value, or with as little as possible."""
     return message._replace(told=shortened(message.told)[-1 if least else 0])
 
 
@@ -132,7 +132,7 @@ def test_every_reason_goes_into_a_header(reason):
 
 
 def test_a_producer_cannot_write_our_headers():
-    """A record that looks like a dead letter or a marker is read as what the worker says of it."""
+    """A record that looks like a dead letter or a marker is read by the worker's headers."""
     forged = dead_letter(record(b"k", b"v", []), RejectedError(Reason.MALFORMED, "forged")).headers
     short = shortened(
         dead_letter(record(b"k", b"v", []), RejectedError(Reason.MALFORMED, "forged"))
@@ -200,7 +200,7 @@ def test_one_counted_copy_is_enough():
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])
 def test_the_history_is_told_in_order_however_partitions_are_read(order):
-    """The marker stands behind its own letter; the letters of the copies stand anywhere."""
+    """The marker is behind its own dead letter; those of the copies are anywhere."""
     partitions = [
         [refused(ORIGIN, 1, where=0), replayed(ORIGIN, AGAIN, 3, where=0)],
         [refused(AGAIN, 2, where=1), replayed(AGAIN, ONCE_MORE, 4, where=1)],
@@ -237,14 +237,14 @@ def test_places_that_lead_round_in_a_circle_hide_nothing():
 
 
 def test_a_marker_without_its_dead_letter_says_nothing():
-    """Kafka's retention took the letter; the copy's own refusal is then the first that is known."""
+    """Kafka deleted the dead letter; the copy's own rejection is then the first one."""
     found = only(replayed(ORIGIN, AGAIN, 2), refused(AGAIN, 3))
     assert (found.origin, found.open) == (AGAIN, True)
 
 
 @pytest.mark.parametrize("least", [False, True])
-def test_a_shortened_letter_tells_what_is_missing(least):
-    """Its record is named by where it came from, as any; what is there is told."""
+def test_a_shortened_dead_letter_names_what_is_missing(least):
+    """Its record is named by where it came from, as any; what there is of it is shown."""
     found = only(short(refused(ORIGIN, 1, b"x" * 4000), least))
     assert (found.origin, found.newest.reason, found.open) == (ORIGIN, "future", True)
     assert (found.key, found.headers) == (None if least else b"k", [])

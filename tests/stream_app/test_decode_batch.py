@@ -1,4 +1,4 @@
-"""A fetched batch is sorted out: events at their offsets, and dead letters of the rest."""
+"""A fetched batch is decoded: events at their offsets, and dead letters of the rest."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Dead letters that Kafka does not take: shortened, and never tried for ever."""
+"""Dead letters that Kafka does not accept: shortened, and not retried for ever."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -71,7 +71,7 @@ class Client:
 
 
 class Batch:
-    """A batch of one letter."""
+    """A batch of one dead letter."""
 
     letter: DeadLetter
 
@@ -138,7 +138,7 @@ def in_time(act: Coroutine[Any, Any, None]) -> None:
 def test_a_dead_letter_too_large_for_kafka_is_kept_without_its_value(
     who: str, error: type[KafkaError]
 ) -> None:
-    """The rest of it, and all letters beside it, are as always; and it says how long that was."""
+    """The rest of it, and all beside it, are whole; and it names the bytes left out."""
     client = Client(2_000, error)
     producer = Producer(client, 2_000 if who == "client" else 10**9)
     records = [record(0, b"small"), record(1, b"x" * 40_000), record(2, b"small too")]

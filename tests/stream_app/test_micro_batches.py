@@ -130,7 +130,7 @@ class Producer:
         self.away = 0
 
     async def send(self, _topic: str, _key: Any, value: bytes | None, *_: Any) -> Any:
-        """Take a dead letter."""
+        """Accept a dead letter."""
         if self.away:
             self.away -= 1
             raise KafkaConnectionError
@@ -248,7 +248,7 @@ def test_batches_of_a_partition_are_done_one_after_the_other() -> None:
     played(act)
 
 
-def test_a_round_is_prepared_while_one_is_under_way_and_run_after_it() -> None:
+def test_a_micro_batch_is_prepared_while_one_is_under_way_and_run_after_it() -> None:
     """a: [under way----]  b: [prepared][run]  c: the same micro-batch as b, for it was there."""
 
     async def act(scene: Scene) -> None:
@@ -302,8 +302,8 @@ def test_a_batch_of_an_assignment_that_is_over_is_let_go() -> None:
 
 
 @pytest.mark.parametrize("when", ["prepared", "under way"])
-def test_a_round_whose_assignment_ends_is_written_no_more(when: str) -> None:
-    """Redis is away; until it is back, the group was assigned anew, and others read this."""
+def test_a_micro_batch_whose_assignment_ends_is_written_no_more(when: str) -> None:
+    """Redis is away; until it is back, the group has rebalanced, and others read this."""
 
     async def act(scene: Scene) -> None:
         old = scene.put(A, 0, 1)
@@ -351,7 +351,7 @@ def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> No
 # --------------------------------------------------------------------------------- retrying
 
 
-def test_a_round_is_run_until_it_succeeds_and_counts_once() -> None:
+def test_a_micro_batch_is_run_until_it_succeeds_and_counts_once() -> None:
     """Twice Redis does not answer; the batch moves the chain, and is acked, once."""
 
     async def act(scene: Scene) -> None:
@@ -370,13 +370,13 @@ def test_a_round_is_run_until_it_succeeds_and_counts_once() -> None:
     played(act)
 
 
-def test_a_round_that_failed_behind_its_writes_counts_once_in_redis() -> None:
+def test_a_micro_batch_that_failed_behind_its_writes_counts_once_in_redis() -> None:
     """Every script is run, and the first answer of each kind is lost on its way."""
     with redis_server() as server, Redis.from_url(server.url) as redis:
-        check_a_round_that_failed_behind_its_writes(server.url, redis)
+        check_a_micro_batch_that_failed_behind_its_writes(server.url, redis)
 
 
-def check_a_round_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
+def check_a_micro_batch_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
     """Have it fail on the server at *url*."""
 
     async def run() -> None:
@@ -415,7 +415,7 @@ def check_a_round_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
     assert {fence: at.offset for fence, at in positions.items()} == {name(A): 3, name(B): 3}
 
 
-def test_dead_letters_are_acknowledged_before_a_round_is_run() -> None:
+def test_dead_letters_are_acknowledged_before_a_micro_batch_is_run() -> None:
     """Kafka is away twice; a position behind a record that is nowhere would lose it."""
 
     async def act(scene: Scene) -> None:
@@ -442,7 +442,7 @@ def sealed_in(scene: Scene, number: int) -> list[SealedEvent]:
     return [SealedEvent(batch.fence, batch.placed[0]) for batch in batches]
 
 
-def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_round_ends() -> None:
+def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_micro_batch_ends() -> None:
     """a: [sealed][fine]  b: [sealed]: both come to their end, and hold nobody up."""
 
     async def act(scene: Scene) -> None:
@@ -534,7 +534,7 @@ def test_the_end_waits_for_what_is_under_way_and_begins_nothing() -> None:
 
 
 def test_the_end_does_not_wait_for_ever() -> None:
-    """Redis is away, and the worker was told to stop."""
+    """Redis is away, and the worker has to stop."""
 
     async def act(scene: Scene) -> None:
         event = scene.put(A, 0, 1)

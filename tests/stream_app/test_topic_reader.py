@@ -89,11 +89,11 @@ def test_everything_is_read_once_each_partition_in_its_order() -> None:
 
 
 def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
-    """The letters first, and where Kafka does not take them, nothing else."""
+    """The dead letters first, and where Kafka does not accept them, nothing else."""
     did: list[str] = []
 
     class Box:
-        """Kafka, which takes one letter."""
+        """Kafka, which accepts one dead letter."""
 
         async def publish(self, letters: list[Any]) -> None:
             did.append(f"{len(letters)} published")

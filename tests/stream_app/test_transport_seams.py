@@ -143,7 +143,7 @@ def test_a_batch_that_does_not_continue_what_was_processed_is_never_stepped_over
 
 
 def test_a_batch_with_records_from_before_is_not_taken_for_progress(consumer: Any) -> None:
-    """[10--25) where [20--25) was due: the log began anew under the same name."""
+    """[10--25) where [20--25) was due: the topic was recreated under the same name."""
     consumer.finished(batch(0, 20))
     record = SimpleNamespace(offset=10)
     with pytest.raises(OffsetGapError):
@@ -235,7 +235,7 @@ def test_nothing_flows_before_the_first_seek(monkeypatch: pytest.MonkeyPatch) ->
 def test_whoever_gets_no_partition_has_nothing_processed_any_more(
     consumer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[0--10) of an assignment that is over, told later, would be a position in other rollups."""
+    """[0--10) of an earlier assignment, written later, would be a position in other rollups."""
     got: list[set[TP]] = []
 
     async def assigned(self: Any, partitions: set[TP], _: int) -> None:

@@ -106,6 +106,8 @@ def test_an_assignment_that_gave_up_a_write_writes_nothing_more() -> None:
     assert gate.state is State.JOINING
     with gate.admit(gate.assignment):
         pass
+    gate.close(gate.assignment)
+    assert gate.state is State.CLOSED
 
 
 def test_an_earlier_assignment_closes_nothing() -> None:

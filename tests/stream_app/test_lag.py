@@ -1,0 +1,42 @@
+"""How far the rollups are behind, also while topics come and go."""
+
+from typing import Any
+
+import pytest
+from redis.client import Redis
+
+from interaction_usage.servers.mock_broker import mock_broker
+from interaction_usage.servers.redis_server import redis_server
+from stream_app.broker import admin_client, ensure_topics
+from stream_app.errors import TopicDeletedError
+from stream_app.lag import partition_progress
+from stream_app.topics import CLICKS, FLOWS
+
+
+class DeletingAdmin:
+    """A real admin client of a cluster in which a topic is deleted after the first metadata."""
+
+    def __init__(self, admin: Any, topic: str) -> None:
+        self._admin, self._topic, self._answers = admin, topic, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+    def list_topics(self, **options: Any) -> Any:
+        """Return the metadata, from the second time on without the topic."""
+        metadata = self._admin.list_topics(**options)
+        self._answers += 1
+        if self._answers > 1:
+            del metadata.topics[self._topic]
+        return metadata
+
+
+def test_a_topic_deleted_between_two_requests_is_an_error_that_names_it() -> None:
+    """Its offsets were read, its id was not: nobody can say how far it is counted."""
+    with mock_broker() as broker, redis_server() as server, Redis.from_url(server.url) as redis:
+        ensure_topics(broker.bootstrap, [FLOWS, CLICKS], 1, 1)
+        admin = admin_client(broker.bootstrap)
+        progress = partition_progress(admin, redis)
+        assert {topic: at.behind for (topic, _), at in progress.items()} == {FLOWS: 0, CLICKS: 0}
+        with pytest.raises(TopicDeletedError, match=r"usage\.flows was deleted while its offsets"):
+            partition_progress(DeletingAdmin(admin, FLOWS), redis)
