@@ -24,13 +24,13 @@ class _Writer:
     def __init__(self, error: Exception | None) -> None:
         self.keys, self._error = keys.FIRST, error
         self.begun: list[list[str]] = []
-        self.nodes = SimpleNamespace(check=self._check)
+        self.nodes = SimpleNamespace(check=self._check, execute=self._execute)
 
     async def _check(self) -> None:
         if self._error and not self.begun:
             raise self._error
 
-    async def in_force(self) -> Any:
+    async def active_namespace(self) -> Any:
         return keys.Namespace("another")
 
     async def begin(self, names: Sequence[str]) -> dict[str, int]:
@@ -41,10 +41,8 @@ class _Writer:
     async def advance(self, positions: Any) -> None:
         pass
 
-    async def say(self, *_: Any) -> None:
+    async def _execute(self, *_: Any) -> None:
         pass
-
-    be_listed = say
 
 
 @pytest.mark.parametrize(
