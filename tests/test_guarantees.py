@@ -43,6 +43,14 @@ def _defined_in(*paths: Path) -> Iterator[str]:
                 yield node.name
 
 
+def test_the_readme_begins_with_the_guarantee() -> None:
+    """In one sentence, before the first heading, and as the page has it."""
+    first = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
+    [sentence] = re.findall(r"\*\*Delivery guarantee: (.+?\.)\*\*", first, re.DOTALL)
+    sentence = " ".join(sentence.split())
+    assert sentence[0].upper() + sentence[1:] in " ".join(PAGE.read_text("utf-8").split())
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:40])
 def test_every_row_names_a_test(row: list[str]) -> None:
     """In its last cell; a guarantee without a test is a wish."""
