@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from interaction_usage.servers.apache_kafka import ApacheKafka, missing
+from interaction_usage.servers.apache_kafka import missing
 from interaction_usage.servers.child import ServerMissingError
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
@@ -74,19 +74,6 @@ def need_kafka() -> None:
         if os.environ.get(REQUIRE_KAFKA) == "1":
             pytest.fail(f"{REQUIRE_KAFKA}=1, but no Apache Kafka can run here: {reason}")
         _leave_out(f"Apache Kafka: {reason}")
-
-
-@pytest.fixture(scope="session")
-def _kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker
-
-
-@pytest.fixture
-def kafka(need_kafka: None, request: pytest.FixtureRequest) -> ApacheKafka:
-    """Return a running Apache Kafka that the whole session shares."""
-    broker: ApacheKafka = request.getfixturevalue("_kafka")
-    return broker
 
 
 @pytest.fixture(scope="session", params=["redis", "valkey", "cluster"])

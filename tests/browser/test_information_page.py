@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PHONE, Visits
+from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.dashboard.tokens import Role

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import Visits
+from tests.browser.conftest import Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.servers.apache_kafka import ApacheKafka, missing

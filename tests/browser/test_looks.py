@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import PHONE, Visits
+from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.commands.demo_events import COMPANIES, events

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import xlrd
-from conftest import PHONE, Visits
+from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.store import account_settings

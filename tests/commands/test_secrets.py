@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 import redis
 from click.testing import CliRunner
-from conftest import NOWHERE
+from tests.commands.conftest import NOWHERE
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -21,7 +21,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from test_rounds import Consumer, Event, Producer
+from tests.stream_app.test_rounds import Consumer, Event, Producer
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.errors import BeginAgain
