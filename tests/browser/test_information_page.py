@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.dashboard.tokens import Role
 from interaction_usage.store import account_settings, keys
+from tests.browser.conftest import PHONE, Visits
 from tests.support.event_lines import flow
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard

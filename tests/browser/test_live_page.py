@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.browser.conftest import Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.servers.apache_kafka import ApacheKafka, missing
 from interaction_usage.servers.redis_server import redis_server
+from tests.browser.conftest import Visits
 from tests.support.event_lines import event
 from tests.support.system import USAGE, System
 

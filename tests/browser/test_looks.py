@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.commands.demo_events import COMPANIES, events
@@ -24,6 +23,7 @@ from rollups.watermark import Reach
 from stream_app.codec import decode
 from stream_app.refusals import Refused
 from stream_app.telemetry import LIFETIME
+from tests.browser.conftest import PHONE, Visits
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import xlrd
-from tests.browser.conftest import PHONE, Visits
 from playwright.sync_api import Page, expect
 
 from interaction_usage.store import account_settings
+from tests.browser.conftest import PHONE, Visits
 from tests.support import vector_files
 from tests.support.event_lines import event, flow
 from tests.support.filling import fill

@@ -21,7 +21,6 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from tests.stream_app.test_rounds import Consumer, Event, Producer
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.errors import BeginAgain
@@ -34,6 +33,7 @@ from stream_app.telemetry import Telemetry
 from stream_app.topics import TOPIC_OF
 from stream_app.transport import Batch, Generation
 from stream_app.verdicts import NONE
+from tests.stream_app.test_rounds import Consumer, Event, Producer
 from tests.support import reference_model
 from tests.support.event_lines import traffic
 from tests.support.reference import LIMITS, rollups_of

@@ -1,8 +1,8 @@
 """How the tests are shared out among several processes (`pytest -n 3`).
 
-What belongs together goes to one process: the tests of a file, for they share servers, and of those
-that run on each kind of server the ones of the same kind. The tests on Kafka are two chains, so that
-no more than two whole systems run at a time, each with a broker of its process.
+What belongs together goes to one process: the tests of a file, for they share servers, and of
+those that run on each kind of server the ones of the same kind. The tests on Kafka are two chains,
+so that no more than two whole systems run at a time, each with a broker of its process.
 """
 
 import re
