@@ -9,24 +9,29 @@ LOCKED := -m pip install --quiet --require-hashes --no-build-isolation -r $(LOCK
 # The peers need other versions of some packages than the product.
 PEERS  := .venv-bench
 
+# The tests start hundreds of processes; compiling the same modules in each would take minutes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test docs faults bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
 
-# Most tests run side by side; those that look at how long things take come by themselves. What fails
-# beside others runs once more alone: processes that share two cores may come too late for a test.
+# Most tests run side by side, three at a time on two cores, for they wait a good deal; those that
+# look at how long things take come by themselves. What fails beside others runs once more alone:
+# processes that share two cores may come too late for a test.
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone" || \
+	$(BIN)/python -m pytest -q -n 3 -m "not alone" || \
 	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone" || \
 	  failed=1; \
 	$(BIN)/python -m pytest -q -m alone || failed=1; \
 	exit $$failed
 
-# The tests beside Kafka: pure ones, and contracts with Redis and Valkey, in about a minute.
+# The pure tests: no server, no process, in less than half a minute.
 pure: $(VENV)/.tested
-	$(BIN)/python -m pytest -q tests/rollups tests/stream_app tests/export --deselect tests/rollups/test_store.py
+	$(BIN)/python -m pytest -q -n 2 -m "not servers" tests/rollups tests/store tests/export \
+	  tests/stream_app tests/test_architecture.py tests/test_guarantees.py tests/test_settings.py
 
 # What the documentation takes from the catalogue: JSON Schemas, tables of events.md.
 docs: $(VENV)/.tested

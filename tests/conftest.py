@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from interaction_usage.servers.apache_kafka import ApacheKafka, missing
+from interaction_usage.servers.apache_kafka import missing
 from interaction_usage.servers.child import ServerMissingError
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
@@ -22,8 +22,20 @@ REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
 #: Folders and files whose tests need the machine for themselves: they look at how long things take,
 #: or make so much trouble that others would.
-_ALONE = (
-    "faults", "browser", "test_serve_limits.py", "test_export_all.py", "test_demo_command.py",
+_ALONE = {"faults", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py"}
+
+#: Folders, and files of others, whose tests start servers or processes, and files that do not.
+_SERVERS = {
+    "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
+    "test_rounds.py", "test_small_nights.py", "test_events_page.py", "test_libreoffice.py",
+}  # fmt: skip
+_NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
+
+#: The order of the folders: the quick tests first or, where several processes share the tests, the
+#: long ones, so that none of them is still busy when the others have nothing left to do.
+_ORDER = (
+    "rollups", "stream_app", "export", "store", "dashboard", "commands", "servers", "browser",
+    "kafka", "faults",
 )  # fmt: skip
 
 # The product asks the package tzdata, whatever the machine's own zones say; so do the references.
@@ -81,19 +93,6 @@ def need_kafka() -> None:
         _leave_out(f"Apache Kafka: {reason}")
 
 
-@pytest.fixture(scope="session")
-def _kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker
-
-
-@pytest.fixture
-def kafka(need_kafka: None, request: pytest.FixtureRequest) -> ApacheKafka:
-    """Return a running Apache Kafka that the whole session shares."""
-    broker: ApacheKafka = request.getfixturevalue("_kafka")
-    return broker
-
-
 @pytest.fixture(scope="session", params=["redis", "valkey", "cluster"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluster]:
     """Yield a Redis, then a Valkey, then a cluster: the store's contract holds on each."""
@@ -124,20 +123,28 @@ def vectors() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick tests first, those with a Kafka broker last."""
-    order = [
-        "rollups", "stream_app", "export", "dashboard", "commands", "servers", "browser", "kafka",
-        "faults",
-    ]  # fmt: skip
+    """Order the tests, and mark those that are alone and those that need servers."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name
-        return order.index(folder) if folder in order else -1
+        return _ORDER.index(folder) if folder in _ORDER else -1
 
-    items.sort(key=place)
+    items.sort(key=place, reverse="PYTEST_XDIST_WORKER" in os.environ)
     for item in items:
-        if not {item.path.parent.name, item.path.name}.isdisjoint(_ALONE):
+        names = {item.path.parent.name, item.path.name}
+        if names & _ALONE:
             item.add_marker(pytest.mark.alone)
+        if names & _SERVERS and not names & _NO_SERVERS:
+            item.add_marker(pytest.mark.servers)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out as `sharing_out` says."""
+    from tests.support.sharing_out import Shares  # which needs xdist
+
+    config.option.loadscopereorder = False
+    return Shares(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -366,7 +366,7 @@ def test_an_added_type_is_documented_and_in_the_demo(tree: Path, told: Path) -> 
 def test_an_added_counter_leaves_old_days_readable(tree: Path) -> None:
     """Days that were sealed before are read as they were, and sealed again as the same bytes."""
     code = (
-        "from tests.rollups.test_days import KEPT, WRITTEN\n"
+        "from tests.store.test_days import KEPT, WRITTEN\n"
         "from interaction_usage.store.day_encoding import seal, sealed_days\n"
         "from rollups.catalog import METRICS\n"
         "assert 'emails.sent' in METRICS\n"

@@ -4,7 +4,6 @@ import warnings
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.event_lines import traffic
@@ -61,6 +60,8 @@ def test_the_documentation_page_has_every_operation(served: Dashboard, document:
 
 def test_no_request_makes_the_server_fail(served: Dashboard, document: Any) -> None:
     """No 5xx and no answer that the document does not describe, whatever is asked."""
+    import schemathesis  # here, for it takes seconds that the collection of other tests would pay
+
     schema = schemathesis.openapi.from_dict(document)
     headers = {"Authorization": f"Bearer {served.token()}"}
     checked = 0
@@ -76,6 +77,7 @@ def test_no_request_makes_the_server_fail(served: Dashboard, document: Any) -> N
 
 def _try(served: Dashboard, strategy: Any, headers: dict[str, str], known: bool) -> int:
     """Send requests of *strategy*, of an account that is *known* or of any; return how many."""
+    import schemathesis
     from hypothesis import given
 
     count = 0

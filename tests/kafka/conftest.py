@@ -1,27 +1,31 @@
-"""A whole system for each test."""
+"""A system for each test: a Redis of its own, and a broker without topics that they share."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.redis_server import redis_server
+from tests.support.shared_broker import SharedBroker
 from tests.support.system import System
 
 
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    """Yield the broker that all tests of this process share, one after the other."""
+    broker = SharedBroker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.kill()
+
+
 @pytest.fixture
-def system(need_kafka: None, tmp_path: Path) -> Iterator[System]:
-    """Yield a system that no other test has used."""
-    with ExitStack() as running:
-        broker = running.enter_context(ApacheKafka(tmp_path / "kafka"))
-        store = running.enter_context(redis_server(tmp_path / "redis"))
-        made = System(broker, store, tmp_path)
+def system(need_kafka: None, shared_broker: SharedBroker, tmp_path: Path) -> Iterator[System]:
+    """Yield a system that looks as if no other test had used it."""
+    with redis_server(tmp_path / "redis") as store:
+        made = System(shared_broker.without_topics(), store, tmp_path)
         yield made
-        for worker in made.workers:
-            worker.stop()
+        made.kill_workers()
 
 
 @pytest.fixture

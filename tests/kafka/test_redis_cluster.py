@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.redis_cluster import RedisCluster, ask, redis_cluster
 from interaction_usage.store import keys
 from interaction_usage.store.cluster_topology import hash_slot
@@ -14,6 +13,7 @@ from interaction_usage.store.reads import Rollups
 from tests.support import vector_files
 from tests.support.event_lines import flow, traffic
 from tests.support.reference import report_of, rollups_of
+from tests.support.shared_broker import SharedBroker
 from tests.support.system import System
 
 AS_OF = "2026-11-01T00:00:00Z"
@@ -21,17 +21,15 @@ DAYS = ("2026-10-01", "2026-10-02")
 
 
 @pytest.fixture
-def system(need_kafka: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[System]:
+def system(
+    need_kafka: None, shared_broker: SharedBroker, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[System]:
     """Yield a system with a cluster, which no other test has used; replicated if asked for."""
     replicated = getattr(request, "param", "") == "replicated"
-    with (
-        ApacheKafka(tmp_path / "kafka") as broker,
-        redis_cluster(tmp_path / "redis", replicated=replicated) as store,
-    ):
-        made = System(broker, store, tmp_path)
+    with redis_cluster(tmp_path / "redis", replicated=replicated) as store:
+        made = System(shared_broker.without_topics(), store, tmp_path)
         yield made
-        for worker in made.workers:
-            worker.stop()
+        made.kill_workers()
 
 
 def check_reports(system: System, lines: list[bytes]) -> None:

@@ -37,7 +37,7 @@ ODD_DAYS = (
     ("America/St_Johns", date(2026, 3, 8)),
     ("Pacific/Apia", date(2011, 12, 30)),
     ("America/Sao_Paulo", date(2018, 11, 4)),
-    ("America/Havana", date(2026, 11, 1)),
+    ("America/Havana", date(2024, 11, 3)),
     ("Africa/Cairo", date(2026, 4, 24)),
 )
 

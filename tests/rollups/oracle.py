@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from importlib import resources
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,7 +46,7 @@ def report(
 ) -> dict[str, Any]:
     """Return what one account's report must say, given its events, told however often."""
     events = {(event.source, event.id): event for event in told}.values()
-    tz = ZoneInfo(zone)
+    tz = time_zone(zone)
     begin, end = _day_begins(first, tz), _day_begins(last + timedelta(1), tz)
     wall = [hour for hour in _hours(begin, end, tz) if hour[0] < as_of.timestamp()]
     present = intervals(events, limits)
@@ -56,6 +57,12 @@ def report(
             for curve, parts in CURVES.items()
         },
     }
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return a zone of the package `tzdata`: the machine's own files may know other rules."""
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, name)
 
 
 def intervals(

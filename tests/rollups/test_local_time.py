@@ -58,7 +58,7 @@ def second(text: str) -> int:
         ("America/Sao_Paulo", "2018-02-18", "2018-02-18T00:00-03:00"),
         ("Africa/Cairo", "2026-10-30", "2026-10-30T00:00+02:00"),
         # they are set back to midnight: the day begins at the first of the two
-        ("America/Havana", "2026-11-01", "2026-11-01T00:00-04:00"),
+        ("America/Havana", "2024-11-03", "2024-11-03T00:00-04:00"),
         # the whole day is left out: it begins where the next one does
         ("Pacific/Apia", "2011-12-30", "2011-12-31T00:00+14:00"),
         ("Pacific/Apia", "2011-12-31", "2011-12-31T00:00+14:00"),
@@ -89,7 +89,7 @@ def test_where_a_local_day_begins(name: str, day: str, begins: str) -> None:
         ("America/St_Johns", "2026-11-01", 25, 0),
         ("America/Sao_Paulo", "2018-11-04", 23, 0),
         ("America/Sao_Paulo", "2018-02-17", 25, 0),
-        ("America/Havana", "2026-11-01", 25, 0),
+        ("America/Havana", "2024-11-03", 25, 0),
         ("Africa/Cairo", "2026-04-24", 23, 0),
         ("Pacific/Apia", "2011-12-29", 24, 0),
         ("Pacific/Apia", "2011-12-30", 0, 0),

@@ -3,7 +3,6 @@
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given, settings
@@ -201,7 +200,7 @@ def test_the_report_is_what_the_contract_says(
     as_of = datetime.fromtimestamp(within.around, UTC) + timedelta(
         minutes=data.draw(st.sampled_from([0, 1, 14, 15, 720, 10_000]))
     )
-    assume(within.first <= as_of.astimezone(ZoneInfo(within.zone)).date())
+    assume(within.first <= as_of.astimezone(oracle.time_zone(within.zone)).date())
     for name, account in applied(batches, limits).items():
         mine = [event for event in events if event.account == name]
         try:

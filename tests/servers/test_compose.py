@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import jsonschema
 import pytest
 import yaml
 from redis.exceptions import AuthenticationError
@@ -32,6 +31,8 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 
 def test_it_is_valid_by_the_compose_specification():
     """The file validates against the specification's own JSON schema."""
+    import jsonschema  # here, for it takes seconds that the collection of other tests would pay
+
     schema = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
     jsonschema.validate(COMPOSE, schema)
 

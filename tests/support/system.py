@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,9 @@ from interaction_usage.store.client import connect
 
 USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
+#: Commands that run as processes; the others run in this one, which saves their start.
+_PROCESSES = {"worker", "rebuild", "serve", "dev", "demo"}
+
 
 @dataclass
 class System:
@@ -32,12 +37,14 @@ class System:
     variables: dict[str, str] = field(default_factory=dict)
     worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
     workers: list[Child] = field(default_factory=list)
+    group: str = field(default_factory=lambda: f"usage-{uuid.uuid4().hex}")
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process of this system."""
         told = {"USAGE_KAFKA": self.kafka.bootstrap, "USAGE_REDIS": self.redis.url}
-        return {**os.environ, **told, "USAGE_PARTITIONS": "4", **self.variables}
+        told |= {"USAGE_GROUP": self.group, "USAGE_PARTITIONS": "4"}
+        return {**os.environ, **told, **self.variables}
 
     def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
         """Start one more worker."""
@@ -51,12 +58,21 @@ class System:
         self, *arguments: str, stdin: bytes | None = None, code: int | None = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end, and check its exit code unless that is None."""
-        done = subprocess.run(
-            [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
-            timeout=200, check=False,
-        )  # fmt: skip
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if arguments[0] in _PROCESSES or not in_main_thread:
+            done = subprocess.run(
+                [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
+                timeout=200, check=False,
+            )  # fmt: skip
+        else:
+            done = _run_here(arguments, stdin, self.environment)
         assert code is None or done.returncode == code, done.stderr.decode() + self.log()
         return done
+
+    def kill_workers(self) -> None:
+        """End the workers at once, when a test is over."""
+        for worker in self.workers:
+            worker.kill()
 
     def catch_up(self, seconds: int = 60) -> None:
         """Wait until every published event is counted or refused."""
@@ -119,3 +135,15 @@ class System:
     def client(self) -> Any:
         """Return a client of its Redis."""
         return connect(self.redis.url)
+
+
+def _run_here(
+    arguments: Sequence[str], stdin: bytes | None, environment: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in this process, as if it were one of its own."""
+    result = CliRunner().invoke(main, arguments, input=stdin, env=environment)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(
+        list(arguments), result.exit_code, result.stdout_bytes, result.stderr_bytes
+    )

@@ -11,7 +11,7 @@ from interaction_usage.store.range_assembly import Days, assemble, flows_by_slot
 from rollups.catalog import SERIES
 from rollups.range_snapshot import Curve
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY, days_touched
-from tests.rollups.day_drawing import FLOWS, days, fields
+from tests.store.day_drawing import FLOWS, days, fields
 
 FIRST_DAY = 20 * DAYS_PER_BLOCK - 2  # the drawn days lie on both sides of where a block begins
 kept = st.dictionaries(st.integers(FIRST_DAY, FIRST_DAY + 5), days, max_size=5)

@@ -17,7 +17,7 @@ from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed, halves, stretches
 from rollups.timestamps import SECOND
 from rollups.watermark import CaughtUp
 from tests.rollups.drawing import NOON
-from tests.rollups.redis_side import DAY, deliver, read, writing
+from tests.store.redis_side import DAY, deliver, read, writing
 from tests.support import reference_model
 
 D = 86_400

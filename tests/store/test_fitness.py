@@ -8,7 +8,7 @@ import pytest
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import preflight
 from interaction_usage.store.errors import UnfitRedisError
-from tests.rollups.redis_side import writing
+from tests.store.redis_side import writing
 from tests.support.reference import LIMITS
 
 

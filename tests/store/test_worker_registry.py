@@ -16,7 +16,7 @@ from interaction_usage.store.worker_registry import (
     heartbeats,
     send_heartbeat,
 )
-from tests.rollups.redis_side import writing
+from tests.store.redis_side import writing
 
 
 def beat(url: str, *workers: tuple[str, int]) -> None:

@@ -27,7 +27,7 @@ from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
 from rollups.fold import Placed
 from rollups.timestamps import SECOND
-from tests.rollups.redis_side import DAY, writing
+from tests.store.redis_side import DAY, writing
 
 NAMES = [f"account-{number}" for number in range(30)]
 NOON = 20_000 * 86_400 + 43_200

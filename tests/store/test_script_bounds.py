@@ -15,7 +15,7 @@ from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSe
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
-from tests.rollups.redis_side import DAY, laid_open, read, write, writing
+from tests.store.redis_side import DAY, laid_open, read, write, writing
 
 #: Commands that one call may send to Redis: about five milliseconds.
 MOST_COMMANDS = 600

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.rollups.delivery import Batches, in_order, tangled
-from tests.rollups.redis_side import DAY, read, write
+from tests.store.redis_side import DAY, read, write
 from tests.support import reference_model, vector_files
 
 SEEDS = (1, 2)

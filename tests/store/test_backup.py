@@ -22,7 +22,7 @@ from rollups.timestamps import SECOND
 from rollups.watermark import Position
 from tests.rollups.delivery import Batches, tangled
 from tests.rollups.drawing import NOON, sets_of_events
-from tests.rollups.redis_side import writing
+from tests.store.redis_side import writing
 
 DAY_S = 86_400
 

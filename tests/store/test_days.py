@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from interaction_usage.store.day_encoding import Amounts, Curve, Day, open_day, seal, sealed_days
 from rollups.catalog import METRICS, SERIES
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY
-from tests.rollups.day_drawing import days, fields
+from tests.store.day_drawing import days, fields
 
 blocks = st.dictionaries(st.integers(0, DAYS_PER_BLOCK - 1), days, max_size=6)
 
@@ -49,7 +49,7 @@ def test_what_is_sealed_is_what_was_there(kept: dict[int, Day]) -> None:
 
 
 @given(blocks, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_the_same_days_are_the_same_bytes(kept: dict[int, Day], rng: random.Random) -> None:
     """At once or one after the other, in whatever order the days and what is in them come."""
     packed = None

@@ -33,7 +33,7 @@ from rollups.timestamps import SECOND
 from tests.rollups import oracle
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, limits, sets_of_events
-from tests.rollups.redis_side import DAY, laid_open, read, told, write, writing
+from tests.store.redis_side import DAY, laid_open, read, told, write, writing
 from tests.support import reference_model
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day

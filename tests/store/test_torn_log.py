@@ -17,7 +17,7 @@ from rollups.events import Event, FlowRun
 from rollups.fold import Placed
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
-from tests.rollups.redis_side import DAY, SECRET, laid_open
+from tests.store.redis_side import DAY, SECRET, laid_open
 
 
 @pytest.fixture(params=["redis", "valkey"])

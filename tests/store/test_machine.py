@@ -14,7 +14,7 @@ from interaction_usage.store.writer import Writer
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, Placed
 from tests.rollups.drawing import ACCOUNTS, NOON, events
-from tests.rollups.redis_side import DAY, deliver, read, told
+from tests.store.redis_side import DAY, deliver, read, told
 from tests.support import reference_model
 
 DAY_SECONDS = 86_400

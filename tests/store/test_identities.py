@@ -12,7 +12,7 @@ from interaction_usage.store.reads import Rollups
 from rollups.events import Event, SmsSent
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.slots import SLOTS_PER_DAY
-from tests.rollups.redis_side import deliver, writing
+from tests.store.redis_side import deliver, writing
 from tests.support import reference_model
 from tests.support.reference import LIMITS
 

@@ -23,7 +23,7 @@ from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed
 from rollups.timestamps import SECOND
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, sets_of_events
-from tests.rollups.redis_side import DAY, laid_open, read, write, writing
+from tests.store.redis_side import DAY, laid_open, read, write, writing
 
 NOON_SLOT = NOON // 900
 #: The timestamp of a record.

@@ -25,7 +25,7 @@ from rollups.events import Event, FlowRun
 from rollups.fold import SEALED_AFTER, Placed
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
-from tests.rollups.redis_side import DAY
+from tests.store.redis_side import DAY
 from tests.support.redis_users import PASSWORD, create_users, refusals, url_of
 
 
