@@ -84,7 +84,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         shown = "; ".join(error.gaps[:3])
         more = f"; and {len(error.gaps) - 3} more" if len(error.gaps) > 3 else ""
         raise Failure(
-            f"Kafka no longer holds everything that was published: {shown}{more}. Rebuilt "
+            f"Kafka no longer holds everything that was published: {shown}{more}. RollupsSwitchedError "
             f"rollups would not count it. {_UNTOUCHED} To continue anyway, pass --incomplete"
         ) from None
     except TopicRecreatedError:

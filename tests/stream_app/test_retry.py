@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from interaction_usage.store.errors import BeginAgain, NodesChanged
+from interaction_usage.store.errors import ClusterChangedError, ReseekRequired
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
 
 AWAY = RedisConnectionError("away")
@@ -44,7 +44,7 @@ def test_an_attempt_is_repeated_until_it_succeeds() -> None:
     assert [str(failure) for failure in failures] == ["away", "refused"]
 
 
-@pytest.mark.parametrize("error", [ValueError("a mistake"), NodesChanged("a failover")])
+@pytest.mark.parametrize("error", [ValueError("a mistake"), ClusterChangedError("a failover")])
 def test_what_no_repeat_can_mend_is_raised_at_once(error: Exception) -> None:
     """A mistake in the code, and Redis without what it acknowledged."""
     failures: list[Exception] = []
@@ -56,8 +56,8 @@ def test_what_no_repeat_can_mend_is_raised_at_once(error: Exception) -> None:
 def test_a_caller_may_repeat_what_needs_another_start() -> None:
     """The one that determines the start does."""
     failures: list[Exception] = []
-    errors = (*REDIS_ERRORS, BeginAgain)
-    assert outcome_of(attempts(NodesChanged("a failover"), 7), failures, errors=errors) == 7
+    errors = (*REDIS_ERRORS, ReseekRequired)
+    assert outcome_of(attempts(ClusterChangedError("a failover"), 7), failures, errors=errors) == 7
     assert len(failures) == 1
 
 
