@@ -9,7 +9,6 @@ from urllib.parse import quote
 import pytest
 import redis
 from click.testing import CliRunner
-from conftest import NOWHERE
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from interaction_usage.commands.main import main
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.settings import VARIABLES
 from interaction_usage.store import keys
+from tests.commands.conftest import NOWHERE
 from tests.support.redis_users import PASSWORD, create_users, url_of
 from tests.support.system import USAGE
 
