@@ -8,9 +8,8 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
 from interaction_usage.commands.terminal import plain, print_table
 
 
@@ -153,9 +152,7 @@ def _must_exist(redis: Any, account_id: str) -> None:
     from interaction_usage.store.reads import Rollups
 
     if not Rollups.live(redis).exists(account_id):
-        raise Failure(
-            f"There is no account {account_id!r}: no event was counted for it and it was never set."
-        )
+        raise unknown_account(account_id)
 
 
 def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:

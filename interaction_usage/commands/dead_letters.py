@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
 from interaction_usage.commands.terminal import plain, print_table
 
@@ -259,7 +259,7 @@ def _tell(chosen: list["RefusedRecord"], sent: list["RefusedRecord"], problems: 
     what = [f"{unsent:,} not sent"] * bool(unsent) + [f"{unmarked:,} not marked"] * bool(unmarked)
     if what:
         sys.stderr.flush()
-        raise Failure(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
+        raise CommandError(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
 
 
 def _count(records: list["RefusedRecord"]) -> str:
@@ -290,7 +290,7 @@ def _matching(
     try:
         records = refused_records(config.kafka, with_bytes=False)
     except BrokerAway as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
     return [
         record
         for record in records
@@ -309,14 +309,14 @@ def _filled(records: list["RefusedRecord"]) -> Iterator["RefusedRecord"]:
     try:
         yield from filled(config.kafka, records)
     except BrokerAway as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
 
 
 def _named(places: set["Place"], records: list["RefusedRecord"]) -> list["RefusedRecord"]:
     """Return those of *records* that were published at one of *places*; there must be each."""
     known = {place for record in records for place in record.places}
     if unknown := sorted(places - known):
-        raise Failure(
+        raise CommandError(
             f"No such refused record came from {unknown[0]}; "
             "`usage dead-letters list --include-replayed` names them."
         )

@@ -15,8 +15,8 @@ import click
 from interaction_usage import settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console
 from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
@@ -61,12 +61,12 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
     try:
         with ExitStack() as running:
             try:
-                running.enter_context(ending_at_signals())
+                running.enter_context(stopping_on_signals())
                 _Demo(running, directory, seed).run(seconds)
-            except Stopped:
+            except StopRequested:
                 pass
     except ServerError as error:
-        raise Failure(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 class _Demo:
@@ -150,7 +150,7 @@ class _Demo:
         try:
             with Live(console=self.console, auto_refresh=False) as live:
                 self._until(deadline, live)
-        except Stopped:
+        except StopRequested:
             self._say("")
         self._finish()
 
@@ -210,17 +210,19 @@ class _Demo:
     # ------------------------------------------------------------------ reports
 
     def _write_reports(self) -> None:
-        from export.formats import FORMATS
-        from interaction_usage.commands.export import make_report
         from interaction_usage.commands.files import make_folder, replace_file
+        from interaction_usage.commands.rendering import render
+        from interaction_usage.reports.service import ReportRequest, make_report
 
         began = time.perf_counter()
         for company in COMPANIES:
-            today = datetime.now(UTC).astimezone(zone(company.timezone)).date()
-            report = make_report(self.redis, company.id, today - timedelta(days=1), today)
+            now = datetime.now(UTC)
+            today = now.astimezone(zone(company.timezone)).date()
+            yesterday = today - timedelta(days=1)
+            report = make_report(self.redis, ReportRequest(company.id, yesterday, today, None, now))
             folder = self.directory / company.id
             make_folder(folder)
-            replace_file(folder / "usage.xls", FORMATS["xls"](report))
+            replace_file(folder / "usage.xls", render(report, "xls"))
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (

@@ -10,8 +10,8 @@ from typing import Literal
 
 import click
 
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.child import ServerError
 from interaction_usage.servers.mock_broker import mock_broker
@@ -80,7 +80,7 @@ def dev(
         _say("The embedded broker keeps nothing; --data keeps Redis alone.")
     with ExitStack() as running:
         try:
-            running.enter_context(ending_at_signals())
+            running.enter_context(stopping_on_signals())
             kept = None if data is None else data.absolute()
             bootstrap, broker_check = _start_broker(running, kafka, kafka_port, kept)
             store = running.enter_context(
@@ -94,8 +94,8 @@ def dev(
                 store.check()
                 time.sleep(_LOOK_SECONDS)
         except ServerError as error:
-            raise Failure(str(error)) from error
-        except Stopped:
+            raise CommandError(str(error)) from error
+        except StopRequested:
             _say("Stopping.")
 
 

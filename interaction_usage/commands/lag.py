@@ -10,7 +10,7 @@ import orjson
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
@@ -44,7 +44,7 @@ def lag(seconds: float | None, as_json: bool) -> None:
             over = seconds is None or time.monotonic() >= deadline
             try:
                 places = how_far(config, redis)
-            except Failure:
+            except CommandError:
                 if over:
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
@@ -57,17 +57,17 @@ def lag(seconds: float | None, as_json: bool) -> None:
     if held := sum(reach.held for reach in places.values()):
         click.echo(f"{held:,} of these lie behind an open transaction of a producer.", err=True)
     if seconds is not None and total:
-        raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
+        raise CommandError(f"After {seconds:g} s, {total:,} events are not in the rollups.")
 
 
 def how_far(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted. Raises Failure."""
+    """Return how far each topic and partition is counted. Raises CommandError."""
     from stream_app.broker import BrokerAway, admin_client
 
     try:
         return reached(admin_client(config.kafka), redis)
     except BrokerAway as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
 
 
 def reached(admin: Any, redis: Any, timeout: float = 10.0) -> dict[tuple[str, int], Reach]:

@@ -92,14 +92,14 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; an unusable setting is said in a line."""
-        from interaction_usage.commands.errors import Failure
+        from interaction_usage.commands.errors import CommandError
         from interaction_usage.commands.terminal import plain
         from interaction_usage.settings import InvalidSetting
 
         try:
             return super().invoke(ctx)
         except InvalidSetting as error:
-            raise Failure(str(error)) from None
+            raise CommandError(str(error)) from None
         except click.UsageError as error:  # it quotes what was typed
             error.message = "\n".join(map(plain, error.message.splitlines()))
             raise

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from interaction_usage.reports.periods import PeriodError, check_period
+from interaction_usage.reports.errors import PeriodError
+from interaction_usage.reports.periods import check_period
 
 
 class Day(click.ParamType):

@@ -7,7 +7,7 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 #: Seconds that Kafka may take to acknowledge a record before it counts as not sent.
 _PATIENCE = 30
@@ -36,7 +36,7 @@ def check_broker(config: settings.Settings) -> None:
     try:
         ensure_topics(config.kafka, topics, config.partitions, config.replication)
     except BrokerAway as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
 
 
 class Publisher:

@@ -1,7 +1,6 @@
 """`usage rebuild`: the rollups made anew from the topics, compared, and put in force."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
-from interaction_usage.commands.terminal import console, plain
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.progress import progress_bar
+from interaction_usage.commands.signals import call_on_signals
+from interaction_usage.commands.terminal import plain
 
 if TYPE_CHECKING:
     from stream_app.conflicts import Conflict
@@ -63,36 +64,37 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
 
     task = asyncio.current_task()
     assert task is not None
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+    call_on_signals(asyncio.get_running_loop(), task.cancel)
     try:
         await (_verify if verify else _rebuild)(config, redis, incomplete)
     except AlreadyRunning:
-        raise Failure(
+        raise CommandError(
             "Another rebuild is running. (One that was killed is forgotten after a minute.)"
         ) from None
     except Overtaken:
-        raise Failure(
+        raise CommandError(
             "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
             "have; nothing was switched. Begin again."
         ) from None
     except BeginningsGone as error:
         shown = "; ".join(error.sentences[:3])
         more = f"; and {len(error.sentences) - 3} more" if len(error.sentences) > 3 else ""
-        raise Failure(
+        raise CommandError(
             f"Kafka no longer holds everything that was published: {shown}{more}. New rollups "
             f"would not count it. {_UNTOUCHED} To go on all the same: --incomplete"
         ) from None
     except TopicsChanged:
-        raise Failure(f"A topic was created anew meanwhile; begin again. {_UNTOUCHED}") from None
+        raise CommandError(
+            f"A topic was recreated during the rebuild; run it again. {_UNTOUCHED}"
+        ) from None
     except Busy as error:
-        raise Failure(f"The account {error} changes too often to be compared.") from None
+        raise CommandError(f"The account {error} changes too often to be compared.") from None
     except LostWrites as error:
-        raise Failure(f"{error}; begin again. {_UNTOUCHED}") from None
+        raise CommandError(f"{error}; begin again. {_UNTOUCHED}") from None
     except (BrokerAway, KafkaError, NoRecords) as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
     except asyncio.CancelledError:
-        raise Failure(f"Stopped. {_UNTOUCHED}") from None
+        raise CommandError(f"Stopped. {_UNTOUCHED}") from None
 
 
 async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> None:
@@ -138,7 +140,7 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     if places:
         _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
-        raise Failure(
+        raise CommandError(
             f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
             f"{places:,} places{more}. `usage rebuild` makes them anew."
         )
@@ -147,8 +149,6 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
 
 def _print_conflicts(conflicts: "Sequence[Conflict]") -> None:
     """Say which identities were used for two events: that alone makes rollups differ."""
-    from interaction_usage.commands.terminal import plain
-
     for conflict in conflicts[:_TOLD_OF_ONE]:
         first = conflict.first
         click.echo(
@@ -169,18 +169,5 @@ def _shown(value: Any) -> str:
 @contextmanager
 def _progress(title: str, unit: str) -> Iterator[Any]:
     """Yield what is called with how much is done and how much there is."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    on_stderr = console(stderr=True)
-    columns = (
-        TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as progress:
-        task = progress.add_task("", total=None, told="")
-
-        def told(done: int, total: int) -> None:
-            shown = f"{done:,} of {total:,} {unit}"
-            progress.update(task, completed=done, total=total, told=shown)
-
-        yield told
+    with progress_bar(title) as update:
+        yield lambda done, total: update(done, total, f"{done:,} of {total:,} {unit}")

@@ -3,14 +3,15 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO
 
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
-from interaction_usage.commands.terminal import console as terminal_console
 from interaction_usage.commands.terminal import plain
 
 #: How many refused lines are told one by one.
@@ -119,40 +120,26 @@ def _place(
     return topic, str(members.get("subject", "")).encode()
 
 
-def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Any:
-    """Return a context whose value is called after each line and shows how far the work is."""
-    from contextlib import contextmanager
-
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = terminal_console(stderr=True)
+@contextmanager
+def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callable[[], None]]:
+    """Yield what is called after each line and shows how far the work is."""
     size = _total_size(files)
+    done = 0
 
-    @contextmanager
-    def shown() -> Iterator[Any]:
-        columns = (
-            TextColumn("Sending"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[told]}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("", total=size, told="")
+    def text() -> str:
+        return f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read"
 
-            def tick() -> None:
-                if outcome.read % 500 and progress.tasks[0].completed:
-                    return
-                done = sum(f.tell() for f in files if f.seekable()) if size else 0
-                told = f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read"
-                progress.update(task, completed=done, told=told)
+    with progress_bar("Sending") as update:
 
-            yield tick
-            progress.update(
-                task, completed=size or 1, total=size or 1,
-                told=f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read",
-            )  # fmt: skip
+        def tick() -> None:
+            nonlocal done
+            if outcome.read % 500 and done:
+                return
+            done = sum(f.tell() for f in files if f.seekable()) if size else 0
+            update(done, size, text())
 
-    return shown()
+        yield tick
+        update(size or 1, size or 1, text())
 
 
 def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
@@ -180,7 +167,7 @@ def _tell(outcome: Outcome) -> None:
     ]
     if problems:
         sys.stderr.flush()
-        raise Failure(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
+        raise CommandError(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
 
 
 def _ranges(numbers: list[int]) -> str:

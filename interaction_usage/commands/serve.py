@@ -3,7 +3,6 @@
 import asyncio
 import faulthandler
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import call_on_signals
 
 #: Seconds within which Redis must answer a page: a browser waits for it.
 _REDIS_PATIENCE = 5
@@ -59,7 +59,7 @@ def serve(host: str, port: int, is_open: bool) -> None:
     with redis_connection(config, patience=_REDIS_PATIENCE) as redis:
         known = tokens.exist(redis)
         if not known and not is_loopback(host):
-            raise Failure(
+            raise CommandError(
                 f"There is no token yet, and {host} can be reached by others. "
                 "Make one first: usage token create --operator"
             )
@@ -72,12 +72,12 @@ def serve(host: str, port: int, is_open: bool) -> None:
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens; Failure where it cannot. Port 0 is any free one."""
+    """Yield a socket that listens; CommandError where it cannot. Port 0 is any free one."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise Failure(f"{host}:{port} cannot be listened on: {error.strerror or error}.") from None
+        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
     # Connections inherit it. Without it an answer in two pieces waits 40 ms for the other side.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
@@ -95,14 +95,13 @@ async def _serve(
     from interaction_usage.dashboard import bounded_log
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
-    from interaction_usage.reports.service import Reporting
     from stream_app.telemetry import LIFETIME
 
     faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
     bounded_log.configure()
     most = most_connections()
     app = create_app(
-        redis, Reporting(redis), open_to_all=is_open, lifetime=LIFETIME,
+        redis, open_to_all=is_open, lifetime=LIFETIME,
         places=places_of(config, redis), connections=most,
     )  # fmt: skip
     server = Server(app, most)
@@ -118,16 +117,14 @@ async def _serve(
     gc.set_threshold(100_000, 20, 20)
     # A thread that makes a report lets the event loop have its turn after this many seconds.
     sys.setswitchinterval(_SWITCH_S)
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(each, stop)
+    call_on_signals(asyncio.get_running_loop(), stop)
     await server._serve([listener])  # `serve` would take the signals, and raise them again
 
 
 def places_of(config: settings.Settings, redis: Any) -> Any:
     """Return a function that says how far each topic-partition is counted, and where it ends."""
     from interaction_usage.commands.lag import reached
-    from interaction_usage.dashboard.health import KafkaAway
+    from interaction_usage.dashboard.health import KafkaUnavailableError
     from rollups.watermark import Reach
     from stream_app.broker import BrokerAway, admin_client
 
@@ -137,6 +134,6 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
         try:
             return reached(admin, redis, timeout=3.0)
         except BrokerAway as error:
-            raise KafkaAway(f"{config.kafka}: {error}") from None
+            raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
 
     return places

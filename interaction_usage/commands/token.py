@@ -10,9 +10,9 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import print_table
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ def create(
     its_role = Role.OPERATOR if operator else Role(role or "viewer")
     with redis_connection(settings.read()) as redis:
         if account is not None and not force and not Rollups.live(redis).exists(account):
-            raise Failure(
-                f"There is no account {account!r}: no event was counted for it and it was never "
-                "set. To create the token anyway, pass --force."
-            )
+            raise unknown_account(account, hint="To create the token anyway, pass --force.")
         secret = tokens.create(
             redis, account, int(time.time()), role=its_role, label=label, expires=expires
         )
@@ -165,8 +162,8 @@ def revoke(token_id: str) -> None:
     with redis_connection(settings.read()) as redis:
         try:
             gone = tokens.revoke(redis, token_id)
-        except tokens.NoSuchToken as error:
-            raise Failure(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        except tokens.TokenNotFoundError as error:
+            raise CommandError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     click.echo(f"Revoked: {gone.id}, for {_whose(gone.account, gone.role)}")
 
 

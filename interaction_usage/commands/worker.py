@@ -3,7 +3,7 @@
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 
 @click.command("worker")
@@ -39,7 +39,7 @@ def worker(loglevel: str, alive: bool) -> None:
 
     code = run(create_app(config), loglevel)
     if code:
-        raise Failure("The worker ended because of the error above.")
+        raise CommandError("The worker ended because of the error above.")
 
 
 def _check_alive(config: settings.Settings) -> None:
@@ -50,4 +50,4 @@ def _check_alive(config: settings.Settings) -> None:
 
     with redis_connection(config) as redis:
         if not any(redis.scan_iter(keys.worker(f"{socket.gethostname()}:*"), count=1000)):
-            raise Failure("No worker of this host has said that it lives.")
+            raise CommandError("No worker of this host has said that it lives.")

@@ -6,6 +6,7 @@ from itertools import accumulate, islice
 from operator import add
 from typing import NamedTuple
 
+from interaction_usage.reports.errors import PeriodError
 from interaction_usage.reports.model import (
     Concurrency,
     Counts,
@@ -15,7 +16,7 @@ from interaction_usage.reports.model import (
     Report,
     hour_of,
 )
-from interaction_usage.reports.periods import PeriodError, check_period
+from interaction_usage.reports.periods import check_period
 from rollups.fold import split_flow_metric
 from rollups.timestamps import DAY_SECONDS
 from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone

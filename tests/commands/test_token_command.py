@@ -103,7 +103,7 @@ def test_for_an_account_that_does_not_exist(usage: Usage) -> None:
     done = usage("token", "create", "--account", "acmee")
     assert done.exit_code == 1
     assert done.stderr == (
-        "Error: There is no account 'acmee': no event was counted for it and it was never set. "
+        "Error: There is no account 'acmee': it has no events and was never set up. "
         "To create the token anyway, pass --force.\n"
     )
     assert rows(usage) == []
