@@ -1,4 +1,4 @@
-"""The way from a command to Redis: connected once, and a sentence when it does not answer."""
+"""The connection of a command to Redis, and its errors as one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from interaction_usage.commands.errors import CommandError
 
 @contextmanager
 def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
-    """Yield a client of the Redis in *config*; what goes wrong with it is a CommandError.
+    """Yield a client of the Redis in *config*; its errors become a CommandError.
 
-    An answer may take *patience* seconds.
+    Wait up to *patience* seconds for an answer.
     """
     from redis.exceptions import MovedError, RedisError
 

@@ -23,15 +23,15 @@ _PAUSE = 0.1
     "seconds",
     type=Seconds(0),
     metavar="SECONDS",
-    help="Wait until there is none; exit 1 when the time runs out.",
+    help="Wait until the lag is 0; exit 1 on timeout.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As a JSON object, topic to events.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, topic to events.")
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters.
-    Events behind a producer's open transaction cannot be read before it is committed or aborted;
-    until then they are lag, too.
+    Events behind an open producer transaction count as lag until it is committed or aborted, for
+    they cannot be read before.
 
     \b
     Example:
@@ -55,9 +55,9 @@ def lag(seconds: float | None, as_json: bool) -> None:
             time.sleep(_PAUSE)
     _print(places, as_json)
     if held := sum(reach.held for reach in places.values()):
-        click.echo(f"{held:,} of these lie behind an open transaction of a producer.", err=True)
+        click.echo(f"{held:,} of these are blocked by an open producer transaction.", err=True)
     if seconds is not None and total:
-        raise CommandError(f"After {seconds:g} s, {total:,} events are not in the rollups.")
+        raise CommandError(f"After {seconds:g} s, {total:,} events are not yet in the rollups.")
 
 
 def how_far(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:

@@ -1,4 +1,4 @@
-"""`usage rebuild`: the rollups made anew from the topics, compared, and put in force."""
+"""`usage rebuild`: the rollups rebuilt from the topics, compared, and activated."""
 
 import asyncio
 import time
@@ -18,29 +18,29 @@ from interaction_usage.commands.terminal import plain
 if TYPE_CHECKING:
     from stream_app.conflicts import Conflict
 
-#: Differences that are told one by one: of an account, and in all.
-_TOLD_OF_ONE, _TOLD = 10, 500
+#: Differences that are printed one by one: of an account, and in all.
+_MAX_OF_ONE, _MAX_PRINTED = 10, 500
 
-_UNTOUCHED = "The rollups in force are untouched."
+_UNTOUCHED = "The active rollups are unchanged."
 
 
 @click.command("rebuild")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Compare only: say where the rollups in force differ, exit 1 if any do, change nothing.",
+    help="Only compare: print where the active rollups differ, exit 1 if they do, change nothing.",
 )
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Go on although Kafka no longer holds the beginning; what it deleted is not counted.",
+    help="Continue even if Kafka has deleted events; these are not counted.",
 )
 def rebuild(verify: bool, incomplete: bool) -> None:
-    """Make the rollups anew from the topics, beside those in force, and switch to them.
+    """Rebuild the rollups from the topics, beside the active ones, and switch to them.
 
-    Live traffic goes on meanwhile, and reports come from the old rollups until the new ones have
-    caught up. Workers go over to the new ones by themselves. Use it to change a session limit, and
-    with --verify to prove that the rollups are what the topics say.
+    Live traffic continues meanwhile, and reports use the old rollups until the new ones have caught
+    up. Workers switch by themselves. Use it to change a session limit, and with --verify to prove
+    that the rollups match the topics.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def rebuild(verify: bool, incomplete: bool) -> None:
 
 
 async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: bool) -> None:
-    """Do it, and say every failure in a sentence."""
+    """Rebuild or verify; every failure becomes a CommandError."""
     from aiokafka.errors import KafkaError
 
     from interaction_usage.store.diff import Busy
@@ -69,28 +69,28 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         await (_verify if verify else _rebuild)(config, redis, incomplete)
     except AlreadyRunning:
         raise CommandError(
-            "Another rebuild is running. (One that was killed is forgotten after a minute.)"
+            "Another rebuild is running. (The lock of a killed rebuild expires after a minute.)"
         ) from None
     except Overtaken:
         raise CommandError(
-            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
-            "have; nothing was switched. Begin again."
+            "This rebuild made no progress for a minute and lost its lock; another one may have "
+            "started. Nothing was switched. Run it again."
         ) from None
     except BeginningsGone as error:
         shown = "; ".join(error.sentences[:3])
         more = f"; and {len(error.sentences) - 3} more" if len(error.sentences) > 3 else ""
         raise CommandError(
-            f"Kafka no longer holds everything that was published: {shown}{more}. New rollups "
-            f"would not count it. {_UNTOUCHED} To go on all the same: --incomplete"
+            f"Kafka has deleted events that were published: {shown}{more}. Rebuilt rollups would "
+            f"not count them. {_UNTOUCHED} To continue anyway, pass --incomplete."
         ) from None
     except TopicsChanged:
         raise CommandError(
             f"A topic was recreated during the rebuild; run it again. {_UNTOUCHED}"
         ) from None
     except Busy as error:
-        raise CommandError(f"The account {error} changes too often to be compared.") from None
+        raise CommandError(f"Account {error} changes too often to be compared.") from None
     except LostWrites as error:
-        raise CommandError(f"{error}; begin again. {_UNTOUCHED}") from None
+        raise CommandError(f"{error}; run it again. {_UNTOUCHED}") from None
     except (BrokerAway, KafkaError, NoRecords) as error:
         raise CommandError(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
     except asyncio.CancelledError:
@@ -102,15 +102,15 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
 
     began = time.monotonic()
     async with rebuilding(config, redis, incomplete=incomplete) as under_way:
-        with _progress("Reading the topics", "records") as told:
-            count = await under_way.catch_up(told)
+        with _progress("Reading the topics", "records") as update:
+            count = await under_way.catch_up(update)
         followed = await under_way.switch()
     seconds = time.monotonic() - began
-    click.echo(f"Reports come from the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
+    click.echo(f"Reports now use the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
     if not followed:
         click.echo(
-            "A worker has not gone over to them yet; it does when it answers again, and nothing is "
-            "lost meanwhile. One with other session limits ends.",
+            "A worker has not switched to them yet; it will when it responds again, and nothing is "
+            "lost meanwhile. A worker with other session limits stops.",
             err=True,
         )
 
@@ -121,18 +121,18 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     accounts = places = shown = 0
     differing: set[str] = set()
     async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
-        with _progress("Reading the topics", "records") as told:
-            await under_way.catch_up_to_compare(told)
-        with _progress("Comparing", "accounts") as told:
-            async for found in under_way.compare(told):
+        with _progress("Reading the topics", "records") as update:
+            await under_way.catch_up_to_compare(update)
+        with _progress("Comparing", "accounts") as update:
+            async for found in under_way.compare(update):
                 accounts += 1
                 differing.update(difference.account for difference in found)
-                some = found[: min(_TOLD_OF_ONE, _TOLD - shown)]
+                some = found[: min(_MAX_OF_ONE, _MAX_PRINTED - shown)]
                 shown += len(some)
                 for difference in some:
                     click.echo(
                         plain(f"{difference.account}: {difference.what}, {difference.where}: ")
-                        + f"{_shown(difference.live)}, and by the topics "
+                        + f"{_shown(difference.live)}, from the topics "
                         + _shown(difference.rebuilt)
                     )
                 places += len(found)
@@ -141,23 +141,23 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
         _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
         raise CommandError(
-            f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
-            f"{places:,} places{more}. `usage rebuild` makes them anew."
+            f"{len(differing):,} of {accounts:,} accounts differ from the topics, in "
+            f"{places:,} places{more}. Run `usage rebuild` to rebuild them."
         )
-    click.echo(f"{accounts:,} accounts are exactly what the topics say.", err=True)
+    click.echo(f"{accounts:,} accounts match the topics exactly.", err=True)
 
 
 def _print_conflicts(conflicts: "Sequence[Conflict]") -> None:
-    """Say which identities were used for two events: that alone makes rollups differ."""
-    for conflict in conflicts[:_TOLD_OF_ONE]:
+    """Print the identities that were used for two events: that alone makes rollups differ."""
+    for conflict in conflicts[:_MAX_OF_ONE]:
         first = conflict.first
         click.echo(
             f"{first.account}: one source and id for two events: source {plain(first.source)}, id "
-            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. One of "
-            "them counts, whichever is read first; a producer must not use an id twice"
+            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. Only "
+            "the one that is read first counts; a producer must not reuse an id"
         )
-    if len(conflicts) > _TOLD_OF_ONE:
-        click.echo(f"and {len(conflicts) - _TOLD_OF_ONE:,} more of these")
+    if len(conflicts) > _MAX_OF_ONE:
+        click.echo(f"and {len(conflicts) - _MAX_OF_ONE:,} more of these")
 
 
 def _shown(value: Any) -> str:

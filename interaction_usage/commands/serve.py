@@ -16,8 +16,8 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.signals import call_on_signals
 
-#: Seconds within which Redis must answer a page: a browser waits for it.
-_REDIS_PATIENCE = 5
+#: Seconds within which Redis must answer: a browser waits for it.
+_REDIS_TIMEOUT_S = 5
 
 
 #: Seconds for which one thread runs Python while others wait for it.
@@ -31,16 +31,17 @@ _SWITCH_S = 0.001
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="Port to listen on; 0 is any free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--open", "is_open", is_flag=True,
-    help="Ask for no token. Only on this machine's own address (127.0.0.1).",
+    help="Require no token. Only on this machine's own address (127.0.0.1).",
 )  # fmt: skip
 def serve(host: str, port: int, is_open: bool) -> None:
     """Serve the dashboard and its API, until Ctrl-C.
 
-    Browsers log in with a token that `usage token create` makes; programs send it along.
+    Create tokens with `usage token create`: browsers log in with one, programs send it as a
+    bearer token.
 
     \b
     Examples:
@@ -52,16 +53,16 @@ def serve(host: str, port: int, is_open: bool) -> None:
 
     if is_open and not is_loopback(host):
         raise click.UsageError(
-            f"An open server would show everything to whoever reaches {host}. "
-            "Make a token with `usage token create --operator`, and leave out --open."
+            f"An open server would show everything to anyone who can reach {host}. "
+            "Create a token with `usage token create --operator`, and omit --open."
         )
     config = settings.read()
-    with redis_connection(config, patience=_REDIS_PATIENCE) as redis:
+    with redis_connection(config, patience=_REDIS_TIMEOUT_S) as redis:
         known = tokens.exist(redis)
         if not known and not is_loopback(host):
             raise CommandError(
-                f"There is no token yet, and {host} can be reached by others. "
-                "Make one first: usage token create --operator"
+                f"There is no token yet, and others can reach {host}. "
+                "Create one first: usage token create --operator"
             )
         with listening(host, port) as listener:
             if not known and not is_open:
@@ -72,7 +73,7 @@ def serve(host: str, port: int, is_open: bool) -> None:
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens; CommandError where it cannot. Port 0 is any free one."""
+    """Yield a listening socket; port 0 picks a free one. Raises CommandError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=1024)
@@ -107,7 +108,7 @@ async def _serve(
     server = Server(app, most)
 
     def stop() -> None:
-        app.state.broadcast.end()  # or the streams would hold up the end
+        app.state.broadcast.end()  # or open streams would delay the shutdown
         server.should_exit = True
 
     # What is there now stays; and an answer over years makes many objects, but no cycles, so
@@ -122,7 +123,7 @@ async def _serve(
 
 
 def places_of(config: settings.Settings, redis: Any) -> Any:
-    """Return a function that says how far each topic-partition is counted, and where it ends."""
+    """Return a function that returns how far each topic-partition is counted, and its end."""
     from interaction_usage.commands.lag import reached
     from interaction_usage.dashboard.health import KafkaUnavailableError
     from rollups.watermark import Reach

@@ -13,17 +13,17 @@ from interaction_usage.commands.errors import CommandError
     type=click.Choice(["debug", "info", "warn", "error"]),
     default="warn",
     show_default=True,
-    help="The least severe log line to show.",
+    help="Lowest level of log lines to show.",
 )
 @click.option(
     "--alive",
     is_flag=True,
-    help="Run nothing; exit 0 if a worker of this host has said in the last 10 s that it lives.",
+    help="Run nothing; exit 0 if a worker on this host sent a heartbeat in the last 10 s.",
 )
 def worker(loglevel: str, alive: bool) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
 
-    Start as many as you like, on any machines: they share the topics' partitions.
+    Start as many as you like, on any machines: they share the partitions of the topics.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def worker(loglevel: str, alive: bool) -> None:
 
     code = run(create_app(config), loglevel)
     if code:
-        raise CommandError("The worker ended because of the error above.")
+        raise CommandError("The worker stopped because of the error above.")
 
 
 def _check_alive(config: settings.Settings) -> None:
@@ -50,4 +50,4 @@ def _check_alive(config: settings.Settings) -> None:
 
     with redis_connection(config) as redis:
         if not any(redis.scan_iter(keys.worker(f"{socket.gethostname()}:*"), count=1000)):
-            raise CommandError("No worker of this host has said that it lives.")
+            raise CommandError("No heartbeat from a worker on this host.")

@@ -79,7 +79,7 @@ def test_a_history_that_is_none(usage: Usage) -> None:
     usage("account", "set", "never")
     done = usage("account", "history", "never")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "never changed" in done.stderr
+    assert "never been changed" in done.stderr
     assert usage("account", "history", "never", "--format", "json").stdout == "[]\n"
     assert usage("account", "history", "never", "--before", "0-0").exit_code == 2
 
