@@ -15,8 +15,9 @@ from redis.client import Redis
 
 from benchmarks.tally import Tally
 from export.formats import FORMATS
-from interaction_usage.commands.export import WITH_BREAKDOWNS, make_report
+from interaction_usage.commands.rendering import detail_of, render
 from interaction_usage.reports.build import Account, build, period
+from interaction_usage.reports.service import ReportRequest, make_report
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
@@ -219,8 +220,8 @@ def export(
     redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime, file_format: str
 ) -> bytes:
     """Return the bytes that `usage export` writes, made by the same functions."""
-    deep = file_format in WITH_BREAKDOWNS
-    return FORMATS[file_format](make_report(redis, account, first, last, tz, as_of, deep=deep))
+    request = ReportRequest(account, first, last, tz, as_of)
+    return render(make_report(redis, request, detail_of(file_format)), file_format)
 
 
 def in_use(redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime) -> object:

@@ -26,10 +26,10 @@ STORE = [name for name in MODULES if name.startswith("interaction_usage.store.")
 #: Every module of the domain is pure, and so are these.
 PURE = [
     *DOMAIN,
-    *(f"interaction_usage.reports.{name}" for name in ("build", "model", "periods")),
+    *(f"interaction_usage.reports.{name}" for name in ("build", "errors", "model", "periods")),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("hosts", "live_curve", "operations", "page_catalog", "reports", "views")
+        for name in ("hosts", "live_curve", "operations", "views")
     ),
 ]
 
@@ -39,10 +39,10 @@ MAY_IMPORT = {
     "store": {"rollups"},
     "settings": {"rollups", "store"},
     "servers": set[str](),
-    "reports": {"rollups", "store", "dashboard", "commands", "export"},
+    "reports": {"rollups", "store"},
     "stream_app": {"rollups", "store", "settings"},
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "settings"},
+    "dashboard": {"rollups", "store", "reports", "export", "settings"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",

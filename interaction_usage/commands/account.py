@@ -1,4 +1,4 @@
-"""`usage account`: what is known of accounts besides their events."""
+"""`usage account`: the settings of accounts."""
 
 import time
 from datetime import UTC, datetime
@@ -8,15 +8,14 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
 from interaction_usage.commands.terminal import plain, print_table
 
 
 @click.group("account")
 def account() -> None:
-    """Set and show accounts: name, time zone, which sections of the report apply.
+    """Configure and show accounts: name, time zone, which sections of the report apply.
 
     \b
     Example:
@@ -26,23 +25,23 @@ def account() -> None:
 
 @account.command("set")
 @click.argument("account_id", metavar="ACCOUNT", callback=check_id)
-@click.option("--name", help="The name on the report; the id if never set.")
-@click.option("--timezone", metavar="ZONE", help="IANA time zone of its days; UTC if never set.")
+@click.option("--name", help="Name on the report.  [default: the id]")
+@click.option("--timezone", metavar="ZONE", help="IANA time zone of its days.  [default: UTC]")
 @click.option(
-    "--dnis/--no-dnis", default=None, help="Whether the DNIS section applies; it does if never set."
+    "--dnis/--no-dnis", default=None, help="Whether the DNIS section applies.  [default: it does]"
 )
 @click.option(
     "--sms/--no-sms",
     default=None,
-    help="Whether the Outgoing SMS section applies; it does if never set.",
+    help="Whether the Outgoing SMS section applies.  [default: it does]",
 )
 def set_(
     account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
 ) -> None:
-    """Set what is given of ACCOUNT and keep the rest; the account exists from then on.
+    """Set the given settings of ACCOUNT and keep the others; creates the account if needed.
 
-    Another time zone moves the edges between the account's days and months: before it is set, which
-    hours are on two bills then, or on none, is said on standard error.
+    A new time zone moves the boundaries between the account's days and months. The hours that are
+    on two bills then, or on none, are printed to standard error.
 
     \b
     Example:
@@ -68,7 +67,7 @@ def set_(
 
 @account.command("show")
 @click.argument("account_id", metavar="ACCOUNT", callback=check_id)
-@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def show(account_id: str, as_json: bool) -> None:
     """Show the settings of ACCOUNT.
 
@@ -86,11 +85,11 @@ def show(account_id: str, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
-    help="At most so many changes.",
+    help="Maximum number of changes.",
 )  # fmt: skip
 @click.option("--before", metavar="ID", help="Only changes before the one with this id.")
 def history(account_id: str, form: str, limit: int, before: str | None) -> None:
-    """Show every change of ACCOUNT's settings, newest first: when, who, from what to what.
+    """Show every change of ACCOUNT's settings, newest first: when, by whom, old and new value.
 
     \b
     Examples:
@@ -110,7 +109,7 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
     if not found:
-        click.echo(f"The settings of {account_id!r} were never changed.", err=True)
+        click.echo(f"The settings of {account_id!r} have never been changed.", err=True)
         return
     print_table(("When", "Who", "Setting", "Change"), map(_row, found))
     if len(found) == limit:
@@ -118,9 +117,9 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
 
 
 @account.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(as_json: bool) -> None:
-    """List every account that was set or that an event was counted for.
+    """List every account that was set up or has events.
 
     \b
     Example:
@@ -139,7 +138,7 @@ def list_(as_json: bool) -> None:
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         return
     if not names:
-        click.echo("There is no account yet: none was set, and no event was counted.", err=True)
+        click.echo("There is no account yet.", err=True)
         return
     print_table(
         ("Account", "Name", "Time zone", "Sections"),
@@ -154,9 +153,7 @@ def _must_exist(redis: Any, account_id: str) -> None:
     from interaction_usage.store.reads import Rollups
 
     if not Rollups.live(redis).exists(account_id):
-        raise Failure(
-            f"There is no account {account_id!r}: no event was counted for it and it was never set."
-        )
+        raise unknown_account(account_id)
 
 
 def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
@@ -174,7 +171,7 @@ def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
     try:
         old = zone(account_settings.get(redis, account_id).timezone)
     except UnknownZone:
-        return []  # it was set when such a name was taken; there is nothing to compare with
+        return []  # an earlier version accepted this name; there is nothing to compare with
     return zone_change(int(time.time()), old, new).sentences()
 
 

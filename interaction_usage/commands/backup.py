@@ -11,9 +11,9 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import write_private
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 
 if TYPE_CHECKING:
     from interaction_usage.store.backup import Record, Restored
@@ -44,7 +44,7 @@ def backup(file: Path, force: bool) -> None:
     from interaction_usage.store.backup import BackupError, pack, records
 
     if file.exists() and not force:
-        raise Failure(f"{str(file)!r} exists; to replace it, pass --force.")
+        raise CommandError(f"{str(file)!r} exists; to replace it, pass --force.")
     accounts = 0
 
     def write(out: BinaryIO) -> None:
@@ -55,12 +55,12 @@ def backup(file: Path, force: bool) -> None:
                 accounts += type(record).__name__ == "Account"
 
     try:
-        with redis_connection(settings.read()) as redis, ending_at_signals():
+        with redis_connection(settings.read()) as redis, stopping_on_signals():
             write_private(file, write)
     except BackupError as error:
-        raise Failure(f"No backup was made: {error}.") from None
-    except Stopped:
-        raise Failure(f"Stopped; {str(file)!r} was not written.") from None
+        raise CommandError(f"No backup was made: {error}.") from None
+    except StopRequested:
+        raise CommandError(f"Stopped; {str(file)!r} was not written.") from None
     size = file.stat().st_size
     click.echo(f"{file}: {accounts:,} accounts, {size:,} bytes", err=True)
 
@@ -83,14 +83,14 @@ def restore(file: Path, replace: bool) -> None:
 
     config = settings.read()
     try:
-        with redis_connection(config) as redis, ending_at_signals():
+        with redis_connection(config) as redis, stopping_on_signals():
             done = backups.restore(redis, _records(file), replace=replace)
             followed = _wait_for_workers(redis, done)
             drop(redis, done.replaced)
     except backups.BackupError as error:
-        raise Failure(f"Nothing was restored: {error}.") from None
-    except Stopped:
-        raise Failure("Stopped; the rollups are as they were.") from None
+        raise CommandError(f"Nothing was restored: {error}.") from None
+    except StopRequested:
+        raise CommandError("Stopped; the rollups are as they were.") from None
     click.echo(
         f"Restored {done.accounts:,} accounts, the settings of {done.settings:,}, and "
         f"{done.tokens:,} tokens. Workers go on from there: usage lag",

@@ -1,18 +1,18 @@
-"""The way from a command to Redis: connected once, and a sentence when it does not answer."""
+"""The connection of a command to Redis, and its errors as one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 
 @contextmanager
 def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
-    """Yield a client of the Redis in *config*; what goes wrong with it is a Failure.
+    """Yield a client of the Redis in *config*; its errors become a CommandError.
 
-    An answer may take *patience* seconds.
+    Wait up to *patience* seconds for an answer.
     """
     from redis.exceptions import MovedError, RedisError
 
@@ -25,8 +25,8 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
         with connect(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
             yield connected
     except MovedError:
-        raise Failure(f"{where}: {IS_CLUSTER_NODE}.") from None
+        raise CommandError(f"{where}: {IS_CLUSTER_NODE}.") from None
     except RedisError as error:
         if fault := permanent_fault(error):
-            raise Failure(f"{where}: {fault}.") from None
-        raise Failure(f"{where} does not answer: {shown(error)}") from None
+            raise CommandError(f"{where}: {fault}.") from None
+        raise CommandError(f"{where} does not answer: {shown(error)}") from None

@@ -1,4 +1,4 @@
-"""`usage dead-letters`: what was refused, and why; and sending it again."""
+"""`usage dead-letters`: refused events, the reasons, and replaying them."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
 from interaction_usage.commands.terminal import plain, print_table
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from stream_app.dead_letter_reader import RejectedRecord
     from stream_app.dead_letters import Place
 
-#: How many records that were not sent are told one by one.
-_TOLD = 20
+#: How many records that were not sent are printed one by one.
+_MAX_PRINTED = 20
 _UNMARKED = "sent, but not marked as replayed"
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """See what was refused, and why; and send it again.
+    """Inspect refused events and replay them.
 
     \b
     Example:
@@ -36,9 +36,9 @@ def dead_letters() -> None:
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* the options that choose records; each narrows the choice."""
     for option in (
-        click.option("--account", help="Only those whose `subject`, where it is legible, is this."),
-        click.option("--topic", help="Only those that were published on this topic."),
-        click.option("--reason", help="Only these, as `invalid-data`."),
+        click.option("--account", help="Only events with this `subject`, where it is readable."),
+        click.option("--topic", help="Only events that were published to this topic."),
+        click.option("--reason", help="Only events refused for this reason, like `invalid-data`."),
     ):
         command = option(command)
     return command
@@ -56,7 +56,7 @@ class _Origin(click.ParamType):
         try:
             return Place.parse(value)
         except ValueError:
-            self.fail(f"{value!r} names no place, as usage.flows/3/1204 does", param, ctx)
+            self.fail(f"{value!r} is not a position like usage.flows/3/1204", param, ctx)
 
 
 # ---------------------------------------------------------------------------------- seeing
@@ -64,20 +64,22 @@ class _Origin(click.ParamType):
 
 @dead_letters.command("list")
 @_filters
-@click.option("--include-replayed", is_flag=True, help="Also those replayed and not refused since.")
+@click.option(
+    "--include-replayed", is_flag=True, help="Also events replayed and not refused again."
+)
 @click.option(
     "--limit",
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="How many to show, newest first.",
+    help="Maximum number of events to show, newest first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | None) -> None:
     """Count the refused records by reason, and show the newest.
 
-    A record is open until it was replayed and not refused again. One that was refused several times
-    is told once: with its newest reason, under the place it came from first.
+    A record is open until it is replayed without being refused again. A record that was refused
+    several times is listed once, with the newest reason and its first position.
 
     \b
     Example:
@@ -130,11 +132,11 @@ def show(origin: "Place") -> None:
     click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
     for name, value in record.headers:
         click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
-    for told in record.history():
-        what = (
-            _line(f"{told.reason}: {told.sentence}") if isinstance(told, Rejection) else "replayed"
-        )
-        click.echo(f"History    {told.at:%Y-%m-%d %H:%M:%S} UTC  {told.place}  {what}")
+    for entry in record.history():
+        what = "replayed"
+        if isinstance(entry, Rejection):
+            what = _line(f"{entry.reason}: {entry.sentence}")
+        click.echo(f"History    {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.place}  {what}")
     click.echo()
     click.echo(_left_out(record) or _text(record.value))
 
@@ -145,8 +147,8 @@ def show(origin: "Place") -> None:
 @dead_letters.command("replay")
 @click.argument("origins", nargs=-1, type=_Origin(), metavar="[TOPIC/PARTITION/OFFSET]...")
 @_filters
-@click.option("--all", "everything", is_flag=True, help="Everything that is open.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@click.option("--all", "everything", is_flag=True, help="Replay all open records.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be replayed.")
 @patience_option
 def replay(
     origins: tuple["Place", ...],
@@ -155,12 +157,12 @@ def replay(
     patience: float,
     **filters: str | None,
 ) -> None:
-    """Send refused records again, just as they came.
+    """Send refused records again, unchanged.
 
-    Each goes to the topic it came from. Sent are those that are open and match the options; one
-    named by the place it came from need not be open. An event counts once, however often it is
-    sent. What is refused again is open again, and keeps its history. What was too large for the
-    topic of dead letters is not sent: its bytes are not there.
+    Each goes to the topic it came from. Replayed are the open records that match the options; a
+    record that is named by its position need not be open. An event counts once, however often it
+    is sent. A record that is refused again is open again, and keeps its history. Records that were
+    too large for the dead-letter topic cannot be replayed.
 
     \b
     Examples:
@@ -169,8 +171,8 @@ def replay(
     """
     if not (origins or everything or any(filters.values())):
         raise click.UsageError(
-            "Say what to send again: --reason, --topic, --account, the TOPIC/PARTITION/OFFSET that "
-            "a record came from, or --all."
+            "Name what to replay: --reason, --topic, --account, the TOPIC/PARTITION/OFFSET of a "
+            "record, or --all."
         )
     matching = _matching(**filters)
     if origins:
@@ -184,17 +186,20 @@ def replay(
         _print_table(chosen)
         click.echo(f"{_count(whole)} would be replayed{_by_topic(whole)}", err=True)
         if missing := len(chosen) - len(whole):
-            click.echo(f"{missing:,} cannot be replayed: not all of it is kept here", err=True)
+            click.echo(
+                f"{missing:,} cannot be replayed: part of the record was too large to keep",
+                err=True,
+            )
     else:
         _send_again(settings.read(), chosen, patience)
 
 
 def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patience: float) -> None:
-    """Publish the *chosen* records and a marker for each, and say what became of them.
+    """Publish the *chosen* records and a marker for each, and print the result.
 
     1. Kafka acknowledges the record. (Ended before: it is open as it was.)
     2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
-       which counts nothing twice. Refused again, the copy is told as a record of its own.)
+       which counts nothing twice. Refused again, the copy is listed as a record of its own.)
     """
     from stream_app.dead_letters import Marker, Place, marker_headers
     from stream_app.topics import DEAD_LETTERS
@@ -209,7 +214,7 @@ def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patie
         topic = record.origin.topic
         known = replace(record, key=None, value=None, headers=[])
 
-        def told(problem: str | None, partition: int, offset: int) -> None:
+        def on_delivery(problem: str | None, partition: int, offset: int) -> None:
             if problem is not None:
                 problems.append(f"{record.origin}: not sent: {problem}")
                 return
@@ -217,21 +222,23 @@ def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patie
             if offset >= 0:
                 unmarked.append((known, Place(topic, partition, offset)))
             else:  # it was acknowledged at the second try as one that Kafka had already
-                problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not say where it is")
+                problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not return its offset")
 
-        publisher.publish(topic, record.key, record.value, record.headers, told=told)
+        publisher.publish(topic, record.key, record.value, record.headers, on_delivery=on_delivery)
 
     def mark() -> None:
         while unmarked:
             record, again = unmarked.popleft()
 
-            def told(problem: str | None, *_: int, origin: "Place" = record.origin) -> None:
+            def on_delivery(problem: str | None, *_: int, origin: "Place" = record.origin) -> None:
                 if problem is not None:
                     problems.append(f"{origin}: {_UNMARKED}: {problem}")
 
             headers = marker_headers(Marker(record.newest.place, again))
             where = record.newest.partition
-            publisher.publish(DEAD_LETTERS, None, None, headers, told=told, partition=where)
+            publisher.publish(
+                DEAD_LETTERS, None, None, headers, on_delivery=on_delivery, partition=where
+            )
 
     whole: dict[Place, RejectedRecord] = {}
     for record in chosen:
@@ -246,24 +253,24 @@ def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patie
     publisher.wait(mark)
     for record in whole.values():
         problems.append(f"{record.origin}: not sent: its dead letter was deleted in the meantime")
-    _tell(chosen, sent, problems)
+    _print_summary(chosen, sent, problems)
 
 
-def _tell(
+def _print_summary(
     chosen: list["RejectedRecord"], sent: list["RejectedRecord"], problems: list[str]
 ) -> None:
-    """Say what was replayed and what was not; fail unless all of it was."""
-    for problem in problems[:_TOLD]:
+    """Print what was replayed and what was not; fail unless all of it was."""
+    for problem in problems[:_MAX_PRINTED]:
         click.echo(plain(problem), err=True)
-    if len(problems) > _TOLD:
-        click.echo(f"… and {len(problems) - _TOLD:,} more", err=True)
+    if len(problems) > _MAX_PRINTED:
+        click.echo(f"… and {len(problems) - _MAX_PRINTED:,} more", err=True)
     click.echo(f"{_count(sent)} replayed{_by_topic(sent)}", err=True)
     unsent = len(chosen) - len(sent)
     unmarked = len(problems) - unsent
     what = [f"{unsent:,} not sent"] * bool(unsent) + [f"{unmarked:,} not marked"] * bool(unmarked)
     if what:
         sys.stderr.flush()
-        raise Failure(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
+        raise CommandError(f"Of {_count(chosen)}, {' and '.join(what)}; these are still open.")
 
 
 def _count(records: list["RejectedRecord"]) -> str:
@@ -272,8 +279,8 @@ def _count(records: list["RejectedRecord"]) -> str:
 
 def _by_topic(records: list["RejectedRecord"]) -> str:
     counts = Counter(record.origin.topic for record in records)
-    told = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
-    return f": {told}" if told else ""
+    shown = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(counts.items()))
+    return f": {shown}" if shown else ""
 
 
 # -------------------------------------------------------------------------------- choosing
@@ -294,7 +301,7 @@ def _matching(
     try:
         records = read_rejected_records(config.kafka, with_bytes=False)
     except BrokerUnavailableError as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
     return [
         record
         for record in records
@@ -313,16 +320,16 @@ def _filled(records: list["RejectedRecord"]) -> Iterator["RejectedRecord"]:
     try:
         yield from filled(config.kafka, records)
     except BrokerUnavailableError as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
 
 
 def _named(places: set["Place"], records: list["RejectedRecord"]) -> list["RejectedRecord"]:
     """Return those of *records* that were published at one of *places*; there must be each."""
     known = {place for record in records for place in record.places}
     if unknown := sorted(places - known):
-        raise Failure(
-            f"No such refused record came from {unknown[0]}; "
-            "`usage dead-letters list --include-replayed` names them."
+        raise CommandError(
+            f"No refused record came from {unknown[0]}; "
+            "`usage dead-letters list --include-replayed` lists them."
         )
     return [record for record in records if record.places & places]
 
@@ -330,7 +337,7 @@ def _named(places: set["Place"], records: list["RejectedRecord"]) -> list["Rejec
 def _check(option: str, given: str | None, known: list[str]) -> None:
     if given is not None and given not in known:
         raise click.BadParameter(
-            f"there is none called {given!r}; there are {', '.join(known)}", param_hint=option
+            f"unknown value {given!r}; use one of {', '.join(known)}", param_hint=option
         )
 
 
@@ -343,27 +350,27 @@ def _state(record: "RejectedRecord") -> str:
 
 
 def _left_out(record: "RejectedRecord") -> str | None:
-    """Return a sentence about what no dead letter has of *record*; None if nothing is missing."""
+    """Return a sentence about the part of *record* that was not kept; None if all of it was."""
     if not record.left_out:
         return None
     place = record.newest.place
     if batch := record.left_out.sizes.get("batch"):
         return (
-            f"this stands for a whole batch of {batch:,} bytes, which is not kept here and cannot "
-            f"be replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
+            f"this is a whole batch of {batch:,} bytes, which was too large to keep and cannot be "
+            f"replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
             "until it is deleted there"
         )
     parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
     one = parts == parts[:1] and "headers" not in record.left_out.sizes
     were, they_are = ("was", "it is") if one else ("were", "they are")
     return (
-        f"{', and '.join(parts)}, {were} too large to be kept here; {they_are} at "
-        f"{place.topic}/{place.partition} offset {place.offset} as long as Kafka keeps it"
+        f"{', and '.join(parts)}, {were} too large to keep; {they_are} at "
+        f"{place.topic}/{place.partition} offset {place.offset} until Kafka deletes it"
     )
 
 
-def _told(record: "RejectedRecord") -> str:
-    """Return why *record* is refused, and what is missing of it."""
+def _why(record: "RejectedRecord") -> str:
+    """Return why *record* was refused, and which part of it is missing."""
     return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
 
 
@@ -390,7 +397,7 @@ def _print_table(records: list["RejectedRecord"]) -> None:
                 str(record.origin),
                 _line(record.newest.reason),
                 _state(record),
-                _line(_told(record)),
+                _line(_why(record)),
             )
             for record in records
         ],

@@ -15,9 +15,10 @@ import click
 from interaction_usage import settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console
+from interaction_usage.reports.errors import ReportError
 from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
 
@@ -38,19 +39,19 @@ _HEADINGS = (
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("usage-demo"),
     show_default=True,
-    help="Where the reports go, one folder an account.",
+    help="Output directory for the reports, one subdirectory per account.",
 )
 @click.option(
     "--seconds",
     type=Seconds(1),
-    help="End by itself after this time; otherwise Ctrl-C ends it.",
+    help="Stop after this time.  [default: at Ctrl-C]",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another day.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of the random events.")
 def demo(directory: Path, seconds: float | None, seed: int) -> None:
     """Run the whole system on this machine and watch it, until Ctrl-C.
 
-    Starts a broker and Redis, publishes a day of three made-up companies and then live events,
-    runs a worker and the dashboard, and writes usage.xls for each company.
+    Starts a broker and Redis, publishes a day of events of three fictional companies, then live
+    events, runs a worker and the dashboard, and writes usage.xls for each company.
 
     \b
     Example:
@@ -61,12 +62,12 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
     try:
         with ExitStack() as running:
             try:
-                running.enter_context(ending_at_signals())
+                running.enter_context(stopping_on_signals())
                 _Demo(running, directory, seed).run(seconds)
-            except Stopped:
+            except StopRequested:
                 pass
     except ServerError as error:
-        raise Failure(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 class _Demo:
@@ -150,13 +151,13 @@ class _Demo:
         try:
             with Live(console=self.console, auto_refresh=False) as live:
                 self._until(deadline, live)
-        except Stopped:
+        except StopRequested:
             self._say("")
         self._finish()
 
     def _until(self, deadline: float, live: Any) -> None:
         upcoming = next(self.events)
-        told = 0.0
+        printed = 0.0
         day: int | None = None  # how many events the past day had, once all are published
         reported = False
         while (now := time.monotonic()) < deadline:
@@ -164,7 +165,7 @@ class _Demo:
             upcoming = self._publish_due(upcoming)
             caught_up = upcoming.time > self.backlog_until
             behind = self._behind()
-            self.rates.append((now, self._told().get("counted", 0)))
+            self.rates.append((now, self._heartbeat().get("counted", 0)))
             if caught_up and day is None:
                 day = self.published
             if day is not None and not reported and self.published - behind >= day:
@@ -172,8 +173,8 @@ class _Demo:
                 reported = True
             if self.console.is_terminal:
                 live.update(self._screen(behind, caught_up), refresh=True)
-            elif now - told >= 2:
-                told = now
+            elif now - printed >= 2:
+                printed = now
                 self._say(self._line(behind))
             time.sleep(_LOOK if caught_up else 0.02)
 
@@ -196,8 +197,8 @@ class _Demo:
         counted = sum(at.offset for at in Rollups.live(self.redis).positions().values())
         return self.published - counted
 
-    def _told(self) -> dict[str, Any]:
-        """Return what the worker last said of itself."""
+    def _heartbeat(self) -> dict[str, Any]:
+        """Return the worker's last heartbeat."""
         import orjson
 
         from interaction_usage.store.worker_registry import heartbeats
@@ -209,17 +210,19 @@ class _Demo:
     # ------------------------------------------------------------------ reports
 
     def _write_reports(self) -> None:
-        from export.formats import FORMATS
-        from interaction_usage.commands.export import make_report
         from interaction_usage.commands.files import make_folder, replace_file
+        from interaction_usage.commands.rendering import render
+        from interaction_usage.reports.service import ReportRequest, make_report
 
         began = time.perf_counter()
         for company in COMPANIES:
-            today = datetime.now(UTC).astimezone(zone(company.timezone)).date()
-            report = make_report(self.redis, company.id, today - timedelta(days=1), today)
+            now = datetime.now(UTC)
+            today = now.astimezone(zone(company.timezone)).date()
+            yesterday = today - timedelta(days=1)
+            report = make_report(self.redis, ReportRequest(company.id, yesterday, today, None, now))
             folder = self.directory / company.id
             make_folder(folder)
-            replace_file(folder / "usage.xls", FORMATS["xls"](report))
+            replace_file(folder / "usage.xls", render(report, "xls"))
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
@@ -232,13 +235,13 @@ class _Demo:
         patience = time.monotonic() + 15
         while self._behind() > 0 and time.monotonic() < patience and self.worker.alive:
             time.sleep(0.1)
-        with suppress(click.ClickException):
+        with suppress(click.ClickException, ReportError):
             self._write_reports()
-        time.sleep(1.5 * HEARTBEAT)  # the worker's own count comes with its next word
-        told = self._told()
-        refused = sum(told.get("refused", {}).values())
+        time.sleep(1.5 * HEARTBEAT)  # the worker's own count comes with its next heartbeat
+        heartbeat = self._heartbeat()
+        refused = sum(heartbeat.get("refused", {}).values())
         self._say(
-            f"{self.published:,} events published: {told.get('counted', 0):,} counted, "
+            f"{self.published:,} events published: {heartbeat.get('counted', 0):,} counted, "
             f"{refused:,} refused"
         )
         for company in COMPANIES:
@@ -251,9 +254,9 @@ class _Demo:
         return (after - before) / (now - then) if now > then else 0.0
 
     def _line(self, behind: int) -> str:
-        told = self._told()
-        refused = sum(told.get("refused", {}).values())
-        parts = [f"{self.published:,} published, {told.get('counted', 0):,} counted"]
+        heartbeat = self._heartbeat()
+        refused = sum(heartbeat.get("refused", {}).values())
+        parts = [f"{self.published:,} published, {heartbeat.get('counted', 0):,} counted"]
         parts.append(f"{refused} refused, {max(behind, 0):,} behind, {self._rate():,.0f} events/s")
         return ", ".join(parts) + (f"; {self.written}" if self.written else "")
 
@@ -264,14 +267,14 @@ class _Demo:
         from rich.table import Table
         from rich.text import Text
 
-        told = self._told()
+        heartbeat = self._heartbeat()
         head = Table.grid(padding=(0, 3))
         head.add_row(
             _figure("events/s", f"{max(self._rate(), 0):,.0f}"),
             _figure("published", f"{self.published:,}"),
-            _figure("in the rollups", f"{told.get('counted', 0):,}"),
+            _figure("in the rollups", f"{heartbeat.get('counted', 0):,}"),
             _figure("behind", f"{max(behind, 0):,}"),
-            _figure("refused", f"{sum(told.get('refused', {}).values()):,}"),
+            _figure("refused", f"{sum(heartbeat.get('refused', {}).values()):,}"),
         )
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
         table.add_column("Sessions present now", ratio=3)
@@ -279,16 +282,16 @@ class _Demo:
             table.add_column(title, justify="right", ratio=2)
         for company in COMPANIES:
             table.add_row(*self._row(company))
-        reasons = ", ".join(f"{n} {reason}" for reason, n in told.get("refused", {}).items())
+        reasons = ", ".join(f"{n} {reason}" for reason, n in heartbeat.get("refused", {}).items())
         phase = "live" if caught_up else "publishing the last 24 hours"
         foot = Text.assemble(
             ("Dashboard  ", "dim"), (self.dashboard, "bold"),
-            ("\nRefused    ", "dim"), reasons or "nothing yet",
-            ("\nReports    ", "dim"), self.written or "as soon as the day is in",
+            ("\nRefused    ", "dim"), reasons or "none yet",
+            ("\nReports    ", "dim"), self.written or "as soon as the day is counted",
         )  # fmt: skip
         return Panel(
             Group(head, table, foot), title=Text(f"usage demo · {phase}"), title_align="left",
-            subtitle="Ctrl-C ends it", subtitle_align="right", border_style="blue", padding=(1, 2),
+            subtitle="Ctrl-C to stop", subtitle_align="right", border_style="blue", padding=(1, 2),
         )  # fmt: skip
 
     def _row(self, company: Company) -> list[Any]:

@@ -10,8 +10,8 @@ from typing import Literal
 
 import click
 
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.child import ServerError
 from interaction_usage.servers.mock_broker import mock_broker
@@ -28,32 +28,32 @@ Check = Callable[[], None]
     type=click.Choice(["embedded", "apache"]),
     default="embedded",
     show_default=True,
-    help="embedded: inside this process, at once, nothing kept. apache: a real Apache Kafka "
-    "(needs Java 17; Maven fetches it the first time).",
+    help="embedded: in this process, starts at once, keeps no data. apache: a real Apache Kafka "
+    "(needs Java 17; Maven downloads it the first time).",
 )
 @click.option(
     "--redis",
     type=click.Choice(["auto", "redis", "valkey"]),
     default="auto",
     show_default=True,
-    help="auto: redis-server from the PATH, otherwise the Valkey that is installed with usage.",
+    help="auto: redis-server from the PATH, otherwise the bundled Valkey.",
 )
 @click.option(
     "--kafka-port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Port of Apache Kafka; 0, the default, is any free one.",
+    help="Port of Apache Kafka.  [default: any free port]",
 )
 @click.option(
     "--redis-port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Port of Redis; 0, the default, is any free one.",
+    help="Port of Redis.  [default: any free port]",
 )
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the data in this folder and find it again next time.",
+    help="Keep the data in this directory and reuse it next time.",
 )
 def dev(
     kafka: Literal["embedded", "apache"],
@@ -65,10 +65,10 @@ def dev(
     """Run a broker and Redis for development until Ctrl-C.
 
     Prints USAGE_KAFKA=… and USAGE_REDIS=…, one a line, when both are ready; everything else goes
-    to the standard error. Both listen on 127.0.0.1 only.
+    to standard error. Both listen on 127.0.0.1 only.
 
     \b
-    Example, with the data found again next time:
+    Example, with data that is kept:
       usage dev --kafka apache --data ./data
     then, in another terminal, with the two addresses it printed:
       export USAGE_KAFKA=127.0.0.1:PORT USAGE_REDIS=redis://127.0.0.1:PORT/0
@@ -77,10 +77,10 @@ def dev(
     if kafka == "embedded" and kafka_port:
         raise click.UsageError("--kafka-port needs --kafka apache: the embedded one picks its own.")
     if kafka == "embedded" and data is not None:
-        _say("The embedded broker keeps nothing; --data keeps Redis alone.")
+        _say("The embedded broker keeps no data; --data applies to Redis only.")
     with ExitStack() as running:
         try:
-            running.enter_context(ending_at_signals())
+            running.enter_context(stopping_on_signals())
             kept = None if data is None else data.absolute()
             bootstrap, broker_check = _start_broker(running, kafka, kafka_port, kept)
             store = running.enter_context(
@@ -88,14 +88,14 @@ def dev(
             )
             click.echo(f"USAGE_KAFKA={bootstrap}\nUSAGE_REDIS={store.url}")
             sys.stdout.flush()
-            _say("Both are ready. Ctrl-C ends them.")
+            _say("Both are ready. Press Ctrl-C to stop them.")
             while True:
                 broker_check()
                 store.check()
                 time.sleep(_LOOK_SECONDS)
         except ServerError as error:
-            raise Failure(str(error)) from error
-        except Stopped:
+            raise CommandError(str(error)) from error
+        except StopRequested:
             _say("Stopping.")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-#: The longest that a command may be asked to wait for: ten days.
+#: The longest time that an option takes: ten days.
 _MAX_SECONDS = 864_000
 
 
@@ -23,5 +23,5 @@ class Seconds(click.FloatRange):
         """Return the number that *value* is."""
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return seconds

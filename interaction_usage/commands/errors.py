@@ -1,12 +1,12 @@
-"""The one way in which a command fails: exit code 1 and one line on stderr."""
+"""The error of the commands, which all others become: exit code 1 and one line on stderr."""
 
 import click
 
 from interaction_usage.commands.terminal import plain
 
 
-class Failure(click.ClickException):
-    """A failure said in one sentence."""
+class CommandError(click.ClickException):
+    """A command failed; the message is one sentence for the user."""
 
     exit_code = 1
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 #: Links that lead to links, as many as Linux follows.
 _MAX_LINKS = 40
@@ -26,7 +26,7 @@ def write_target(target: str, content: bytes) -> None:
     """Write *content* to what an operator named, whatever that is.
 
     A device or a pipe is written to and stays what it is. Behind a symbolic link it is the file
-    that the link names, if the link is the operator's own, or root's. Raises Failure.
+    that the link names, if the link is the operator's own, or root's. Raises CommandError.
     """
     with _failures(target):
         path = _behind_links(target)
@@ -49,23 +49,27 @@ def write_private(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 def check_target(target: str) -> None:
-    """Raise Failure where `write_target` could not write, as far as that can be seen now."""
+    """Raise CommandError where `write_target` could not write, as far as that can be seen now."""
     with _failures(target):
         path = _behind_links(target)
         if path.is_dir():
-            raise Failure(f"{target!r} is a folder; name a file in it, like {path / 'usage.xls'}.")
+            raise CommandError(
+                f"{target!r} is a folder; name a file in it, like {path / 'usage.xls'}."
+            )
         if not path.parent.is_dir():
-            raise Failure(f"There is no folder {str(path.parent)!r} to write {path.name!r} to.")
+            raise CommandError(
+                f"There is no folder {str(path.parent)!r} to write {path.name!r} to."
+            )
 
 
 def make_folder(path: Path) -> None:
-    """Make *path* a folder if it is none yet. Raises Failure, also for another user's link."""
+    """Make *path* a folder if it is none yet. Raises CommandError, also for another user's link."""
     with _failures(str(path)):
         try:
             _behind_links(str(path))
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Failure(f"{str(path)!r} cannot be a folder: {error.strerror}.") from None
+            raise CommandError(f"{str(path)!r} cannot be a folder: {error.strerror}.") from None
 
 
 @contextmanager
@@ -73,16 +77,16 @@ def _failures(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Failure(f"{target!r} could not be written: {error.strerror or error}.") from None
+        raise CommandError(f"{target!r} could not be written: {error.strerror or error}.") from None
     except ValueError:  # a null byte
-        raise Failure(f"{target!r} cannot be the name of a file.") from None
+        raise CommandError(f"{target!r} cannot be the name of a file.") from None
 
 
 def _behind_links(target: str) -> Path:
     """Return the path that *target* leads to, by links of this user and of root only.
 
     Another user's link could make this one overwrite a file that only this one may write, and
-    another's pipe would be given the report. Raises Failure for them.
+    another's pipe would be given the report. Raises CommandError for them.
     """
     path = Path(target)
     for _ in range(_MAX_LINKS):
@@ -94,7 +98,7 @@ def _behind_links(target: str) -> Path:
         kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
         if not kept and found.st_uid not in (os.geteuid(), 0):
             what = "symbolic link" if is_link else "pipe or device"
-            raise Failure(
+            raise CommandError(
                 f"{str(path)!r} is a {what} of another user (uid {found.st_uid}), and is not "
                 "written to; name another file with -o."
             )
@@ -104,7 +108,7 @@ def _behind_links(target: str) -> Path:
         if path.exists() and not named.exists():
             return path  # one of /proc's, which stands for an open file and not for a name
         path = named
-    raise Failure(f"{target!r} leads through too many symbolic links.")
+    raise CommandError(f"{target!r} leads through too many symbolic links.")
 
 
 def _write_into(path: Path, content: bytes) -> None:

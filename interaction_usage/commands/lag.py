@@ -10,7 +10,7 @@ import orjson
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
@@ -23,15 +23,15 @@ _PAUSE = 0.1
     "seconds",
     type=Seconds(0),
     metavar="SECONDS",
-    help="Wait until there is none; exit 1 when the time runs out.",
+    help="Wait until the lag is 0; exit 1 on timeout.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As a JSON object, topic to events.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, topic to events.")
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters.
-    Events behind a producer's open transaction cannot be read before it is committed or aborted;
-    until then they are lag, too.
+    Events behind an open producer transaction count as lag until it is committed or aborted, for
+    they cannot be read before.
 
     \b
     Example:
@@ -44,7 +44,7 @@ def lag(seconds: float | None, as_json: bool) -> None:
             over = seconds is None or time.monotonic() >= deadline
             try:
                 places = _progress(config, redis)
-            except Failure:
+            except CommandError:
                 if over:
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
@@ -57,11 +57,11 @@ def lag(seconds: float | None, as_json: bool) -> None:
     if blocked := sum(reach.blocked for reach in places.values()):
         click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
     if seconds is not None and total:
-        raise Failure(f"After {seconds:g} s, {total:,} events are not in the rollups.")
+        raise CommandError(f"After {seconds:g} s, {total:,} events are not yet in the rollups.")
 
 
 def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted. Raises Failure."""
+    """Return how far each topic and partition is counted. Raises CommandError."""
     from stream_app.broker import admin_client
     from stream_app.errors import BrokerUnavailableError
     from stream_app.lag import partition_progress
@@ -69,7 +69,7 @@ def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Re
     try:
         return partition_progress(admin_client(config.kafka), redis)
     except BrokerUnavailableError as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
 
 
 def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:

@@ -13,43 +13,43 @@ import click
 COMMANDS = {
     "demo": (
         "interaction_usage.commands.demo",
-        "The whole system on this machine, with live events.",
+        "Run the whole system on this machine, with live events.",
     ),
-    "dev": ("interaction_usage.commands.dev", "A broker and Redis for development."),
+    "dev": ("interaction_usage.commands.dev", "Run a broker and Redis for development."),
     "worker": (
         "interaction_usage.commands.worker",
         "Run a worker: events from Kafka into the rollups.",
     ),
     "send": ("interaction_usage.commands.send", "Publish events from NDJSON files."),
-    "lag": ("interaction_usage.commands.lag", "Events published but not yet in the rollups."),
+    "lag": ("interaction_usage.commands.lag", "Show events published but not yet in the rollups."),
     "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
     "watch": (
         "interaction_usage.commands.watch",
-        "The current hour's concurrency, live, in the terminal.",
+        "Show the current hour's concurrency live in the terminal.",
     ),
-    "serve": ("interaction_usage.commands.serve", "The dashboard and its API."),
-    "token": ("interaction_usage.commands.token", "Who may see what in the dashboard and its API."),
-    "account": ("interaction_usage.commands.account", "Set and show accounts."),
+    "serve": ("interaction_usage.commands.serve", "Serve the dashboard and its API."),
+    "token": ("interaction_usage.commands.token", "Manage access to the dashboard and its API."),
+    "account": ("interaction_usage.commands.account", "Configure and show accounts."),
     "dead-letters": (
         "interaction_usage.commands.dead_letters",
-        "See what was refused and why, and send it again.",
+        "Inspect and replay refused events.",
     ),
-    "backup": ("interaction_usage.commands.backup", "Write all that a bill needs to one file."),
+    "backup": ("interaction_usage.commands.backup", "Write everything a bill needs to a file."),
     "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),
     "rebuild": (
         "interaction_usage.commands.rebuild",
-        "Make the rollups anew from the topics, or verify them.",
+        "Rebuild the rollups from the topics, or verify them.",
     ),
 }
 
 
-#: What the system says of an output that takes no more.
+#: Errors of the system for an output that cannot be written to.
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF}
 
 
 class Commands(click.Group):
-    """A group that imports a subcommand's module when it is used, and shows failures in a line."""
+    """A group that imports a subcommand's module when it is used, and prints errors in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the subcommands in the order a newcomer meets them."""
@@ -66,7 +66,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand; a mistyped one is answered with the nearest."""
+        """Find the subcommand; for a mistyped one, suggest the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
@@ -78,12 +78,12 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run `usage`; an output or a file that cannot be written is said in a line, too.
+        """Run `usage`; an error of the output or of a file becomes one line, too.
 
-        A pipe that nobody reads from any more ends it without a word, which is click's doing.
+        A pipe without a reader ends it silently; click does that.
         """
         try:
             return super().main(*args, **extra)
@@ -94,15 +94,15 @@ class Commands(click.Group):
             sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; an unusable setting is said in a line."""
-        from interaction_usage.commands.errors import Failure
+        """Run the subcommand; an invalid setting becomes one line."""
+        from interaction_usage.commands.errors import CommandError
         from interaction_usage.commands.terminal import plain
         from interaction_usage.settings import InvalidSettingError
 
         try:
             return super().invoke(ctx)
         except InvalidSettingError as error:
-            raise Failure(str(error)) from None
+            raise CommandError(str(error)) from None
         except click.UsageError as error:  # it quotes what was typed
             error.message = "\n".join(map(plain, error.message.splitlines()))
             raise
@@ -118,7 +118,7 @@ def _sentence(error: OSError) -> str:
 
 
 def _give_up_output() -> None:
-    """Have what is left of the output go nowhere: Python would try once more at its end."""
+    """Discard what is left of the output: Python would write it once more when it exits."""
     with suppress(OSError, AttributeError, ValueError):
         output = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,6 +1,6 @@
-"""The options that say which days a command is about: `--from` and `--to`, or `--month`.
+"""The options for the period of a command: `--from` and `--to`, or `--month`.
 
-What cannot be a period is wrong usage, said before anything is connected to.
+An invalid period is wrong usage, and reported before anything is connected to.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from interaction_usage.reports.periods import PeriodError, check_period
+from interaction_usage.reports.errors import PeriodError
+from interaction_usage.reports.periods import check_period
 
 
 class Day(click.ParamType):
@@ -28,7 +29,7 @@ class Day(click.ParamType):
             year, month, day = value.split("-")
             return _day(year, month, day)
         except ValueError:
-            self.fail(f"{value!r} is no day of the calendar; write it like 2026-10-01", param, ctx)
+            self.fail(f"{value!r} is not a calendar day; write it like 2026-10-01", param, ctx)
 
 
 class Month(click.ParamType):
@@ -50,7 +51,7 @@ class Month(click.ParamType):
             first = _day(year, month, "01")
             following = first.replace(day=28) + timedelta(days=4)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no month of the calendar; write it like 2026-10", param, ctx)
+            self.fail(f"{value!r} is not a calendar month; write it like 2026-10", param, ctx)
         return first, following - timedelta(days=following.day)
 
 
@@ -87,7 +88,7 @@ def period_options(command: Callable[..., None]) -> Callable[..., None]:
                 raise click.UsageError("Give --month, or --from and --to, not both.")
             first, last = month
         if first is None and last is None:
-            raise click.UsageError("Say which days: --month 2026-10, or --from and --to.")
+            raise click.UsageError("Give a period: --month 2026-10, or --from and --to.")
         if first is None:
             raise click.UsageError("Missing option '--from': the first day of the period.")
         if last is None:

@@ -1,4 +1,4 @@
-"""Publishing records and learning what became of each; what `send` and `replay` share."""
+"""Publishing records and waiting for their acknowledgement, for `send` and `replay`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 #: Seconds that Kafka may take to acknowledge a record before it counts as not sent.
 _PATIENCE = 30
-#: A record larger than this is not even tried; how large it may be is the topic's to say.
+#: Larger records are not sent at all; the topic may allow less.
 _MOST_BYTES = 32 * 1024 * 1024
 
 patience_option = click.option(
@@ -20,15 +20,15 @@ patience_option = click.option(
     default=_PATIENCE,
     show_default=True,
     metavar="SECONDS",
-    help="How long Kafka may take to acknowledge.",
+    help="How long to wait for Kafka's acknowledgement.",
 )
 
 #: Called once for each record: why it was not sent, or None, and its partition and offset.
-Told = Callable[[str | None, int, int], None]
+OnDelivery = Callable[[str | None, int, int], None]
 
 
 def check_broker(config: settings.Settings) -> None:
-    """Find Kafka and make sure the topics exist, before anything is published."""
+    """Check that Kafka answers and that the topics exist, before anything is published."""
     from stream_app.broker import ensure_topics
     from stream_app.errors import BrokerUnavailableError
     from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
@@ -37,11 +37,11 @@ def check_broker(config: settings.Settings) -> None:
     try:
         ensure_topics(config.kafka, topics, config.partitions, config.replication)
     except BrokerUnavailableError as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
 
 
 class Publisher:
-    """Hands records to Kafka and tells of each whether it was acknowledged or given up."""
+    """Sends records to Kafka and reports each as acknowledged or given up."""
 
     def __init__(self, servers: str, patience: float) -> None:
         from confluent_kafka import Producer
@@ -71,10 +71,10 @@ class Publisher:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
         *,
-        told: Told,
+        on_delivery: OnDelivery,
         partition: int = -1,
     ) -> None:
-        """Queue a record; *told* is called in a later call of this object.
+        """Queue a record; *on_delivery* is called within a later call of this object.
 
         The record's key chooses the partition unless one is given.
         """
@@ -82,9 +82,9 @@ class Publisher:
 
         def delivered(error: Any, message: Any) -> None:
             if error is None:
-                told(None, message.partition(), message.offset())
+                on_delivery(None, message.partition(), message.offset())
             else:
-                told(error.str(), -1, -1)
+                on_delivery(error.str(), -1, -1)
 
         while True:
             try:
@@ -99,13 +99,13 @@ class Publisher:
                 break
             except BufferError:  # the queue is full: let the broker take some of it
                 self._producer.poll(0.1)
-            except KafkaException as error:  # it is not a record that could be sent
-                told(error.args[0].str(), -1, -1)
+            except KafkaException as error:  # the record is invalid
+                on_delivery(error.args[0].str(), -1, -1)
                 break
         self._producer.poll(0)
 
     def wait(self, tick: Callable[[], None]) -> None:
-        """Return when every record is told of, those that *tick* publishes meanwhile as well."""
+        """Return when every record is acknowledged or given up, those of *tick* included."""
         while True:
             self._producer.flush(0.2)
             tick()

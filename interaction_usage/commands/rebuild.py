@@ -1,7 +1,6 @@
-"""`usage rebuild`: the rollups made anew from the topics, compared, and put in force."""
+"""`usage rebuild`: the rollups rebuilt from the topics, compared, and activated."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,35 +10,37 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
-from interaction_usage.commands.terminal import console, plain
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.progress import progress_bar
+from interaction_usage.commands.signals import call_on_signals
+from interaction_usage.commands.terminal import plain
 
 if TYPE_CHECKING:
     from stream_app.identity_conflicts import IdentityConflict
 
-#: Differences that are told one by one: of an account, and in all.
-_TOLD_OF_ONE, _TOLD = 10, 500
+#: Differences that are printed one by one: of an account, and in all.
+_MAX_OF_ONE, _MAX_PRINTED = 10, 500
 
-_UNTOUCHED = "The rollups in force are untouched."
+_UNTOUCHED = "The active rollups are unchanged."
 
 
 @click.command("rebuild")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Compare only: say where the rollups in force differ, exit 1 if any do, change nothing.",
+    help="Only compare: print where the active rollups differ, exit 1 if they do, change nothing.",
 )
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Go on although Kafka no longer holds the beginning; what it deleted is not counted.",
+    help="Continue even if Kafka has deleted events; these are not counted.",
 )
 def rebuild(verify: bool, incomplete: bool) -> None:
-    """Make the rollups anew from the topics, beside those in force, and switch to them.
+    """Rebuild the rollups from the topics, beside the active ones, and switch to them.
 
-    Live traffic goes on meanwhile, and reports come from the old rollups until the new ones have
-    caught up. Workers go over to the new ones by themselves. Use it to change a session limit, and
-    with --verify to prove that the rollups are what the topics say.
+    Live traffic continues meanwhile, and reports use the old rollups until the new ones have caught
+    up. Workers switch by themselves. Use it to change a session limit, and with --verify to prove
+    that the rollups match the topics.
 
     \b
     Examples:
@@ -52,7 +53,7 @@ def rebuild(verify: bool, incomplete: bool) -> None:
 
 
 async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: bool) -> None:
-    """Do it, and say every failure in a sentence."""
+    """Rebuild or verify; every failure becomes a CommandError."""
     from aiokafka.errors import KafkaError
 
     from interaction_usage.store.errors import AccountBusyError, ReseekRequired
@@ -67,36 +68,37 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
 
     task = asyncio.current_task()
     assert task is not None
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+    call_on_signals(asyncio.get_running_loop(), task.cancel)
     try:
         await (_verify if verify else _rebuild)(config, redis, incomplete)
     except RebuildRunningError:
-        raise Failure(
-            "Another rebuild is running. (One that was killed is forgotten after a minute.)"
+        raise CommandError(
+            "Another rebuild is running. (The lock of a killed rebuild expires after a minute.)"
         ) from None
     except LockLostError:
-        raise Failure(
-            "This rebuild stood still for a minute, and another one has begun meanwhile, or may "
-            "have; nothing was switched. Begin again."
+        raise CommandError(
+            "This rebuild made no progress for a minute and lost its lock; another one may have "
+            "started. Nothing was switched. Run it again."
         ) from None
     except RetentionGapError as error:
         shown = "; ".join(error.gaps[:3])
         more = f"; and {len(error.gaps) - 3} more" if len(error.gaps) > 3 else ""
-        raise Failure(
-            f"Kafka no longer holds everything that was published: {shown}{more}. RollupsSwitchedError "
-            f"rollups would not count it. {_UNTOUCHED} To continue anyway, pass --incomplete"
+        raise CommandError(
+            f"Kafka has deleted events that were published: {shown}{more}. Rebuilt rollups "
+            f"would not count them. {_UNTOUCHED} To continue anyway, pass --incomplete."
         ) from None
     except TopicRecreatedError:
-        raise Failure(f"A topic was recreated meanwhile; start again. {_UNTOUCHED}") from None
+        raise CommandError(
+            f"A topic was recreated during the rebuild; run it again. {_UNTOUCHED}"
+        ) from None
     except AccountBusyError as error:
-        raise Failure(f"The account {error} changes too often to be compared.") from None
+        raise CommandError(f"Account {error} changes too often to be compared.") from None
     except ReseekRequired as error:
-        raise Failure(f"{error}; start again. {_UNTOUCHED}") from None
+        raise CommandError(f"{error}; run it again. {_UNTOUCHED}") from None
     except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
-        raise Failure(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}. {_UNTOUCHED}") from None
     except asyncio.CancelledError:
-        raise Failure(f"Stopped. {_UNTOUCHED}") from None
+        raise CommandError(f"Stopped. {_UNTOUCHED}") from None
 
 
 async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> None:
@@ -104,15 +106,15 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
 
     began = time.monotonic()
     async with rebuilding(config, redis, incomplete=incomplete) as under_way:
-        with _progress("Reading the topics", "records") as told:
-            count = await under_way.catch_up(told)
+        with _progress("Reading the topics", "records") as update:
+            count = await under_way.catch_up(update)
         followed = await under_way.switch()
     seconds = time.monotonic() - began
-    click.echo(f"Reports come from the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
+    click.echo(f"Reports now use the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
     if not followed:
         click.echo(
-            "A worker has not gone over to them yet; it does when it answers again, and nothing is "
-            "lost meanwhile. One with other session limits ends.",
+            "A worker has not switched to them yet; it will when it responds again, and nothing is "
+            "lost meanwhile. A worker with other session limits stops.",
             err=True,
         )
 
@@ -123,18 +125,18 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     accounts = places = shown = 0
     differing: set[str] = set()
     async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
-        with _progress("Reading the topics", "records") as told:
-            await under_way.catch_up_to_compare(told)
-        with _progress("Comparing", "accounts") as told:
-            async for found in under_way.differences(told):
+        with _progress("Reading the topics", "records") as update:
+            await under_way.catch_up_to_compare(update)
+        with _progress("Comparing", "accounts") as update:
+            async for found in under_way.differences(update):
                 accounts += 1
                 differing.update(difference.account for difference in found)
-                some = found[: min(_TOLD_OF_ONE, _TOLD - shown)]
+                some = found[: min(_MAX_OF_ONE, _MAX_PRINTED - shown)]
                 shown += len(some)
                 for difference in some:
                     click.echo(
                         plain(f"{difference.account}: {difference.what}, {difference.where}: ")
-                        + f"{_shown(difference.live)}, and by the topics "
+                        + f"{_shown(difference.live)}, from the topics "
                         + _shown(difference.rebuilt)
                     )
                 places += len(found)
@@ -142,26 +144,24 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
     if places:
         _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
-        raise Failure(
-            f"{len(differing):,} of {accounts:,} accounts differ from what the topics say, in "
-            f"{places:,} places{more}. `usage rebuild` makes them anew."
+        raise CommandError(
+            f"{len(differing):,} of {accounts:,} accounts differ from the topics, in "
+            f"{places:,} places{more}. Run `usage rebuild` to rebuild them."
         )
-    click.echo(f"{accounts:,} accounts are exactly what the topics say.", err=True)
+    click.echo(f"{accounts:,} accounts match the topics exactly.", err=True)
 
 
 def _print_conflicts(conflicts: "Sequence[IdentityConflict]") -> None:
-    """Say which identities were used for two events: that alone makes rollups differ."""
-    from interaction_usage.commands.terminal import plain
-
-    for conflict in conflicts[:_TOLD_OF_ONE]:
+    """Print the identities that were used for two events: that alone makes rollups differ."""
+    for conflict in conflicts[:_MAX_OF_ONE]:
         first = conflict.first
         click.echo(
             f"{first.account}: one source and id for two events: source {plain(first.source)}, id "
-            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. One of "
-            "them counts, whichever is read first; a producer must not use an id twice"
+            f"{plain(first.id)}, at {conflict.first_place} and {conflict.second_place}. Only "
+            "the one that is read first counts; a producer must not reuse an id"
         )
-    if len(conflicts) > _TOLD_OF_ONE:
-        click.echo(f"and {len(conflicts) - _TOLD_OF_ONE:,} more of these")
+    if len(conflicts) > _MAX_OF_ONE:
+        click.echo(f"and {len(conflicts) - _MAX_OF_ONE:,} more of these")
 
 
 def _shown(value: Any) -> str:
@@ -173,18 +173,5 @@ def _shown(value: Any) -> str:
 @contextmanager
 def _progress(title: str, unit: str) -> Iterator[Any]:
     """Yield what is called with how much is done and how much there is."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    on_stderr = console(stderr=True)
-    columns = (
-        TextColumn(title), BarColumn(bar_width=30), TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=on_stderr, disable=not on_stderr.is_terminal) as progress:
-        task = progress.add_task("", total=None, told="")
-
-        def told(done: int, total: int) -> None:
-            shown = f"{done:,} of {total:,} {unit}"
-            progress.update(task, completed=done, total=total, told=shown)
-
-        yield told
+    with progress_bar(title) as update:
+        yield lambda done, total: update(done, total, f"{done:,} of {total:,} {unit}")

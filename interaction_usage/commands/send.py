@@ -3,22 +3,23 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO
 
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
-from interaction_usage.commands.terminal import console as terminal_console
 from interaction_usage.commands.terminal import plain
 
-#: How many refused lines are told one by one.
-_TOLD = 20
+#: How many refused lines are printed one by one.
+_MAX_PRINTED = 20
 
 
 class Outcome:
-    """What became of the lines."""
+    """How many lines were read, acknowledged, refused and not sent."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -33,15 +34,15 @@ class Outcome:
 @click.option(
     "--unchecked",
     is_flag=True,
-    help="Publish also events that break the contract, if their type names a topic; the worker "
-    "refuses them into the dead letters.",
+    help="Also publish invalid events, if their type has a topic; the worker writes them to "
+    "the dead letters.",
 )
 @patience_option
 def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None:
     """Publish the CloudEvents in FILE..., one JSON object a line (-: standard input).
 
-    Waits until Kafka has acknowledged each. Lines that are no valid events are told with their
-    numbers and not published.
+    Waits until Kafka has acknowledged each. Invalid lines are not published; they are printed with
+    their numbers.
 
     \b
     Examples:
@@ -53,7 +54,7 @@ def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None
     outcome = Outcome()
     with _progress(files, outcome) as tick:
         _publish(Publisher(config.kafka, patience), files, unchecked, outcome, tick)
-    _tell(outcome)
+    _print_summary(outcome)
 
 
 def _publish(
@@ -70,20 +71,22 @@ def _publish(
             continue
         topic, key = place
 
-        def told(problem: str | None, *_: int, name: str = name, number: int = number) -> None:
+        def on_delivery(
+            problem: str | None, *_: int, name: str = name, number: int = number
+        ) -> None:
             if problem is None:
                 outcome.acknowledged += 1
             else:
                 outcome.unsent.append((name, number, problem))
 
-        publisher.publish(topic, key, line, told=told)
+        publisher.publish(topic, key, line, on_delivery=on_delivery)
         outcome.topics[topic] += 1
         tick()
     publisher.wait(tick)
 
 
 def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:
-    """Yield every line that is not blank, with its file's name and its number from 1."""
+    """Yield every line that is not blank, with the file's name and the line's number from 1."""
     for file in files:
         name = getattr(file, "name", "<stdin>")
         for number, line in enumerate(file, 1):
@@ -119,40 +122,26 @@ def _place(
     return topic, str(members.get("subject", "")).encode()
 
 
-def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Any:
-    """Return a context whose value is called after each line and shows how far the work is."""
-    from contextlib import contextmanager
-
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = terminal_console(stderr=True)
+@contextmanager
+def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callable[[], None]]:
+    """Yield what is called after each line and shows how far the work is."""
     size = _total_size(files)
+    done = 0
 
-    @contextmanager
-    def shown() -> Iterator[Any]:
-        columns = (
-            TextColumn("Sending"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[told]}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("", total=size, told="")
+    def text() -> str:
+        return f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read"
 
-            def tick() -> None:
-                if outcome.read % 500 and progress.tasks[0].completed:
-                    return
-                done = sum(f.tell() for f in files if f.seekable()) if size else 0
-                told = f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read"
-                progress.update(task, completed=done, told=told)
+    with progress_bar("Sending") as update:
 
-            yield tick
-            progress.update(
-                task, completed=size or 1, total=size or 1,
-                told=f"{outcome.acknowledged:,} acknowledged of {outcome.read:,} read",
-            )  # fmt: skip
+        def tick() -> None:
+            nonlocal done
+            if outcome.read % 500 and done:
+                return
+            done = sum(f.tell() for f in files if f.seekable()) if size else 0
+            update(done, size, text())
 
-    return shown()
+        yield tick
+        update(size or 1, size or 1, text())
 
 
 def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
@@ -164,14 +153,16 @@ def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
         return None
 
 
-def _tell(outcome: Outcome) -> None:
-    """Say what was sent, refused and not sent; fail unless every line was sent."""
+def _print_summary(outcome: Outcome) -> None:
+    """Print what was sent, refused and not sent; fail unless every line was sent."""
     for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent)):
-        for name, number, sentence in lines[:_TOLD]:
+        for name, number, sentence in lines[:_MAX_PRINTED]:
             click.echo(plain(f"{name}, line {number}: {heading}: {sentence}"), err=True)
-        if len(lines) > _TOLD:
-            more = _ranges([number for _, number, _ in lines[_TOLD:]])
-            click.echo(f"… and {len(lines) - _TOLD:,} more lines {heading}: {more}", err=True)
+        if len(lines) > _MAX_PRINTED:
+            more = _ranges([number for _, number, _ in lines[_MAX_PRINTED:]])
+            click.echo(
+                f"… and {len(lines) - _MAX_PRINTED:,} more lines {heading}: {more}", err=True
+            )
     click.echo(f"{outcome.acknowledged:,} events sent", err=True)
     problems = [
         f"{len(lines):,} lines were {heading}"
@@ -180,7 +171,7 @@ def _tell(outcome: Outcome) -> None:
     ]
     if problems:
         sys.stderr.flush()
-        raise Failure(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
+        raise CommandError(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
 
 
 def _ranges(numbers: list[int]) -> str:

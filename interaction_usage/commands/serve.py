@@ -3,7 +3,6 @@
 import asyncio
 import faulthandler
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.signals import call_on_signals
 
-#: Seconds within which Redis must answer a page: a browser waits for it.
-_REDIS_PATIENCE = 5
+#: Seconds within which Redis must answer: a browser waits for it.
+_REDIS_TIMEOUT_S = 5
 
 
 #: Seconds for which one thread runs Python while others wait for it.
@@ -31,16 +31,17 @@ _SWITCH_S = 0.001
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="Port to listen on; 0 is any free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--open", "is_open", is_flag=True,
-    help="Ask for no token. Only on this machine's own address (127.0.0.1).",
+    help="Require no token. Only on this machine's own address (127.0.0.1).",
 )  # fmt: skip
 def serve(host: str, port: int, is_open: bool) -> None:
     """Serve the dashboard and its API, until Ctrl-C.
 
-    Browsers log in with a token that `usage token create` makes; programs send it along.
+    Create tokens with `usage token create`: browsers log in with one, programs send it as a
+    bearer token.
 
     \b
     Examples:
@@ -52,16 +53,16 @@ def serve(host: str, port: int, is_open: bool) -> None:
 
     if is_open and not is_loopback(host):
         raise click.UsageError(
-            f"An open server would show everything to whoever reaches {host}. "
-            "Make a token with `usage token create --operator`, and leave out --open."
+            f"An open server would show everything to anyone who can reach {host}. "
+            "Create a token with `usage token create --operator`, and omit --open."
         )
     config = settings.read()
-    with redis_connection(config, patience=_REDIS_PATIENCE) as redis:
+    with redis_connection(config, patience=_REDIS_TIMEOUT_S) as redis:
         known = tokens.exist(redis)
         if not known and not is_loopback(host):
-            raise Failure(
-                f"There is no token yet, and {host} can be reached by others. "
-                "Make one first: usage token create --operator"
+            raise CommandError(
+                f"There is no token yet, and others can reach {host}. "
+                "Create one first: usage token create --operator"
             )
         with listening(host, port) as listener:
             if not known and not is_open:
@@ -72,12 +73,12 @@ def serve(host: str, port: int, is_open: bool) -> None:
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens; Failure where it cannot. Port 0 is any free one."""
+    """Yield a listening socket; port 0 picks a free one. Raises CommandError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise Failure(f"{host}:{port} cannot be listened on: {error.strerror or error}.") from None
+        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
     # Connections inherit it. Without it an answer in two pieces waits 40 ms for the other side.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
@@ -95,20 +96,19 @@ async def _serve(
     from interaction_usage.dashboard import bounded_log
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
-    from interaction_usage.reports.service import Reporting
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
     faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
     bounded_log.configure()
     most = most_connections()
     app = create_app(
-        redis, Reporting(redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
+        redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), connections=most,
     )  # fmt: skip
     server = Server(app, most)
 
     def stop() -> None:
-        app.state.broadcast.end()  # or the streams would hold up the end
+        app.state.broadcast.end()  # or open streams would delay the shutdown
         server.should_exit = True
 
     # What is there now stays; and an answer over years makes many objects, but no cycles, so
@@ -118,15 +118,13 @@ async def _serve(
     gc.set_threshold(100_000, 20, 20)
     # A thread that makes a report lets the event loop have its turn after this many seconds.
     sys.setswitchinterval(_SWITCH_S)
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(each, stop)
+    call_on_signals(asyncio.get_running_loop(), stop)
     await server._serve([listener])  # `serve` would take the signals, and raise them again
 
 
 def places_of(config: settings.Settings, redis: Any) -> Any:
-    """Return a function that says how far each topic-partition is counted, and where it ends."""
-    from interaction_usage.dashboard.health import KafkaAway
+    """Return a function that returns how far each topic-partition is counted, and its end."""
+    from interaction_usage.dashboard.health import KafkaUnavailableError
     from rollups.watermark import Reach
     from stream_app.broker import admin_client
     from stream_app.errors import BrokerUnavailableError
@@ -138,6 +136,6 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
         try:
             return partition_progress(admin, redis, timeout=3.0)
         except BrokerUnavailableError as error:
-            raise KafkaAway(f"{config.kafka}: {error}") from None
+            raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
 
     return places

@@ -31,7 +31,7 @@ def plain(text: str) -> str:
 def console(*, stderr: bool = False) -> "Console":
     """Return a console that takes no text for markup.
 
-    The titles of panels and the columns of progress bars are markup all the same: give them `Text`.
+    The titles of panels and the columns of progress bars are markup nevertheless: give them `Text`.
     """
     from rich.console import Console
 

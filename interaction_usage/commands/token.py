@@ -1,4 +1,4 @@
-"""`usage token`: who may see and change what in the dashboard and its API."""
+"""`usage token`: access to the dashboard and its API."""
 
 import re
 import time
@@ -10,9 +10,9 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import redis_connection
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _MOST_LABEL: Final = 100
 
 @click.group("token")
 def token() -> None:
-    """Make, list and revoke the tokens that open the dashboard and its API.
+    """Create, list and revoke access tokens for the dashboard and its API.
 
     \b
     Example:
@@ -53,7 +53,7 @@ class _Expiry(click.ParamType):
                 day = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
                 expires = int((day + timedelta(days=1)).timestamp())
             except (ValueError, OverflowError):
-                self.fail(f"{value!r} is none of 30d, 2027-01-31 and never", param, ctx)
+                self.fail(f"{value!r} is not an expiry like 30d, 2027-01-31 or never", param, ctx)
             if expires <= now:
                 self.fail(f"{value} is in the past", param, ctx)
         if expires > now + (_MOST_DAYS + 1) * _DAY:
@@ -73,28 +73,30 @@ def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> st
 
 
 @token.command("create")
-@click.option("--account", metavar="ACCOUNT", callback=check_id, help="For this one account.")
-@click.option("--operator", is_flag=True, help="For all accounts, and their settings.")
+@click.option(
+    "--account", metavar="ACCOUNT", callback=check_id, help="Give access to this account only."
+)
+@click.option("--operator", is_flag=True, help="Access to all accounts and their settings.")
 @click.option(
     "--role",
     type=click.Choice(["viewer", "manager"]),
-    help="With --account: a viewer, the default, changes nothing; a manager may change the "
-    "account's name and time zone.",
+    help="With --account: a viewer (the default) cannot change anything; a manager can change "
+    "the account's name and time zone.",
 )
 @click.option(
     "--label", default="", callback=_check_label,
-    help="Whose it is; shown in the list and in an account's history.",
+    help="Who uses it; shown in the list and in the history of accounts.",
 )  # fmt: skip
 @click.option(
     "--expires", type=_Expiry(), default=_DEFAULT_EXPIRY, show_default=True,
-    metavar="30d|2027-01-31|never", help="After so many days, or after that day in UTC.",
+    metavar="30d|2027-01-31|never", help="Number of days, or the last day (UTC), or never.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Also for an account that does not exist.")
+@click.option("--force", is_flag=True, help="Create it even if the account does not exist.")
 def create(
     account: str | None, operator: bool, role: str | None, label: str, expires: int | None,
     force: bool,
 ) -> None:  # fmt: skip
-    """Make a token and print it, once: it is kept as a hash only.
+    """Create a token and print it once: only a hash of it is stored.
 
     \b
     Examples:
@@ -107,29 +109,26 @@ def create(
     from interaction_usage.store.reads import Rollups
 
     if operator == (account is not None):
-        raise click.UsageError("Say for whom: --account ACCOUNT, or --operator.")
+        raise click.UsageError("Give either --account ACCOUNT or --operator.")
     if operator and role:
-        raise click.UsageError("--role is for --account; an operator may change everything.")
-    its_role = Role.OPERATOR if operator else Role(role or "viewer")
+        raise click.UsageError("--role goes with --account; an operator may change everything.")
+    granted = Role.OPERATOR if operator else Role(role or "viewer")
     with redis_connection(settings.read()) as redis:
         if account is not None and not force and not Rollups.live(redis).exists(account):
-            raise Failure(
-                f"There is no account {account!r}: no event was counted for it and it was never "
-                "set. To create the token anyway, pass --force."
-            )
+            raise unknown_account(account, hint="To create the token anyway, pass --force.")
         secret = tokens.create(
-            redis, account, int(time.time()), role=its_role, label=label, expires=expires
+            redis, account, int(time.time()), role=granted, label=label, expires=expires
         )
     until = "never expires" if expires is None else f"expires {_shown(expires)}"
-    click.echo(f"Token for {_whose(account, its_role)}, {until}, shown this once: {secret}")
+    click.echo(f"Token for {_whose(account, granted)}, {until}, shown this once: {secret}")
 
 
 @token.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON array.")
 def list_(as_json: bool) -> None:
-    """List all tokens by their ids; the tokens themselves are not kept.
+    """List all tokens by id; the tokens themselves are not stored.
 
-    Piped: tab-separated id, account (* for all), role, label, created, expires, last use.
+    When piped: tab-separated id, account (* for all), role, label, created, expires, last use.
 
     \b
     Example:
@@ -154,7 +153,7 @@ def list_(as_json: bool) -> None:
 @token.command("revoke")
 @click.argument("token_id", metavar="ID")
 def revoke(token_id: str) -> None:
-    """Make the token with this ID worthless, and end the logins and streams made with it.
+    """Revoke the token with this ID, and end the logins and streams that use it.
 
     \b
     Example:
@@ -165,8 +164,8 @@ def revoke(token_id: str) -> None:
     with redis_connection(settings.read()) as redis:
         try:
             gone = tokens.revoke(redis, token_id)
-        except tokens.NoSuchToken as error:
-            raise Failure(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        except tokens.TokenNotFoundError as error:
+            raise CommandError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     click.echo(f"Revoked: {gone.id}, for {_whose(gone.account, gone.role)}")
 
 

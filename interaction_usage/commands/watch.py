@@ -11,11 +11,10 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unusable_zone
+from interaction_usage.commands.account_id import check_id, unknown_account, unusable_zone
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
-from interaction_usage.commands.ending import Stopped, ending_at_signals
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console, plain
 
 _LOOK = 0.5
@@ -47,10 +46,7 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
         from rollups.local_time import UnknownZone, zone
 
         if not Rollups.live(redis).exists(account):
-            raise Failure(
-                f"There is no account {account!r}: no event was counted for it and it was "
-                "never set."
-            )
+            raise unknown_account(account)
         try:
             zone(account_settings.get(redis, account).timezone)
         except UnknownZone as error:
@@ -101,7 +97,11 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
     deadline = time.monotonic() + seconds if seconds else float("inf")
     terminal = console()
     told: dict[str, Any] = {}
-    with suppress(Stopped), ending_at_signals(), Live(console=terminal, auto_refresh=False) as live:
+    with (
+        suppress(StopRequested),
+        stopping_on_signals(),
+        Live(console=terminal, auto_refresh=False) as live,
+    ):
         while time.monotonic() < deadline:
             try:
                 told = look()

@@ -3,7 +3,7 @@
 import click
 
 from interaction_usage import settings
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 
 
 @click.command("worker")
@@ -13,17 +13,17 @@ from interaction_usage.commands.errors import Failure
     type=click.Choice(["debug", "info", "warn", "error"]),
     default="warn",
     show_default=True,
-    help="The least severe log line to show.",
+    help="Lowest level of log lines to show.",
 )
 @click.option(
     "--alive",
     is_flag=True,
-    help="Run no worker; exit 0 if one on this host sent a heartbeat within the last 10 s.",
+    help="Run nothing; exit 0 if a worker on this host sent a heartbeat in the last 10 s.",
 )
 def worker(loglevel: str, alive: bool) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
 
-    Start as many as you like, on any machines: they share the topics' partitions.
+    Start as many as you like, on any machines: they share the partitions of the topics.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def worker(loglevel: str, alive: bool) -> None:
 
     code = run(create_app(config), loglevel)
     if code:
-        raise Failure("The worker ended because of the error above.")
+        raise CommandError("The worker stopped because of the error above.")
 
 
 def _check_alive(config: settings.Settings) -> None:
@@ -51,4 +51,4 @@ def _check_alive(config: settings.Settings) -> None:
     with redis_connection(config) as redis:
         host = f"{socket.gethostname()}:"
         if not any(heartbeat.worker.startswith(host) for heartbeat in heartbeats(redis)):
-            raise Failure("No heartbeat from a worker on this host.")
+            raise CommandError("No heartbeat from a worker on this host.")

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from interaction_usage.dashboard import api, assets, errors, pages
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.directory import Directory
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.guard import Guard
 from interaction_usage.dashboard.head import Head
 from interaction_usage.dashboard.health import Places, Watch
@@ -29,8 +29,7 @@ from interaction_usage.dashboard.limits import (
     BusyError,
     Shares,
 )
-from interaction_usage.dashboard.pages import LoginNeeded
-from interaction_usage.dashboard.reports import Reports
+from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
 
 _DESCRIPTION: Final = (
@@ -41,18 +40,18 @@ _DESCRIPTION: Final = (
 
 def create_app(
     redis: Redis,
-    reports: Reports,
     *,
     open_to_all: bool,
     lifetime: float,
     places: Callable[[], Places] | None = None,
     connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
-    """Return the dashboard of the rollups in *redis*, with what *reports* make of them.
+    """Return the dashboard of the rollups in *redis*.
 
-    *open_to_all* asks for no token and answers under names of this machine only. *places* says how
-    far the topics are counted (raises `health.KafkaAway`); without it lag is not known. A worker's
-    word in Redis lives for *lifetime* seconds. The server has so many *connections*.
+    With *open_to_all* no token is needed, and only names of this machine are answered. *places*
+    returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
+    unknown. A worker's heartbeat in Redis expires after *lifetime* seconds. The server has at most
+    so many *connections*.
     """
     watch = Watch(redis, places, lifetime)
     broadcast = Broadcast(redis, watch.health)
@@ -79,7 +78,6 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     app.state.redis = redis
-    app.state.reports = reports
     app.state.open = open_to_all
     app.state.watch = watch
     app.state.broadcast = broadcast
@@ -90,9 +88,9 @@ def create_app(
     app.include_router(api.router)
     app.include_router(pages.router)
     app.include_router(assets.router)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(BusyError, _busy)
-    app.add_exception_handler(LoginNeeded, pages.to_login)
+    app.add_exception_handler(LoginRequiredError, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(OSError, _no_files)
     app.add_exception_handler(HTTPException, _http)
@@ -103,7 +101,7 @@ def create_app(
 
 
 async def _refused(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Refused)
+    assert isinstance(problem, RequestError)
     if _wants_page(request):
         return pages.problem_page(request, problem)
     return await errors.answer(request, problem)
@@ -116,7 +114,9 @@ async def _busy(request: Request, problem: Exception) -> Response:
 
 
 async def _redis_away(request: Request, _error: Exception) -> Response:
-    refused = Refused(503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"})
+    refused = RequestError(
+        503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"}
+    )
     return await _refused(request, refused)
 
 
@@ -131,7 +131,7 @@ async def _http(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
     if _wants_page(request):
         sentence = "There is no such page." if problem.status_code == 404 else problem.detail
-        return pages.problem_page(request, Refused(problem.status_code, sentence))
+        return pages.problem_page(request, RequestError(problem.status_code, sentence))
     return JSONResponse({"detail": problem.detail}, problem.status_code, problem.headers)
 
 

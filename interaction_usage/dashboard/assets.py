@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 
 _FOLDER: Final = Path(str(files("interaction_usage.dashboard").joinpath("static")))
 _TYPES: Final = {
@@ -52,7 +52,7 @@ async def asset(kept_as: str, name: str) -> Response:
     try:
         content, media_type = _contents()[name]
     except KeyError:
-        raise Refused(404, "There is no such file.") from None
+        raise RequestError(404, "There is no such file.") from None
     keep = "public, max-age=31536000, immutable" if kept_as == version() else "no-cache"
     return Response(content, media_type=media_type, headers={"Cache-Control": keep})
 

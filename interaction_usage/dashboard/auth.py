@@ -17,7 +17,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.client import Redis
 
 from interaction_usage.dashboard import logins, tokens
-from interaction_usage.dashboard.errors import NoSuchAccount, Refused
+from interaction_usage.dashboard.errors import AccountNotFoundError, RequestError
 from interaction_usage.dashboard.hosts import is_same_origin
 from interaction_usage.dashboard.logins import Login
 from interaction_usage.dashboard.tokens import ExpiredTokenError, Role, Token, UnknownTokenError
@@ -46,9 +46,9 @@ class Asker:
     by_bearer: bool = False  #: whether this request itself carried the token
 
     def must_see(self, account: str) -> None:
-        """Raise NoSuchAccount unless they may see *account*, whether it exists or not."""
+        """Raise AccountNotFoundError unless they may see *account*, whether it exists or not."""
         if not account_settings.is_valid_id(account) or self.account not in (None, account):
-            raise NoSuchAccount
+            raise AccountNotFoundError
 
     @property
     def form_key(self) -> str:
@@ -71,7 +71,7 @@ def who(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Asker:
-    """Return who asks. Raises Refused with 401, or 429 after many wrong tokens."""
+    """Return who asks. Raises RequestError with 401, or 429 after many wrong tokens."""
     redis: Redis = request.app.state.redis
     second = int(time.time())
     if bearer is not None:
@@ -79,20 +79,20 @@ def who(
             return _holder(tokens.authenticate(redis, bearer.credentials, second))
         except UnknownTokenError as error:
             count_failure(redis, request)
-            raise Refused(401, str(error), _BEARER) from None
+            raise RequestError(401, str(error), _BEARER) from None
         except ExpiredTokenError as error:
-            raise Refused(401, str(error), _BEARER) from None
+            raise RequestError(401, str(error), _BEARER) from None
     if request.app.state.open:
         return Asker(None)
     login = login_of(request, second)
     if login is None:
-        raise Refused(401, "A token is needed: Authorization: Bearer …", _BEARER)
+        raise RequestError(401, "A token is needed: Authorization: Bearer …", _BEARER)
     tokens.note_use(redis, login.token, second)
     return _holder(login.token, login=login)
 
 
 def who_may_change(request: Request, asker: Annotated[Asker, Depends(who)]) -> Asker:
-    """Return who asks for a change. Raises Refused with 403 where another site's page may ask.
+    """Return who asks for a change. Raises RequestError with 403 where another site's page may ask.
 
     No other site's page has a token to send along; whatever else a request carries proves nothing.
     """
@@ -102,19 +102,19 @@ def who_may_change(request: Request, asker: Annotated[Asker, Depends(who)]) -> A
     if not hmac.compare_digest(
         request.headers.get(FORM_KEY_HEADER, "").encode(), asker.form_key.encode()
     ):
-        raise Refused(403, "The page is out of date; load it again.")
+        raise RequestError(403, "The page is out of date; load it again.")
     return asker
 
 
 def must_be_same_origin(request: Request) -> None:
-    """Raise Refused unless the request comes from a page of this server, or from no page."""
+    """Raise RequestError unless the request comes from a page of this server, or from no page."""
     sites = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
     hosts = request.headers.getlist("host")
     if any(site not in ("same-origin", "none") for site in sites) or not all(
         is_same_origin(origin, host, request.url.scheme) for origin in origins for host in hosts
     ):
-        raise Refused(403, "Changes are only taken from pages of this server.")
+        raise RequestError(403, "Changes are only taken from pages of this server.")
 
 
 def cookie_name(request: Request) -> str:
@@ -142,13 +142,13 @@ def address_of(request: Request) -> str:
 
 
 def count_failure(redis: Redis, request: Request) -> None:
-    """Note a wrong token. Raises Refused with 429 where the address had too many."""
+    """Note a wrong token. Raises RequestError with 429 where the address had too many."""
     wait = logins.seconds_to_wait(redis, address_of(request))
     if wait:
         minutes = -(-wait // 60)
         unit = "minute" if minutes == 1 else "minutes"
         sentence = f"Too many wrong tokens; try again in {minutes} {unit}."
-        raise Refused(429, sentence, {"Retry-After": str(wait)})
+        raise RequestError(429, sentence, {"Retry-After": str(wait)})
     logins.failed(redis, address_of(request))
 
 

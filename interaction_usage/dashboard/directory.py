@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, cast
 from redis.client import Redis
 from redis.exceptions import RedisError
 
+from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store import account_settings, keys
 from interaction_usage.store.account_settings import AccountSettings
 from interaction_usage.store.reads import Rollups
@@ -47,8 +48,8 @@ class Found(NamedTuple):
     more: bool  #: whether there are others after these
 
 
-class DirectoryError(Exception):
-    """The accounts are not known yet."""
+class DirectoryError(DashboardError):
+    """The list of accounts is still being read."""
 
 
 class _Signature(NamedTuple):

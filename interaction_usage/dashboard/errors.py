@@ -1,8 +1,17 @@
-"""What a request can get wrong, and what is answered.
+"""What goes wrong in the dashboard, and how a request that failed is answered.
 
-Refused            the answer's status and one sentence
-├─ NoSuchAccount   404, the same whether it does not exist or is not yours
-└─ Invalid         422, with the place of the value that cannot be
+DashboardError              the root
+├─ RequestError             a request that is answered with a status and one sentence
+│  ├─ AccountNotFoundError  404, the same whether the account does not exist or is not the asker's
+│  ├─ InvalidValueError     422, with the place of the invalid value
+│  └─ BusyError             503 or 429, with `Retry-After` (limits)
+├─ LoginRequiredError       a page was requested without a login (pages)
+├─ TokenError               a token that cannot be used (tokens)
+│  ├─ UnknownTokenError
+│  ├─ ExpiredTokenError
+│  └─ TokenNotFoundError    no token has the id that was given, or several do
+├─ DirectoryError           the list of accounts is still being read (directory)
+└─ KafkaUnavailableError    Kafka did not answer how far its topics reach (health)
 """
 
 from collections.abc import Mapping
@@ -11,7 +20,11 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 
-class Refused(Exception):
+class DashboardError(Exception):
+    """Any error of the dashboard's own."""
+
+
+class RequestError(DashboardError):
     """A request that is not carried out: a status, a sentence, and headers if need be."""
 
     def __init__(
@@ -27,26 +40,26 @@ class Refused(Exception):
         return self.sentence
 
 
-class NoSuchAccount(Refused):
-    """An account that does not exist, or is none of the asker's business: nobody can tell which."""
+class AccountNotFoundError(RequestError):
+    """An account that does not exist or that the asker may not see; the answer is the same."""
 
     def __init__(self) -> None:
         super().__init__(404, "There is no such account.")
 
 
-class Invalid(Refused):
-    """A value that cannot be, as (place, sentence): place is like ("query", "from")."""
+class InvalidValueError(RequestError):
+    """An invalid value, as (place, sentence): place is like ("query", "from")."""
 
     def __init__(self, place: tuple[str, ...], sentence: str) -> None:
         super().__init__(422, sentence)
         self.place = place
 
     def detail(self) -> object:
-        """Return it in the form in which FastAPI tells of values that have the wrong type."""
+        """Return it in the form that FastAPI uses for values of the wrong type."""
         return [{"loc": list(self.place), "msg": self.sentence, "type": "value_error"}]
 
 
 async def answer(_request: Request, problem: Exception) -> Response:
-    """Return the answer to a request that was refused."""
-    assert isinstance(problem, Refused)
+    """Return the answer to a request that failed with a RequestError."""
+    assert isinstance(problem, RequestError)
     return JSONResponse({"detail": problem.detail()}, problem.status, problem.headers)

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interaction_usage.dashboard.auth import COOKIE
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.limits import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
@@ -52,7 +52,7 @@ class Guard:
                 return  # the client has gone
             visitor = _visitor(scope, headers)
             await self._places.take(visitor)
-        except Refused as refused:
+        except RequestError as refused:
             answer = await self._refuse(Request(scope), refused)
             await answer(scope, receive, send)
             return
@@ -79,18 +79,20 @@ class Guard:
 def _check_head(scope: Scope) -> None:
     size = len(scope["raw_path"]) + sum(len(name) + len(told) for name, told in scope["headers"])
     if size > MAX_HEAD_BYTES:
-        raise Refused(431, f"The headers are too large: at most {MAX_HEAD_BYTES:,} bytes.")
+        raise RequestError(431, f"The headers are too large: at most {MAX_HEAD_BYTES:,} bytes.")
     query: bytes = scope["query_string"]
     if len(query) > MAX_QUERY_BYTES:
-        raise Refused(414, f"The query is too long: at most {MAX_QUERY_BYTES:,} bytes.")
+        raise RequestError(414, f"The query is too long: at most {MAX_QUERY_BYTES:,} bytes.")
     if query.count(b"&") >= MAX_QUERY_PARAMETERS:
-        raise Refused(400, f"The query has too many parameters: at most {MAX_QUERY_PARAMETERS}.")
+        raise RequestError(
+            400, f"The query has too many parameters: at most {MAX_QUERY_PARAMETERS}."
+        )
 
 
 async def _with_body(headers: dict[bytes, bytes], receive: Receive) -> Receive | None:
     """Return what the application receives: the body, and then whether the client has gone.
 
-    None if the client has gone already. Raises Refused with 413.
+    None if the client has gone already. Raises RequestError with 413.
     """
     length = int(headers.get(b"content-length", b"0"))  # h11 refuses what is no number
     if length > MAX_BODY_BYTES:
@@ -118,8 +120,8 @@ async def _with_body(headers: dict[bytes, bytes], receive: Receive) -> Receive |
     return receive_after
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"The body is too large: at most {MAX_BODY_BYTES:,} bytes.")
+def _too_large() -> RequestError:
+    return RequestError(413, f"The body is too large: at most {MAX_BODY_BYTES:,} bytes.")
 
 
 def _visitor(scope: Scope, headers: dict[bytes, bytes]) -> object:

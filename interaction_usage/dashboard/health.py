@@ -13,6 +13,7 @@ import orjson
 from redis.client import Redis
 from redis.exceptions import RedisError
 
+from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store.worker_registry import heartbeats
 from rollups.watermark import Reach
 
@@ -55,8 +56,8 @@ class Health(NamedTuple):
         return Health(None, None, None, self.stale and self.stale.for_customers())
 
 
-class KafkaAway(Exception):
-    """Kafka did not say how far its topics reach."""
+class KafkaUnavailableError(DashboardError):
+    """Kafka did not answer how far its topics reach."""
 
 
 class Looks:
@@ -189,7 +190,7 @@ class Watch:
             began = time.monotonic()
             try:
                 places = self._places()
-            except KafkaAway as error:
+            except KafkaUnavailableError as error:
                 with self._lock:
                     self._looks.kafka_is_away(str(error))
             except (RedisError, OSError):

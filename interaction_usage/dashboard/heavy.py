@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.limits import (
     HEAVY_THREADS,
     HEAVY_WAIT_S,
@@ -39,7 +39,7 @@ class HeavyWork:
         """Return what *work* returns, made in a thread when it is the turn of *visitor*.
 
         *receive* says when the client has gone. Raises BusyError where too much is asked for
-        already or after a long wait, and Refused with 499 where nobody waits any more.
+        already or after a long wait, and RequestError with 499 where nobody waits any more.
         """
         with self._queue.taken(visitor):
             await self._turn(visitor, receive)
@@ -56,7 +56,7 @@ class HeavyWork:
         try:
             await asyncio.wait({turn, gone}, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
-                raise Refused(499, "The client has gone.")
+                raise RequestError(499, "The client has gone.")
             await turn
         except BaseException:
             if not turn.cancel() and not turn.cancelled() and turn.exception() is None:

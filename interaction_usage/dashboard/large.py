@@ -25,7 +25,7 @@ class PacedResponse(Response):
         self._places, self._visitor = places, visitor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it. Raises Refused where too many are being sent."""
+        """Send it. Raises RequestError where too many are being sent."""
         size = len(self.body)
         if size <= LARGE_BYTES:
             await super().__call__(scope, receive, send)

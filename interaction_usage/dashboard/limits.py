@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 
 # -------------------------------------------------------------------------- one request
 
@@ -67,7 +67,7 @@ MAX_LARGE_EACH: Final = 8
 _RETRY_AFTER: Final = {"Retry-After": "2"}
 
 
-class BusyError(Refused):
+class BusyError(RequestError):
     """There is too much of something just now; `Retry-After` says when to ask again."""
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -23,7 +23,7 @@ from interaction_usage.dashboard.auth import (
     must_be_same_origin,
     who,
 )
-from interaction_usage.dashboard.errors import NoSuchAccount, Refused
+from interaction_usage.dashboard.errors import AccountNotFoundError, DashboardError, RequestError
 from interaction_usage.dashboard.operations import operations
 from interaction_usage.dashboard.page_catalog import concurrency_sections, page_catalog
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
@@ -46,17 +46,17 @@ _FORM_BYTES: Final = 4096
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-class LoginNeeded(Exception):
-    """A page was asked for by a browser that is not logged in."""
+class LoginRequiredError(DashboardError):
+    """A page was requested by a browser that is not logged in."""
 
 
 def visitor(request: Request) -> Asker:
-    """Return who visits a page. Raises LoginNeeded."""
+    """Return who visits a page. Raises LoginRequiredError."""
     try:
         return who(request)
-    except Refused as refused:
+    except RequestError as refused:
         if refused.status == 401:
-            raise LoginNeeded from None
+            raise LoginRequiredError from None
         raise
 
 
@@ -87,7 +87,7 @@ def login_page(request: Request) -> Response:
     """Ask for a token."""
     try:
         visitor(request)
-    except LoginNeeded:
+    except LoginRequiredError:
         return _page(
             request, "login.html", None, problem="", first=not tokens.exist(request.app.state.redis)
         )
@@ -107,7 +107,7 @@ async def _body(request: Request) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > _FORM_BYTES:
-            raise Refused(413, "A login form is not as large as this.")
+            raise RequestError(413, "A login form is not as large as this.")
     return body
 
 
@@ -121,7 +121,7 @@ def _log_in(request: Request, body: bytes) -> Response:
     except UnknownTokenError:
         try:
             count_failure(redis, request)
-        except Refused as refused:
+        except RequestError as refused:
             return _not_logged_in(request, refused.status, refused.sentence, refused.headers)
         problem = "This token is not valid. It may have been revoked, or a piece of it is missing."
         return _not_logged_in(request, 401, problem)
@@ -158,7 +158,7 @@ def _log_out(request: Request, body: bytes) -> Response:
     key = parse_qs(body.decode("utf-8", "replace")).get("form_key", [""])[0]
     if login is not None:
         if not hmac.compare_digest(key.encode(), login.form_key.encode()):
-            raise Refused(403, "The page is out of date; load it again.")
+            raise RequestError(403, "The page is out of date; load it again.")
         logins.end(redis, login.secret)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(
@@ -214,7 +214,7 @@ def _of_account(
     rollups = Rollups.live(request.app.state.redis)
     own = asker.account == account
     if not own and not rollups.exists(account):
-        raise NoSuchAccount
+        raise AccountNotFoundError
     known = account_settings.get(rollups.redis, account)
     return _page(
         request, template, asker, page=page, account=account, name=known.name,
@@ -228,7 +228,7 @@ def docs_page(request: Request) -> Response:
     """The API's documentation, made from its OpenAPI document; it is no secret."""
     try:
         asker: Asker | None = visitor(request)
-    except LoginNeeded:
+    except LoginRequiredError:
         asker = None
     document = request.app.openapi()
     return _page(
@@ -236,6 +236,6 @@ def docs_page(request: Request) -> Response:
     )
 
 
-def problem_page(request: Request, refused: Refused) -> Response:
+def problem_page(request: Request, refused: RequestError) -> Response:
     """Return a page that says what a browser was refused."""
     return _page(request, "problem.html", None, status=refused.status, problem=refused.sentence)

@@ -1,25 +1,33 @@
-"""The period that a request asks for, from its query."""
+"""The period that a request asks for: parsed from its query, then completed for an account."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
+from redis.client import Redis
 
-from interaction_usage.dashboard.auth import Allowed
-from interaction_usage.dashboard.errors import Invalid
-from interaction_usage.dashboard.reports import Asked, Impossible
+from interaction_usage.dashboard.errors import InvalidValueError
+from interaction_usage.reports.errors import PeriodError
+from interaction_usage.reports.periods import check_period
+from interaction_usage.reports.service import ReportRequest
 from interaction_usage.store import account_settings
 from rollups.local_time import UnknownZone, zone
 from rollups.timestamps import parse_rfc3339
 
-#: Days that are shown if none are asked for, today included.
+#: Days of the default period, today included.
 DEFAULT_DAYS: Final = 7
 
 
-def asked(
-    request: Request,
-    account: str,
-    asker: Allowed,
+class PeriodQuery(NamedTuple):
+    """The members of a query that say which period is asked for; None where they are left out."""
+
+    first: date | None
+    last: date | None
+    timezone: str | None
+    as_of: str | None
+
+
+async def _query(
     first: Annotated[
         date | None, Query(alias="from", description="First local day; six days before `to`.")
     ] = None,
@@ -36,34 +44,46 @@ def asked(
             max_length=64,
         ),
     ] = None,
-) -> Asked:
-    """Return the period asked for. Raises NoSuchAccount and Invalid."""
-    asker.must_see(account)
-    known = account_settings.get(request.app.state.redis, account)
-    instant = _instant(as_of) if as_of is not None else datetime.now(UTC)
+) -> PeriodQuery:
+    return PeriodQuery(first, to, tz, as_of)
+
+
+#: The parameter with which a route takes a period.
+Period = Annotated[PeriodQuery, Depends(_query)]
+
+
+def report_request(redis: Redis, account: str, period: PeriodQuery) -> ReportRequest:
+    """Return the request for a report, its defaults filled in. Raises InvalidValueError."""
+    instant = _instant(period.as_of) if period.as_of is not None else datetime.now(UTC)
+    # Also where it is not needed: a wrong zone is refused here, before the report has its turn.
+    today = _today(redis, account, period.timezone, instant)
+    last = period.last or today
     try:
-        today = instant.astimezone(zone(known.timezone if tz is None else tz)).date()
+        first = period.first or last - timedelta(days=DEFAULT_DAYS - 1)
+    except OverflowError:
+        first = last
+    try:
+        check_period(first, last)
+    except PeriodError as error:
+        raise InvalidValueError(("query", "from"), str(error)) from None
+    return ReportRequest(account, first, last, period.timezone, instant)
+
+
+def _today(redis: Redis, account: str, timezone: str | None, instant: datetime) -> date:
+    """Return the local day at *instant*, in the account's own time zone if none is given."""
+    name = account_settings.get(redis, account).timezone if timezone is None else timezone
+    try:
+        return instant.astimezone(zone(name)).date()
     except UnknownZone as error:
-        raise Invalid(("query", "tz"), str(error)) from None
+        raise InvalidValueError(("query", "tz"), str(error)) from None
     except OverflowError:
-        raise Invalid(("query", "as_of"), "this instant lies outside the calendar") from None
-    last = to or today
-    try:
-        begin = first or last - timedelta(days=DEFAULT_DAYS - 1)
-    except OverflowError:
-        begin = last
-    try:
-        request.app.state.reports.check_period(begin, last)
-    except Impossible as error:
-        raise Invalid(("query", error.field), str(error)) from None
-    return Asked(account, begin, last, tz, instant)
+        raise InvalidValueError(
+            ("query", "as_of"), "this instant lies outside the calendar"
+        ) from None
 
 
 def _instant(text: str) -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=parse_rfc3339(text))
     except (ValueError, OverflowError) as error:
-        raise Invalid(("query", "as_of"), str(error)) from None
-
-
-Period = Annotated[Asked, Depends(asked)]
+        raise InvalidValueError(("query", "as_of"), str(error)) from None

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 import orjson
 from redis.client import Redis
 
+from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store import keys
 from interaction_usage.store.account_history import Author
 
@@ -66,12 +67,12 @@ class Token(NamedTuple):
         return Author(self.label or str(self.role), self.id, self.role is Role.OPERATOR)
 
 
-class NoSuchToken(LookupError):
+class TokenError(DashboardError):
+    """A token that cannot be used."""
+
+
+class TokenNotFoundError(TokenError):
     """No token has that id, or several do."""
-
-
-class TokenError(LookupError):
-    """A token that opens nothing."""
 
 
 class UnknownTokenError(TokenError):
@@ -144,12 +145,16 @@ def exist(redis: Redis) -> bool:
 
 
 def revoke(redis: Redis, token_id: str) -> Token:
-    """Make the token with that id worthless, and return what it was. Raises NoSuchToken."""
+    """Make the token with that id worthless, and return what it was. Raises TokenNotFoundError."""
     found = [token for token in every(redis) if token_id and token.digest.startswith(token_id)]
     if len(found) > 1:
-        raise NoSuchToken(f"{len(found)} tokens begin with {token_id!r}; give more of the id")
+        raise TokenNotFoundError(
+            f"{len(found)} token ids begin with {token_id!r}; give more of the id"
+        )
     if not found:
-        raise NoSuchToken(f"there is no token {token_id!r}; `usage token list` shows their ids")
+        raise TokenNotFoundError(
+            f"there is no token {token_id!r}; `usage token list` shows all token ids"
+        )
     redis.hdel(keys.TOKENS, found[0].digest)
     redis.hdel(keys.TOKENS_USED, found[0].digest)
     return found[0]

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from interaction_usage.dashboard.reports import Breakdown, FlowBreakdown, Head
+from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS, SERIES, SERVICES
 from rollups.local_time import each_hour, local_datetime
 
@@ -42,7 +42,7 @@ class Runs(NamedTuple):
 RunsByDay = Mapping[date, Runs]
 
 
-def usage(report: Breakdown, flow: str | None = None, of_flow: RunsByDay | None = None) -> View:
+def usage(report: Report, flow: str | None = None, of_flow: RunsByDay | None = None) -> View:
     """Return the flow runs per day, begun and abandoned; those *of_flow* if a *flow* is given."""
     days = _runs_by_day(report, of_flow)
     return {
@@ -53,7 +53,7 @@ def usage(report: Breakdown, flow: str | None = None, of_flow: RunsByDay | None 
     }
 
 
-def _runs_by_day(report: Breakdown, of_flow: RunsByDay | None) -> list[tuple[date, Runs]]:
+def _runs_by_day(report: Report, of_flow: RunsByDay | None) -> list[tuple[date, Runs]]:
     if of_flow is not None:
         return [(day.day, of_flow.get(day.day, Runs())) for day in report.days]
     return [(day.day, Runs(day.counts.completed, day.counts.abandoned)) for day in report.days]
@@ -67,7 +67,7 @@ def _sum(runs: Sequence[Runs]) -> Runs:
     return Runs(sum(each.completed for each in runs), sum(each.abandoned for each in runs))
 
 
-def heat(report: FlowBreakdown, flow: str | None = None, most: int = MOST_FLOWS) -> View:
+def heat(report: Report, flow: str | None = None, most: int = MOST_FLOWS) -> View:
     """Return how often each flow ran, most used first; only *flow* if one is given.
 
     Beyond the *most* used, `other` is the exact sum of the rest and says of how many flows.
@@ -96,7 +96,7 @@ def _ran(runs: Runs, every: Runs) -> View:
     }
 
 
-def applications(report: Breakdown) -> View:
+def applications(report: Report) -> View:
     """Return the flow runs by application, per day and altogether."""
     return {
         **_head(report),
@@ -109,7 +109,7 @@ def applications(report: Breakdown) -> View:
     }
 
 
-def connectivity(report: Breakdown) -> View:
+def connectivity(report: Report) -> View:
     """Return the clicks by service, per day and altogether."""
     return {
         **_head(report),
@@ -122,9 +122,7 @@ def connectivity(report: Breakdown) -> View:
     }
 
 
-def resolution(
-    report: Breakdown, flow: str | None = None, of_flow: RunsByDay | None = None
-) -> View:
+def resolution(report: Report, flow: str | None = None, of_flow: RunsByDay | None = None) -> View:
     """Return the flow runs against the clicks on call, callback and chat.
 
     Clicks are counted for the account and not by flow: for one *flow* they are None, for the runs
@@ -161,7 +159,7 @@ class _Hours(NamedTuple):
     begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
 
 
-def concurrency(report: Breakdown) -> View:
+def concurrency(report: Report) -> View:
     """Return each series' highest concurrency per day, its hour and the average beside it.
 
     `heat` has the peak of every hour, per day a list of 24: None where the day has no such hour, or
@@ -188,7 +186,7 @@ def concurrency(report: Breakdown) -> View:
     }
 
 
-def _hours_by_day(report: Breakdown) -> list[_Hours]:
+def _hours_by_day(report: Report) -> list[_Hours]:
     found: list[_Hours] = []
     numbered = enumerate(each_hour(report.hours.runs))
     for number, its in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
@@ -204,7 +202,7 @@ def _hours_by_day(report: Breakdown) -> list[_Hours]:
     return found
 
 
-def _whole(report: Breakdown, series: str) -> View:
+def _whole(report: Report, series: str) -> View:
     curve = report.concurrency[series]
     return {
         "max": curve.maximum,
@@ -238,7 +236,7 @@ def _clock(hours: _Hours, peaks: Sequence[int]) -> list[int | None]:
     return row
 
 
-def _head(report: Head) -> View:
+def _head(report: Report) -> View:
     return {
         "account": report.account,
         "from": report.first.isoformat(),

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate, islice
-from operator import add
 from typing import NamedTuple
 
+from interaction_usage.reports.errors import PeriodError
 from interaction_usage.reports.model import (
     Concurrency,
     Counts,
@@ -15,14 +14,14 @@ from interaction_usage.reports.model import (
     Report,
     hour_of,
 )
-from interaction_usage.reports.periods import PeriodError, check_period
-from rollups.fold import split_flow_metric
-from rollups.timestamps import DAY_SECONDS
-from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
+from interaction_usage.reports.periods import check_period
+from rollups.catalog import ABANDONED, COMPLETED, SERIES
 from rollups.concurrency import hourly_peaks
+from rollups.fold import split_flow_metric
+from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS, slot_of
-from rollups.catalog import ABANDONED, COMPLETED, SERIES
+from rollups.timestamps import DAY_SECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
@@ -160,7 +159,10 @@ def _pieces(within: Period) -> Iterator[_Piece]:
 
 
 def _days(
-    within: Period, reading: RangeSnapshot, counted: Sequence[HourRun], peaks: Mapping[str, Sequence[int]]
+    within: Period,
+    reading: RangeSnapshot,
+    counted: Sequence[HourRun],
+    peaks: Mapping[str, Sequence[int]],
 ) -> tuple[Day, ...]:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
     begun = sum(run.hours for run in counted)

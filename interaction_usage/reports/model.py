@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollups.local_time import HourRun, each_hour, local_datetime
 from rollups.catalog import (
     ABANDONED,
     CALL_THOUSANDTHS,
@@ -18,6 +17,7 @@ from rollups.catalog import (
     Metric,
     Section,
 )
+from rollups.local_time import HourRun, each_hour, local_datetime
 
 if TYPE_CHECKING:
     from fractions import Fraction

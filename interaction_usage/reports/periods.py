@@ -3,6 +3,8 @@
 from datetime import date
 from typing import Final
 
+from interaction_usage.reports.errors import PeriodError
+
 #: The most local days that one report may cover: ten years.
 MAX_DAYS: Final = 3660
 
@@ -11,10 +13,6 @@ FIRST_DAY: Final = date(2000, 1, 1)
 
 #: The last day for which a calendar has the day after it, in every time zone.
 _LAST_DAY: Final = date(9998, 12, 31)
-
-
-class PeriodError(ValueError):
-    """Days that no report can be made for."""
 
 
 def check_period(first: date, last: date) -> None:

@@ -1,88 +1,181 @@
-"""Reports for the dashboard, made by the code of `usage export`."""
+"""Makes Usage Reports: an account's settings, its period, one read of the rollups, the report.
 
-from datetime import date
-from typing import TYPE_CHECKING, Any
+Commands, the dashboard and its API all get their reports here, so that they show the same numbers.
+What a report looks like as a file is the renderers' business (`export/`).
+"""
 
-import click
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from enum import Flag
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from interaction_usage.dashboard.reports import Asked, Breakdown, FlowBreakdown, Impossible, Missing
+from interaction_usage.reports.errors import (
+    AccountZoneError,
+    PeriodError,
+    TimeZoneError,
+    UnknownAccountError,
+)
 
 if TYPE_CHECKING:
+    from interaction_usage.reports.build import Period
     from interaction_usage.reports.model import Report
-    from rollups.range_snapshot import RangeSnapshot
+    from interaction_usage.store.account_settings import AccountSettings
     from interaction_usage.store.reads import Rollups
+    from rollups.range_snapshot import RangeSnapshot
+
+#: A zone in which every day has begun that has begun anywhere.
+_EARLIEST_ZONE = "Etc/GMT-14"
+
+#: How many accounts are searched for ids similar to an unknown one.
+_MAX_SEARCHED = 20_000
 
 
-class Reporting:
-    """Makes reports from the rollups in one Redis (`dashboard.reports.Reports`)."""
+class Detail(Flag):
+    """The breakdowns that a report has besides its totals."""
 
-    def __init__(self, redis: Any) -> None:
-        self._redis = redis
+    TOTALS = 0
+    HOURS = 1  #: by day and by hour
+    FLOWS = 2  #: by Interaction Flow
+    ALL = 3
 
-    def check_period(self, first: date, last: date) -> None:
-        """Raise Impossible unless a report may cover the local days *first* to *last*."""
-        from interaction_usage.reports.periods import PeriodError, check_period
 
+class ReportRequest(NamedTuple):
+    """A report to make: local days, both included, of one account."""
+
+    account: str
+    first: date
+    last: date
+    timezone: str | None  #: IANA name; None for the account's own
+    as_of: datetime  #: hours that begin at or after this instant are left out
+
+
+class ReportBatch(NamedTuple):
+    """The same report of many accounts: each account's own time zone where none is given."""
+
+    first: date
+    last: date
+    timezone: str | None
+    as_of: datetime
+
+    def request(self, account: str) -> ReportRequest:
+        """Return the request for the report of *account*."""
+        return ReportRequest(account, *self)
+
+
+def make_report(
+    redis: Any, request: ReportRequest, detail: Detail = Detail.ALL, *, suggest: bool = False
+) -> "Report":
+    """Read and compute a report. Raises ReportError, and RedisError.
+
+    With *suggest*, UnknownAccountError has the similar ids; that reads the list of all accounts.
+    """
+    from interaction_usage.store import account_settings
+    from interaction_usage.store.reads import read_active
+
+    known = account_settings.get(redis, request.account)
+    within = _period(request, known.timezone)
+
+    def read(rollups: "Rollups") -> "RangeSnapshot | None":
+        reading = rollups.read(request.account, *within.slots, **_depth(detail))
+        # An account that something was counted for exists: two commands less.
+        return reading if reading.totals or rollups.exists(request.account) else None
+
+    reading = read_active(redis, read)
+    if reading is None:
+        near = _similar_accounts(redis, request.account) if suggest else []
+        raise UnknownAccountError(request.account, near)
+    return _build(request, known, within, reading, detail)
+
+
+def make_reports(
+    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail = Detail.ALL
+) -> Iterator[tuple[str, "Report | Exception"]]:
+    """Yield each account with its report, or with the error for which it has none.
+
+    The accounts, which exist, are read in one round trip; where that fails because of one of them
+    (values of another type under its keys), each is read alone. Raises the RedisError that Redis
+    does not answer with, for that concerns all of them.
+    """
+    from redis.exceptions import ConnectionError as NoConnectionError
+    from redis.exceptions import TimeoutError as NoAnswerError
+
+    try:
+        settings, periods, readings = _read_many(redis, accounts, batch, detail)
+    except (NoConnectionError, NoAnswerError):
+        raise
+    except Exception as error:
+        if len(accounts) == 1:
+            yield accounts[0], error
+            return
+        for account in accounts:
+            yield from make_reports(redis, [account], batch, detail)
+        return
+    for account, known, within, reading in zip(accounts, settings, periods, readings, strict=True):
         try:
-            check_period(first, last)
-        except PeriodError as error:
-            raise Impossible("from", str(error)) from None
+            yield account, _build(batch.request(account), known, within, reading, detail)
+        except Exception as error:  # the other accounts have nothing to do with it
+            yield account, error
 
-    def document(self, asked: Asked) -> bytes:
-        """Return the report as `usage export --format json` writes it."""
-        return self._file(asked, "json", deep=False)
 
-    def spreadsheet(self, asked: Asked) -> bytes:
-        """Return the report as `usage export` writes `usage.xls`."""
-        return self._file(asked, "xls", deep=True)
+def check_request(first: date, last: date, timezone: str | None, as_of: datetime) -> None:
+    """Raise PeriodError or TimeZoneError for days and a zone that suit no account."""
+    _period(ReportRequest("", first, last, timezone, as_of), _EARLIEST_ZONE)
 
-    def _file(self, asked: Asked, file_format: str, *, deep: bool) -> bytes:
-        from interaction_usage.commands.errors import Failure
-        from interaction_usage.commands.export import make_report
-        from export.formats import FORMATS
 
-        try:
-            report = make_report(self._redis, *asked, deep=deep)
-        except click.BadParameter as error:
-            raise Impossible("tz", error.message) from None
-        except click.UsageError as error:
-            raise Impossible("from", error.message) from None
-        except Failure:
-            raise Missing(asked.account) from None
-        return FORMATS[file_format](report)
+def _period(request: ReportRequest, own_zone: str) -> "Period":
+    """Return the period of a request in its time zone, which is *own_zone* where it has none."""
+    from interaction_usage.reports.build import period
+    from rollups.local_time import UnalignedZone, UnknownZone
 
-    def breakdown(self, asked: Asked) -> Breakdown:
-        """Return the same report with its days and hours."""
-        return self._part(asked, by_slot=True)
+    zone = own_zone if request.timezone is None else request.timezone
+    try:
+        return period(request.first, request.last, zone, request.as_of)
+    except UnknownZone as error:
+        if request.timezone is None:
+            raise AccountZoneError(request.account, str(error)) from None
+        raise TimeZoneError(str(error)) from None
+    except UnalignedZone as error:
+        raise PeriodError(str(error)) from None
 
-    def flows(self, asked: Asked) -> FlowBreakdown:
-        """Return the same report with its flows."""
-        return self._part(asked, flows=True)
 
-    def _part(self, asked: Asked, **depth: bool) -> "Report":
-        """Return the report as deep as a page needs it; `usage.xls` has it all."""
-        from interaction_usage.reports.periods import PeriodError
-        from interaction_usage.reports.build import Account, build, period
-        from interaction_usage.store import account_settings
-        from rollups.local_time import UnalignedZone, UnknownZone
-        from interaction_usage.store.reads import read_active
+def _read_many(
+    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail
+) -> "tuple[list[AccountSettings], list[Period], list[RangeSnapshot]]":
+    """Return the settings, the period and the rollups of each account."""
+    from interaction_usage.store.account_settings import get_many
+    from interaction_usage.store.reads import read_active
 
-        known = account_settings.get(self._redis, asked.account)
-        zone = asked.timezone or known.timezone
-        try:
-            within = period(asked.first, asked.last, zone, asked.as_of)
-        except UnknownZone as error:
-            raise Impossible("tz", str(error)) from None
-        except (PeriodError, UnalignedZone) as error:
-            raise Impossible("from", str(error)) from None
+    settings = get_many(redis, list(accounts))
+    pairs = list(zip(accounts, settings, strict=True))
+    periods = [_period(batch.request(account), known.timezone) for account, known in pairs]
+    ranges = [(account, *within.slots) for account, within in zip(accounts, periods, strict=True)]
+    readings = read_active(redis, lambda rollups: rollups.read_many(ranges, **_depth(detail)))
+    return settings, periods, readings
 
-        def read(rollups: "Rollups") -> "RangeSnapshot | None":
-            if not rollups.exists(asked.account):
-                return None
-            return rollups.read(asked.account, *within.slots, **depth)
 
-        reading = read_active(self._redis, read)
-        if reading is None:
-            raise Missing(asked.account)
-        told = Account(asked.account, known.name, known.dnis, known.sms)
-        return build(told, within, reading, asked.as_of)
+def _depth(detail: Detail) -> dict[str, bool]:
+    """Return how deep the rollups are read for a report with *detail*."""
+    return {"by_slot": Detail.HOURS in detail, "flows": Detail.FLOWS in detail}
+
+
+def _build(
+    request: ReportRequest,
+    known: "AccountSettings",
+    within: "Period",
+    reading: "RangeSnapshot",
+    detail: Detail,
+) -> "Report":
+    from interaction_usage.reports.build import Account, build
+
+    account = Account(request.account, known.name, known.dnis, known.sms)
+    return build(account, within, reading, request.as_of, breakdowns=bool(detail))
+
+
+def _similar_accounts(redis: Any, account: str) -> list[str]:
+    """Return existing accounts with ids like *account*, the most similar one first."""
+    from difflib import get_close_matches
+
+    from interaction_usage.store.reads import read_active
+
+    accounts = read_active(redis, lambda rollups: rollups.accounts())
+    return get_close_matches(account, accounts[:_MAX_SEARCHED], 1)

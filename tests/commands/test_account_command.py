@@ -34,9 +34,9 @@ def test_an_account_exists_once_it_was_set_and_not_before(usage: Usage) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("bad id",), "is no account id"),
-        (("é",), "is no account id"),
-        (("x" * 129,), "is no account id"),
+        (("bad id",), "is not a valid account id"),
+        (("é",), "is not a valid account id"),
+        (("x" * 129,), "is not a valid account id"),
         (("a", "--timezone", "Paris"), "Did you mean Europe/Paris?"),
         (("a", "--timezone", "localtime"), "Did you mean UTC?"),
         (("a", "--timezone", "posix/Asia/Tokyo"), "Did you mean Asia/Tokyo?"),
@@ -79,7 +79,7 @@ def test_a_history_that_is_none(usage: Usage) -> None:
     usage("account", "set", "never")
     done = usage("account", "history", "never")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "never changed" in done.stderr
+    assert "never been changed" in done.stderr
     assert usage("account", "history", "never", "--format", "json").stdout == "[]\n"
     assert usage("account", "history", "never", "--before", "0-0").exit_code == 2
 

@@ -141,11 +141,11 @@ def test_a_period_that_has_begun_in_some_zones_only(
     ("arguments", "code", "says"),
     [
         (("acme", "--all", *MONTH, "-d", "x"), 2, "Give the account 'acme' or --all, not both."),
-        (MONTH, 2, "Name an ACCOUNT, or take --all with -d DIR."),
+        (MONTH, 2, "Name an ACCOUNT, or use --all with -d DIR."),
         (("acme", *MONTH, "-d", "x"), 2, "-d goes with --all"),
         (("--all", *MONTH, "-o", "x", "-d", "x"), 2, "-o names one file"),
-        (("--all", *MONTH), 2, "With --all, name a folder for the reports with -d."),
-        (("--all", *MONTH, "-d", ""), 2, "name a folder"),
+        (("--all", *MONTH), 2, "With --all, name a directory for the reports with -d."),
+        (("--all", *MONTH, "-d", ""), 2, "name a directory"),
         (("--all", *MONTH, "-d", "x", "--tz", "Europe/Pariss"), 2, "no time zone 'Europe/Pariss'"),
         (("--all", "--from", "2026-10-02", "--to", "2026-10-01", "-d", "x"), 2, "reversed"),
         (("--all", "--from", "2999-10-02", "--to", "2999-10-02", "-d", "x"), 2, "in the future"),
@@ -268,10 +268,10 @@ def test_a_worker_that_is_killed_costs_no_other_report(
     lines = stderr.decode().splitlines()
     written = len(list(folder.glob("*.xls")))
     if len(workers) > 1:
-        assert lines[0].endswith(": The process that was to write its report ended.")
+        assert lines[0].endswith(": Its worker process ended.")
         assert written >= crowd - 16
     else:
-        assert "No process was left to write its report." in stderr.decode()
+        assert "No worker process was left." in stderr.decode()
 
 
 def test_workers_end_with_a_command_that_is_killed(

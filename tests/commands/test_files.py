@@ -16,7 +16,7 @@ import pytest
 from click.testing import Result
 
 from interaction_usage.commands import files
-from interaction_usage.commands.errors import Failure
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import make_folder, replace_file, write_target
 from tests.support.system import USAGE
 
@@ -123,7 +123,7 @@ def test_a_folder_behind_another_users_link_is_refused(
     link.symlink_to("elsewhere")
     make_folder(link)
     give_away(link, monkeypatch)
-    with pytest.raises(Failure, match="another user"):
+    with pytest.raises(CommandError, match="another user"):
         make_folder(link)
 
 

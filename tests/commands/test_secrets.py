@@ -128,7 +128,7 @@ def test_a_worker_whose_rights_are_taken_away_ends_with_a_sentence(broker: str) 
             try:
                 deadline = time.monotonic() + 60
                 while not admin.exists(keys.WORKERS):
-                    assert time.monotonic() < deadline, "the worker never said that it lives"
+                    assert time.monotonic() < deadline, "the worker never sent a heartbeat"
                     time.sleep(0.05)
                 admin.execute_command("ACL", "SETUSER", "worker", "-get")
                 _, said = worker.communicate(timeout=60)

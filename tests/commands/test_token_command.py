@@ -103,7 +103,7 @@ def test_for_an_account_that_does_not_exist(usage: Usage) -> None:
     done = usage("token", "create", "--account", "acmee")
     assert done.exit_code == 1
     assert done.stderr == (
-        "Error: There is no account 'acmee': no event was counted for it and it was never set. "
+        "Error: There is no account 'acmee': it has no events and was never set up. "
         "To create the token anyway, pass --force.\n"
     )
     assert rows(usage) == []
@@ -134,7 +134,7 @@ def test_an_id_must_name_one_token(usage: Usage, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         digests = [name.decode() for name in redis.hkeys(keys.TOKENS)]
     shared = next(d[0] for d in digests if sum(e[0] == d[0] for e in digests) > 1)
-    for given, told in (("", "There is no token ''"), (shared, f"tokens begin with '{shared}'")):
+    for given, told in (("", "There is no token ''"), (shared, f"token ids begin with '{shared}'")):
         done = usage("token", "revoke", given)
         assert done.exit_code == 1
         assert told in done.stderr
@@ -146,7 +146,7 @@ def test_for_whom_must_be_said(usage: Usage, arguments: list[str]) -> None:
     """Exactly one of both."""
     done = usage("token", "create", *arguments)
     assert done.exit_code == 2
-    assert "--account ACCOUNT, or --operator" in done.stderr
+    assert "--account ACCOUNT or --operator" in done.stderr
 
 
 def test_an_id_that_cannot_be(usage: Usage) -> None:

@@ -17,7 +17,7 @@ from redis.client import Redis
 
 from interaction_usage.dashboard import api, connections
 from interaction_usage.dashboard.bounded_log import LINES, SPAN_S, OneLineFormatter, RateFilter
-from interaction_usage.dashboard.errors import Refused
+from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.limits import MAX_BODY_BYTES, MAX_QUERY_BYTES, BusyError, Shares
 from interaction_usage.store import account_settings
@@ -306,7 +306,7 @@ def test_work_that_nobody_waits_for_is_not_begun() -> None:
 
         first = asyncio.create_task(work.run("a", _stays, slow))
         await asyncio.sleep(0.01)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestError) as refused:
             await work.run("a", _leaves, lambda: begun.append("gone"))
         assert refused.value.status == 499
         with pytest.raises(BusyError):

@@ -64,13 +64,13 @@ def test_live_traffic_goes_on_while_the_rollups_are_rebuilt(system: Any) -> None
     thread.start()
     try:
         verified = system.usage("rebuild", "--verify")
-        assert verified.stderr.endswith(b"6 accounts are exactly what the topics say.\n")
+        assert verified.stderr.endswith(b"6 accounts match the topics exactly.\n")
         rebuilt = system.usage("rebuild")
     finally:
         over.set()
         thread.join()
-    assert rebuilt.stderr.startswith(b"Reports come from the new rollups: ")
-    assert b"has not gone over" not in rebuilt.stderr
+    assert rebuilt.stderr.startswith(b"Reports now use the new rollups: ")
+    assert b"has not switched" not in rebuilt.stderr
     system.catch_up()
     check_reports(system, lines + sent)
     client = system.client()
@@ -108,7 +108,7 @@ def test_a_rebuild_changes_a_session_limit(system: Any, eventually: Callable[...
     filled(system, 300)
     system.variables["USAGE_SESSION_LIMIT_AGENT"] = "3600"
     done = system.usage("rebuild")
-    assert b"Reports come from the new rollups" in done.stderr
+    assert b"Reports now use the new rollups" in done.stderr
     eventually(lambda: not system.workers[0].alive, "the worker with the old limit ends")
     assert "made with other session limits: agent 3600 s (set: 86400 s)" in system.log()
     system.start_worker()
@@ -283,7 +283,7 @@ def test_what_kafka_deletes_under_a_rebuild_ends_it(
     assert done.exit_code == 1
     assert (
         "Kafka deleted the next records while they were being read: usage.flows/0 at offset 0. "
-        "The rollups in force are untouched.\n"
+        "The active rollups are unchanged.\n"
     ) in done.output
     with system.client() as client:
         assert Rollups.live(client).keys == keys.FIRST
@@ -313,7 +313,7 @@ def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
     monkeypatch.setattr(Rebuild, "catch_up_with_active", sleep_and_catch_up)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1
-    assert "another one has begun meanwhile, or may have; nothing was switched" in done.output
+    assert "lost its lock; another one may have started. Nothing was switched." in done.output
     assert client.get(keys.REBUILD) == (holder.encode() if holder else None)
     assert Rollups.live(client).keys == keys.FIRST
     assert list(client.scan_iter("u2:*")) == []
@@ -339,6 +339,6 @@ def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
     monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)
     done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
     assert done.exit_code == 1
-    assert "another one has begun meanwhile" in done.output
+    assert "another one may have started" in done.output
     assert client.get(keys.REBUILD) == b"another"
     client.close()

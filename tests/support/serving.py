@@ -16,7 +16,6 @@ from interaction_usage.dashboard.app import create_app
 from interaction_usage.dashboard.connections import Server
 from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
-from interaction_usage.reports.service import Reporting
 from interaction_usage.store.client import connect
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
@@ -65,7 +64,7 @@ def dashboard(
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
     redis = connect(redis_url, socket_timeout=5)
     app = create_app(
-        redis, Reporting(redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
+        redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
         connections=connections,
     )  # fmt: skip
     server = Server(app, connections)

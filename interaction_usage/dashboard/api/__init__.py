@@ -1,0 +1,30 @@
+"""The JSON API, one module a resource: accounts, reports, the live object."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from interaction_usage.dashboard import schemas
+from interaction_usage.dashboard.api import accounts, live, reports
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {
+        "model": schemas.Sentence,
+        "description": "No token, or one that is not valid or has expired.",
+    },
+    404: {"model": schemas.Sentence, "description": "No such account, or not yours."},
+    413: {"model": schemas.Sentence, "description": "The body is too large."},
+    429: {
+        "model": schemas.Sentence,
+        "description": "Too many requests of this token at once, or too many wrong tokens; "
+        "`Retry-After` says when to try again.",
+    },
+    503: {
+        "model": schemas.Sentence,
+        "description": "Too busy, or Redis does not answer; `Retry-After` says when to try again.",
+    },
+}
+
+router = APIRouter(prefix="/api", responses=_ERRORS)
+for _resource in (accounts, reports, live):
+    router.include_router(_resource.router)
