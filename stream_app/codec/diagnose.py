@@ -1,7 +1,7 @@
 """The slow second look at a structured record that the typed decoder did not take.
 
-The few that are valid nevertheless (`data_base64`, a `type` given twice) are decoded; for all others
-it says what is wrong.
+The few that are valid nevertheless (`data_base64`, a `type` given twice) are decoded; for all
+others it says what is wrong.
 """
 
 import base64
