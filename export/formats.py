@@ -1,10 +1,11 @@
-"""The file formats of a Usage Report, by the name that `--format` takes.
+"""The file formats of a Usage Report, by the name that `--format` takes: a row and a module each.
 
 A format's library is imported when the format is first rendered: xlwt and XlsxWriter cost more
 to import than a report costs to write, and a command that needs neither must not pay for them.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from interaction_usage.reports.model import Report
@@ -12,29 +13,20 @@ from interaction_usage.reports.model import Report
 Renderer = Callable[[Report], bytes]
 
 
-def _xls(report: Report) -> bytes:
-    from export.xls import render
+def _renderer(module: str) -> Renderer:
+    """Return the function `render` of *module*, which is imported when it is first called."""
 
-    return render(report)
+    def render(report: Report) -> bytes:
+        content: bytes = import_module(module).render(report)
+        return content
 
-
-def _xlsx(report: Report) -> bytes:
-    from export.xlsx import render
-
-    return render(report)
-
-
-def _csv(report: Report) -> bytes:
-    from export.csv_renderer import render
-
-    return render(report)
-
-
-def _json(report: Report) -> bytes:
-    from export.json_renderer import render
-
-    return render(report)
+    return render
 
 
 #: Each renderer takes a report and returns the bytes of a whole file.
-FORMATS: Final[dict[str, Renderer]] = {"xls": _xls, "xlsx": _xlsx, "csv": _csv, "json": _json}
+FORMATS: Final = {
+    "xls": _renderer("export.xls"),
+    "xlsx": _renderer("export.xlsx"),
+    "csv": _renderer("export.csv_renderer"),
+    "json": _renderer("export.json_renderer"),
+}

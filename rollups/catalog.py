@@ -480,7 +480,7 @@ def _check_series(series: tuple[Series, ...]) -> None:
 def _check_unique(what: str, names: Iterable[Any]) -> None:
     twice = [str(name) for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise CatalogError(f"{what} that are there twice: {', '.join(twice)}")
+        raise CatalogError(f"{what} listed twice: {', '.join(twice)}")
 
 
 check()

@@ -73,12 +73,12 @@ def test_stored_names_are_the_contract() -> None:
 
 def test_labels_and_places_are_the_contract() -> None:
     """Each number's section and label in files, and its path in the JSON document."""
-    told = {
+    places = {
         ".".join(row.json_path): (row.section and row.section.title, row.label)
         for row in METRIC_ROWS
         if row.json_path
     }
-    assert list(told.items()) == [
+    assert list(places.items()) == [
         ("flow_runs.total", ("Interaction Flows Run", "Total")),
         ("flow_runs.by_application.agent", ("Interaction Flows Run", "Agent Application")),
         ("flow_runs.by_application.ticket-guidance", ("Interaction Flows Run", "Ticket Guidance")),
@@ -148,11 +148,11 @@ def test_a_type_with_its_counter_fits() -> None:
         ([FAX._replace(counts=())], [], "usage.fax.sent counts nothing"),
         ([FAX], [], "no row in METRIC_ROWS for faxes"),
         ([], [FAXES], "no event counts faxes"),
-        ([FAX, FAX], [FAXES], "event types that are there twice: usage.fax.sent"),
+        ([FAX, FAX], [FAXES], "event types listed twice: usage.fax.sent"),
         ([FAX._replace(data=SmsSent)], [FAXES], "structs .* twice: SmsSent"),
         ([FAX._replace(counts=EVENT_TYPES[0].counts)], [], "no session can be read from Faxed"),
         ([FAX._replace(counts=(CountBy("page", {1: "faxes"}),))], [FAXES], "no member page"),
-        ([FAX], [FAXES, FAXES], "metrics that are there twice: faxes"),
+        ([FAX], [FAXES, FAXES], "metrics listed twice: faxes"),
         ([FAX], [FAXES._replace(section=None)], "no section"),
         ([FAX], [FAXES._replace(section=Section("Fax", "fax"))], "no setting 'fax'"),
         ([FAX], [FAXES._replace(json_path=("concurrency", "fax"))], "cannot be at"),
@@ -307,25 +307,25 @@ def run(tree: Path, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with everything that shows 7 emails, sent through Kafka and a worker."""
-    folder = tmp_path_factory.mktemp("told")
+    folder = tmp_path_factory.mktemp("results")
     lines = folder / "events.ndjson"
     lines.write_bytes(b"\n".join(map(email, [*range(7), 3, 0])))  # two of them twice
     run(tree, "-m", "tests.support.added_type", str(lines), str(folder))
     return folder
 
 
-def test_an_added_type_is_in_every_file(told: Path) -> None:
+def test_an_added_type_is_in_every_file(results: Path) -> None:
     """In a section of its own, behind those that were there, and as a column per day."""
-    assert json.loads((told / "usage.json").read_bytes())["email"] == {"messages": 7}
-    assert "Outgoing Email,,,\r\nEmails sent,7,,\r\n" in (told / "usage.csv").read_bytes().decode(
-        "utf-8-sig"
-    )
-    xls = xlrd.open_workbook(told / "usage.xls")
+    assert json.loads((results / "usage.json").read_bytes())["email"] == {"messages": 7}
+    assert "Outgoing Email,,,\r\nEmails sent,7,,\r\n" in (
+        results / "usage.csv"
+    ).read_bytes().decode("utf-8-sig")
+    xls = xlrd.open_workbook(results / "usage.xls")
     rows = [xls.sheet_by_index(0).row_values(n)[:2] for n in range(xls.sheet_by_index(0).nrows)]
     assert rows[-2:] == [["Outgoing Email", ""], ["Emails sent", 7.0]]
-    xlsx = openpyxl.load_workbook(told / "usage.xlsx")
+    xlsx = openpyxl.load_workbook(results / "usage.xlsx")
     first = [[cell.value for cell in row[:2]] for row in xlsx.worksheets[0].iter_rows()]
     assert first[-2:] == [["Outgoing Email", None], ["Emails sent", 7]]
     days = [[cell.value for cell in row] for row in xlsx["Per day"].iter_rows()]
@@ -334,9 +334,9 @@ def test_an_added_type_is_in_every_file(told: Path) -> None:
     assert [row[column] for row in days if row[column] == 1] == [1] * 7
 
 
-def test_an_added_type_is_in_the_api_and_on_the_page(told: Path) -> None:
+def test_an_added_type_is_in_the_api_and_on_the_page(results: Path) -> None:
     """With its number in the report, its shape in OpenAPI, its label and place on the page."""
-    found = json.loads((told / "told.json").read_text())
+    found = json.loads((results / "dashboard.json").read_text())
     assert found["api"]["email"] == {"messages": 7}
     schemas = found["openapi"]["components"]["schemas"]
     assert schemas["Email"]["properties"]["messages"]["type"] == "integer"
@@ -350,7 +350,7 @@ def test_an_added_type_is_in_the_api_and_on_the_page(told: Path) -> None:
     }
 
 
-def test_an_added_type_is_documented_and_in_the_demo(tree: Path, told: Path) -> None:
+def test_an_added_type_is_documented_and_in_the_demo(tree: Path, results: Path) -> None:
     """Its schema and its place on the page for producers are generated; the demo sends some."""
     schema = json.loads((tree / "docs" / "schemas" / "usage.email.sent.json").read_text())
     assert schema["properties"]["data"]["required"] == ["campaign"]
@@ -360,7 +360,7 @@ def test_an_added_type_is_documented_and_in_the_demo(tree: Path, told: Path) -> 
     assert "### usage.email.sent\n\nAn email was sent. [schema](schemas/" in page
     assert "| `campaign` | yes | text. The campaign's name. |" in page
     assert generated(ROOT).page(page) != page  # this tree knows no emails
-    assert "usage.emails" in json.loads((told / "demo.json").read_text())
+    assert "usage.emails" in json.loads((results / "demo.json").read_text())
 
 
 def test_an_added_counter_leaves_old_days_readable(tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""What pages are told of the catalogue: labels, order and colours. Pure.
+"""The catalogue for the pages: labels, order and colours. Pure.
 
 Scripts show what is here and have no list of their own, so that a counter of the catalogue is on
 the page without a change to it.

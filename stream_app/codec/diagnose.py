@@ -1,7 +1,7 @@
 """The slow second look at a structured record that the typed decoder did not take.
 
-It finds the few that are right all the same (`data_base64`, a `type` given twice), and says of all
-others what is wrong.
+The few that are valid nevertheless (`data_base64`, a `type` given twice) are decoded; for all
+others it says what is wrong.
 """
 
 import base64

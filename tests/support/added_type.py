@@ -3,7 +3,7 @@
     python -m tests.support.added_type EVENTS FOLDER
 
 Run in the copy. Publishes the lines of the file EVENTS, lets a worker count them, writes the report
-of `acme` in every format to FOLDER, and beside them what the dashboard and its API say.
+of `acme` in every format to FOLDER, and beside them what the dashboard and its API answer.
 """
 
 import json
@@ -46,13 +46,13 @@ def main(lines: Path, folder: Path) -> None:
             period = ["--from", PERIOD["from"], "--to", PERIOD["to"], "--format", name]
             usage("export", "acme", *period, "-o", str(folder / f"usage.{name}"))
         with dashboard(redis.url) as served:
-            (folder / "told.json").write_text(json.dumps(told_by(served)))
+            (folder / "dashboard.json").write_text(json.dumps(shown_by(served)))
     demo = {event.topic for event, _ in zip(events(1, 1.7e9, 1.8e9), range(3000), strict=False)}
     (folder / "demo.json").write_text(json.dumps(sorted(demo)))
 
 
-def told_by(served: Dashboard) -> dict[str, Any]:
-    """Return what the API, its document and the page say."""
+def shown_by(served: Dashboard) -> dict[str, Any]:
+    """Return the API's report, its OpenAPI document and the page."""
     client = served.client()
     client.post("/login", data={"token": served.token()}, headers={"Origin": served.url})
     return {
