@@ -110,7 +110,7 @@ def test_a_rebuild_changes_a_session_limit(system: Any, eventually: Callable[...
     done = system.usage("rebuild")
     assert b"Reports now use the new rollups" in done.stderr
     eventually(lambda: not system.workers[0].alive, "the worker with the old limit ends")
-    assert "made with other session limits: agent 3600 s (set: 86400 s)" in system.log()
+    assert "built with other session limits: agent 3600 s (set: 86400 s)" in system.log()
     system.start_worker()
     system.usage("send", "-", stdin=flow("after"))
     system.catch_up()

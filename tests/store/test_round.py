@@ -1,4 +1,4 @@
-"""Rounds of batches of several topic-partitions: each event once, also where a run breaks off."""
+"""Micro-batches of several topic-partitions: each event once, also where a run breaks off."""
 
 import asyncio
 import time
@@ -62,8 +62,8 @@ def with_writer(url: str, act: Callable[[Writer], Coroutine[Any, Any, Any]]) -> 
     return asyncio.run(run())
 
 
-def run_round(url: str, *batches: PartitionBatch) -> list[ApplyResult]:
-    """Apply *batches* in one round."""
+def run_micro_batch(url: str, *batches: PartitionBatch) -> list[ApplyResult]:
+    """Apply *batches* in one micro-batch."""
 
     async def act(writer: Writer) -> list[ApplyResult]:
         return await writer.micro_batch(batches).run()
@@ -72,21 +72,25 @@ def run_round(url: str, *batches: PartitionBatch) -> list[ApplyResult]:
     return applied
 
 
-def rounds_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
-    """Put *batches* together in rounds at random, no partition twice in one, in their order."""
-    rng, rounds = Random(seed), list[list[PartitionBatch]]()
+def micro_batches_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
+    """Put *batches* into micro-batches at random, no partition twice in one, in order."""
+    rng, micro_batches = Random(seed), list[list[PartitionBatch]]()
     for fence, placed in batches:
-        its = PartitionBatch(fence, placed, placed[-1].offset + 1)
-        if rounds and fence not in {one.fence for one in rounds[-1]} and rng.random() < 0.8:
-            rounds[-1].append(its)
+        batch = PartitionBatch(fence, placed, placed[-1].offset + 1)
+        if (
+            micro_batches
+            and fence not in {one.fence for one in micro_batches[-1]}
+            and rng.random() < 0.8
+        ):
+            micro_batches[-1].append(batch)
         else:
-            rounds.append([its])
-    return rounds
+            micro_batches.append([batch])
+    return micro_batches
 
 
 @given(sets_of_events(), st.integers(0, 1 << 32))
 @settings(deadline=None, max_examples=60)
-def test_rounds_of_any_batches_are_as_each_event_once(
+def test_micro_batches_of_any_batches_are_as_each_event_once(
     server: Any, events: list[Event], seed: int
 ) -> None:
     """Shuffled, repeated, spread over partitions, cut anyhow and put together anyhow."""
@@ -98,8 +102,8 @@ def test_rounds_of_any_batches_are_as_each_event_once(
         batches = tangled(events, seed)
 
         async def act(writer: Writer) -> None:
-            for its in rounds_of(batches, seed):
-                await writer.micro_batch(its).run()
+            for batches_of_one in micro_batches_of(batches, seed):
+                await writer.micro_batch(batches_of_one).run()
 
         with_writer(server.url, act)
         assert [laid_open(redis, account) for account in ACCOUNTS] == expected
@@ -110,10 +114,14 @@ def test_rounds_of_any_batches_are_as_each_event_once(
         assert {name.decode(): int(told.split()[0]) for name, told in stored.items()} == reached
 
 
-def test_a_repeat_in_another_partition_of_the_round_counts_once(server: Any, redis: Redis) -> None:
+def test_a_repeat_in_another_partition_of_the_micro_batch_counts_once(
+    server: Any, redis: Redis
+) -> None:
     """a: [x][y]  b: [y][x], at once."""
     x, y = sms("x"), sms("y")
-    run_round(server.url, PartitionBatch("a/0", log(x, y), 2), PartitionBatch("b/0", log(y, x), 2))
+    run_micro_batch(
+        server.url, PartitionBatch("a/0", log(x, y), 2), PartitionBatch("b/0", log(y, x), 2)
+    )
     assert messages(redis) == 2
 
 
@@ -129,7 +137,7 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
     The fences pass over what is refused; so until that is on record, they stay where they are.
     """
-    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen: list[tuple[str, int]] = []
 
@@ -157,7 +165,7 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
 def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, redis: Redis) -> None:
     """Kafka is away, or the assignment is over; the repeat refuses it again."""
-    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen = []
 
@@ -168,14 +176,14 @@ def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, re
 
     async def act(writer: Writer) -> None:
         await seal_everything(writer, "acme")
-        its = writer.micro_batch(
+        micro_batch = writer.micro_batch(
             [PartitionBatch("a/0", log(sms("late"), tomorrow, first=1), 3, THEN)]
         )
         with pytest.raises(OSError, match="on purpose"):
-            await its.run(fails_once)
+            await micro_batch.run(fails_once)
         assert redis.hget("u:{acme}", "f:a/0") == b"0"
         assert redis.hget("u:position", "a/0") == b"1 %d" % THEN
-        await its.run(fails_once)
+        await micro_batch.run(fails_once)
 
     with_writer(server.url, act)
     assert seen == [1, 1]
@@ -185,22 +193,22 @@ def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, re
 
 def test_a_timestamp_ahead_of_the_clock_is_not_kept(server: Any, redis: Redis) -> None:
     """Microseconds taken for milliseconds: the year 58,000."""
-    run_round(server.url, PartitionBatch("a/0", log(sms("first")), 1, 1_791_201_600_000))
+    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, 1_791_201_600_000))
     offset, second = redis.hget("u:position", "a/0").split()
     assert (offset, int(second) <= time.time()) == (b"1", True)
 
 
-def test_a_round_in_which_redis_refuses_moves_no_position(server: Any, redis: Redis) -> None:
+def test_a_micro_batch_in_which_redis_refuses_moves_no_position(server: Any, redis: Redis) -> None:
     """One account cannot be written; a position behind it would lose its events."""
     redis.set("u:{bad}", "no hash")
 
     async def act(writer: Writer) -> None:
-        its = writer.micro_batch([PartitionBatch("a/0", log(sms(1), sms(2, "bad")), 2)])
+        micro_batch = writer.micro_batch([PartitionBatch("a/0", log(sms(1), sms(2, "bad")), 2)])
         with pytest.raises(Exception, match="WRONGTYPE"):
-            await its.run()
+            await micro_batch.run()
         assert not redis.exists("u:position")
         redis.delete("u:{bad}")
-        await its.run()
+        await micro_batch.run()
 
     with_writer(server.url, act)
     assert (messages(redis), messages(redis, "bad")) == (1, 1)
@@ -216,7 +224,7 @@ def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
     The first stretch of acme is applied by then. The repeat skips it, and must not take that for
     the rest, which would be lost.
     """
-    run_round(server.url, PartitionBatch("b/0", log(sms("first", "other")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch("b/0", log(sms("first", "other")), 1, THEN))
 
     async def act(writer: Writer) -> None:
         [node] = writer.nodes.all
@@ -230,15 +238,15 @@ def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
             return await whole(connection, script, *calls)
 
         node.run = breaks_once  # type: ignore[method-assign]
-        its = writer.micro_batch(
+        micro_batch = writer.micro_batch(
             [
                 PartitionBatch("a/0", log(*map(sms, range(events))), events, THEN),
                 PartitionBatch("c/0", log(sms("first", "other")), 1, THEN),
             ]
         )
         with pytest.raises(RedisConnectionError):
-            await its.run()
-        await its.run()
+            await micro_batch.run()
+        await micro_batch.run()
 
     with_writer(server.url, act)
     assert (messages(redis), messages(redis, "other")) == (events, 1)
@@ -251,7 +259,7 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
 ) -> None:
     """The answer to one of its calls is lost, though it was run: apply, apply again, advance."""
     repeats = [sms(number) for number in range(3)]
-    run_round(server.url, PartitionBatch("c/0", log(*repeats), 3, THEN))
+    run_micro_batch(server.url, PartitionBatch("c/0", log(*repeats), 3, THEN))
 
     async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
@@ -266,7 +274,7 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
             return answers
 
         node.run = breaks  # type: ignore[method-assign]
-        its = writer.micro_batch(
+        micro_batch = writer.micro_batch(
             [
                 PartitionBatch("a/0", log(*repeats, sms("a"), sms("b", "other")), 5, THEN),
                 PartitionBatch("b/0", log(sms("c"), sms("a")), 2, THEN),
@@ -274,7 +282,7 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
         )
         for _ in range(2):
             try:
-                return await its.run()
+                return await micro_batch.run()
             except RedisConnectionError:
                 pass
         pytest.fail("it broke off twice")
@@ -293,7 +301,7 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
     No position was acknowledged; that the secret is gone tells of the loss. Everything is applied
     again, hashed anew: also the repeat, which is known no more.
     """
-    run_round(server.url, PartitionBatch("c/0", log(sms("repeat")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch("c/0", log(sms("repeat")), 1, THEN))
 
     async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
@@ -307,13 +315,15 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
             raise RedisConnectionError("broken on purpose")
 
         node.run = dies  # type: ignore[method-assign]
-        its = writer.micro_batch([PartitionBatch("a/0", log(sms("repeat"), sms("new")), 2, THEN)])
+        micro_batch = writer.micro_batch(
+            [PartitionBatch("a/0", log(sms("repeat"), sms("new")), 2, THEN)]
+        )
         with pytest.raises(RedisConnectionError):
-            await its.run()
+            await micro_batch.run()
         with pytest.raises(LostSecretError):
-            await its.run()
+            await micro_batch.run()
         await writer.begin(["a/0"])
-        return await its.run()
+        return await micro_batch.run()
 
     with_writer(server.url, act)
     assert redis.hget("u:position", "a/0") == b"2 %d" % THEN
