@@ -86,4 +86,4 @@ def test_a_worker_that_ends_with_an_error_is_gone_though_its_client_hangs(night:
     worker = night.start_worker((sys.executable, "-c", code))
     assert worker.process.wait(40) == 1
     assert "it can no longer take part in the consumer group" in night.log()
-    assert "Not everything let go in time" in night.log()
+    assert "Shutdown timed out" in night.log()
