@@ -65,7 +65,7 @@ Visitor = Annotated[Asker, Depends(visitor)]
 def _page(
     request: Request, template: str, asker: Asker | None, *, status: int = 200, **more: Any
 ) -> Response:
-    told = {
+    context = {
         "assets": f"/assets/{assets.version()}",
         "asker": asker,
         "open": request.app.state.open,
@@ -74,7 +74,7 @@ def _page(
         "name": None,
         **more,
     }
-    return _templates.TemplateResponse(request, template, told, status)
+    return _templates.TemplateResponse(request, template, context, status)
 
 
 # --------------------------------------------------------------------------------- login
