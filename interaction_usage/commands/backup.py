@@ -120,12 +120,12 @@ def _records(file: Path) -> "Iterator[Record]":
 
 def _wait_for_workers(redis: Any, done: "Restored") -> bool:
     """Wait until every worker writes the restored rollups; tell whether that is so."""
-    from interaction_usage.dashboard.health import words_of_workers
+    from interaction_usage.dashboard.health import heartbeats_of_workers
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
     deadline = time.monotonic() + _FOLLOW
     while True:
-        words = words_of_workers(redis, HEARTBEAT_TTL_S).values()
+        words = heartbeats_of_workers(redis, HEARTBEAT_TTL_S).values()
         if all(each.get("rollups") in (done.active.name, "") for each in words):
             return True
         if time.monotonic() > deadline:

@@ -44,9 +44,9 @@ _KEPT: Final = 20
 _RETRY: Final = 1000
 
 
-def encode(told: dict[str, Any], number: int) -> bytes:
-    """Return *told* as a server-sent event."""
-    return b"id: %d\ndata: %b\n\n" % (number, orjson.dumps(told))
+def encode(content: dict[str, Any], number: int) -> bytes:
+    """Return *content* as a server-sent event."""
+    return b"id: %d\ndata: %b\n\n" % (number, orjson.dumps(content))
 
 
 @dataclass
@@ -57,7 +57,7 @@ class _Channel:
     viewers: int = 0
     number: int = 0  #: of the newest event
     live: Live | None = None
-    told: Any = None  #: what the newest event said besides its curve and its second
+    last_state: Any = None  #: the newest event without its curve and its second
     events: deque[bytes] = field(default_factory=lambda: deque(maxlen=_KEPT))
     whole: tuple[int, bytes] = (-1, b"")  #: the newest event with the whole curve, if encoded
     rung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -165,18 +165,18 @@ class Broadcast:
         health = channel.shown(health)
         before = channel.live
         if live is None:
-            told = {"account": account, **state(health)}
-            if told != channel.told:
-                channel.told = told
-                last = members(before, health, before.second) if before else told
+            current = {"account": account, **state(health)}
+            if current != channel.last_state:
+                channel.last_state = current
+                last = members(before, health, before.second) if before else current
                 channel.ring(encode(last, channel.number + 1))
             return
         since = first_difference(before, live) if before else None
         if before and live.second == before.second and since == live.second + 1:
-            if channel.told and state(health)["stale"] == channel.told["stale"]:
+            if channel.last_state and state(health)["stale"] == channel.last_state["stale"]:
                 return
             since = live.second
-        channel.live, channel.told = live, state(health)
+        channel.live, channel.last_state = live, state(health)
         channel.ring(encode(members(live, health, since), channel.number + 1))
 
     def _whole(self, channel: _Channel) -> bytes:
@@ -184,8 +184,8 @@ class Broadcast:
         if channel.live is None:
             return channel.events[-1]
         if channel.whole[0] != channel.number:
-            told = {**members(channel.live, channel.shown(self._health())), **channel.told}
-            channel.whole = (channel.number, encode(told, channel.number))
+            whole = {**members(channel.live, channel.shown(self._health())), **channel.last_state}
+            channel.whole = (channel.number, encode(whole, channel.number))
         return channel.whole[1]
 
 

@@ -9,7 +9,7 @@ from interaction_usage.dashboard.views import shown
 from interaction_usage.store import keys
 from interaction_usage.store.account_history import Change
 
-#: Changes of one account by its own tokens within `_WINDOW_S` seconds: each is kept for ever.
+#: Changes of one account by its own tokens within `_WINDOW_S` seconds: each is kept forever.
 MOST: Final = 60
 _WINDOW_S: Final = 3600
 

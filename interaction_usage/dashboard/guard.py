@@ -77,7 +77,7 @@ class Guard:
 
 
 def _check_head(scope: Scope) -> None:
-    size = len(scope["raw_path"]) + sum(len(name) + len(told) for name, told in scope["headers"])
+    size = len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"])
     if size > MAX_HEAD_BYTES:
         raise RequestError(431, f"The headers are too large: at most {MAX_HEAD_BYTES:,} bytes.")
     query: bytes = scope["query_string"]
@@ -126,8 +126,8 @@ def _too_large() -> RequestError:
 
 def _visitor(scope: Scope, headers: dict[bytes, bytes]) -> object:
     """Return whose place a request takes, from a credential that may be none, or its address."""
-    if told := headers.get(b"authorization", b"").split():
-        return told[-1]
+    if words := headers.get(b"authorization", b"").split():
+        return words[-1]
     if found := _COOKIE.search(headers.get(b"cookie", b"")):
         return found[1]
     client: Any = scope.get("client")
@@ -136,5 +136,5 @@ def _visitor(scope: Scope, headers: dict[bytes, bytes]) -> object:
 
 def _is_stream(message: Message) -> bool:
     return any(
-        name == b"content-type" and told.startswith(_STREAM) for name, told in message["headers"]
+        name == b"content-type" and value.startswith(_STREAM) for name, value in message["headers"]
     )

@@ -23,7 +23,7 @@ Places = Mapping[tuple[str, int], Reach]
 #: Seconds between two looks at the workers, and at Kafka.
 LOOK: Final = 1.0
 
-#: Seconds without a word of any worker, or behind what was published, after which data is stale.
+#: Seconds after which data is stale: without a worker's heartbeat, or behind what was published.
 PATIENCE: Final = 3.0
 
 #: Seconds over which events per second are counted.
@@ -75,10 +75,10 @@ class Looks:
         self._reached: float | None = None
         self._kafka_away = ""
 
-    def workers(self, now: float, told: Mapping[str, Mapping[str, object]]) -> None:
-        """Take in what each worker *told* of itself, by name; those that are silent are missing."""
-        self._workers = len(told)
-        counts = {name: int(cast(int, word.get("counted", 0))) for name, word in told.items()}
+    def workers(self, now: float, heartbeats: Mapping[str, Mapping[str, object]]) -> None:
+        """Take in the newest *heartbeats* by worker; those without one are missing."""
+        self._workers = len(heartbeats)
+        counts = {name: int(cast(int, beat.get("counted", 0))) for name, beat in heartbeats.items()}
         # A worker that is seen for the first time may have counted for days.
         self._total += sum(
             max(0, count - self._counted.get(name, count)) for name, count in counts.items()
@@ -87,7 +87,7 @@ class Looks:
         self._totals.append((now, self._total))
         while len(self._totals) > 2 and self._totals[0][0] < now - _SPAN:
             self._totals.popleft()
-        waits = [str(word.get("waiting_for", "")) for word in told.values()]
+        waits = [str(beat.get("waiting_for", "")) for beat in heartbeats.values()]
         self._waiting = waits[0] if waits and all(waits) else ""
 
     def topics(self, now: float, places: Places) -> None:
@@ -131,10 +131,10 @@ class Looks:
         return None
 
 
-def words_of_workers(redis: Redis, lifetime: float) -> dict[str, dict[str, object]]:
-    """Return what each worker last said of itself, those silent for `PATIENCE` left out.
+def heartbeats_of_workers(redis: Redis, lifetime: float) -> dict[str, dict[str, object]]:
+    """Return each worker's last heartbeat; workers without one for `PATIENCE` are left out.
 
-    *lifetime* is how many seconds a worker's word lives without being said again.
+    A heartbeat expires *lifetime* seconds after it was sent.
     """
     return {
         worker: orjson.loads(report)
@@ -175,12 +175,12 @@ class Watch:
     def _look_at_workers(self) -> None:
         while True:
             try:
-                told = words_of_workers(self._redis, self._lifetime)
+                heartbeats = heartbeats_of_workers(self._redis, self._lifetime)
             except (RedisError, OSError):
-                pass  # whoever reads the rollups sees that, too, and says it
+                pass  # whoever reads the rollups gets the same error, and reports it
             else:
                 with self._lock:
-                    self._looks.workers(time.monotonic(), told)
+                    self._looks.workers(time.monotonic(), heartbeats)
             if self._over.wait(LOOK):
                 return
 

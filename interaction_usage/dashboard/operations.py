@@ -39,26 +39,29 @@ def operations(document: Mapping[str, Any]) -> dict[str, list[Operation]]:
     """Return the operations of *document* by their first tag, in the order of the document."""
     groups: dict[str, list[Operation]] = {}
     for path, methods in document["paths"].items():
-        for method, told in methods.items():
-            groups.setdefault(told["tags"][0], []).append(_operation(document, path, method, told))
+        for method, operation in methods.items():
+            groups.setdefault(operation["tags"][0], []).append(
+                _operation(document, path, method, operation)
+            )
     return groups
 
 
 def _operation(
-    document: Mapping[str, Any], path: str, method: str, told: Mapping[str, Any]
+    document: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any]
 ) -> Operation:
     parameters = [
         Parameter(
             each["name"], each["in"], _kind(each["schema"]), each.get("required", False),
             each.get("description", ""),
         )
-        for each in told.get("parameters", ())
+        for each in operation.get("parameters", ())
     ]  # fmt: skip
-    body = told.get("requestBody", {}).get("content", {}).get("application/json", {})
-    answer = told["responses"].get("200", {}).get("content", {}).get("application/json", {})
-    statuses = [(code, each["description"]) for code, each in told["responses"].items()]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    statuses = [(code, each["description"]) for code, each in operation["responses"].items()]
     return Operation(
-        told["operationId"], method.upper(), path, told.get("description") or told["summary"],
+        operation["operationId"], method.upper(), path,
+        operation.get("description") or operation["summary"],
         parameters, _members(document, body.get("schema", {})),
         _members(document, answer.get("schema", {})), statuses,
     )  # fmt: skip
@@ -69,8 +72,8 @@ def _members(document: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mem
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return [
-        Member(name, _kind(told), told.get("description", ""))
-        for name, told in schema.get("properties", {}).items()
+        Member(name, _kind(member), member.get("description", ""))
+        for name, member in schema.get("properties", {}).items()
     ]
 
 

@@ -66,7 +66,7 @@ Visitor = Annotated[Asker, Depends(visitor)]
 def _page(
     request: Request, template: str, asker: Asker | None, *, status: int = 200, **more: Any
 ) -> Response:
-    told = {
+    context = {
         "assets": f"/assets/{assets.version()}",
         "asker": asker,
         "open": request.app.state.open,
@@ -76,7 +76,7 @@ def _page(
         "catalog": None,
         **more,
     }
-    return _templates.TemplateResponse(request, template, told, status)
+    return _templates.TemplateResponse(request, template, context, status)
 
 
 # --------------------------------------------------------------------------------- login

@@ -39,7 +39,7 @@ class Shield:
 
     def __init__(self, app: App, *, names_of_this_machine_only: bool) -> None:
         self._app, self._local_only = app, names_of_this_machine_only
-        self._headers = [(name.encode(), told.encode()) for name, told in HEADERS.items()]
+        self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -9,7 +9,7 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
-from interaction_usage.dashboard.health import words_of_workers
+from interaction_usage.dashboard.health import heartbeats_of_workers
 from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
@@ -69,7 +69,9 @@ def _examine_rollups(
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
-    return _Counted(rollups.positions(), words_of_workers(cast(Redis, client), HEARTBEAT_TTL_S))
+    return _Counted(
+        rollups.positions(), heartbeats_of_workers(cast(Redis, client), HEARTBEAT_TTL_S)
+    )
 
 
 def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:

@@ -18,7 +18,7 @@ from interaction_usage.commands.terminal import console, plain
 from interaction_usage.store import account_settings, keys
 
 Process = Callable[..., "subprocess.Popen[bytes]"]
-COMMANDS = Path(__file__).parents[2] / "commands"
+COMMANDS = Path(__file__).parents[2] / "interaction_usage" / "commands"
 
 #: Names that rich or a terminal would make something else of.
 NAMES = (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis.client import Redis
 
-from interaction_usage.dashboard.health import PATIENCE, Looks, words_of_workers
+from interaction_usage.dashboard.health import PATIENCE, Looks, heartbeats_of_workers
 from interaction_usage.store import keys
 from rollups.watermark import Reach
 
@@ -127,4 +127,4 @@ def test_a_worker_is_silent_before_its_word_is_gone(redis_url: str) -> None:
         redis.zadd(keys.WORKERS, {"loud": 1, "silent": 2, "gone": 3})
         redis.set(keys.worker("loud"), b'{"counted":7}', ex=10)
         redis.set(keys.worker("silent"), b'{"counted":8}', px=int((10 - PATIENCE) * 1000) - 500)
-        assert words_of_workers(redis, 10) == {"loud": {"counted": 7}}
+        assert heartbeats_of_workers(redis, 10) == {"loud": {"counted": 7}}

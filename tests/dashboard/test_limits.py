@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from redis.client import Redis
 
-from interaction_usage.dashboard import api, connections
+from interaction_usage.dashboard import connections
+from interaction_usage.dashboard.api import live as live_api
 from interaction_usage.dashboard.bounded_log import LINES, SPAN_S, OneLineFormatter, RateFilter
 from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.heavy import HeavyWork
@@ -227,7 +228,7 @@ def test_a_stream_ends_and_can_be_begun_again(
     served: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its longest life, in order: a browser connects again by itself."""
-    monkeypatch.setattr(api, "STREAM_LIFETIME_S", 1.0)
+    monkeypatch.setattr(live_api, "STREAM_LIFETIME_S", 1.0)
     client = served.client(served.token())
     for _ in range(2):
         with client.stream("GET", "/api/accounts/acme/live/stream") as stream:
