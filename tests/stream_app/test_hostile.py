@@ -365,6 +365,7 @@ def test_a_seed_names_its_records():
     assert list(records(200, 3)) == list(records(200, 3)) != list(records(200, 4))
 
 
+@pytest.mark.servers
 def test_the_fuzzer_runs_on_its_own():
     """`python -m tests.stream_app.fuzz` prints its table."""
     command = [sys.executable, "-m", "tests.stream_app.fuzz", "--events", "500", "--seed", "2"]
