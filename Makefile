@@ -17,12 +17,12 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
 
-# Most tests run side by side, three at a time on two cores, for they wait a good deal; those that
-# look at how long things take come by themselves. What fails beside others runs once more alone:
+# Most tests run side by side, four at a time on two cores, for they mostly wait; those that look at
+# how long things take come by themselves. What fails beside others runs once more alone:
 # processes that share two cores may come too late for a test.
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 3 -m "not alone" || \
+	$(BIN)/python -m pytest -q -n 4 -m "not alone" || \
 	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone" || \
 	  failed=1; \
 	$(BIN)/python -m pytest -q -m alone || failed=1; \

@@ -1,6 +1,7 @@
 """What all tests share: real servers, started once, and an honest account of what did not run."""
 
 import os
+import resource
 import shutil
 import zoneinfo
 from collections import Counter
@@ -20,9 +21,11 @@ from interaction_usage.store.client import connect
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
-#: Folders and files whose tests need the machine for themselves: they look at how long things take,
-#: or make so much trouble that others would.
-_ALONE = {"faults", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py"}
+#: Files whose tests need the machine for themselves: they hold how long things take against bounds
+#: that the machine must be free to keep, or make so much trouble that others could not keep theirs.
+_ALONE = {
+    "test_recovery.py", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py",
+}  # fmt: skip
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
@@ -53,6 +56,16 @@ def _clean_environment() -> None:
     for name in [name for name in os.environ if name.startswith("USAGE_")]:
         if name not in (REQUIRE_KAFKA, "USAGE_KAFKA_JARS"):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _pure_or_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test without the mark `servers` that had a process: `make pure` would not be quick."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    yield
+    if request.node.get_closest_marker("servers") is None:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+        assert after == before, "it started a process, and is not marked `servers`"
 
 
 @pytest.fixture
@@ -132,7 +145,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place, reverse="PYTEST_XDIST_WORKER" in os.environ)
     for item in items:
         names = {item.path.parent.name, item.path.name}
-        if names & _ALONE:
+        if item.path.name in _ALONE:
             item.add_marker(pytest.mark.alone)
         if names & _SERVERS and not names & _NO_SERVERS:
             item.add_marker(pytest.mark.servers)

@@ -176,6 +176,7 @@ def test_the_same_report_gives_the_same_bytes() -> None:
     assert render(samples.with_breakdowns()) == render(samples.with_breakdowns())
 
 
+@pytest.mark.servers
 def test_no_library_is_imported_before_it_is_needed() -> None:
     """The table of formats alone imports neither xlwt nor XlsxWriter."""
     code = "import sys, export.formats; print({'xlwt', 'xlsxwriter', 'orjson'} & set(sys.modules))"

@@ -27,7 +27,7 @@ def positions(night: System) -> dict[tuple[str, int], int]:
 
 def committed(night: System) -> dict[tuple[str, int], int]:
     """Return what the group has committed."""
-    consumer = Consumer({"bootstrap.servers": night.kafka.bootstrap, "group.id": "usage"})
+    consumer = Consumer({"bootstrap.servers": night.kafka.bootstrap, "group.id": night.group})
     try:
         asked = [TopicPartition(topic, number) for topic in EVENT_TOPICS for number in range(4)]
         found = consumer.committed(asked, timeout=20)

@@ -234,6 +234,7 @@ def test_what_a_system_may_load_and_is_no_zone_is_refused(name: str, meant: str)
     assert name not in zone_names()
 
 
+@pytest.mark.servers
 def test_two_machines_with_other_files_agree(tmp_path: Path) -> None:
     """A system whose Paris is Tokyo does not change a bill."""
     tokyo = resources.files("tzdata").joinpath("zoneinfo", "Asia", "Tokyo").read_bytes()

@@ -1,8 +1,8 @@
-"""How the tests are shared out among several processes (`pytest -n 3`).
+"""How the tests are shared out among several processes (`pytest -n 4`).
 
 What belongs together goes to one process: the tests of a file, for they share servers, and of
-those that run on each kind of server the ones of the same kind. The tests on Kafka are two chains,
-so that no more than two whole systems run at a time, each with a broker of its process.
+those that run on each kind of server the ones of the same kind. Those of whole systems are two
+chains, so that no more than two systems run at a time, each with a broker of its process.
 """
 
 import re
@@ -18,8 +18,8 @@ _KIND_OF_SERVER = re.compile(r"\[(redis|valkey|cluster)\b")
 def share_of(test: str) -> str:
     """Return the name of the share that a test, given by its node id, belongs to."""
     file, _, name = test.partition("::")
-    if file.startswith("tests/kafka/"):
-        return f"kafka {crc32(test.encode()) % _SYSTEMS}"
+    if file.startswith(("tests/kafka/", "tests/faults/")):
+        return f"systems {crc32(test.encode()) % _SYSTEMS}"
     if kind := _KIND_OF_SERVER.search(name):
         return f"{file} {kind[1]}"
     return file
