@@ -49,13 +49,15 @@ def test_the_timestamps_of_records_change_no_report(system: Any) -> None:
     async def publish() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
         await producer.start()
+        sent = []
         try:
             for topic, line in told:
                 batch = producer.create_batch()
                 batch.append(timestamp=stamp_after(line, rng), key=None, value=line)
                 batch.close()
                 to = rng.randrange(3)
-                await (await producer.send_batch(batch, topic, partition=to))
+                sent.append(await producer.send_batch(batch, topic, partition=to))
+            await asyncio.gather(*sent)
         finally:
             await producer.stop()
 
