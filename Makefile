@@ -37,7 +37,7 @@ pure: $(VENV)/.tested
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
 
-# Nights of faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
+# Runs with injected faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
 faults: $(VENV)/.tested
 	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
 	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q tests/faults
@@ -98,7 +98,7 @@ sbom.json: $(LOCKS)/run.lock pyproject.toml | $(VENV)/.tested
 	$(BIN)/cyclonedx-py requirements $< --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --validate --output-file $@
 
-# The pictures of the dashboard that the documentation shows, taken anew.
+# The pictures of the dashboard that the documentation shows, taken again.
 pictures: $(VENV)/.tested
 	SCREENSHOTS=docs/images/dashboard $(BIN)/python -m pytest -q tests/browser/test_looks.py
 

@@ -121,8 +121,8 @@ def main() -> None:
     for benchmark in _ALL:
         print(f"{benchmark.__name__} …", file=sys.stderr, flush=True)
         rows += benchmark.run(short=arguments.short)
-    told = surroundings(short=arguments.short, seconds=time.monotonic() - began)
-    text = f"{told}\n\n{markdown(rows)}"
+    answer = surroundings(short=arguments.short, seconds=time.monotonic() - began)
+    text = f"{answer}\n\n{markdown(rows)}"
     print(text)
     if arguments.write:
         _write(text)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.budget [--short] [--events N]
 
-Mixed load in rounds as a worker makes them of twelve partitions, in one process without Kafka. All
+Mixed load in micro-batches of twelve partitions, as a worker makes them, without Kafka. All
 is processor time, for Redis that of its process; what a worker costs beyond it is fetching, Faust,
 and being disturbed.
 """
@@ -38,7 +38,7 @@ LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 _Records = list[ConsumerRecord[bytes, bytes]]
 
 
-def rounds_of(count: int) -> Iterator[list[FetchedBatch]]:
+def micro_batches_of(count: int) -> Iterator[list[FetchedBatch]]:
     """Yield batches of the partitions of one number, with *count* events in all."""
     stamp = int(time.time() * 1000)
     partitions: dict[TP, _Records] = defaultdict(list)
@@ -76,7 +76,7 @@ class Clock:
 
 async def measure(server: RedisServer, count: int) -> list[Row]:
     """Return what each stage costs over *count* events."""
-    batches_in_rounds = list(rounds_of(count))
+    batches_in_rounds = list(micro_batches_of(count))
     tune_garbage_collection()
     clock, parts, script = Clock(), 0, 0.0
     async with AsyncRedis.from_url(server.url) as redis:
@@ -91,14 +91,14 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
                 portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
             clock.is_over("decode and validate")
             accounts = by_account(portions)
-            pieces = [piece for its in accounts.values() for piece in stretches(its)]
+            pieces = [piece for entry in accounts.values() for piece in stretches(entry)]
             clock.is_over("divide by account")
             folded = [fold(piece, secret, LIMITS) for piece in pieces]
             clock.is_over("fold")
             packed = [part.packed() for part in folded]
             clock.is_over("pack")
             parts += len(packed)
-            taken = [PartitionBatch(name, its, len(its), 0) for name, its in portions]
+            taken = [PartitionBatch(name, entry, len(entry), 0) for name, entry in portions]
             prepared = writer.micro_batch(taken)
             await prepared.prepare()
             before = cpu_of(server.pid)

@@ -36,7 +36,7 @@ from benchmarks.ours import (
     Event,
     FlowRun,
     NumberPurchased,
-    Placed,
+    OffsetEvent,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -67,7 +67,7 @@ _GOAL_ALL = 300
 # --------------------------------------------------------------------------------- events
 
 
-def month_of(account: str, count: int) -> Iterator[Placed]:
+def month_of(account: str, count: int) -> Iterator[OffsetEvent]:
     """Yield *count* events, a multiple of PLACES, in PLACES places of October 2026.
 
     A place is a slot and what happens in it. The sessions that begin in one end in the next but
@@ -80,7 +80,7 @@ def month_of(account: str, count: int) -> Iterator[Placed]:
         second = _OCTOBER + slot * _SLOT + 1 + (_SLOT - 1) * repeat // each
         data = _in_place(place, repeat)
         name = f"{place}/{repeat}"
-        yield Placed(number, Event("b", name, account, second * 1_000_000, data))
+        yield OffsetEvent(number, Event("b", name, account, second * 1_000_000, data))
 
 
 def _in_place(place: int, repeat: int) -> Any:
@@ -99,30 +99,30 @@ def _in_place(place: int, repeat: int) -> Any:
     return others[turn % 4]
 
 
-def busy_year() -> Iterator[Placed]:
+def busy_year() -> Iterator[OffsetEvent]:
     """Yield 2026 of an account that uses everything in every slot."""
     rng = random.Random(1)
-    told: list[tuple[int, Any]] = []
+    answer: list[tuple[int, Any]] = []
     for slot in range(_YEAR_SLOTS):
         begin = _NEW_YEAR + slot * _SLOT
         for application in _APPLICATIONS:
             for number in range(rng.randint(1, 2)):
                 start, name = begin + rng.randrange(_SLOT), f"{slot}-{number}"
-                told.append((start, SessionStarted(name, application)))
+                answer.append((start, SessionStarted(name, application)))
                 stop = start + rng.randrange(60, 7_200)
-                told.append((stop, SessionStopped(name, application)))
+                answer.append((stop, SessionStopped(name, application)))
             flow = FlowRun(f"flow {rng.randrange(50)}", application, rng.choice(_OUTCOMES))
-            told.append((begin + rng.randrange(_SLOT), flow))
+            answer.append((begin + rng.randrange(_SLOT), flow))
         more = (*map(AssistClicked, _SERVICES), CallMinutes(rng.randrange(1, 20_000)), SmsSent(),
                 SmsSent(False), NumberPurchased("+33123456789"))  # fmt: skip
-        told += [(begin + rng.randrange(_SLOT), data) for data in more]
-    told.sort(key=lambda item: item[0])
-    for offset, (second, data) in enumerate(told):
+        answer += [(begin + rng.randrange(_SLOT), data) for data in more]
+    answer.sort(key=lambda item: item[0])
+    for offset, (second, data) in enumerate(answer):
         event = Event("b", str(offset), "busy", second * 1_000_000, data)
-        yield Placed(offset, event)
+        yield OffsetEvent(offset, event)
 
 
-def month_of_many(accounts: int, each: int) -> Iterator[Placed]:
+def month_of_many(accounts: int, each: int) -> Iterator[OffsetEvent]:
     """Yield October 2026 of so many accounts, *each* with so many events of mixed kinds."""
     rng = random.Random(2)
     count = accounts * each
@@ -130,7 +130,7 @@ def month_of_many(accounts: int, each: int) -> Iterator[Placed]:
         second = _OCTOBER + _MONTH_SLOTS * _SLOT * offset // count
         account = f"account-{rng.randrange(accounts):05}"
         data = _mixed(rng, f"{offset // accounts // 4}")
-        yield Placed(offset, Event("a", str(offset), account, second * 1_000_000, data))
+        yield OffsetEvent(offset, Event("a", str(offset), account, second * 1_000_000, data))
 
 
 def _mixed(rng: random.Random, session: str) -> Any:
@@ -147,10 +147,10 @@ def _mixed(rng: random.Random, session: str) -> Any:
 # -------------------------------------------------------------------------------- figures
 
 
-def _medians(makes: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+def _medians(makes: Sequence[Callable[[], object]], micro_batches: int) -> list[float]:
     """Return the median milliseconds of each, made in turn so that all see the same machine."""
     taken: list[list[float]] = [[] for _ in makes]
-    for _ in range(rounds):
+    for _ in range(micro_batches):
         for make, found in zip(makes, taken, strict=True):
             began = time.perf_counter()
             make()
@@ -158,10 +158,10 @@ def _medians(makes: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     return [statistics.median(found) for found in taken]
 
 
-def _steps(redis: Redis, days: tuple[date, date], file_format: str, rounds: int) -> str:
+def _steps(redis: Redis, days: tuple[date, date], file_format: str, micro_batches: int) -> str:
     """Return the median milliseconds of each step to a busy account's report, as a sentence."""
     taken: list[list[float]] = []
-    for _ in range(rounds):
+    for _ in range(micro_batches):
         marks = [time.perf_counter()]
         for _ in ours.report_in_steps(
             redis, "busy", *days, ZONE, _AS_OF, file_format=file_format, deep=file_format == "xls"
@@ -174,18 +174,18 @@ def _steps(redis: Redis, days: tuple[date, date], file_format: str, rounds: int)
 
 def _busy(redis: Redis) -> Iterator[Row]:
     """Yield the rows of the busy account: an open month, a sealed one and a year, in process."""
-    for what, days, goal, rounds in (
+    for what, days, goal, micro_batches in (
         ("open month", _OPEN_MONTH, _GOAL_MONTH, 31),
         ("sealed month", (FIRST, LAST), _GOAL_MONTH, 31),
         ("year", _YEAR, _GOAL_YEAR, 15),
     ):
         for file_format in ("json", "xls"):
             make = partial(ours.export, redis, "busy", *days, ZONE, _AS_OF, file_format)
-            (taken,) = _medians([make], rounds)
+            (taken,) = _medians([make], micro_batches)
             yield Row(
                 "export", f"a busy {what}, {file_format}, in process",
                 f"{taken / goal:.2f} of the goal", f"{taken:,.1f} ms",
-                f"goal {goal} ms; {_steps(redis, days, file_format, rounds)}",
+                f"goal {goal} ms; {_steps(redis, days, file_format, micro_batches)}",
             )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
 
-from benchmarks.ours import Event, Placed, SessionStarted, SessionStopped
+from benchmarks.ours import Event, OffsetEvent, SessionStarted, SessionStopped
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown, times
 from interaction_usage.servers.redis_server import RedisServer, redis_server
@@ -29,23 +29,23 @@ _DAY = 86_400
 _MIDNIGHT = 20_000 * _DAY
 
 
-def sessions(count: int, *, shuffled: bool) -> Iterator[list[Placed]]:
+def sessions(count: int, *, shuffled: bool) -> Iterator[list[OffsetEvent]]:
     """Yield batches of the starts and stops of *count* sessions, spread over one day."""
     rng = random.Random(4)
-    told: list[tuple[int, Any]] = []
+    answer: list[tuple[int, Any]] = []
     for number in range(count):
         start = _MIDNIGHT + rng.randrange(_DAY - 3_600)
         application: Any = APPLICATIONS[number % 4]
-        told.append((start, SessionStarted(f"s{number}", application)))
-        told.append((start + rng.randrange(3_600), SessionStopped(f"s{number}", application)))
+        answer.append((start, SessionStarted(f"s{number}", application)))
+        answer.append((start + rng.randrange(3_600), SessionStopped(f"s{number}", application)))
     if shuffled:
-        rng.shuffle(told)
+        rng.shuffle(answer)
     else:
-        told.sort(key=lambda item: item[0])
-    for at in range(0, len(told), _BATCH):
+        answer.sort(key=lambda item: item[0])
+    for at in range(0, len(answer), _BATCH):
         yield [
-            Placed(at + i, Event("/growth", str(at + i), "hot", second * 1_000_000, data))
-            for i, (second, data) in enumerate(told[at : at + _BATCH])
+            OffsetEvent(at + i, Event("/growth", str(at + i), "hot", second * 1_000_000, data))
+            for i, (second, data) in enumerate(answer[at : at + _BATCH])
         ]
 
 

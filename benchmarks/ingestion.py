@@ -280,7 +280,7 @@ class Result(NamedTuple):
 
 
 def against_peers(
-    at: Stage, sizes: Sequence[int], rounds: int, only: Sequence[str] = ()
+    at: Stage, sizes: Sequence[int], micro_batches: int, only: Sequence[str] = ()
 ) -> list[Result]:
     """Run the worker and all peers, the slow ones on the beginning of the same backlog."""
     wanted = [peer for peer in PEERS if not only or peer.name in only]
@@ -288,25 +288,25 @@ def against_peers(
     total = 0
     results = []
     for index, size in enumerate(sizes):
-        its_peers = [peer for peer in wanted if peer.size == index]
-        if not its_peers:
+        own_peers = [peer for peer in wanted if peer.size == index]
+        if not own_peers:
             continue
         records = mixed(size - total, seed=index)
         expected.update(tally(records))
         publish(at.kafka, records)
         total = size
         del records
-        results += _rounds(at, its_peers, rounds, expected, total)
+        results += _rounds(at, own_peers, micro_batches, expected, total)
     return results
 
 
 def _rounds(
-    at: Stage, peers: Sequence[Peer], rounds: int, expected: Tally, total: int
+    at: Stage, peers: Sequence[Peer], micro_batches: int, expected: Tally, total: int
 ) -> list[Result]:
-    """Run each of *peers* once a round; return their medians."""
+    """Run each of *peers* once a micro-batch; return their medians."""
     timings: dict[str, list[Timing]] = {peer.name: [] for peer in peers}
     why: dict[str, str] = {}
-    for number in range(rounds):
+    for number in range(micro_batches):
         for peer in peers:
             if peer.name in why:
                 continue
@@ -394,7 +394,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
             continue
         ratio = times(own.rate / timing.rate) if own else ""
         measured = f"{timing.rate:,.0f} events/s"
-        note = f"{result.peer.guarantee}; {timing.told()}"
+        note = f"{result.peer.guarantee}; {timing.summary()}"
         table.append(Row("ingestion", result.peer.label, ratio, measured, note))
     return table
 
@@ -407,7 +407,7 @@ def scale_rows(timings: dict[int, Timing]) -> list[Row]:
     return [
         Row(
             "workers", f"{count} worker{'s' * (count > 1)}", times(timing.rate / timings[1].rate),
-            f"{timing.rate:,.0f} events/s", timing.told(),
+            f"{timing.rate:,.0f} events/s", timing.summary(),
         )
         for count, timing in timings.items()
     ]  # fmt: skip
@@ -418,16 +418,16 @@ def hot_row(hot: Timing, spread: Timing) -> Row:
     return Row(
         "hot account", "all events in one account, to the mixed load",
         times(hot.rate / spread.rate), f"{hot.rate:,.0f} events/s",
-        hot.told(),
+        hot.summary(),
     )  # fmt: skip
 
 
-def run(*, short: bool, rounds: int | None = None, only: Sequence[str] = ()) -> list[Row]:
+def run(*, short: bool, micro_batches: int | None = None, only: Sequence[str] = ()) -> list[Row]:
     """Run everything of this benchmark and return its rows."""
-    rounds = rounds or (1 if short else 3)
+    micro_batches = micro_batches or (1 if short else 3)
     with stage() as at:
         renew_topics(at.kafka)
-        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, rounds, only))
+        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, micro_batches, only))
         if only and "scale" not in only:
             return table
         events = 300_000 if short else 600_000
@@ -443,12 +443,12 @@ def run(*, short: bool, rounds: int | None = None, only: Sequence[str] = ()) -> 
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="fewer events, one round")
+    parser.add_argument("--short", action="store_true", help="fewer events, one micro-batch")
     parser.add_argument("--rounds", type=int, help="runs of each, of which the median counts")
     parser.add_argument("--only", default="", help="names of peers, or scale, by commas")
     arguments = parser.parse_args()
     only = tuple(filter(None, arguments.only.split(",")))
-    print(markdown(run(short=arguments.short, rounds=arguments.rounds, only=only)))
+    print(markdown(run(short=arguments.short, micro_batches=arguments.micro_batches, only=only)))
 
 
 if __name__ == "__main__":

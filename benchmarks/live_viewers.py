@@ -23,7 +23,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks import ours
-from benchmarks.ours import Event, Placed, SessionStarted, SessionStopped
+from benchmarks.ours import Event, OffsetEvent, SessionStarted, SessionStopped
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store.writer import Writer
@@ -44,20 +44,20 @@ class Result(NamedTuple):
     delays: list[float]  #: seconds from the write into Redis to the viewer, of each session
 
 
-def history(accounts: int) -> Iterator[Placed]:
+def history(accounts: int) -> Iterator[OffsetEvent]:
     """Yield an hour of each account: sessions that are open, and some that were."""
     now = int(time.time())
     offset = 0
     for account in range(accounts):
         for number in range(_OPEN):
             second = now - 3600 + 3600 * number // _OPEN
-            told: list[SessionStarted | SessionStopped] = [SessionStarted(f"s{number}", "agent")]
+            answer: list[SessionStarted | SessionStopped] = [SessionStarted(f"s{number}", "agent")]
             if number % 2:
-                told.append(SessionStopped(f"s{number}", "agent"))
-            for data in told:
+                answer.append(SessionStopped(f"s{number}", "agent"))
+            for data in answer:
                 at = second + (60 if isinstance(data, SessionStopped) else 0)
                 name = f"{account}-{offset}"
-                yield Placed(offset, Event("b", name, _name(account), at * 1_000_000, data))
+                yield OffsetEvent(offset, Event("b", name, _name(account), at * 1_000_000, data))
                 offset += 1
 
 
@@ -167,7 +167,7 @@ async def _begin_sessions(redis_url: str, accounts: int, seconds: float) -> list
                 str(run), str(number), _name(account), int(now * 1_000_000),
                 SessionStarted(f"{run}-{number}", "mobile-web"),
             )  # fmt: skip
-            await writer.apply(f"live-{run}/0", [Placed(number, event)])
+            await writer.apply(f"live-{run}/0", [OffsetEvent(number, event)])
             written[account][len(written[account]) + 1] = time.monotonic()
             number += 1
             await asyncio.sleep(1 / _PER_SECOND)

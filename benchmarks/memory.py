@@ -25,7 +25,7 @@ from benchmarks.ours import (
     Event,
     FlowRun,
     NumberPurchased,
-    Placed,
+    OffsetEvent,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -39,18 +39,18 @@ _APPLICATIONS: tuple[Any, ...] = ("agent", "ticket-guidance", "mobile-web", "web
 _SERVICES: tuple[Any, ...] = ("call-now", "callback", "chat", "email")
 
 
-def identities(count: int) -> Iterator[Placed]:
+def identities(count: int) -> Iterator[OffsetEvent]:
     """Yield clicks of one day: identities, and next to nothing else."""
     for offset in range(count):
         second = _YEAR + _DAY * offset // count
         event = Event("/memory", f"click-{offset}", "many-clicks", second * 1_000_000, _CLICK)
-        yield Placed(offset, event)
+        yield OffsetEvent(offset, event)
 
 
 _CLICK = AssistClicked("chat")
 
 
-def sessions(count: int) -> Iterator[Placed]:
+def sessions(count: int) -> Iterator[OffsetEvent]:
     """Yield starts and stops of sessions of 20 minutes in one day."""
     for number in range(count):
         begin = _YEAR + _DAY * number // count
@@ -60,17 +60,17 @@ def sessions(count: int) -> Iterator[Placed]:
             data: Any = kind(f"session-{number}", "agent")
             name = f"{number}/{place}"
             event = Event("/memory", name, "many-sessions", second * 1_000_000, data)
-            yield Placed(2 * number + place, event)
+            yield OffsetEvent(2 * number + place, event)
 
 
-def busy_year() -> Iterator[Placed]:
+def busy_year() -> Iterator[OffsetEvent]:
     """Yield sessions that move every curve in every slot of a year; levels of 0 to about 50.
 
     In each slot one to three sessions of each application begin, more by day than by night, and
     last from a minute to three hours.
     """
     rng = random.Random(1)
-    told: list[tuple[int, Any]] = []
+    answer: list[tuple[int, Any]] = []
     for slot in range(365 * 96):
         begin = _YEAR + slot * _SLOT
         by_day = 6 <= slot % 96 // 4 < 20
@@ -79,15 +79,15 @@ def busy_year() -> Iterator[Placed]:
                 start = begin + rng.randrange(_SLOT)
                 name = f"{slot}-{number}"
                 stop = start + rng.randrange(60, 10_800)
-                told.append((start, SessionStarted(name, application)))
-                told.append((stop, SessionStopped(name, application)))
-    told.sort(key=lambda item: item[0])
-    for offset, (second, data) in enumerate(told):
+                answer.append((start, SessionStarted(name, application)))
+                answer.append((stop, SessionStopped(name, application)))
+    answer.sort(key=lambda item: item[0])
+    for offset, (second, data) in enumerate(answer):
         event = Event("/memory", str(offset), "busy", second * 1_000_000, data)
-        yield Placed(offset, event)
+        yield OffsetEvent(offset, event)
 
 
-def quiet_year() -> Iterator[Placed]:
+def quiet_year() -> Iterator[OffsetEvent]:
     """Yield 20 events of mixed kinds a day, in working hours."""
     rng = random.Random(2)
     offset = 0
@@ -98,7 +98,7 @@ def quiet_year() -> Iterator[Placed]:
             event = Event(
                 "/memory", str(offset), "quiet", second * 1_000_000, _kind(rng, day, number)
             )
-            yield Placed(offset, event)
+            yield OffsetEvent(offset, event)
             offset += 1
 
 
@@ -118,8 +118,8 @@ def _kind(rng: random.Random, day: int, number: int) -> Any:
 
 def _bytes(
     account: str,
-    placed: Iterator[Placed],
-    put: Callable[[str, Iterator[Placed]], int] = ours.fill,
+    placed: Iterator[OffsetEvent],
+    put: Callable[[str, Iterator[OffsetEvent]], int] = ours.fill,
 ) -> tuple[dict[str, int], int]:
     """Return the bytes of an account's keys by kind after these events, and how many they were."""
     with redis_server() as server, Redis.from_url(server.url) as redis:

@@ -1,6 +1,6 @@
 """Two months of raw events, of whose second a report is made; as events, as rows, and in SQL.
 
-The events come roughly in the order of their times. Some sessions are told of twice, never end, end
+The events come roughly in the order of their times. Some sessions are sent twice, never end, end
 without a start, or last for days. No event is there twice, so the peers need not look for repeats.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.ours import (
     Event,
     FlowRun,
     NumberPurchased,
-    Placed,
+    OffsetEvent,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -47,7 +47,7 @@ _TYPES: dict[type, str] = {
 }  # fmt: skip
 
 
-def events(count: int, seed: int = 1) -> Iterator[Placed]:
+def events(count: int, seed: int = 1) -> Iterator[OffsetEvent]:
     """Yield *count* events as they stand in a topic, a tenth of them of the account of interest."""
     rng = random.Random(seed)
     for offset in range(count):
@@ -56,14 +56,14 @@ def events(count: int, seed: int = 1) -> Iterator[Placed]:
         late = rng.randrange(3600) if rng.random() < 0.05 else 0
         time = (second - late) * 1_000_000 + rng.randrange(1_000_000)
         data = _data(rng, offset)
-        yield Placed(offset, Event("/months", str(offset), account, time, data))
+        yield OffsetEvent(offset, Event("/months", str(offset), account, time, data))
 
 
 def _data(rng: random.Random, offset: int) -> Any:
     draw = rng.random()
     application: Any = rng.choice(_APPLICATIONS)
     if draw < 0.45:
-        # One number names the sessions of a stretch of offsets: told twice, or never ended.
+        # One number names the sessions of a stretch of offsets: reported twice, or never ended.
         session = f"s{(offset - rng.randrange(4000)) // 4}"
         return (SessionStarted if draw < 0.25 else SessionStopped)(session, application)
     if draw < 0.75:
@@ -79,20 +79,20 @@ def _data(rng: random.Random, offset: int) -> Any:
     return NumberPurchased(f"+3312345{offset % 10_000:04}")
 
 
-def write_csv(path: Path, placed: Iterator[Placed]) -> None:
+def write_csv(path: Path, placed: Iterator[OffsetEvent]) -> None:
     """Write events as rows of `COLUMNS`, for the peers to load."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for item in placed:
             event, data = item.event, item.event.data
-            told = {name: getattr(data, name, None) for name in COLUMNS}
-            told = {name: value if _is_plain(value) else None for name, value in told.items()}
-            told |= {
+            answer = {name: getattr(data, name, None) for name in COLUMNS}
+            answer = {name: value if _is_plain(value) else None for name, value in answer.items()}
+            answer |= {
                 "source": event.source, "id": event.id, "account": event.account,
                 "type": _TYPES[type(data)], "time": event.time,
             }  # fmt: skip
-            writer.writerow(told.values())
+            writer.writerow(answer.values())
 
 
 def _is_plain(value: object) -> bool:
@@ -119,7 +119,7 @@ GROUP BY type, application, service, link
 #: A session may begin long before the days and end long after them, so all of the account's are
 #: looked at. Hours of the zone are hours of UTC, as in Europe/Paris. `{div}` divides whole numbers.
 CONCURRENCY = """
-WITH told AS (
+WITH reported AS (
   SELECT application, session,
     min(time {div} 1000000) FILTER (WHERE type = 'usage.session.started') AS started,
     min((time + 999999) {div} 1000000) FILTER (WHERE type = 'usage.session.stopped') AS stopped
@@ -129,7 +129,7 @@ WITH told AS (
 ), stays AS (
   SELECT application, started AS begins,
     CASE WHEN stopped IS NULL THEN started + 86400 ELSE greatest(stopped, started + 1) END AS ends
-  FROM told WHERE started IS NOT NULL
+  FROM reported WHERE started IS NOT NULL
 ), members(application, series) AS (
   VALUES ('agent', 'agent-sessions'), ('agent', 'agent'),
     ('ticket-guidance', 'agent-sessions'), ('ticket-guidance', 'ticket-guidance'),

@@ -32,7 +32,7 @@ from rollups.events import (
     SessionStopped,
     SmsSent,
 )
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.slots import first_slot_of
 from rollups.timestamps import DAY_SECONDS, SECOND
 from stream_app.broker import ensure_topics, spans
@@ -45,7 +45,7 @@ __all__ = [
     "Event",
     "FlowRun",
     "NumberPurchased",
-    "Placed",
+    "OffsetEvent",
     "SessionStarted",
     "SessionStopped",
     "SmsSent",
@@ -57,7 +57,7 @@ WORKER = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
 #: The consumer group of the workers.
 GROUP = "usage"
 
-#: The kinds of keys (the letter behind the account) of identities, sessions and open days.
+#: The kinds of keys (the character behind the account) of identities, sessions and open days.
 IDENTITIES, SESSIONS, _OPEN_DAYS = "i", "z", "d"
 #: The kinds of keys that are needed for a while only: identities, sessions, deltas, what is due.
 PASSING = ("i", "z", "x", "q")
@@ -68,7 +68,7 @@ _BATCH = 5_000
 
 
 def environment(kafka: str, url: str) -> dict[str, str]:
-    """Return what a worker must be told."""
+    """Return what a worker must be reported."""
     return {"USAGE_KAFKA": kafka, "USAGE_REDIS": url, "USAGE_GROUP": GROUP}
 
 
@@ -119,7 +119,7 @@ def _day_name(day: int) -> str:
 
 
 def _literal(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "[]*?\\^" else letter for letter in text)
+    return "".join(f"\\{each}" if each in "[]*?\\^" else each for each in text)
 
 
 @asynccontextmanager
@@ -134,12 +134,12 @@ async def _writing(url: str) -> AsyncIterator[Writer]:
         await writer.close()
 
 
-def fill(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
+def fill(url: str, placed: Iterable[OffsetEvent], topic: str = "b/0") -> int:
     """Put events into the rollups without Kafka, in batches; return how many there were."""
     return asyncio.run(_fill(url, iter(placed), topic))
 
 
-async def _fill(url: str, placed: Iterator[Placed], topic: str) -> int:
+async def _fill(url: str, placed: Iterator[OffsetEvent], topic: str) -> int:
     count = 0
     async with _writing(url) as writer:
         while batch := list(islice(placed, _BATCH)):
@@ -148,7 +148,7 @@ async def _fill(url: str, placed: Iterator[Placed], topic: str) -> int:
     return count
 
 
-def live_through(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
+def live_through(url: str, placed: Iterable[OffsetEvent], topic: str = "b/0") -> int:
     """Put events of one account into the rollups as they come, and seal what is due meanwhile.
 
     The writer's clock goes with the events; days are sealed once in a week of it, and at the end.
@@ -157,7 +157,7 @@ def live_through(url: str, placed: Iterable[Placed], topic: str = "b/0") -> int:
     return asyncio.run(_live_through(url, iter(placed), topic))
 
 
-async def _live_through(url: str, placed: Iterator[Placed], topic: str) -> int:
+async def _live_through(url: str, placed: Iterator[OffsetEvent], topic: str) -> int:
     count = now = swept = 0
     account = ""
     async with _writing(url) as writer:
@@ -211,9 +211,9 @@ def report_in_steps(
     reading = Rollups.live(redis).read(account, *within.slots, by_slot=deep, flows=deep)
     yield reading
     owner = Account(account, account, dnis=True, sms=True)
-    told = build(owner, within, reading, as_of, breakdowns=deep)
-    yield told
-    yield FORMATS[file_format](told)
+    answer = build(owner, within, reading, as_of, breakdowns=deep)
+    yield answer
+    yield FORMATS[file_format](answer)
 
 
 def export(
@@ -230,7 +230,10 @@ def in_use(redis: Redis, account: str, first: date, last: date, tz: str, as_of: 
     reading = Rollups.live(redis).read(account, *within.slots, by_slot=True, flows=True)
     return (
         {metric: list(map(bool, amounts)) for metric, amounts in reading.by_slot.items()},
-        {series: [list(map(bool, part)) for part in its] for series, its in reading.curves.items()},
+        {
+            series: [list(map(bool, part)) for part in entry]
+            for series, entry in reading.curves.items()
+        },
         set(reading.flows),
     )
 
@@ -249,7 +252,7 @@ def level(redis: Redis, account: str, application: str, second: int) -> int:
 
 
 def memory(redis: Redis, account: str) -> dict[str, int]:
-    """Return the bytes of an account's keys by kind of key: the letter behind the account."""
+    """Return the bytes of an account's keys by kind of key: the character behind the account."""
     head = keys.FIRST.head(account)
     names = [head.encode(), *redis.scan_iter(f"{_literal(head)}:*", count=10_000)]
     pipe = redis.pipeline(transaction=False)

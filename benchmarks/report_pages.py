@@ -23,7 +23,7 @@ from benchmarks.ours import (
     AssistClicked,
     Event,
     FlowRun,
-    Placed,
+    OffsetEvent,
     SessionStarted,
     SessionStopped,
 )
@@ -44,7 +44,7 @@ _PAGES = (
 _GOALS = {30: 100, _DAYS: 300}
 
 
-def history(count: int) -> Iterator[Placed]:
+def history(count: int) -> Iterator[OffsetEvent]:
     """Yield *count* events of one account, spread over two years: every day has all metrics."""
     rng = random.Random(1)
     end = int(datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC).timestamp()) + 86_400
@@ -61,7 +61,7 @@ def history(count: int) -> Iterator[Placed]:
             data = FlowRun(f"flow {flow}", application, rng.choice(("completed", "abandoned")))
         else:
             data = AssistClicked(rng.choice(_SERVICES), application)
-        yield Placed(number, Event("b", str(number), "big", second * 1_000_000, data))
+        yield OffsetEvent(number, Event("b", str(number), "big", second * 1_000_000, data))
 
 
 def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
@@ -76,10 +76,10 @@ def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
                 for page in _PAGES:
                     mark = "&" if "?" in page else "?"
                     url = f"http://127.0.0.1:{port}/api/accounts/big/{page}{mark}from={first}&to={LAST}"
-                    rounds = 5 if short else 15
+                    micro_batches = 5 if short else 15
                     before = processor_seconds(pid)
-                    taken, size = _times(client, f"{url}&tz=Europe/Paris", rounds)
-                    cost = (processor_seconds(pid) - before) * 1000 / rounds
+                    taken, size = _times(client, f"{url}&tz=Europe/Paris", micro_batches)
+                    cost = (processor_seconds(pid) - before) * 1000 / micro_batches
                     rows.append(
                         Row(
                             "report pages", f"{page}, {days} days", "",
@@ -91,10 +91,10 @@ def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
     return rows
 
 
-def _times(client: httpx.Client, url: str, rounds: int) -> tuple[list[float], int]:
+def _times(client: httpx.Client, url: str, micro_batches: int) -> tuple[list[float], int]:
     """Return the milliseconds of each of some requests, and the size of the answer."""
     taken, size = [], 0
-    for _ in range(rounds):
+    for _ in range(micro_batches):
         began = time.perf_counter()
         answer = client.get(url)
         taken.append((time.perf_counter() - began) * 1000)

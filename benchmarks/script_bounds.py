@@ -21,7 +21,7 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Data, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 
 LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 #: Events that are handed over at a time.
@@ -29,34 +29,34 @@ _BATCH = 5_000
 _DAY = 86_400
 _NOON = 1_791_201_600  # 2026-10-05T12:00:00Z
 
-_Told = Iterator[tuple[int, Data]]
+_Timeline = Iterator[tuple[int, Data]]
 
 
-def days_in_order() -> _Told:
+def days_in_order() -> _Timeline:
     """Yield a message a day."""
     for day in range(10_000):
         yield day * _DAY, SmsSent()
 
 
-def days_at_random(rng: random.Random) -> _Told:
+def days_at_random(rng: random.Random) -> _Timeline:
     """Yield messages of any of these days."""
     for _ in range(20_000):
         yield rng.randrange(10_000) * _DAY + 1, SmsSent()
 
 
-def flows() -> _Told:
+def flows() -> _Timeline:
     """Yield runs of many flows in one day."""
     for number in range(150_000):
         yield _NOON + number % _DAY, FlowRun(f"flow {number}", "agent")
 
 
-def sessions(count: int) -> _Told:
+def sessions(count: int) -> _Timeline:
     """Yield sessions that begin in one day."""
     for number in range(count):
         yield _NOON + _DAY * number // count, SessionStarted(f"s{number}", "agent")
 
 
-def sessions_at_random(count: int, rng: random.Random) -> _Told:
+def sessions_at_random(count: int, rng: random.Random) -> _Timeline:
     """Yield stops of these, and other sessions, in that day and those after it."""
     for number in range(20_000):
         yield _NOON + rng.randrange(3 * _DAY), SessionStarted(f"x{number}", "agent")
@@ -89,7 +89,7 @@ class Watched:
 async def measure(server: RedisServer, count: int) -> list[Row]:
     """Return how long the calls of each step took."""
     rng = random.Random(1)
-    steps: Sequence[tuple[str, _Told]] = (
+    steps: Sequence[tuple[str, _Timeline]] = (
         ("a message on each of 10,000 days", days_in_order()),
         ("messages on any of them", days_at_random(rng)),
         ("150,000 flows in a day", flows()),
@@ -101,10 +101,12 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
     watched = Watched(writer, server)
     rows: list[Row] = []
     offset = 0
-    for name, told in steps:
+    for name, answer in steps:
         placed = []
-        for second, data in told:
-            placed.append(Placed(offset, Event("b", str(offset), "one", second * 1_000_000, data)))
+        for second, data in answer:
+            placed.append(
+                OffsetEvent(offset, Event("b", str(offset), "one", second * 1_000_000, data))
+            )
             offset += 1
         for at in range(0, len(placed), _BATCH):
             await writer.apply("b/0", placed[at : at + _BATCH])

@@ -49,7 +49,7 @@ def stage() -> Iterator[Stage]:
 
 
 class Failed(Exception):
-    """A process that was to be timed ended or stood still; the text is one sentence."""
+    """A process that was to be timed ended or was suspended; the text is one sentence."""
 
 
 class Timing(NamedTuple):
@@ -65,13 +65,13 @@ class Timing(NamedTuple):
         """Events per second."""
         return self.events / self.seconds
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return the processor time of an event and each process's share of it, in a few words."""
         total = sum(self.cpu.values())
         shares = ", ".join(f"{name} {used / (total or 1):.0%}" for name, used in self.cpu.items())
         each = total / self.events * 1_000_000
-        told = f"{each:.1f} µs CPU an event ({shares}), {total / self.seconds:.2f} cores"
-        return f"{told}, {self.memory:,.0f} MiB" if self.memory else told
+        answer = f"{each:.1f} µs CPU an event ({shares}), {total / self.seconds:.2f} cores"
+        return f"{answer}, {self.memory:,.0f} MiB" if self.memory else answer
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _wait(taken: Callable[[], int], wanted: int, pids: Sequence[int], patience: 
         if any(_stat(pid)[0] == "Z" for pid in pids):
             raise Failed("it ended by itself")
         if time.monotonic() > moved + patience:
-            raise Failed(f"it stood still at {now:,} events for {patience:.0f} s")
+            raise Failed(f"it was suspended at {now:,} events for {patience:.0f} s")
         time.sleep(LOOK)
     return now
 

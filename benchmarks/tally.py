@@ -26,5 +26,5 @@ def differences(expected: Tally, found: Tally) -> list[str]:
     places = sorted(
         place for place in expected.keys() | found.keys() if expected[place] != found[place]
     )
-    told = [f"{' '.join(place)}: {found[place]}, not {expected[place]}" for place in places[:3]]
-    return [*told, f"and {len(places) - 3} more"] if len(places) > 3 else told
+    answer = [f"{' '.join(place)}: {found[place]}, not {expected[place]}" for place in places[:3]]
+    return [*answer, f"and {len(places) - 3} more"] if len(places) > 3 else answer

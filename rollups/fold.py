@@ -1,10 +1,10 @@
-"""Folding: one account's events of one round, added up before anything goes to Redis.
+"""Folding: one account's events of one micro-batch, added up before anything goes to Redis.
 
-The result, a `Part`, is what the Lua script applies at once: sums, not events. It is right only if
-none of its events was applied before, which the script checks first and answers with what to leave
-out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
+The result, an `AccountDelta`, is what the Lua script applies at once: sums, not events. It is right
+only if none of its events was applied before. The script checks that first, and answers with what to
+leave out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
 
-A round takes batches of several topic-partitions at once, so a part has a fence for each of them.
+A micro-batch takes batches of several topic-partitions, so a delta has a fence for each of them.
 
 Identities and session keys are 64 bits of SipHash-2-4 under a secret of the rollups. Whoever
 publishes events chooses ids and session names; without the secret he cannot make two of them meet.
@@ -32,7 +32,7 @@ from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
 from rollups.timestamps import DAY_SECONDS, SECOND
 
 
-class Placed(msgspec.Struct, frozen=True, gc=False):
+class OffsetEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as it stands in a topic-partition."""
 
     offset: int
@@ -40,13 +40,13 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 
 
 #: Events of one topic-partition, by the name of its fence, in the order of their offsets.
-Portion = tuple[str, Sequence[Placed]]
+Portion = tuple[str, Sequence[OffsetEvent]]
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Part(NamedTuple):
-    """One account's part of a round, folded."""
+class AccountDelta(NamedTuple):
+    """What a micro-batch changes in one account: its events, folded."""
 
     #: Per topic-partition: its name, the offsets of its first and of its last event here.
     fences: list[tuple[str, int, int]]
@@ -54,14 +54,14 @@ class Part(NamedTuple):
     days: list[int]
     #: Per block of days: the identities, as decimal strings of signed 64-bit numbers.
     identities: dict[int, list[str]]
-    #: Sessions with a start or a stop in the part, by their 8-byte key: the application's index,
+    #: Sessions with a start or a stop in the delta, by their 8-byte key: the application's index,
     #: and the earliest of each.
     sessions: dict[bytes, tuple[int, Presence]]
     #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
     counters: dict[tuple[str, int], int]
 
     def packed(self) -> tuple[bytes, bytes]:
-        """Return the part as the script takes it: MessagePack, and the session keys end to end.
+        """Return the delta as the script takes it: MessagePack, and the session keys end to end.
 
         (The MessagePack that Redis' Lua reads has no type for bytes.) Everything in it is a list
         whose length the script knows from its place, for lists of lists cost Lua a table each.
@@ -92,7 +92,7 @@ _SLOT_MICROS = SLOT_SECONDS * SECOND
 #: applied to it. Until then its identities, and the sessions that reach into it, are remembered.
 SEALED_AFTER = 35 * DAY_SECONDS
 
-#: Events that a part may have; the script asks for smaller ones where these are too much work.
+#: Events that a delta may have; the script asks for smaller ones where these are too much work.
 MOST_EVENTS = 1_500
 
 #: Bytes of the secret that identities and session keys are hashed with.
@@ -175,11 +175,11 @@ def fold(
     secret: bytes,
     limits: Mapping[str, int],
     known: frozenset[str] = frozenset(),
-) -> Part:
-    """Return the part that *portions* of one account add up to; none of them may be empty.
+) -> AccountDelta:
+    """Return the delta that *portions* of one account add up to; none of them may be empty.
 
     Of several events with one identity the first counts. What is in *known* was applied before and
-    does not count; the fences reach over it all the same. *limits* are those of sessions, in
+    does not count; the fences reach over it anyway. *limits* are those of sessions, in
     seconds.
 
     Every event comes through this loop, so what is the same as for the event before is not worked
@@ -220,7 +220,7 @@ def fold(
             else:
                 _merge_session(sessions, secret, event.time, data)
                 days.update(days_touched_by(event, limits))
-    return Part(
+    return AccountDelta(
         [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
         sorted(days),
         identities,
@@ -293,9 +293,9 @@ def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:
     return accounts
 
 
-def accounts_of(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
+def accounts_of(placed: Iterable[OffsetEvent]) -> dict[str, list[OffsetEvent]]:
     """Group *placed* by account, keeping their order."""
-    accounts: dict[str, list[Placed]] = {}
+    accounts: dict[str, list[OffsetEvent]] = {}
     for item in placed:
         account = item.event.account
         if account in accounts:

@@ -83,7 +83,9 @@ class RejectedRecord:
     fingerprint: str = ""
     rejections: list[Rejection] = field(default_factory=list)  #: at least one
     replays: list[Replay] = field(default_factory=list)
-    left_out: LeftOut | None = None  #: of key, value and headers, where no letter has all of them
+    left_out: LeftOut | None = (
+        None  #: of key, value and headers, where no dead letter has all of them
+    )
 
     @property
     def origin(self) -> Place:

@@ -1,6 +1,6 @@
 """The records of `usage.dead-letters`, and the names of their headers.
 
-There are two kinds, told apart as follows:
+There are two kinds, reported apart as follows:
 
 - A *dead letter*: a rejected record with its bytes untouched, and behind its own headers five more:
   why it was rejected, and where it came from. They are the last five, whatever the record's own are

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import DAY_SECONDS
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
@@ -29,19 +29,19 @@ class PendingDeadLetter(NamedTuple):
 
 def decode_batch(
     tp: TP, records: list[ConsumerRecord], earlier: SealedRejections = NO_REJECTIONS
-) -> tuple[list[Placed], list[PendingDeadLetter]]:
+) -> tuple[list[OffsetEvent], list[PendingDeadLetter]]:
     """Return the events of *records* of *tp* at their offsets, and dead letters of the rest.
 
     What was rejected *earlier* for a sealed day is neither: it stays rejected.
     """
     records = earlier.without_rejected(tp, records)
-    events: list[Placed] = []
+    events: list[OffsetEvent] = []
     rejected: list[PendingDeadLetter] = []
     for record, outcome in zip(records, decode_all(tp.topic, records), strict=True):
         if isinstance(outcome, RejectedError):
             rejected.append(_pending(record, outcome))
         else:
-            events.append(Placed(record.offset, outcome))
+            events.append(OffsetEvent(record.offset, outcome))
     return events, rejected
 
 

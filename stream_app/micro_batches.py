@@ -25,7 +25,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from interaction_usage.store.micro_batch import ApplyResult, MicroBatch, PartitionBatch, SealedEvent
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from stream_app.decode_batch import (
     PendingDeadLetter,
     decode_batch,
@@ -220,7 +220,7 @@ def _weight(batch: FetchedBatch) -> int:
     return max(len(batch.records), size // 1024)
 
 
-def record_of(batch: FetchedBatch, event: Placed) -> ConsumerRecord:
+def record_of(batch: FetchedBatch, event: OffsetEvent) -> ConsumerRecord:
     """Return the record of *batch* that *event* was decoded from."""
     at = bisect_left(batch.records, event.offset, key=lambda record: record.offset)
     return batch.records[at]

@@ -30,7 +30,8 @@ _ALONE = {
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
     "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
-    "test_rounds.py", "test_small_nights.py", "test_events_page.py", "test_libreoffice.py",
+    "test_micro_batches.py", "test_random_faults.py", "test_events_page.py", "test_libreoffice.py",
+    "test_wheel.py", "test_catalog.py",
 }  # fmt: skip
 _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
 
@@ -87,7 +88,7 @@ def _leave_out(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def leave_out() -> Callable[[str], None]:
-    """Return a function that skips a test, told in the summary, or fails it where all must run."""
+    """Return a function that skips a test, as the summary says, or fails it where all must run."""
 
     def leave(reason: str) -> None:
         if os.environ.get(REQUIRE_KAFKA) == "1":
@@ -99,7 +100,7 @@ def leave_out() -> Callable[[str], None]:
 
 @pytest.fixture
 def need_kafka() -> None:
-    """Skip the test, told in the summary, where no Apache Kafka can run; fail if one must."""
+    """Skip the test, reported in the summary, where no Apache Kafka can run; fail if one must."""
     if reason := missing():
         if os.environ.get(REQUIRE_KAFKA) == "1":
             pytest.fail(f"{REQUIRE_KAFKA}=1, but no Apache Kafka can run here: {reason}")

@@ -97,7 +97,7 @@ def test_imports_follow_the_directions(module: str) -> None:
         assert neighbours(module) <= MAY_IMPORT[package(module)]
 
 
-def test_every_package_has_its_direction() -> None:
+def test_every_package_has_the_direction() -> None:
     """A new package is not free to import what it likes."""
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders - {"tests", "benchmarks"} == set(ROOTS)
@@ -245,6 +245,6 @@ def test_the_readme_has_every_setting(readme: str, variable: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_its_module(command: str) -> None:
+def test_every_command_has_the_module(command: str) -> None:
     """What `usage --help` lists can be run."""
     assert COMMANDS[command][0] in MODULES

@@ -32,7 +32,7 @@ from rollups.catalog import (
     check,
 )
 from rollups.events import Event, SmsSent
-from rollups.fold import Placed, dispatch, fold
+from rollups.fold import OffsetEvent, dispatch, fold
 from tests.export import samples
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +116,7 @@ def test_labels_and_places_are_the_contract() -> None:
     ]
 
 
-def test_the_json_document_has_its_members_in_order() -> None:
+def test_the_json_document_has_the_members_in_order() -> None:
     """The order is not promised, but files that differ in nothing else should not differ."""
     assert list(document(samples.report())) == [
         "account", "name", "from", "to", "timezone", "as_of", "flow_runs", "concurrency",
@@ -137,7 +137,7 @@ FAX = EventType("usage.fax.sent", "usage.faxes", Faxed, (Count("faxes"),))
 FAXES = Metric("faxes", "Faxes", Section("Outgoing Fax"), ("fax", "sent"))
 
 
-def test_a_type_with_its_counter_fits() -> None:
+def test_a_type_with_counter_fits() -> None:
     """What the other cases differ from by one thing each."""
     check((*EVENT_TYPES, FAX), (*METRIC_ROWS, FAXES))
 
@@ -173,7 +173,7 @@ def test_rows_that_contradict_each_other_are_refused(
 
 
 @pytest.mark.parametrize("name", ["c:faxes", "f:axes", "0faxes", "fx", "a:"])
-def test_a_counter_cannot_be_taken_for_another_field_of_its_day(name: str) -> None:
+def test_a_counter_cannot_be_taken_for_another_field_of_the_day(name: str) -> None:
     """Single flows have a colon, series are digits, `t` is when the day was touched."""
     fax = FAX._replace(counts=(Count(name),))
     with pytest.raises(CatalogError, match="cannot be called"):
@@ -197,7 +197,7 @@ def test_there_are_no_more_series_than_a_record_holds() -> None:
         {"completed": "co", "abandoned": ""},
     ],
 )
-def test_outcomes_have_letters_of_their_own(prefixes: dict[str, str]) -> None:
+def test_outcomes_have_prefixes_of_their_own(prefixes: dict[str, str]) -> None:
     """One for each outcome, or runs of one would be counted as those of another."""
     with pytest.raises(CatalogError):
         check(prefixes=prefixes)
@@ -206,7 +206,7 @@ def test_outcomes_have_letters_of_their_own(prefixes: dict[str, str]) -> None:
 def test_no_data_is_swallowed() -> None:
     """Data of a type that has no row is an error, and a row that counts nothing is one, too."""
     with pytest.raises(KeyError):
-        fold([("t/0", [Placed(0, Event("s", "1", "acme", 0, Faxed(1)))])], bytes(16), {})
+        fold([("t/0", [OffsetEvent(0, Event("s", "1", "acme", 0, Faxed(1)))])], bytes(16), {})
     with pytest.raises(CatalogError, match="counts nothing"):
         dispatch([FAX._replace(counts=())])
 

@@ -69,7 +69,7 @@ def pins(lock: str) -> Iterator[Pin]:
             yield Pin(canonicalize_name(name), version, Marker(marker) if marker else None, hashes)
 
 
-def held(lock: str, machine: dict[str, str]) -> dict[str, str]:
+def blocked(lock: str, machine: dict[str, str]) -> dict[str, str]:
     """Return package to version on one machine."""
     return {
         pin.name: pin.version
@@ -93,7 +93,7 @@ def test_each_package_has_hashes_and_nothing_says_where_it_comes_from(lock: str)
 def test_a_lock_has_what_the_project_asks_for(lock: str) -> None:
     """In a version that it allows, on every machine; `make lock` after a change of either."""
     for machine in MACHINES:
-        versions = held(lock, machine)
+        versions = blocked(lock, machine)
         for line in LOCKS[lock]:
             need = Requirement(line)
             if need.marker is None or need.marker.evaluate(machine):
@@ -102,10 +102,10 @@ def test_a_lock_has_what_the_project_asks_for(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", ["run", "test"])
-def test_a_lock_has_what_its_packages_ask_for(lock: str) -> None:
+def test_a_lock_has_what_the_packages_ask_for(lock: str) -> None:
     """So that nothing is fetched beside it; by what the packages installed here say."""
     for machine in MACHINES:
-        versions = held(lock, machine)
+        versions = blocked(lock, machine)
         for name in versions:
             try:
                 lines = requires(name) or []
@@ -143,9 +143,9 @@ def test_the_bill_of_materials_is_made_from_the_lock(tmp_path: Path) -> None:
     bill = orjson.loads(place.read_bytes())
     assert bill["bomFormat"] == "CycloneDX"
     assert bill["metadata"]["component"]["name"] == "interaction-usage"
-    found = {(canonicalize_name(its["name"]), its["version"]) for its in bill["components"]}
+    found = {(canonicalize_name(entry["name"]), entry["version"]) for entry in bill["components"]}
     assert found == {(pin.name, pin.version) for pin in pins("run")}
-    assert all(its["externalReferences"][0]["hashes"] for its in bill["components"])
+    assert all(entry["externalReferences"][0]["hashes"] for entry in bill["components"])
 
 
 def test_the_licence_is_named_and_whole() -> None:

@@ -67,7 +67,7 @@ def test_a_variable_is_read(variable: str, text: str, member: str, value: Any) -
 
 
 @pytest.mark.parametrize("application", LIMITS)
-def test_each_application_has_its_own_limit(application: str) -> None:
+def test_each_application_has_the_own_limit(application: str) -> None:
     """In seconds."""
     limits: Mapping[str, int] = settings.read({LIMITS[application]: "3600"}).session_limits
     assert limits == dict.fromkeys(LIMITS, 86_400) | {application: 3600}
@@ -123,7 +123,7 @@ def test_an_option_of_redis_url_is_known_or_named(options: str, sentence: str) -
     ["ssl_ca_certs=/nowhere", "ssl_certfile=/", "ssl_ca_path=/nowhere", "ssl_cert_reqs=maybe",
      "ssl_check_hostname=1", "ssl_password=", "ssl_min_version=1"],
 )  # fmt: skip
-def test_an_option_of_tls_has_its_type(option: str) -> None:
+def test_an_option_of_tls_has_the_type(option: str) -> None:
     """A file that is not there is found at the start and not at the first connection."""
     with pytest.raises(
         InvalidSettingError, match=rf"^USAGE_REDIS has .*{option.partition('=')[0]}"

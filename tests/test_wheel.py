@@ -94,8 +94,8 @@ def test_an_installation_overwrites_nothing(crowded: Path) -> None:
     """The foreign packages are what they were, and are what their names import."""
     site = site_packages(crowded)
     code = f"import {', '.join(FOREIGN)}; print({'.OWNER, '.join(FOREIGN)}.OWNER)"
-    told = run(crowded / "bin" / "python", "-c", code, cwd=crowded)
-    assert told.split() == " ".join(f"foreign {name}" for name in FOREIGN).split()
+    answer = run(crowded / "bin" / "python", "-c", code, cwd=crowded)
+    assert answer.split() == " ".join(f"foreign {name}" for name in FOREIGN).split()
     for name in FOREIGN:
         assert [path.name for path in (site / name).glob("*.py")] == ["__init__.py"]
 
@@ -124,5 +124,5 @@ def test_an_installation_is_complete(crowded: Path) -> None:
         "from interaction_usage.store import lua; assets.version();"
         "pages._templates.get_template('frame.html'); print(interaction_usage.__file__)"
     )
-    told = run(crowded / "bin" / "python", "-c", code, cwd=crowded)
-    assert Path(told.strip()).is_relative_to(site_packages(crowded))
+    answer = run(crowded / "bin" / "python", "-c", code, cwd=crowded)
+    assert Path(answer.strip()).is_relative_to(site_packages(crowded))

@@ -108,10 +108,10 @@ def _session(
     application, _, median = rng.choices(_SESSIONS, shares)[0]
     length = min(median * math.exp(rng.gauss(0, 0.7)), 6 * 3600) / hurry
     session = f"{application[:2]}-{rng.getrandbits(40):010x}"
-    told = {"session": session, "application": application}
-    _push(ahead, rng, ids, company, start, "session.started", **told)
+    answer = {"session": session, "application": application}
+    _push(ahead, rng, ids, company, start, "session.started", **answer)
     if rng.random() > 0.01:  # the rest never says goodbye
-        _push(ahead, rng, ids, company, start + length, "session.stopped", **told)
+        _push(ahead, rng, ids, company, start + length, "session.stopped", **answer)
     for _ in range(1 if application.endswith(("web", "service")) else rng.randint(1, 4)):
         when = start + length * rng.uniform(0.2, 1)
         outcome = "completed" if rng.random() < 0.82 else "abandoned"

@@ -18,7 +18,7 @@ from interaction_usage.commands.signals import StopRequested, stopping_on_signal
 from interaction_usage.commands.terminal import console, plain
 
 _LOOK = 0.5
-#: Seconds after the first look until events per second can be told.
+#: Seconds after the first look until events per second can be reported.
 _FIRST_LOOKS = 1.2
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -54,12 +54,12 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
         with _looking(config, redis, account) as look:
             if once:
                 time.sleep(_FIRST_LOOKS)
-                told = look()
+                answer = look()
                 if as_json:
-                    click.echo(orjson.dumps(told))
+                    click.echo(orjson.dumps(answer))
                 else:
                     terminal = console()
-                    terminal.print(screen(told, terminal.width))
+                    terminal.print(screen(answer, terminal.width))
                 return
             _follow(look, seconds)
 
@@ -96,7 +96,7 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
 
     deadline = time.monotonic() + seconds if seconds else float("inf")
     terminal = console()
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     with (
         suppress(StopRequested),
         stopping_on_signals(),
@@ -104,15 +104,15 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
     ):
         while time.monotonic() < deadline:
             try:
-                told = look()
+                answer = look()
             except (RedisError, OSError):
-                told["stale"] = redis_away()._asdict()
-            shown = screen(told, terminal.width) if "series" in told else Text("Redis is away")
+                answer["stale"] = redis_away()._asdict()
+            shown = screen(answer, terminal.width) if "series" in answer else Text("Redis is away")
             live.update(shown, refresh=True)
             time.sleep(_LOOK)
 
 
-def screen(told: dict[str, Any], width: int) -> Any:
+def screen(answer: dict[str, Any], width: int) -> Any:
     """Return the live object as a terminal *width* columns wide shows it."""
     from rich import box
     from rich.panel import Panel
@@ -128,30 +128,30 @@ def screen(told: dict[str, Any], width: int) -> Any:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Last 60 minutes", no_wrap=True)
     for series in SERIES_ROWS:
-        numbers = told["series"][series.id]
+        numbers = answer["series"][series.id]
         at = numbers["peak_at"]
         table.add_row(
             series.short_label or series.label,
             Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
             at[11:19] if at else "–", f"{numbers['open_long']:,}",
-            Text(blocks(told["curve"]["levels"][series.id], room), "cyan"),
+            Text(blocks(answer["curve"]["levels"][series.id], room), "cyan"),
         )  # fmt: skip
     return Panel(
-        table, title=Text(plain(f"{told['account']} · {_hour(told)}")), title_align="left",
-        subtitle=Text(plain(_state(told))), subtitle_align="left", padding=(1, 2),
-        border_style="yellow" if told["stale"] else "blue",
+        table, title=Text(plain(f"{answer['account']} · {_hour(answer)}")), title_align="left",
+        subtitle=Text(plain(_state(answer))), subtitle_align="left", padding=(1, 2),
+        border_style="yellow" if answer["stale"] else "blue",
     )  # fmt: skip
 
 
-def _hour(told: dict[str, Any]) -> str:
-    begin, end = told["hour"]["from"][11:16], told["hour"]["to"][11:16]
-    return f"the hour from {begin} to {end}, {told['timezone']}"
+def _hour(answer: dict[str, Any]) -> str:
+    begin, end = answer["hour"]["from"][11:16], answer["hour"]["to"][11:16]
+    return f"the hour from {begin} to {end}, {answer['timezone']}"
 
 
-def _state(told: dict[str, Any]) -> str:
-    if told["stale"]:
-        return f"Not up to date: {told['stale']['message']}"
-    stream, as_of = told["stream"], datetime.fromisoformat(told["as_of"])
+def _state(answer: dict[str, Any]) -> str:
+    if answer["stale"]:
+        return f"Not up to date: {answer['stale']['message']}"
+    stream, as_of = answer["stream"], datetime.fromisoformat(answer["as_of"])
     lag = "unknown" if stream["lag"] is None else f"{stream['lag']:,} behind"
     return f"{as_of:%H:%M:%S} UTC · {stream['events_per_second']:,.1f} events/s · {lag}"
 

@@ -125,9 +125,9 @@ class Looks:
         if self._lag and self._reached is not None and now - self._reached > PATIENCE:
             behind = now - self._reached
             events = "event is" if self._lag == 1 else "events are"
-            held = "; a transaction of a producer is open" if self._held else ""
+            pending = "; a transaction of a producer is open" if self._held else ""
             old = f"; what is shown is {behind:.0f} s old"
-            return Stale("lag", f"{self._lag:,} {events} not counted yet{held}{old}")
+            return Stale("lag", f"{self._lag:,} {events} not counted yet{pending}{old}")
         return None
 
 

@@ -37,14 +37,14 @@ def is_same_origin(origin: str, host: str, scheme: str) -> bool:
     A port that is not named is the one of the origin's scheme. *scheme* is how the request came as
     far as is known: behind a proxy that does not say so, https looks like http.
     """
-    its_scheme, separator, rest = origin.partition("://")
-    its_scheme = its_scheme.lower()
+    own_scheme, separator, rest = origin.partition("://")
+    own_scheme = own_scheme.lower()
     page, server = authority(rest), authority(host)
-    if not separator or its_scheme not in _PORTS or page is None or server is None:
+    if not separator or own_scheme not in _PORTS or page is None or server is None:
         return False
-    if scheme == "https" and its_scheme != "https":
+    if scheme == "https" and own_scheme != "https":
         return False
-    default = _PORTS[its_scheme]
+    default = _PORTS[own_scheme]
     return (page.host, _port(page, default)) == (server.host, _port(server, default))
 
 

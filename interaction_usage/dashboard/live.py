@@ -69,14 +69,14 @@ def members(live: Live, health: Health, since: int | None = None) -> View:
         "hour": {"from": _local(live.hour[0], tz), "to": _local(live.hour[1], tz)},
         "series": {
             series: {
-                "now": told.now,
-                "peak": told.peak,
-                "peak_at": None if told.peak_second is None else _local(told.peak_second, tz),
-                "open": told.now,
-                "open_long": told.long,
-                "oldest_began": None if told.oldest is None else _local(told.oldest, tz),
+                "now": answer.now,
+                "peak": answer.peak,
+                "peak_at": None if answer.peak_second is None else _local(answer.peak_second, tz),
+                "open": answer.now,
+                "open_long": answer.long,
+                "oldest_began": None if answer.oldest is None else _local(answer.oldest, tz),
             }
-            for series, told in live.series.items()
+            for series, answer in live.series.items()
         },
         "curve": {
             "from": begin,

@@ -103,7 +103,7 @@ class Zone(BaseModel):
     offset: int = Field(description="Its offset from UTC now, in seconds.")
 
 
-class Told(BaseModel):
+class PeriodMembers(BaseModel):
     """What every report of the dashboard says of itself."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -129,7 +129,7 @@ class DayOfRuns(Runs):
     day: str
 
 
-class Usage(Told):
+class Usage(PeriodMembers):
     """Flow runs per day."""
 
     flow: str | None
@@ -158,7 +158,7 @@ class Other(Ran):
     flows: Whole
 
 
-class Heat(Told):
+class Heat(PeriodMembers):
     """How often each flow ran, most used first."""
 
     flow: str | None
@@ -184,7 +184,7 @@ DayByApplication = _counters(
 )
 
 
-class Applications(Told):
+class Applications(PeriodMembers):
     """Flow runs by application."""
 
     days: list[DayByApplication]  # type: ignore[valid-type]  # made from the catalogue
@@ -196,7 +196,7 @@ Clicks = _counters("Clicks", "Clicks by service.", SERVICES)
 DayOfClicks = _counters("DayOfClicks", "Clicks by service on one local day.", SERVICES, day=True)
 
 
-class Connectivity(Told):
+class Connectivity(PeriodMembers):
     """Clicks by service."""
 
     days: list[DayOfClicks]  # type: ignore[valid-type]
@@ -220,7 +220,7 @@ class DayTurned(Turned):
     day: str
 
 
-class Resolution(Told):
+class Resolution(PeriodMembers):
     """Flow runs against those that turned to call, callback or chat."""
 
     flow: str | None
@@ -256,7 +256,7 @@ class HeatMap(BaseModel):
     )
 
 
-class Concurrency(Told):
+class Concurrency(PeriodMembers):
     """Concurrency per day."""
 
     series: dict[str, Series]

@@ -34,7 +34,7 @@ class Runs(NamedTuple):
 
     @property
     def begun(self) -> int:
-        """All of them: a run is told of when it ends, one way or the other."""
+        """All of them: a run is reported of when it ends, one way or the other."""
         return self.completed + self.abandoned
 
 
@@ -189,8 +189,8 @@ def concurrency(report: Report) -> View:
 def _hours_by_day(report: Report) -> list[_Hours]:
     found: list[_Hours] = []
     numbered = enumerate(each_hour(report.hours.runs))
-    for number, its in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
-        hours = list(its)
+    for number, entry in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
+        hours = list(entry)
         found.append(
             _Hours(
                 date.fromordinal(_EPOCH_ORDINAL + number),
@@ -214,23 +214,23 @@ def _whole(report: Report, series: str) -> View:
 
 def _day(hours: _Hours, peaks: Sequence[int]) -> View:
     """Return a day's maximum, the earliest hour that has it, and the mean of its reported hours."""
-    its = peaks[hours.stretch]
-    top, reported = max(its), sum(map(bool, its))
-    busiest = local_datetime(*hours.begins[its.index(top)]).isoformat() if top > 0 else None
+    entry = peaks[hours.stretch]
+    top, reported = max(entry), sum(map(bool, entry))
+    busiest = local_datetime(*hours.begins[entry.index(top)]).isoformat() if top > 0 else None
     return {
         "day": hours.day.isoformat(),
         "max": top,
         "hour": busiest,
-        "average": sum(its) / reported if reported else 0,
+        "average": sum(entry) / reported if reported else 0,
     }
 
 
 def _clock(hours: _Hours, peaks: Sequence[int]) -> list[int | None]:
-    its = peaks[hours.stretch]
+    entry = peaks[hours.stretch]
     if hours.clocks == _ALL_CLOCKS:
-        return list(its)
+        return list(entry)
     row: list[int | None] = [None] * 24
-    for clock, peak in zip(hours.clocks, its, strict=True):
+    for clock, peak in zip(hours.clocks, entry, strict=True):
         known = row[clock]
         row[clock] = peak if known is None else max(known, peak)
     return row

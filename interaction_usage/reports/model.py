@@ -71,14 +71,14 @@ class Hours(Sequence[HourPeaks]):
 
     def __iter__(self) -> Iterator[HourPeaks]:
         for index, (begin, end, offset) in enumerate(each_hour(self.runs)):
-            yield self._told(index, begin, end - begin, offset)
+            yield self._reported(index, begin, end - begin, offset)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return list(self)[index]
         number = range(len(self))[index]  # counts from the end, or raises IndexError
         begin, seconds, offset = hour_of(self.runs, number)
-        return self._told(number, begin, seconds, offset)
+        return self._reported(number, begin, seconds, offset)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Hours) and (self.runs, self.peaks) == (other.runs, other.peaks)
@@ -89,7 +89,7 @@ class Hours(Sequence[HourPeaks]):
     def __repr__(self) -> str:
         return f"Hours({self.runs!r}, {self.peaks!r})"
 
-    def _told(self, index: int, begin: int, seconds: int, offset: int) -> HourPeaks:
+    def _reported(self, index: int, begin: int, seconds: int, offset: int) -> HourPeaks:
         peaks = {series: peaks[index] for series, peaks in self.peaks.items()}
         return HourPeaks(local_datetime(begin, offset), seconds, peaks)
 

@@ -14,7 +14,9 @@ from confluent_kafka import Producer
 from interaction_usage.servers.child import ServerError
 
 PARTITIONS = 4  # of every topic, fixed in librdkafka
-_EMERGENCIES_ONLY = 0  # a syslog level; otherwise each start and each client that leaves is told
+_EMERGENCIES_ONLY = (
+    0  # a syslog level; otherwise each start and each client that leaves is reported
+)
 
 
 @dataclass(frozen=True)

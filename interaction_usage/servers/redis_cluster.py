@@ -149,8 +149,8 @@ def _is_ready(server: RedisServer, names: set[str]) -> bool:
 
 
 def _is_linked(replica: RedisServer) -> bool:
-    told = ask(replica, "INFO", "replication")
-    return bool(told["role"] == "slave" and told["master_link_status"] == "up")
+    answer = ask(replica, "INFO", "replication")
+    return bool(answer["role"] == "slave" and answer["master_link_status"] == "up")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from interaction_usage.store.nodes import Node
 from interaction_usage.store.record_layout import ApplyAnswer
 from rollups.fold import (
     MOST_EVENTS,
-    Placed,
+    OffsetEvent,
     Portion,
     by_account,
     days_touched_by,
@@ -48,7 +48,7 @@ class PartitionBatch(NamedTuple):
     """A batch of one topic-partition, to be applied."""
 
     fence: str  #: the name of the topic-partition (`keys.fence`)
-    placed: Sequence[Placed]  #: its events in the order of their offsets; there may be none
+    placed: Sequence[OffsetEvent]  #: its events in the order of their offsets; there may be none
     ends: int | None = None  #: where the position moves once all of it is in the rollups
     second: int | None = None  #: the timestamp of its newest record
 
@@ -57,7 +57,7 @@ class SealedEvent(NamedTuple):
     """An event that is rejected because a day that it touches is sealed."""
 
     fence: str
-    placed: Placed
+    placed: OffsetEvent
 
 
 #: Called with events that are rejected, before anything after them is written.
@@ -284,7 +284,7 @@ class MicroBatch:
         if not self._pending[account]:
             del self._pending[account]
 
-    def _keep(self, call: _Call, is_wanted: Callable[[str, Placed], bool]) -> None:
+    def _keep(self, call: _Call, is_wanted: Callable[[str, OffsetEvent], bool]) -> None:
         """Keep only the wanted events in the first stretch of an account."""
         kept: list[Portion] = []
         for fence, items in call.portions:
@@ -299,7 +299,7 @@ class MicroBatch:
         """Leave out of a stretch the events that touch *days*, which are sealed; return them."""
         limits = self._writer.limits
 
-        def is_sealed(item: Placed) -> bool:
+        def is_sealed(item: OffsetEvent) -> bool:
             return not days.isdisjoint(days_touched_by(item.event, limits))
 
         sealed = [
@@ -312,7 +312,7 @@ class MicroBatch:
         return sealed
 
 
-def _is_above(fences: Mapping[str, int], fence: str, item: Placed) -> bool:
+def _is_above(fences: Mapping[str, int], fence: str, item: OffsetEvent) -> bool:
     return item.offset > fences.get(fence, -1)
 
 

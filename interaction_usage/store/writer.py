@@ -34,7 +34,7 @@ from interaction_usage.store.nodes import Node, Nodes, nodes_at
 from interaction_usage.store.reads import lowest_positions, parse_position
 from interaction_usage.store.sealing import Sealer
 from rollups.catalog import APPLICATIONS
-from rollups.fold import SECRET_BYTES, Placed
+from rollups.fold import SECRET_BYTES, OffsetEvent
 from rollups.watermark import Position
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class Writer:
     async def apply(
         self,
         fence: str,
-        placed: Sequence[Placed],
+        placed: Sequence[OffsetEvent],
         ends: int | None = None,
         second: int | None = None,
         reject: Reject = publish_nothing,

@@ -42,7 +42,7 @@ def is_binary(headers: Headers) -> bool:
     return binary and not media.startswith(_CLOUDEVENTS)
 
 
-def with_its_cause(refused: RejectedError, headers: Headers) -> RejectedError:
+def with_cause(refused: RejectedError, headers: Headers) -> RejectedError:
     """Return *refused*; where a header with a misspelled name is behind it, with that name.
 
     Names of headers are case-sensitive in Kafka, and other protocols spell these differently.

@@ -30,7 +30,7 @@ from stream_app.topics import TOPIC_OF
 MAX_AHEAD_MICROS: Final = 5 * 60 * 1_000_000
 #: Microseconds since the epoch: 2000-01-01 UTC. An earlier time is a clock that was never set.
 EARLIEST: Final = 946_684_800 * 1_000_000
-MAX_MINUTES: Final = 100_000_000  #: of one call; more cannot be told from a mistake
+MAX_MINUTES: Final = 100_000_000  #: of one call; more cannot be reported from a mistake
 
 Headers = Sequence[tuple[str, bytes | None]]
 

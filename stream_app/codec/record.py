@@ -3,7 +3,7 @@
 from typing import Any
 
 from rollups.events import Event
-from stream_app.codec.binary import is_binary, read_binary, with_its_cause
+from stream_app.codec.binary import is_binary, read_binary, with_cause
 from stream_app.codec.diagnose import read_slowly
 from stream_app.codec.envelope import (
     UNREADABLE,
@@ -31,7 +31,7 @@ def decode(
     try:
         envelope: Any = _read(value, headers)
     except RejectedError as refused:
-        raise with_its_cause(refused, headers) from None
+        raise with_cause(refused, headers) from None
     return event_of(topic, envelope, timestamp_ms)
 
 

@@ -16,7 +16,7 @@ from interaction_usage.store.diff import Contents, Difference, differences, read
 from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import Rollups
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from stream_app.rebuild.new_rollups import NewRollups, Progress
 
 #: Accounts that are compared at a time.
@@ -83,6 +83,6 @@ class Comparison:
         return await asyncio.to_thread(read_contents, self._redis, namespace, name)
 
 
-def _is_in(active: Mapping[str, Contents], fence: str, item: Placed) -> bool:
+def _is_in(active: Mapping[str, Contents], fence: str, item: OffsetEvent) -> bool:
     account = active.get(item.event.account)
     return account is not None and item.offset <= account.fences.get(fence, -1)

@@ -13,7 +13,7 @@ from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.micro_batch import SealedEvent
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.watermark import Position
 from stream_app.broker import spans_of, topic_ids
 from stream_app.decode_batch import decode_batch, newest_second
@@ -93,7 +93,7 @@ class NewRollups:
         starts = self.reader.starts
         self.reader.seek({tp: max(ends[name], starts[tp]) for tp, name in names.items()})
 
-    async def apply(self, chunk: Chunk, only: Callable[[Placed], bool] | None = None) -> None:
+    async def apply(self, chunk: Chunk, only: Callable[[OffsetEvent], bool] | None = None) -> None:
         """Apply a chunk, or *only* some of its events. Raises LockLostError."""
         self._lock.check()
         fence = self.fence(*chunk.tp)

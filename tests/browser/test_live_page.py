@@ -28,8 +28,8 @@ class Served:
         self.system = system
         self.port = "0"
         self.process: subprocess.Popen[bytes] | None = None
-        told = system.usage("token", "create", "--operator").stdout.decode()
-        self.token = told.split()[-1]
+        answer = system.usage("token", "create", "--operator").stdout.decode()
+        self.token = answer.split()[-1]
 
     def start(self) -> str:
         """Start the dashboard, where it was before if it was, and return its address."""
@@ -51,9 +51,9 @@ class Served:
 
     def publish(self, kind: str, session: str, application: str, account: str = "acme") -> float:
         """Publish a session's event of now, and return when Kafka had it."""
-        told = {"session": session, "application": application}
+        answer = {"session": session, "application": application}
         now = datetime.now(UTC).isoformat()
-        value = event(f"{session}-{kind}", f"session.{kind}", told, time=now, subject=account)
+        value = event(f"{session}-{kind}", f"session.{kind}", answer, time=now, subject=account)
         self.system.publish([("usage.sessions", account.encode(), value, None)])
         return time.monotonic()
 
@@ -127,11 +127,13 @@ def test_agents_and_guidance_are_one_curve(page: Page, live: Served) -> None:
 
 def test_the_terminal_shows_the_same(page: Page, live: Served) -> None:
     """`usage watch --once --json` has the numbers on the screen."""
-    told: dict[str, Any] = json.loads(live.system.usage("watch", "acme", "--once", "--json").stdout)
-    assert told["stale"] is None
-    assert told["stream"]["lag"] == 0
-    assert told["stream"]["workers"] == 1
-    for series, numbers in told["series"].items():
+    answer: dict[str, Any] = json.loads(
+        live.system.usage("watch", "acme", "--once", "--json").stdout
+    )
+    assert answer["stale"] is None
+    assert answer["stream"]["lag"] == 0
+    assert answer["stream"]["workers"] == 1
+    for series, numbers in answer["series"].items():
         assert number(page, series) == numbers["now"]
 
 
@@ -149,7 +151,7 @@ def test_a_server_that_is_killed_and_started_again_is_watched_on(
     visits.complaints.clear()  # the browser notes the connections that failed
 
 
-def test_a_worker_that_is_gone_is_told(page: Page, live: Served) -> None:
+def test_a_worker_that_is_gone_is_reported(page: Page, live: Served) -> None:
     """Within seconds the page says that no worker runs; with a new one it is live again."""
     live.system.workers[0].kill()
     expect(page.get_by_text("No worker runs")).to_be_visible(timeout=10_000)
@@ -161,7 +163,7 @@ def test_a_worker_that_is_gone_is_told(page: Page, live: Served) -> None:
     assert time.monotonic() > acknowledged
 
 
-def test_redis_that_is_away_is_told(page: Page, live: Served, visits: Visits) -> None:
+def test_redis_that_is_away_is_reported(page: Page, live: Served, visits: Visits) -> None:
     """The last numbers stay on the screen, with the reason; then it is live again."""
     before = number(page, "mobile-web")
     time.sleep(1.2)  # what was written is on the disk within a second

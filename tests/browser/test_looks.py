@@ -59,7 +59,7 @@ def history(until: float) -> Iterator[bytes]:
 
 @pytest.fixture(scope="module")
 def served(redis_url: str) -> Iterator[Dashboard]:
-    """Yield a dashboard over some days of a company, with a worker that says that it lives."""
+    """Yield a dashboard over some days of a company, with a worker that sends heartbeats."""
     lines = list(history(time.time()))
     fill(redis_url, lines)
     places = {("usage.flows", 0): Reach(len(lines), len(lines), len(lines))}
@@ -199,9 +199,9 @@ def test_the_clock_of_the_page_is_the_accounts(look: Callable[..., Page]) -> Non
     from zoneinfo import ZoneInfo
 
     page = look("live", "dark")
-    told = page.locator("#as-of").text_content()
-    assert told is not None
+    answer = page.locator("#as-of").text_content()
+    assert answer is not None
     paris = datetime.now(UTC).astimezone(ZoneInfo("Europe/Paris"))
-    told_at = datetime.combine(paris.date(), datetime.strptime(told, "%H:%M:%S").time())  # noqa: DTZ007
-    apart = abs((paris.replace(tzinfo=None) - told_at).total_seconds())
+    reported_at = datetime.combine(paris.date(), datetime.strptime(answer, "%H:%M:%S").time())  # noqa: DTZ007
+    apart = abs((paris.replace(tzinfo=None) - reported_at).total_seconds())
     assert min(apart, 86_400 - apart) < timedelta(seconds=10).total_seconds()

@@ -59,7 +59,7 @@ def rows(page: Page, card: str) -> list[list[str]]:
     return found
 
 
-def test_the_numbers_of_a_vector_and_its_export(visit: Visit, tmp_path: Path) -> None:
+def test_the_numbers_of_a_vector_and_the_export(visit: Visit, tmp_path: Path) -> None:
     """Choose dates, see what the events give, export it, and find the same in the file."""
     (case,) = [
         each for each in vector_files.expected("basics")
@@ -68,9 +68,9 @@ def test_the_numbers_of_a_vector_and_its_export(visit: Visit, tmp_path: Path) ->
     ]  # fmt: skip
     page = visit("/accounts/acme")
     choose(page, "2026-10-01", "2026-10-01")
-    told = case.report
-    expect(page.locator("#figure-runs")).to_have_text(str(told["flow_runs"]["total"]))
-    peak = told["concurrency"]["agent-sessions"]["max"]
+    answer = case.report
+    expect(page.locator("#figure-runs")).to_have_text(str(answer["flow_runs"]["total"]))
+    peak = answer["concurrency"]["agent-sessions"]["max"]
     expect(page.locator("#figure-agents")).to_have_text(str(peak))
     assert rows(page, "usage")[1][:2] == ["Thu, Oct 1, 2026", "6"]
     assert rows(page, "applications")[0] == ["Whole period", "3", "0", "2", "1", "6"]
@@ -84,7 +84,7 @@ def test_the_numbers_of_a_vector_and_its_export(visit: Visit, tmp_path: Path) ->
     with xlrd.open_workbook(tmp_path / "usage.xls") as book:
         sheet = book.sheet_by_name("Usage Report")
         cells = {sheet.cell_value(row, 0): sheet.row_values(row)[1:3] for row in range(sheet.nrows)}
-    assert cells["Total"][0] == told["flow_runs"]["total"]
+    assert cells["Total"][0] == answer["flow_runs"]["total"]
     assert cells["Agent Application and Ticket Guidance"] == [peak, 2.0]
     assert cells["Call Now clicks"][0] == 2
 
@@ -109,7 +109,7 @@ def test_the_time_zone_moves_days(visit: Visit) -> None:
     expect(page.get_by_text("Days and hours in Asia/Kathmandu (UTC+05:45 now)")).to_be_visible()
 
 
-def test_what_cannot_be_saved_is_said_beside_its_field(visit: Visit, visits: Visits) -> None:
+def test_what_cannot_be_saved_is_said_beside_the_field(visit: Visit, visits: Visits) -> None:
     """A zone that is none, a name of nothing; the field has the focus, nothing is changed."""
     page = visit("/accounts/customer-0001/information")
     expect(page.get_by_label("Name")).to_have_value("Customer 0001 Ltd")
@@ -160,7 +160,7 @@ def test_one_flow(visit: Visit) -> None:
     settled(page)
     expect(page.locator("#figure-runs")).to_have_text("3")
     chooser.fill("no such flow")
-    expect(page.get_by_text("Not in the list; Enter shows it all the same.")).to_be_visible()
+    expect(page.get_by_text("Not in the list; Enter shows it anyway.")).to_be_visible()
     chooser.press("Enter")
     expect(page.locator("#figure-runs")).to_have_text("0")
     expect(page.locator("#heat")).to_contain_text("No flow ran in this period")

@@ -80,14 +80,14 @@ def test_what_was_replayed_is_not_open_and_not_sent_again(
     assert "1 record replayed" in usage(*replay, kafka=broker).stderr
     assert usage(*replay, kafka=broker).stderr == "Nothing to replay.\n"
     assert listed(usage, broker, "--account", "once") == []
-    (told,) = listed(usage, broker, "--account", "once", "--include-replayed")
-    assert (told["state"], told["replays"], told["refusals"]) == ("replayed", 1, 1)
+    (answer,) = listed(usage, broker, "--account", "once", "--include-replayed")
+    assert (answer["state"], answer["replays"], answer["refusals"]) == ("replayed", 1, 1)
     assert "1 record replayed" in usage(*replay, "usage.sms/0/1", kafka=broker).stderr
-    (told,) = listed(usage, broker, "--account", "once", "--include-replayed")
-    assert (told["state"], told["replays"]) == ("replayed", 2)
+    (answer,) = listed(usage, broker, "--account", "once", "--include-replayed")
+    assert (answer["state"], answer["replays"]) == ("replayed", 2)
 
 
-def test_refused_again_it_is_open_again_under_its_first_place(
+def test_refused_again_it_is_open_again_under_the_first_place(
     usage: Usage, broker: str, refuse: Callable[..., None]
 ) -> None:
     """`show` finds it by either place and tells its whole history in order."""
@@ -99,9 +99,9 @@ def test_refused_again_it_is_open_again_under_its_first_place(
         if span.end
     ]
     refuse(copy, "again", Reason.INVALID_DATA)
-    (told,) = listed(usage, broker, "--account", "again")
-    assert (told["origin"], told["reason"]) == ("usage.numbers/1/5", "invalid-data")
-    shown = [usage("dead-letters", "show", at, kafka=broker) for at in (told["origin"], copy)]
+    (answer,) = listed(usage, broker, "--account", "again")
+    assert (answer["origin"], answer["reason"]) == ("usage.numbers/1/5", "invalid-data")
+    shown = [usage("dead-letters", "show", at, kafka=broker) for at in (answer["origin"], copy)]
     assert shown[0].stdout == shown[1].stdout
     history = [line.split()[4:] for line in shown[0].stdout.splitlines() if "History" in line]
     assert history == [
@@ -121,7 +121,7 @@ def test_filters_narrow_each_other(usage: Usage, broker: str, refuse: Callable[.
     done = usage("dead-letters", "replay", "--dry-run", *filters, kafka=broker)
     assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["usage.clicks/0/1"]
     assert done.stderr == "1 record would be replayed: 1 to usage.clicks\n"
-    assert [told["origin"] for told in listed(usage, broker, *filters)] == ["usage.clicks/0/1"]
+    assert [answer["origin"] for answer in listed(usage, broker, *filters)] == ["usage.clicks/0/1"]
     assert published(broker, "usage.clicks") == []
     done = usage("dead-letters", "replay", *filters, "usage.clicks/0/2", kafka=broker)
     assert done.exit_code == 1
@@ -153,9 +153,9 @@ def test_a_record_that_is_not_all_here_is_shown_and_not_replayed(
         "its value, 40,000 bytes, was too large to keep; it is at usage.clicks/1 offset 17 "
         "until Kafka deletes it"
     )
-    told = {one["origin"]: one for one in listed(usage, broker, "--account", "large")}
-    assert told["usage.clicks/1/17"]["left_out"] == sentence
-    assert told["usage.clicks/1/18"]["left_out"] is None
+    answer = {one["origin"]: one for one in listed(usage, broker, "--account", "large")}
+    assert answer["usage.clicks/1/17"]["left_out"] == sentence
+    assert answer["usage.clicks/1/18"]["left_out"] is None
     table = usage("dead-letters", "list", "--account", "large", kafka=broker).stdout
     assert f"because; {sentence}\n" in table
     shown = usage("dead-letters", "show", "usage.clicks/1/17", kafka=broker).stdout
@@ -204,14 +204,14 @@ def test_nothing_that_a_producer_wrote_acts_on_the_terminal(
     for command in (["list"], ["list", "--json"], ["show", place], ["replay", "--dry-run", place]):
         done = usage("dead-letters", *command, kafka=broker)
         assert done.exit_code == 0, done.output
-        told = done.output.replace("\n", "")
-        assert told.replace("\t", "").isprintable(), repr(told)
+        answer = done.output.replace("\n", "")
+        assert answer.replace("\t", "").isprintable(), repr(answer)
         assert not any(line.startswith("Reason     forged") for line in done.output.split("\n"))
     shown = usage("dead-letters", "show", place, kafka=broker).stdout
     assert shown.count("\nKey ") == shown.count("Reason     future\n") == 1
     assert shown.count("\nHeader ") == 3
-    (told,) = listed(usage, broker, "--account", HOSTILE)
-    assert told["account"] == told["sentence"] == HOSTILE
+    (answer,) = listed(usage, broker, "--account", HOSTILE)
+    assert answer["account"] == answer["sentence"] == HOSTILE
 
 
 def test_a_batch_is_shown_as_one_and_not_replayed(usage: Usage, broker: str) -> None:

@@ -36,8 +36,8 @@ def test_the_demo_writes_reports_and_leaves_nothing_running(process: Start, tmp_
         assert time.monotonic() - began < 30, "no report after 30 s"
         time.sleep(0.1)
     assert demo.stdout is not None
-    told = (line.decode() for line in demo.stdout)
-    address = next(line for line in told if line.startswith("Dashboard ")).split()[1]
+    answer = (line.decode() for line in demo.stdout)
+    address = next(line for line in answer if line.startswith("Dashboard ")).split()[1]
     page = httpx.get(f"{address}accounts/acme/live")
     assert "Acme Insurance" in page.text
     peak = httpx.get(f"{address}api/accounts/acme/live").json()["series"]["agent"]["peak"]
@@ -62,8 +62,8 @@ def test_a_worker_waits_for_a_broker_that_is_away_and_says_so(process: Start) ->
     """It names what it waits for, and SIGTERM still ends it at once."""
     worker = process("worker")
     assert worker.stderr is not None
-    while b"Waiting for Kafka" not in (told := worker.stderr.readline()):
-        assert told, "it ended"
+    while b"Waiting for Kafka" not in (answer := worker.stderr.readline()):
+        assert answer, "it ended"
     worker.terminate()
     worker.communicate(timeout=5)
     assert worker.returncode == 0

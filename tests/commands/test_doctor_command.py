@@ -17,7 +17,7 @@ def findings(result: Result, level: str) -> list[dict[str, Any]]:
 
 
 def test_kafka_that_does_not_answer_is_named(usage: Usage) -> None:
-    """Redis is examined all the same."""
+    """Redis is examined anyway."""
     done = usage("doctor", "--json", kafka="127.0.0.1:1")
     assert done.exit_code == 1
     [wrong] = findings(done, "wrong")
@@ -27,10 +27,10 @@ def test_kafka_that_does_not_answer_is_named(usage: Usage) -> None:
     assert any(finding["area"] == "redis" for finding in findings(done, "ok"))
 
 
-def test_redis_that_does_not_answer_is_named_without_its_password(
+def test_redis_that_does_not_answer_is_named_without_the_password(
     usage: Usage, broker: str
 ) -> None:
-    """Kafka is examined all the same."""
+    """Kafka is examined anyway."""
     done = usage("doctor", "--json", kafka=broker, redis="redis://:pass-word@127.0.0.1:1/0")
     assert done.exit_code == 1
     assert "pass-word" not in done.output

@@ -87,7 +87,7 @@ def test_without_as_of_one_instant_holds_for_all(usage: Usage, redis: Any, tmp_p
 
 
 def test_what_concerns_one_account_stops_no_other(usage: Usage, redis: Any, tmp_path: Path) -> None:
-    """A zone that is none, keys of another type, a file that cannot be: told in a line each."""
+    """A zone that is none, keys of another type, a file that cannot be: reported in a line each."""
     redis.hset(keys.settings("con"), "timezone", "Mars/Base")
     redis.delete(keys.FIRST.nets("eu:acme"))
     redis.set(keys.FIRST.nets("eu:acme"), "no hash")
@@ -97,11 +97,11 @@ def test_what_concerns_one_account_stops_no_other(usage: Usage, redis: Any, tmp_
     done = usage("export", "--all", *MONTH, "-d", str(tmp_path))
 
     assert done.exit_code == 1
-    *told, summary, failure = done.stderr.splitlines()
-    assert [line.partition(": ")[0] for line in told] == ["Acme", "con", "eu:acme"]
-    assert "could not be written: Is a directory." in told[0]
-    assert "there is no time zone 'Mars/Base'" in told[1]
-    assert "WRONGTYPE" in told[2]
+    *answer, summary, failure = done.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in answer] == ["Acme", "con", "eu:acme"]
+    assert "could not be written: Is a directory." in answer[0]
+    assert "there is no time zone 'Mars/Base'" in answer[1]
+    assert "WRONGTYPE" in answer[2]
     assert f"{expected - 3} reports" in summary
     assert failure == f"Error: Of {expected} reports, 3 could not be written."
     written = [path for path in tmp_path.iterdir() if path.is_file()]
@@ -109,7 +109,7 @@ def test_what_concerns_one_account_stops_no_other(usage: Usage, redis: Any, tmp_
     assert all(path.read_bytes().startswith(b"\xd0\xcf") for path in written)
 
 
-def test_many_failures_are_told_up_to_some_and_counted(
+def test_many_failures_are_reported_up_to_some_and_counted(
     usage: Usage, redis: Any, tmp_path: Path
 ) -> None:
     """Twenty lines, and how many more there are."""
@@ -258,7 +258,7 @@ def test_a_signal_leaves_no_half_file(
 def test_a_worker_that_is_killed_costs_no_other_report(
     process: Process, crowd: int, tmp_path: Path
 ) -> None:
-    """Its accounts are told, the others are written by those that are left; none left is told."""
+    """Its accounts are named, the others are written by those that are left; none left is said."""
     folder = tmp_path / "reports"
     command = running(process, folder)
     workers = workers_of(command)

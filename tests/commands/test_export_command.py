@@ -182,7 +182,7 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_connected_to(
         ("2025-12", "2025-12-01", "2025-12-31"),
     ],
 )
-def test_a_month_is_its_first_and_its_last_day(
+def test_a_month_is_the_first_and_the_last_day(
     usage: Usage, month: str, first: str, last: str
 ) -> None:
     """The report is the same as with --from and --to."""
@@ -193,7 +193,7 @@ def test_a_month_is_its_first_and_its_last_day(
     assert orjson.loads(one.stdout_bytes)["to"] == last
 
 
-def test_an_account_with_a_zone_that_is_none_any_more_is_told_what_to_do(
+def test_an_account_with_a_zone_that_is_none_any_more_is_reported_what_to_do(
     usage: Usage, redis_url: str
 ) -> None:
     """Earlier versions took what the machine could load; --tz still gives a report."""
@@ -221,7 +221,7 @@ def test_what_is_no_file_is_written_to_and_stays_what_it_is(usage: Usage, tmp_pa
     assert pipe.is_fifo()
 
 
-def test_a_link_goes_on_naming_its_file(usage: Usage, tmp_path: Path) -> None:
+def test_a_link_goes_on_naming_the_file(usage: Usage, tmp_path: Path) -> None:
     """The file that it names is the new report."""
     named, link = tmp_path / "named.json", tmp_path / "link.json"
     named.write_text("old")
@@ -232,7 +232,7 @@ def test_a_link_goes_on_naming_its_file(usage: Usage, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "named.json"]
 
 
-def test_redis_that_does_not_answer_is_named_without_its_password(usage: Usage) -> None:
+def test_redis_that_does_not_answer_is_named_without_the_password(usage: Usage) -> None:
     """The sentence can be pasted into a ticket."""
     done = usage("export", "acme", *MONTH, redis="redis://:secret@127.0.0.1:1/0")
     assert done.exit_code == 1

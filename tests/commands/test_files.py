@@ -171,7 +171,7 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(
     assert [path.name for path in tmp_path.iterdir()] == ["usage.xls"]
 
 
-def test_a_file_that_is_replaced_keeps_its_mode(usage: Usage, tmp_path: Path) -> None:
+def test_a_file_that_is_replaced_keeps_the_mode(usage: Usage, tmp_path: Path) -> None:
     """Whoever could read the last report can read this one, and nobody else."""
     target = tmp_path / "usage.json"
     target.write_text("old")

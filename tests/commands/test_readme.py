@@ -32,8 +32,8 @@ def test_the_way_from_nothing_to_a_report_works_line_by_line(tmp_path: Path) -> 
     try:
         for line in lines_of("From nothing to a report")[1:]:  # the first installs
             if line == "export $(cat servers.env)":
-                told = (tmp_path / "servers.env").read_text().split()
-                environment |= dict(pair.split("=", 1) for pair in told)
+                answer = (tmp_path / "servers.env").read_text().split()
+                environment |= dict(pair.split("=", 1) for pair in answer)
                 continue
             words = shlex.split(line.removesuffix("&").partition(">")[0])
             assert words[0] == "usage"

@@ -68,7 +68,7 @@ def printed(command: list[str], environment: dict[str, str]) -> str:
     SECRETS,
 )
 @_quickly
-def test_what_is_wrong_with_a_setting_is_said_without_its_value(
+def test_what_is_wrong_with_a_setting_is_said_without_the_value(
     command: list[str], variable: str, shape: str, secret: str
 ) -> None:
     """By every command, of every setting, and of those that do not exist."""

@@ -29,10 +29,10 @@ def test_events_go_to_the_topics_of_their_types_with_the_account_as_key(
     assert (message.key(), message.value()) == (b"acme", line)
 
 
-def test_refused_lines_are_counted_and_told_with_their_numbers(
+def test_refused_lines_are_counted_and_reported_with_their_numbers(
     usage: Usage, broker: str, tmp_path: Path
 ) -> None:
-    """The good ones are sent all the same; the exit code is 1."""
+    """The good ones are sent anyway; the exit code is 1."""
     lines = [flow("1"), b"not json", b"", b"[1]", flow("2", type="usage.x"), flow("3", subject="?")]
     path = tmp_path / "events.ndjson"
     path.write_bytes(b"\n".join([*lines, flow("4")]))
@@ -46,7 +46,7 @@ def test_refused_lines_are_counted_and_told_with_their_numbers(
     assert done.stderr.splitlines()[-1] == "Error: Of 6 lines, 4 lines were refused."
 
 
-def test_many_refused_lines_are_told_as_ranges(usage: Usage, broker: str) -> None:
+def test_many_refused_lines_are_reported_as_ranges(usage: Usage, broker: str) -> None:
     """A thousand bad lines do not fill the screen, and none is left out."""
     done = usage("send", "-", input=b"bad\n" * 1000, kafka=broker)
     assert "… and 980 more lines refused: 21-1000" in done.stderr
@@ -79,9 +79,9 @@ def test_a_file_that_is_not_there_is_wrong_usage(usage: Usage) -> None:
 def test_lag_counts_what_no_worker_has_taken(usage: Usage, broker: str) -> None:
     """Per topic; --until-zero fails when the time runs out."""
     usage("send", "-", input=event("n", "number.purchased", {"number": "+15550100"}), kafka=broker)
-    told = json.loads(usage("lag", "--json", kafka=broker).stdout)
-    assert told["usage.numbers"] == 1
-    assert told["usage.calls"] == 0
+    answer = json.loads(usage("lag", "--json", kafka=broker).stdout)
+    assert answer["usage.numbers"] == 1
+    assert answer["usage.calls"] == 0
     done = usage("lag", "--until-zero", "0.3", kafka=broker)
     assert done.exit_code == 1
     assert "After 0.3 s," in done.stderr

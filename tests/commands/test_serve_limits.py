@@ -63,8 +63,8 @@ class Server:
 
     def peak(self) -> int:
         """Return the most memory that the process has had, in MiB."""
-        told = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", told)
+        content = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", content)
         assert found
         return int(found[1]) // 1024
 

@@ -120,7 +120,7 @@ def test_a_line_shows_every_character() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(COMMANDS.glob("*.py")), ids=lambda path: path.stem)
-def test_no_command_makes_a_console_or_markup_of_its_own(path: Path) -> None:
+def test_no_command_makes_a_console_or_markup_of_the_own(path: Path) -> None:
     """So that the next command's table is safe as well."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):

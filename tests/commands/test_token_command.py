@@ -116,7 +116,7 @@ def test_a_role_is_an_accounts(usage: Usage) -> None:
     assert usage("token", "create", "--account", "acme", "--role", "operator").exit_code == 2
 
 
-def test_revoked_by_its_id(usage: Usage) -> None:
+def test_revoked_by_the_id(usage: Usage) -> None:
     """It is gone from the list, and cannot be revoked twice."""
     usage("token", "create", "--operator")
     (row,) = json.loads(usage("token", "list", "--json").stdout)
@@ -134,10 +134,13 @@ def test_an_id_must_name_one_token(usage: Usage, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         digests = [name.decode() for name in redis.hkeys(keys.TOKENS)]
     shared = next(d[0] for d in digests if sum(e[0] == d[0] for e in digests) > 1)
-    for given, told in (("", "There is no token ''"), (shared, f"token ids begin with '{shared}'")):
+    for given, answer in (
+        ("", "There is no token ''"),
+        (shared, f"token ids begin with '{shared}'"),
+    ):
         done = usage("token", "revoke", given)
         assert done.exit_code == 1
-        assert told in done.stderr
+        assert answer in done.stderr
     assert len(usage("token", "list").stdout.splitlines()) == 17
 
 

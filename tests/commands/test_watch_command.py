@@ -21,12 +21,12 @@ def _an_account(redis_url: str) -> None:
 
 def test_once_as_json(usage: Usage) -> None:
     """The same object as the API's."""
-    told = json.loads(usage("watch", "acme", "--once", "--json").stdout)
-    assert told["account"] == "acme"
-    assert told["timezone"] == "Asia/Kathmandu"
-    assert told["series"]["agent"]["now"] == 0
-    assert len(told["curve"]["levels"]["agent"]) == 3600
-    assert told["stale"]["reason"] == "no-worker"
+    answer = json.loads(usage("watch", "acme", "--once", "--json").stdout)
+    assert answer["account"] == "acme"
+    assert answer["timezone"] == "Asia/Kathmandu"
+    assert answer["series"]["agent"]["now"] == 0
+    assert len(answer["curve"]["levels"]["agent"]) == 3600
+    assert answer["stale"]["reason"] == "no-worker"
 
 
 def test_once_for_people(usage: Usage) -> None:

@@ -1,4 +1,4 @@
-"""Who may see what, and what a browser is told to keep out."""
+"""Who may see what, and what a browser is reported to keep out."""
 
 import re
 import time
@@ -58,7 +58,7 @@ def form_key(client: httpx.Client, page: str = "/accounts/acme") -> str:
 
 
 @pytest.mark.parametrize("path", ["/accounts", *(f"/accounts/acme{below}" for below in BELOW)])
-def test_nothing_is_told_without_a_token(served: Dashboard, path: str) -> None:
+def test_nothing_is_reported_without_a_token(served: Dashboard, path: str) -> None:
     """401 with how to ask; so it is with a token that was never made."""
     for token in (None, "usage_wrong"):
         answer = served.get(path, token)
@@ -79,7 +79,7 @@ def test_another_account_looks_like_none_at_all(served: Dashboard, below: str) -
         assert (wrong.status_code, wrong.content) == (404, none.content)
 
 
-def test_an_account_token_opens_its_own_account(served: Dashboard) -> None:
+def test_an_account_token_opens_the_own_account(served: Dashboard) -> None:
     """And the list has that one only."""
     token = served.token("acme")
     assert [each["account"] for each in served.get("/accounts", token).json()] == ["acme"]
@@ -101,7 +101,7 @@ def test_a_token_is_kept_as_a_hash_only(served: Dashboard) -> None:
     """Nothing in Redis holds it, and revoking it ends it at once."""
     token = served.token("acme")
     assert served.get("/accounts/acme", token).status_code == 200
-    kept = b"".join(name + told for name, told in served.redis.hgetall(keys.TOKENS).items())
+    kept = b"".join(name + output for name, output in served.redis.hgetall(keys.TOKENS).items())
     assert token.encode() not in kept
     assert token.removeprefix("usage_").encode() not in kept
     tokens.revoke(served.redis, tokens.digest_of(token)[:10])
@@ -120,16 +120,16 @@ def test_wrong_tokens_are_slowed_down_and_right_ones_are_not(served: Dashboard) 
 # ------------------------------------------------------------------------------- settings
 
 
-def test_settings_are_saved_and_told(served: Dashboard) -> None:
+def test_settings_are_saved_and_reported(served: Dashboard) -> None:
     """What is given changes, the rest stays; the limits are the deployment's."""
     with served.client(served.token()) as client:
-        told = client.put(
+        output = client.put(
             "/api/accounts/quiet", json={"timezone": "Asia/Kathmandu", "dnis": False}
         ).json()
-        assert told == client.get("/api/accounts/quiet").json()
-    assert (told["name"], told["timezone"]) == ("Quiet Ltd", "Asia/Kathmandu")
-    assert (told["dnis"], told["sms"], told["counted"]) == (False, True, False)
-    assert told["session_limits"]["agent"] == 86_400
+        assert output == client.get("/api/accounts/quiet").json()
+    assert (output["name"], output["timezone"]) == ("Quiet Ltd", "Asia/Kathmandu")
+    assert (output["dnis"], output["sms"], output["counted"]) == (False, True, False)
+    assert output["session_limits"]["agent"] == 86_400
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,16 @@ def test_settings_are_saved_and_told(served: Dashboard) -> None:
         ({"nmae": "x"}, ["body", "nmae"]),
     ],
 )
-def test_what_cannot_be_set_is_said_at_its_place(
+def test_what_cannot_be_set_is_said_at_the_place(
     served: Dashboard, body: dict[str, Any], place: list[str]
 ) -> None:
     """422, and nothing is changed."""
-    before = served.told("/accounts/quiet")
+    before = served.get_json("/accounts/quiet")
     with served.client(served.token()) as client:
         answer = client.put("/api/accounts/quiet", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == place
-    assert served.told("/accounts/quiet") == before
+    assert served.get_json("/accounts/quiet") == before
 
 
 def test_an_id_that_cannot_be_is_not_made_an_account(served: Dashboard) -> None:
@@ -186,7 +186,7 @@ def test_a_browser_logs_in_and_out(served: Dashboard) -> None:
         assert again.get("/api/accounts/acme").status_code == 401
 
 
-def test_a_login_is_kept_as_a_hash_and_ends_with_its_token(served: Dashboard) -> None:
+def test_a_login_is_kept_as_a_hash_and_ends_with_token(served: Dashboard) -> None:
     """Whoever reads Redis cannot take it over; a revoked token's browsers are out."""
     token = served.token("acme")
     client = log_in(served, token)
@@ -216,7 +216,7 @@ def test_changes_come_from_our_own_pages_only(served: Dashboard) -> None:
     ours = {"Origin": served.url, "Sec-Fetch-Site": "same-origin", "X-Form-Key": key}
 
     def put(**headers: str) -> int:
-        sent = {name.replace("_", "-"): told for name, told in headers.items()}
+        sent = {name.replace("_", "-"): output for name, output in headers.items()}
         return client.put("/api/accounts/acme", json={"sms": True}, headers=sent).status_code
 
     assert put() == 403
@@ -239,7 +239,7 @@ def test_logging_in_and_out_is_taken_from_our_own_pages_only(served: Dashboard, 
 
 
 def test_failed_logins_are_slowed_down_and_right_ones_are_not(served: Dashboard) -> None:
-    """Ten tries, then "wait"; whoever shares the address and has a token logs in all the same."""
+    """Ten tries, then "wait"; whoever shares the address and has a token logs in anyway."""
     right = served.token()
     with served.client() as client:
         for number in range(logins.MOST_FAILURES):

@@ -43,9 +43,9 @@ def test_the_document_has_what_is_promised(document: Any) -> None:
     }
     assert {"from", "to", "tz"} <= query
     assert all(
-        path.startswith("/api/") and told["summary"] and told.get("description")
+        path.startswith("/api/") and content["summary"] and content.get("description")
         for path, methods in document["paths"].items()
-        for told in methods.values()
+        for content in methods.values()
     )
 
 
@@ -54,8 +54,8 @@ def test_the_documentation_page_has_every_operation(served: Dashboard, document:
     text = served.client().get("/docs").text
     for path, methods in document["paths"].items():
         assert path in text
-        for told in methods.values():
-            assert f'id="{told["operationId"]}"' in text
+        for content in methods.values():
+            assert f'id="{content["operationId"]}"' in text
 
 
 def test_no_request_makes_the_server_fail(served: Dashboard, document: Any) -> None:

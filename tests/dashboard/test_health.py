@@ -13,9 +13,9 @@ ALIVE = {"w1": {"counted": 0, "waiting_for": ""}}
 PLACE = ("usage.flows", 0)
 
 
-def at(counted: int, end: int, held: int = 0) -> Reach:
+def at(counted: int, end: int, blocked: int = 0) -> Reach:
     """Return how far a partition is counted, the last *held* offsets behind a transaction."""
-    return Reach(counted, end - held, end)
+    return Reach(counted, end - blocked, end)
 
 
 def reason(looks: Looks, now: float) -> str | None:
@@ -28,10 +28,10 @@ def test_events_per_second_are_what_all_workers_grew_by() -> None:
     """Two workers, 30 and 70 a second; one that joins with a million counted adds nothing."""
     looks = Looks()
     for second in range(11):
-        told: dict[str, Any] = {"a": {"counted": 30 * second}, "b": {"counted": 70 * second + 5}}
+        answer: dict[str, Any] = {"a": {"counted": 30 * second}, "b": {"counted": 70 * second + 5}}
         if second > 5:
-            told["c"] = {"counted": 1_000_000}
-        looks.workers(second, told)
+            answer["c"] = {"counted": 1_000_000}
+        looks.workers(second, answer)
     assert looks.health(10).events_per_second == 100.0
     assert looks.health(10).workers == 3
 
@@ -74,7 +74,7 @@ def test_events_in_flight_are_no_lag() -> None:
     assert looks.health(19).lag == 100
 
 
-def test_falling_behind_is_told_with_how_old_the_numbers_are() -> None:
+def test_falling_behind_is_reported_with_how_old_the_numbers_are() -> None:
     """Counted up to what was there at 2 s; at 12 s, that is 10 s old."""
     looks = Looks()
     for second in range(13):
@@ -91,7 +91,7 @@ def test_what_an_open_transaction_holds_back_is_said_to_be_held() -> None:
     looks = Looks()
     for second in range(6):
         looks.workers(second, ALIVE)
-        looks.topics(second, {PLACE: at(7, 10, held=3) if second else at(7, 7)})
+        looks.topics(second, {PLACE: at(7, 10, blocked=3) if second else at(7, 7)})
     stale = looks.health(5).stale
     assert stale is not None
     assert stale.message == (
@@ -100,7 +100,7 @@ def test_what_an_open_transaction_holds_back_is_said_to_be_held() -> None:
     )
 
 
-def test_one_partition_that_stands_still_is_seen_beside_a_busy_one() -> None:
+def test_one_partition_that_is_suspended_is_seen_beside_a_busy_one() -> None:
     """A sum over the partitions would hide it."""
     looks = Looks()
     other = ("usage.flows", 1)
@@ -121,7 +121,7 @@ def test_kafka_away_and_back() -> None:
     assert (reason(looks, 2), looks.health(2).lag) == (None, 0)
 
 
-def test_a_worker_is_silent_before_its_word_is_gone(redis_url: str) -> None:
+def test_a_worker_is_silent_before_the_word_is_gone(redis_url: str) -> None:
     """Its word lives ten seconds; after three without a new one it counts as gone."""
     with Redis.from_url(redis_url) as redis:
         redis.zadd(keys.WORKERS, {"loud": 1, "silent": 2, "gone": 3})

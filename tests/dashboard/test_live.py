@@ -30,15 +30,15 @@ SERIES = ("agent-sessions", "agent", "ticket-guidance", "mobile-web", "web-self-
 def started(session: str, ago: float, application: str = "agent", account: str = "live") -> bytes:
     """Return the start of a session some seconds ago."""
     when = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
-    told = {"session": session, "application": application}
-    return event(f"{session}-on", "session.started", told, time=when, subject=account)
+    content = {"session": session, "application": application}
+    return event(f"{session}-on", "session.started", content, time=when, subject=account)
 
 
 def stopped(session: str, ago: float, application: str = "agent", account: str = "live") -> bytes:
     """Return the stop of a session some seconds ago."""
     when = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
-    told = {"session": session, "application": application}
-    return event(f"{session}-off", "session.stopped", told, time=when, subject=account)
+    content = {"session": session, "application": application}
+    return event(f"{session}-off", "session.stopped", content, time=when, subject=account)
 
 
 def events(served: Dashboard, account: str, ready: threading.Event | None = None) -> Iterator[Any]:
@@ -65,8 +65,8 @@ def test_the_live_object(served: Dashboard, redis_url: str) -> None:
         ],
         log="one",
     )  # fmt: skip
-    told = served.told("/accounts/live/live")
-    series = told["series"]
+    content = served.get_json("/accounts/live/live")
+    series = content["series"]
     assert tuple(series) == SERIES
     assert [series[name]["now"] for name in SERIES] == [2, 1, 1, 1, 0]
     assert [series[name]["open"] for name in SERIES] == [2, 1, 1, 1, 0]
@@ -74,20 +74,22 @@ def test_the_live_object(served: Dashboard, redis_url: str) -> None:
     assert series["web-self-service"]["peak_at"] is None
     oldest = datetime.fromisoformat(series["agent"]["oldest_began"])
     assert abs((datetime.now(UTC) - oldest).total_seconds() - 5 * 3600) < 10
-    assert all(len(levels) == 3600 for levels in told["curve"]["levels"].values())
-    assert told["curve"]["from"] + 3599 == int(datetime.fromisoformat(told["as_of"]).timestamp())
-    assert [told["curve"]["levels"][name][-1] for name in SERIES] == [2, 1, 1, 1, 0]
-    assert max(told["curve"]["levels"]["agent"]) == 2
+    assert all(len(levels) == 3600 for levels in content["curve"]["levels"].values())
+    assert content["curve"]["from"] + 3599 == int(
+        datetime.fromisoformat(content["as_of"]).timestamp()
+    )
+    assert [content["curve"]["levels"][name][-1] for name in SERIES] == [2, 1, 1, 1, 0]
+    assert max(content["curve"]["levels"]["agent"]) == 2
 
 
 def test_the_peak_is_the_one_that_a_report_has(served: Dashboard) -> None:
     """One code path or not: this hour's peak so far is the last hour of the report."""
-    told = served.told("/accounts/live/live")
-    today = told["as_of"][:10]
-    report = served.told("/accounts/live/dashboard/concurrency", **{"from": today, "to": today})
-    hour = datetime.fromisoformat(told["hour"]["from"]).hour
+    content = served.get_json("/accounts/live/live")
+    today = content["as_of"][:10]
+    report = served.get_json("/accounts/live/dashboard/concurrency", **{"from": today, "to": today})
+    hour = datetime.fromisoformat(content["hour"]["from"]).hour
     peaks = report["heat"]["peaks"]
-    assert {name: told["series"][name]["peak"] for name in SERIES} == {
+    assert {name: content["series"][name]["peak"] for name in SERIES} == {
         name: peaks[name][0][hour] for name in SERIES
     }
 
@@ -108,16 +110,16 @@ def test_a_session_that_begins_is_in_the_stream_within_a_second(
         stream = events(served, "live", ready)
         first = next(stream)
         assert len(first["curve"]["levels"]["agent"]) == 3600
-        for told in stream:
-            assert len(told["curve"]["levels"]["agent"]) < 60
-            if told["series"]["web-self-service"]["now"] == 1:
+        for content in stream:
+            assert len(content["curve"]["levels"]["agent"]) < 60
+            if content["series"]["web-self-service"]["now"] == 1:
                 break
         assert time.monotonic() - written.result() < 1.0
         stream.close()
 
 
 def test_a_late_event_corrects_the_curve_of_who_watches(served: Dashboard, redis_url: str) -> None:
-    """A session of ten minutes ago is told of now: the event's curve begins there."""
+    """A session of ten minutes ago is reported of now: the event's curve begins there."""
     ready = threading.Event()
     late = [started("late", 900, "mobile-web"), stopped("late", 600, "mobile-web")]
 
@@ -129,11 +131,13 @@ def test_a_late_event_corrects_the_curve_of_who_watches(served: Dashboard, redis
         pool.submit(tell)
         stream = events(served, "live", ready)
         next(stream)
-        told = next(told for told in stream if len(told["curve"]["levels"]["agent"]) > 60)
+        content = next(
+            content for content in stream if len(content["curve"]["levels"]["agent"]) > 60
+        )
         stream.close()
-    now = datetime.fromisoformat(told["as_of"]).timestamp()
-    assert now - told["curve"]["from"] == pytest.approx(900, abs=3)
-    then = told["curve"]["levels"]["mobile-web"][:600]
+    now = datetime.fromisoformat(content["as_of"]).timestamp()
+    assert now - content["curve"]["from"] == pytest.approx(900, abs=3)
+    then = content["curve"]["levels"]["mobile-web"][:600]
     assert sum(level == 1 for level in then) == pytest.approx(300, abs=2)
 
 
@@ -143,15 +147,15 @@ def test_all_viewers_get_the_same_from_one_look(served: Dashboard) -> None:
 
         def view() -> list[Any]:
             stream = events(served, "live")
-            told = [next(stream) for _ in range(4)]
+            content = [next(stream) for _ in range(4)]
             stream.close()
-            return told
+            return content
 
         seen = [task.result() for task in [pool.submit(view) for _ in range(20)]]
     by_second: dict[str, set[str]] = {}
-    for told in seen:
-        assert len(told[0]["curve"]["levels"]["agent"]) == 3600
-        for each in told[1:]:
+    for content in seen:
+        assert len(content[0]["curve"]["levels"]["agent"]) == 3600
+        for each in content[1:]:
             by_second.setdefault(each["as_of"], set()).add(json.dumps(each["series"]))
     assert all(len(versions) == 1 for versions in by_second.values())
     deadline = time.monotonic() + 5
@@ -167,7 +171,7 @@ def test_all_viewers_get_the_same_from_one_look(served: Dashboard) -> None:
         ("cookie", "logged out"),
     ],
 )  # fmt: skip
-def test_a_token_that_ends_takes_its_streams_with_it(served: Dashboard, by: str, end: str) -> None:
+def test_a_token_that_ends_takes_the_streams_with_it(served: Dashboard, by: str, end: str) -> None:
     """Not only new requests: within seconds whoever watches is let go."""
     from interaction_usage.dashboard import logins, tokens
 
@@ -198,18 +202,18 @@ def test_redis_away_is_said_in_the_stream_and_over_when_it_is_back(tmp_path: Any
             served.client() as client,
             client.stream("GET", "/api/accounts/live/live/stream") as stream,
         ):
-            told = (json.loads(line[6:]) for line in stream.iter_lines() if line[:5] == "data:")
-            assert next(told)["series"]["agent"]["now"] == 1
+            content = (json.loads(line[6:]) for line in stream.iter_lines() if line[:5] == "data:")
+            assert next(content)["series"]["agent"]["now"] == 1
             time.sleep(1.2)  # the append-only file is flushed once a second
             server.kill()
-            away = next(each for each in told if (each["stale"] or {})["reason"] == "redis-away")
+            away = next(each for each in content if (each["stale"] or {})["reason"] == "redis-away")
             assert away["series"]["agent"]["now"] == 1
             answer = served.get("/accounts/live/live")
             assert answer.status_code == 503
             assert "Redis" in answer.json()["detail"]
             server.start()
             back = next(
-                each for each in told if (each["stale"] or {}).get("reason") != "redis-away"
+                each for each in content if (each["stale"] or {}).get("reason") != "redis-away"
             )
             assert back["series"]["agent"]["now"] == 1
     finally:

@@ -62,7 +62,7 @@ def test_a_worked_example() -> None:
     # A    [50---------20)
     # B        [10-12)
     # C           [15----      agent-sessions: 1 2 1 2 1
-    told = seen(
+    answer = seen(
         [
             ("agent", HOUR - 600, HOUR + 1200),
             ("agent", HOUR + 600, HOUR + 720),
@@ -70,10 +70,14 @@ def test_a_worked_example() -> None:
         ],
         limits(),
     )
-    assert (told["agent"].now, told["agent"].peak, told["agent"].peak_second) == (0, 2, HOUR + 600)
-    both = told["agent-sessions"]
+    assert (answer["agent"].now, answer["agent"].peak, answer["agent"].peak_second) == (
+        0,
+        2,
+        HOUR + 600,
+    )
+    both = answer["agent-sessions"]
     assert (both.now, both.peak, both.peak_second) == (1, 2, HOUR + 600)
-    assert told["ticket-guidance"].peak_second == HOUR + 900
+    assert answer["ticket-guidance"].peak_second == HOUR + 900
     levels = both.levels
     at = {
         minute: levels[HOUR + 60 * minute - (NOW - CURVE_SECONDS + 1)] for minute in range(-10, 21)
@@ -91,7 +95,7 @@ def test_every_second_is_the_number_of_sessions_present(seed: int) -> None:
         start = NOW - rng.randrange(2 * limit)
         stop = None if rng.random() < 0.3 else min(NOW, start + rng.randrange(1, 4000))
         sessions.append((rng.choice(APPLICATIONS), start, stop))
-    told = seen(sessions, limits(limit))
+    answer = seen(sessions, limits(limit))
     for series in SERIES:
         mine = [s for s in sessions if series in SERIES_OF[s[0]]]
         spans = [(begin, begin + limit if end is None else end) for _, begin, end in mine]
@@ -99,36 +103,44 @@ def test_every_second_is_the_number_of_sessions_present(seed: int) -> None:
             sum(begin <= second < end for begin, end in spans)
             for second in range(NOW - CURVE_SECONDS + 1, NOW + 1)
         ]
-        assert told[series].levels == curve
+        assert answer[series].levels == curve
         hour = curve[HOUR - NOW - 1 :]
-        assert told[series].peak == max(hour)
-        assert told[series].now == curve[-1]
+        assert answer[series].peak == max(hour)
+        assert answer[series].now == curve[-1]
         after = min(LONG, limit // 2)
         guard = min(AHEAD, limit // 10)
         ages = [NOW - begin for _, begin, end in mine if end is None]
         long = [age for age in ages if after <= age < limit - guard]
-        assert told[series].long == len(long)
-        assert told[series].oldest == (NOW - max(long) if long else None)
+        assert answer[series].long == len(long)
+        assert answer[series].oldest == (NOW - max(long) if long else None)
 
 
 def test_a_stop_of_this_very_second_is_no_old_session() -> None:
     """Its end is the ceiling of its time, so the -1 stands a second ahead."""
-    told = seen([("agent", NOW - 30, NOW + 1), ("agent", NOW - 5 * 3600, None)], limits())["agent"]
-    assert (told.now, told.long, told.oldest) == (2, 1, NOW - 5 * 3600)
+    answer = seen([("agent", NOW - 30, NOW + 1), ("agent", NOW - 5 * 3600, None)], limits())[
+        "agent"
+    ]
+    assert (answer.now, answer.long, answer.oldest) == (2, 1, NOW - 5 * 3600)
 
 
 @pytest.mark.parametrize(
     ("age", "long"), [(LONG - 1, 0), (LONG, 1), (DAY - AHEAD - 1, 1), (DAY - AHEAD, 0)]
 )
 def test_where_being_open_for_long_begins_and_ends(age: int, long: int) -> None:
-    """From four hours on; in the last minute before the limit it cannot be told."""
+    """From four hours on; in the last minute before the limit it cannot be reported."""
     assert seen([("agent", NOW - age, None)], limits())["agent"].long == long
 
 
 def test_nothing_at_all() -> None:
     """No session: zeros, and no time of a peak."""
-    told = seen([], limits())["mobile-web"]
-    assert (told.now, told.peak, told.peak_second, told.long, told.oldest) == (0, 0, None, 0, None)
+    answer = seen([], limits())["mobile-web"]
+    assert (answer.now, answer.peak, answer.peak_second, answer.long, answer.oldest) == (
+        0,
+        0,
+        None,
+        0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,8 +167,8 @@ def test_the_hour_of_the_wall_clock(instant: str, tz: str, begin: str, length: i
 
 def live(sessions: list[Session], second: int) -> Live:
     """Return the account at *second*."""
-    told = seen(sessions, limits(), second)
-    return Live("acme", second, "UTC", (HOUR, HOUR + 3600), limits(), told)
+    answer = seen(sessions, limits(), second)
+    return Live("acme", second, "UTC", (HOUR, HOUR + 3600), limits(), answer)
 
 
 def test_what_follows_begins_where_something_changed() -> None:

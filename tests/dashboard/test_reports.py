@@ -73,7 +73,7 @@ def test_report_and_file_are_the_commands_byte_for_byte(
         file = client.get(f"/api/accounts/{case.account}/usage.xls", params=query(case))
     assert report.content == command(redis_url, case, "json", tmp_path)
     assert {name: report.json()[name] for name in case.report if name != "name"} == {
-        name: told for name, told in case.report.items() if name != "name"
+        name: document for name, document in case.report.items() if name != "name"
     }
     assert file.content == command(redis_url, case, "xls", tmp_path)
     assert file.headers["content-disposition"] == 'attachment; filename="usage.xls"'
@@ -82,9 +82,9 @@ def test_report_and_file_are_the_commands_byte_for_byte(
 def test_usage_and_resolution_of_a_vector(served: Dashboard) -> None:
     """The numbers of the first day, as one counts them in the file."""
     asked = {"from": "2026-10-01", "to": "2026-10-02", "tz": "UTC"}
-    usage = served.told("/accounts/acme/dashboard/usage", **asked)
+    usage = served.get_json("/accounts/acme/dashboard/usage", **asked)
     assert [day["day"] for day in usage["days"]] == ["2026-10-01", "2026-10-02"]
-    day = served.told("/accounts/acme/dashboard/resolution", **asked)["days"][0]
+    day = served.get_json("/accounts/acme/dashboard/resolution", **asked)["days"][0]
     assert day["begun"] == usage["days"][0]["begun"]
     assert day["turned"] == day["call-now"] + day["callback"] + day["chat"]
     assert day["share"] == day["turned"] / day["begun"]
@@ -112,7 +112,7 @@ def test_counts_per_day_are_those_of_the_events(served: Dashboard, tz: str, offs
     lines = [json.loads(line) for line in traffic(4000, 3, accounts=2)]
     mine = [line for line in lines if line["subject"] == "account-0"]
     asked = {"from": "2026-09-30", "to": "2026-10-03", "tz": tz}
-    whole = served.told("/accounts/account-0/dashboard", **asked)
+    whole = served.get_json("/accounts/account-0/dashboard", **asked)
     assert sum(day["begun"] for day in whole["usage"]["days"]) > 300
     by_day = days_of(mine, offset)
     for place, day in enumerate(whole["usage"]["days"]):
@@ -128,8 +128,8 @@ def test_counts_per_day_are_those_of_the_events(served: Dashboard, tz: str, offs
         clicks = Counter(
             line["data"]["service"] for line in these if line["type"] == "usage.assist.clicked"
         )
-        told = whole["connectivity"]["days"][place]
-        assert {name: told[name] for name in ("call-now", "callback", "chat", "email")} == {
+        document = whole["connectivity"]["days"][place]
+        assert {name: document[name] for name in ("call-now", "callback", "chat", "email")} == {
             name: clicks[name] for name in ("call-now", "callback", "chat", "email")
         }
 
@@ -138,11 +138,11 @@ def test_counts_per_day_are_those_of_the_events(served: Dashboard, tz: str, offs
 def test_the_flows_by_day_add_up_to_all_of_them(served: Dashboard, tz: str) -> None:
     """Every flow's days, added up, are the unfiltered days; every flow's total is its rank's."""
     asked = {"from": "2026-09-30", "to": "2026-10-03", "tz": tz}
-    heat = served.told("/accounts/account-1/dashboard/heat", **asked)
-    every = served.told("/accounts/account-1/dashboard/usage", **asked)
+    heat = served.get_json("/accounts/account-1/dashboard/heat", **asked)
+    every = served.get_json("/accounts/account-1/dashboard/usage", **asked)
     sums: Counter[str] = Counter()
     for each in heat["flows"]:
-        usage = served.told("/accounts/account-1/dashboard/usage", flow=each["flow"], **asked)
+        usage = served.get_json("/accounts/account-1/dashboard/usage", flow=each["flow"], **asked)
         total = usage["total"]
         assert (total["begun"], total["abandoned"]) == (each["runs"], each["abandoned"])
         for day in usage["days"]:
@@ -151,30 +151,35 @@ def test_the_flows_by_day_add_up_to_all_of_them(served: Dashboard, tz: str) -> N
     assert dict(sums) == {day["day"]: day["begun"] for day in every["days"]}
 
 
-def test_clicks_are_not_told_by_flow(served: Dashboard) -> None:
+def test_clicks_are_not_reported_by_flow(served: Dashboard) -> None:
     """Runs of one flow held against the clicks of all would be a wrong number."""
-    told = served.told(
+    document = served.get_json(
         "/accounts/account-1/dashboard/resolution",
         flow="flow 1", **{"from": "2026-10-01", "to": "2026-10-02"},
     )  # fmt: skip
-    assert told["total"]["begun"] > 0
-    assert told["total"]["turned"] is told["total"]["chat"] is told["days"][0]["share"] is None
+    assert document["total"]["begun"] > 0
+    assert (
+        document["total"]["turned"]
+        is document["total"]["chat"]
+        is document["days"][0]["share"]
+        is None
+    )
 
 
 def test_concurrency_per_day_agrees_with_the_report(served: Dashboard) -> None:
     """The highest day is the report's maximum, its hour the busiest, and the map has the same."""
     asked = {"from": "2026-10-01", "to": "2026-10-03", "tz": "Asia/Kathmandu"}
-    told = served.told("/accounts/account-0/dashboard/concurrency", **asked)
-    report = served.told("/accounts/account-0/report", **asked)
+    document = served.get_json("/accounts/account-0/dashboard/concurrency", **asked)
+    report = served.get_json("/accounts/account-0/report", **asked)
     for series in SERIES:
-        curve, days = told["series"][series], told["series"][series]["days"]
+        curve, days = document["series"][series], document["series"][series]["days"]
         assert {name: curve[name] for name in report["concurrency"][series]} == (
             report["concurrency"][series]
         )
         assert curve["max"] == max(day["max"] for day in days) > 0
         busiest = next(day for day in days if day["max"] == curve["max"])
         assert busiest["hour"] == curve["busiest_hour"]
-        cells = told["heat"]["peaks"][series]
+        cells = document["heat"]["peaks"][series]
         assert [max(filter(None, row), default=0) for row in cells] == [d["max"] for d in days]
         assert sum(peak > 0 for row in cells for peak in row) == curve["reported_hours"]
 
@@ -189,14 +194,14 @@ def test_the_heat_map_over_changes_of_the_clocks(served: Dashboard, redis_url: s
     ]
     lines = []
     for number, (start, stop) in enumerate(sessions):
-        told = {"session": f"s{number}", "application": "agent"}
+        document = {"session": f"s{number}", "application": "agent"}
         for kind, when in (("started", start), ("stopped", stop)):
             lines.append(
-                event(f"{number}{kind}", f"session.{kind}", told, time=when, subject="clocks")
+                event(f"{number}{kind}", f"session.{kind}", document, time=when, subject="clocks")
             )
     fill(redis_url, lines, log="clocks")
     asked = {"tz": "Europe/Paris", "as_of": "2026-11-01T00:00:00Z"}
-    autumn = served.told(
+    autumn = served.get_json(
         "/accounts/clocks/dashboard/concurrency",
         **{"from": "2026-10-25", "to": "2026-10-25"}, **asked,
     )  # fmt: skip
@@ -205,7 +210,7 @@ def test_the_heat_map_over_changes_of_the_clocks(served: Dashboard, redis_url: s
     assert autumn["series"]["agent"]["days"][0] == {
         "day": "2026-10-25", "max": 2, "hour": "2026-10-25T02:00:00+01:00", "average": 1.5
     }  # fmt: skip
-    spring = served.told(
+    spring = served.get_json(
         "/accounts/clocks/dashboard/concurrency",
         **{"from": "2026-03-29", "to": "2026-03-29"}, **asked,
     )  # fmt: skip
@@ -227,7 +232,7 @@ def test_beyond_a_thousand_flows_the_rest_is_one_exact_sum(
         log="many",
     )
     asked = {"from": "2026-10-01", "to": "2026-10-01"}
-    heat = served.told("/accounts/many/dashboard/heat", **asked)
+    heat = served.get_json("/accounts/many/dashboard/heat", **asked)
     assert len(heat["flows"]) == 1000
     assert heat["other"]["flows"] == 203
     assert heat["flow_count"] == 1203
@@ -235,7 +240,7 @@ def test_beyond_a_thousand_flows_the_rest_is_one_exact_sum(
     assert heat["other"]["runs"] == sum(least)
     listed = sum(each["runs"] for each in heat["flows"])
     assert heat["total"]["runs"] == listed + heat["other"]["runs"] == sum(runs.values())
-    few = served.told("/accounts/many/dashboard/heat", limit="3", **asked)
+    few = served.get_json("/accounts/many/dashboard/heat", limit="3", **asked)
     assert few["other"]["runs"] + sum(each["runs"] for each in few["flows"]) == sum(runs.values())
 
 
@@ -243,14 +248,14 @@ def test_the_time_zone_moves_days(served: Dashboard, redis_url: str) -> None:
     """A run at 23:30 UTC is of the next day in Kathmandu; the account's own zone is the default."""
     fill(redis_url, [flow("late", time="2026-10-01T23:30:00Z", subject="moved")], log="moved")
     asked = {"from": "2026-10-01", "to": "2026-10-02"}
-    days = served.told("/accounts/moved/dashboard/usage", **asked)["days"]
+    days = served.get_json("/accounts/moved/dashboard/usage", **asked)["days"]
     assert [day["begun"] for day in days] == [1, 0]
     with served.client(served.token()) as client:
         done = client.put("/api/accounts/moved", json={"timezone": "Asia/Kathmandu"})
     assert done.status_code == 200
-    days = served.told("/accounts/moved/dashboard/usage", **asked)["days"]
+    days = served.get_json("/accounts/moved/dashboard/usage", **asked)["days"]
     assert [day["begun"] for day in days] == [0, 1]
-    days = served.told("/accounts/moved/dashboard/usage", tz="UTC", **asked)["days"]
+    days = served.get_json("/accounts/moved/dashboard/usage", tz="UTC", **asked)["days"]
     assert [day["begun"] for day in days] == [1, 0]
 
 
@@ -276,7 +281,7 @@ def test_the_time_zone_moves_days(served: Dashboard, redis_url: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_asked_is_said_at_its_place(
+def test_what_cannot_be_asked_is_said_at_the_place(
     served: Dashboard, query: dict[str, str], field: str, words: str
 ) -> None:
     """422, the query's member, and a sentence."""
@@ -299,6 +304,6 @@ def test_a_range_has_an_end(served: Dashboard) -> None:
 def test_two_years_hold_all_days(served: Dashboard) -> None:
     """731 days, each with 24 hours in the map."""
     asked = {"from": "2024-10-02", "to": "2026-10-02", "tz": "UTC"}
-    told = served.told("/accounts/acme/dashboard", **asked)
-    assert len(told["usage"]["days"]) == len(told["concurrency"]["heat"]["days"]) == 731
-    assert {len(row) for row in told["concurrency"]["heat"]["peaks"]["agent"]} == {24}
+    document = served.get_json("/accounts/acme/dashboard", **asked)
+    assert len(document["usage"]["days"]) == len(document["concurrency"]["heat"]["days"]) == 731
+    assert {len(row) for row in document["concurrency"]["heat"]["peaks"]["agent"]} == {24}

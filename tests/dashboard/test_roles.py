@@ -107,8 +107,8 @@ def test_the_history_comes_in_pages(served: Dashboard) -> None:
     """At most 500 in one; what is no id is refused."""
     for number in range(5):
         account_settings.put(served.redis, "acme", name=f"Name {number}")
-    first = served.told("/accounts/acme/history", limit="2")
-    rest = served.told("/accounts/acme/history", before=first["next"])
+    first = served.get_json("/accounts/acme/history", limit="2")
+    rest = served.get_json("/accounts/acme/history", before=first["next"])
     found = [each["to"] for each in first["changes"] + rest["changes"]]
     assert found == [f"Name {number}" for number in range(4, -1, -1)]
     assert rest["next"] is None
@@ -122,7 +122,7 @@ def test_of_changes_at_once_none_is_lost(served: Dashboard) -> None:
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda n: put(served, token, name=f"N{n}").status_code, range(24)))
     assert codes == [200] * 24
-    found = served.told("/accounts/acme/history")["changes"][::-1]
+    found = served.get_json("/accounts/acme/history")["changes"][::-1]
     assert [each["from"] for each in found] == ["acme", *(each["to"] for each in found[:-1])]
     assert len(found) == 24
 
@@ -144,7 +144,7 @@ def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) ->
     found = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
     assert [each["seconds"] for each in found["months"]] == [-26 * 3600] * 2
     assert "are on both bills" in found["sentences"][1]
-    assert served.told(path, to="Etc/GMT+12")["sentences"] == []
+    assert served.get_json(path, to="Etc/GMT+12")["sentences"] == []
     assert served.get(path, served.token(), to="Mars/Olympus").status_code == 422
     assert account_settings.get(served.redis, "acme").timezone == "Etc/GMT+12"
 
@@ -152,7 +152,7 @@ def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) ->
 def test_an_account_whose_zone_is_none_any_more_can_get_another(served: Dashboard) -> None:
     """There is nothing to compare the new one with, and nothing fails."""
     served.redis.hset(keys.settings("acme"), "timezone", "Mars/Olympus")
-    assert served.told("/accounts/acme/timezone-change", to="UTC")["sentences"] == []
+    assert served.get_json("/accounts/acme/timezone-change", to="UTC")["sentences"] == []
     assert put(served, served.token(), timezone="Europe/Paris").status_code == 200
-    history = served.told("/accounts/acme/history")["changes"]
+    history = served.get_json("/accounts/acme/history")["changes"]
     assert (history[0]["from"], history[0]["to"]) == ("Mars/Olympus", "Europe/Paris")

@@ -50,7 +50,7 @@ def test_a_token_expires_to_the_second(served: Dashboard) -> None:
         tokens.authenticate(served.redis, token, NOW + 10)
 
 
-def test_a_login_ends_with_its_token(served: Dashboard) -> None:
+def test_a_login_ends_with_token(served: Dashboard) -> None:
     """Though its cookie would last longer."""
     token = served.token("acme", expires=int(time.time()) + 2)
     client = logged_in(served, token)

@@ -132,7 +132,7 @@ INFO: Mapping[str, Any] = {
 def test_a_redis_that_is_not_as_it_should_be(
     changed: dict[str, Any], level: Level, sentence: str
 ) -> None:
-    """Each is told apart."""
+    """Each is reported apart."""
     findings = list(redis.judge(redis.Server("here", {**INFO, **changed}, 0.0, {})))
     assert worst(findings) is level
     assert sentence in about(findings, "here")

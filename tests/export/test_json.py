@@ -77,7 +77,7 @@ def test_as_of_is_in_utc_whatever_zone_it_came_in() -> None:
     )
 
 
-def test_the_file_is_indented_and_ends_its_last_line() -> None:
+def test_the_file_is_indented_and_ends_the_last_line() -> None:
     """A person can read it, and `cat` leaves the prompt on a line of its own."""
     data = render(samples.report())
 

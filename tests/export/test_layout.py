@@ -62,7 +62,7 @@ def test_sections_that_do_not_apply_are_absent(dnis: bool, sms: bool, last: list
 
 
 @pytest.mark.parametrize(("name", "shown"), [("acme", "acme"), ("Acme Ltd", "Acme Ltd (acme)")])
-def test_account_is_shown_with_its_id_where_they_differ(name: str, shown: str) -> None:
+def test_account_is_shown_with_id_where_they_differ(name: str, shown: str) -> None:
     """The id appears once: alone, or in brackets behind another name."""
     account = sections(samples.report(name=name))[0].rows[0]
 
@@ -74,8 +74,8 @@ def test_generated_is_the_as_of_instant_in_local_time() -> None:
     assert sections(samples.report())[0].rows[3].cells[0].value == "2026-11-01 10:00 +01:00"
 
 
-def test_the_two_hours_of_one_name_are_told_apart() -> None:
-    """On the night when clocks go back the offset distinguishes both hours called 02:00."""
+def test_the_two_hours_of_one_name_are_reported_apart() -> None:
+    """On the fault run when clocks go back the offset distinguishes both hours called 02:00."""
     first = datetime(2026, 10, 25, 0, tzinfo=UTC).astimezone(samples.PARIS)
     second = datetime(2026, 10, 25, 1, tzinfo=UTC).astimezone(samples.PARIS)
 

@@ -83,7 +83,7 @@ def test_breakdowns_follow_the_first_sheet() -> None:
 
 
 def test_hours_are_date_cells_with_their_offset() -> None:
-    """Both hours called 02:00 of the night when clocks go back are there, told apart."""
+    """Both hours called 02:00 of the fault run when clocks go back are there, reported apart."""
     book = book_of(samples.report(hours=samples.hours(745)))
     sheet = book.sheet_by_name("Per hour")
 

@@ -1,4 +1,4 @@
-"""A whole system for each night, whose Redis keeps its data."""
+"""A whole system for each fault run, whose Redis keeps its data."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ from tests.support.system import System
 
 
 @pytest.fixture
-def night(need_kafka: None, tmp_path: Path) -> Iterator[System]:
+def fault_run(need_kafka: None, tmp_path: Path) -> Iterator[System]:
     """Yield a system whose Redis keeps its data."""
     with ExitStack() as running:
         broker = running.enter_context(ApacheKafka(tmp_path / "kafka"))

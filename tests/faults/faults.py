@@ -1,7 +1,7 @@
 """Faults: what can go wrong with workers, the broker, topics, Redis and the way to it.
 
 Each is one function. A fault that lasts has its end written down, so that others can fall into it.
-`Faults` chooses them from a seed, so that a night can be had again.
+`Faults` chooses them from a seed, so that a fault run can be had again.
 """
 
 import os
@@ -62,7 +62,7 @@ class Faults:
         self.diary.append(f"{time.monotonic() - self.begun:6.1f} s  {what}")
 
     def plan(self, count: int) -> list[Callable[[], None]]:
-        """Draw *count* faults; in one night of eight, one of them is long."""
+        """Draw *count* faults; in one fault run of eight, one of them is long."""
         weights = {
             self.kill_worker: 3, self.stop_worker: 1, self.add_worker: 2, self.pause_worker: 1,
             self.kill_broker: 2, self.freeze_broker: 1, self.add_partitions: 1,
@@ -131,12 +131,12 @@ class Faults:
 
     @property
     def running(self) -> list[Child]:
-        """The workers that run, those that stand still included."""
+        """The workers that run, those that be suspended included."""
         return [worker for worker in self.system.workers if worker.alive]
 
     @property
     def awake(self) -> list[Child]:
-        """The workers that run and do not stand still."""
+        """The workers that run and do not be suspended."""
         still = [end.of for end in self.ends]
         return [worker for worker in self.running if worker not in still]
 
@@ -161,18 +161,18 @@ class Faults:
             self.rng.choice(self.awake).stop()
 
     def pause_worker(self) -> None:
-        """Stand still for longer than the session timeout, then go on as if nothing had been."""
+        """Be suspended for longer than the session timeout, then go on as if nothing had been."""
         if workers := self.awake:
             worker = self.rng.choice(workers)
             seconds = SESSION_TIMEOUT + self.rng.uniform(1, 4)
-            self.note(f"a worker stands still for {seconds:.0f} s")
+            self.note(f"a worker is suspended for {seconds:.0f} s")
             worker.process.send_signal(signal.SIGSTOP)
             self._ends_in(seconds, worker, lambda: self._wake(worker))
             self.add_worker()
 
     def _wake(self, worker: Child) -> None:
         if worker.alive:
-            self.note("a worker that stood still wakes up")
+            self.note("a worker that was suspended wakes up")
             worker.process.send_signal(signal.SIGCONT)
 
     def replace_the_last(self) -> None:

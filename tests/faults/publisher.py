@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
 from tests.support.event_lines import flow
 
-#: No outage of a night lasts as long as a producer tries.
+#: No outage of a fault run lasts as long as a producer tries.
 PATIENCE = 120
 #: Milliseconds that a record's timestamp may lie after its event: ten years.
 _YEARS_MS = 10 * 365 * 86_400_000
@@ -77,14 +77,14 @@ class Publisher(threading.Thread):
         return todo
 
     @property
-    def told_errors(self) -> list[str]:
+    def reported_errors(self) -> list[str]:
         """What went wrong for producers, and how often."""
         return [f"{count} x {error}" for error, count in Counter(self.errors).most_common()]
 
     # -------------------------------------------------------- called from outside
 
     def begin_again(self, topics: Collection[str]) -> None:
-        """Publish again what was published to *topics* until now: they were created anew."""
+        """Publish again what was published to *topics* until now: they were created again."""
         self._again.put((topics, time.monotonic()))
 
     def halt(self) -> None:
@@ -146,7 +146,7 @@ class Publisher(threading.Thread):
         compression = self.rng.choice(("none", "gzip", "lz4", "zstd", "snappy"))
         producer = self._producer({"compression.type": compression, "enable.idempotence": True})
         try:
-            self._hand_over(producer, piece, self._told)
+            self._hand_over(producer, piece, self._reported)
             while producer.flush(0.1):
                 self._look_up()
         finally:
@@ -155,24 +155,24 @@ class Publisher(threading.Thread):
 
     def _in_transactions(self, piece: list[bytes]) -> None:
         """Publish in transactions; before each comes one that is aborted."""
-        name = f"night-{self.rng.getrandbits(32)}"
+        name = f"fault run-{self.rng.getrandbits(32)}"
         patience = {"message.timeout.ms": 20_000, "transaction.timeout.ms": 20_000}
         producer = self._producer({"transactional.id": name, **patience})
         producer.init_transactions(60)
         for begin in range(0, len(piece), 400):
             self._look_up()
-            told: dict[bytes, float] = {}
+            answer: dict[bytes, float] = {}
             try:
                 self._abort_one(producer, f"{name} {begin}")
                 producer.begin_transaction()
-                self._hand_over(producer, piece[begin : begin + 400], partial(self._noted, told))
+                self._hand_over(producer, piece[begin : begin + 400], partial(self._noted, answer))
                 with self.ending:
                     producer.commit_transaction(60)
             except Exception:
                 with suppress(Exception), self.ending:  # else it ends by itself, after its timeout
                     producer.abort_transaction(5)
                 raise
-            self._acknowledged.update(told)
+            self._acknowledged.update(answer)
 
     def _abort_one(self, producer: Any, name: str) -> None:
         producer.begin_transaction()
@@ -191,14 +191,14 @@ class Publisher(threading.Thread):
             }
         )  # fmt: skip
 
-    def _hand_over(self, producer: Any, lines: Iterable[bytes], told: Any) -> None:
+    def _hand_over(self, producer: Any, lines: Iterable[bytes], answer: Any) -> None:
         """Give *lines* to *producer*; some producers stamp them by clocks that are years ahead."""
         any_clock = self.rng.random() < 0.5
         for number, line in enumerate(lines):
             topic, subject, happened = self._place[line]
             key = subject if self.rng.random() < 0.8 else b"%d" % self.rng.randrange(100)
             stamp = happened + self.rng.randrange(_YEARS_MS) if any_clock else 0
-            done = partial(told, line, time.monotonic())
+            done = partial(answer, line, time.monotonic())
             producer.produce(topic, line, key, on_delivery=done, timestamp=stamp)
             if number % 50 == 0:
                 producer.poll(0 if self.hurry else self._pause)
@@ -208,20 +208,20 @@ class Publisher(threading.Thread):
         if not self._go_on.is_set():
             raise _Halted
 
-    def _told(self, line: bytes, when: float, error: Any, _message: Any) -> None:
+    def _reported(self, line: bytes, when: float, error: Any, _message: Any) -> None:
         if error:
             self.errors.append(str(error))
         else:
             self._acknowledged[line] = when
 
     def _noted(
-        self, told: dict[bytes, float], line: bytes, when: float, error: Any, _message: Any
+        self, answer: dict[bytes, float], line: bytes, when: float, error: Any, _message: Any
     ) -> None:
         if not error:
-            told[line] = when
+            answer[line] = when
 
 
-def _place(told: dict[str, Any]) -> tuple[str, bytes, int]:
+def _place(answer: dict[str, Any]) -> tuple[str, bytes, int]:
     """Return the topic and the account of an event, and the millisecond after it happened."""
-    happened = datetime.fromisoformat(told["time"]).timestamp()
-    return TOPIC_OF[told["type"]], told["subject"].encode(), int(happened * 1000) + 1
+    happened = datetime.fromisoformat(answer["time"]).timestamp()
+    return TOPIC_OF[answer["type"]], answer["subject"].encode(), int(happened * 1000) + 1

@@ -16,36 +16,36 @@ DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
 
 
 def test_what_a_replica_promoted_too_early_does_not_have_is_read_again(
-    night: System, tmp_path: Path
+    fault_run: System, tmp_path: Path
 ) -> None:
     """[first half: on both][second half: on the old one only]; then the old one dies."""
     lines = list(traffic(6_000, seed=9, accounts=4))
     first, second = lines[:3_000], lines[3_000:]
     with (
-        FlakyLink(night.redis.port, 1, print) as link,
+        FlakyLink(fault_run.redis.port, 1, print) as link,
         redis_server(tmp_path / "replica") as replica,
     ):
-        night.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
-        with night.client() as old, Redis.from_url(replica.url) as new:
-            new.replicaof("127.0.0.1", night.redis.port)
-            night.start_worker()
-            night.usage("send", "-", stdin=b"\n".join(first))
-            night.catch_up()
+        fault_run.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
+        with fault_run.client() as old, Redis.from_url(replica.url) as new:
+            new.replicaof("127.0.0.1", fault_run.redis.port)
+            fault_run.start_worker()
+            fault_run.usage("send", "-", stdin=b"\n".join(first))
+            fault_run.catch_up()
             deadline = time.monotonic() + 20
             while (known := Rollups.live(new).positions()) != Rollups.live(old).positions():
                 assert time.monotonic() < deadline, f"the replica has {known} only"
                 time.sleep(0.05)
             new.replicaof("NO", "ONE")
-            night.usage("send", "-", stdin=b"\n".join(second))
-            night.catch_up()
+            fault_run.usage("send", "-", stdin=b"\n".join(second))
+            fault_run.catch_up()
             assert Rollups.live(old).positions() != Rollups.live(new).positions() == known
         link.lead_to(replica.port)
-        night.redis.kill()
-        night.redis = replica
-        night.catch_up()
+        fault_run.redis.kill()
+        fault_run.redis = replica
+        fault_run.catch_up()
         for account, rollups in rollups_of(lines).items():
-            report = night.report_here(account, *DAYS, as_of=AS_OF)
+            report = fault_run.report_here(account, *DAYS, as_of=AS_OF)
             assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)
-        assert "Redis lost writes it had acknowledged" in night.log()
-        for worker in night.workers:
+        assert "Redis lost writes it had acknowledged" in fault_run.log()
+        for worker in fault_run.workers:
             worker.kill()

@@ -1,8 +1,8 @@
-"""The night when everything goes wrong: whatever was acknowledged is counted once or refused.
+"""The fault run when everything goes wrong: whatever was acknowledged is counted once or refused.
 
     make faults SEED=7 RUNS=10 EVENTS=40000
 
-runs other nights than the ones that `make test` runs. A failure tells its seed and its diary.
+runs other fault runs than the ones that `make test` runs. A failure tells its seed and its diary.
 """
 
 import os
@@ -47,35 +47,41 @@ EACH = 2.0
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
-def test_a_night_of_faults_leaves_every_report_exact(night: System, seed: int) -> None:
+def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int) -> None:
     """Faults in random order while events come; then every report equals the reference."""
     rng = random.Random(seed)
     lines = list(traffic(EVENTS, seed=seed, accounts=8))
     diary: list[str] = []
-    with FlakyLink(night.redis.port, seed, lambda what: faults.note(what)) as link:
-        publisher = Publisher(night.kafka.bootstrap, lines, BROKEN, seed, EACH * FAULTS)
-        faults = Faults(night, rng, link, publisher, diary)
+    with FlakyLink(fault_run.redis.port, seed, lambda what: faults.note(what)) as link:
+        publisher = Publisher(fault_run.kafka.bootstrap, lines, BROKEN, seed, EACH * FAULTS)
+        faults = Faults(fault_run, rng, link, publisher, diary)
         try:
             live_through(faults)
             settle(faults)
-            check(night, lines)
+            check(fault_run, lines)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
-            told = [f"seed {seed}", *diary, *publisher.told_errors, night.last_words(), why]
-            raise AssertionError("\n".join(told)) from None
-    print("\n".join([f"seed {seed}", *diary, *publisher.told_errors]))
+            answer = [
+                f"seed {seed}",
+                *diary,
+                *publisher.reported_errors,
+                fault_run.last_words(),
+                why,
+            ]
+            raise AssertionError("\n".join(answer)) from None
+    print("\n".join([f"seed {seed}", *diary, *publisher.reported_errors]))
 
 
 def live_through(faults: Faults) -> None:
     """Do the faults while the publisher publishes; return when it has published everything."""
-    night, rng, publisher = faults.system, faults.rng, faults.publisher
-    night.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{faults.link.port}/0"
+    fault_run, rng, publisher = faults.system, faults.rng, faults.publisher
+    fault_run.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{faults.link.port}/0"
     partitions = rng.randint(1, MOST_PARTITIONS)
-    ensure_topics(night.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], partitions, 1)
+    ensure_topics(fault_run.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], partitions, 1)
     workers = rng.choice((1, 1, 2, 4))
     faults.note(f"topics of {partitions} partitions, {workers} workers")
     for _ in range(workers):
-        night.start_worker()
+        fault_run.start_worker()
     publisher.start()
     for fault in faults.plan(FAULTS):
         faults.wait(rng.uniform(0.3, 2.5))
@@ -91,15 +97,15 @@ def live_through(faults: Faults) -> None:
 
 def settle(faults: Faults) -> None:
     """Wait until all is counted or refused; a worker that ends is started again, as anywhere."""
-    night = faults.system
+    fault_run = faults.system
     for _ in range(12):
         faults.replace_the_last()
-        done = night.usage("lag", "--until-zero", "10", code=None)
+        done = fault_run.usage("lag", "--until-zero", "10", code=None)
         if done.returncode == 0:
             faults.note("settled")
             return
-    told = (done.stdout + done.stderr).decode()
-    raise AssertionError(f"not settled after 120 s: {told}")
+    answer = (done.stdout + done.stderr).decode()
+    raise AssertionError(f"not settled after 120 s: {answer}")
 
 
 def values(reading: RangeSnapshot) -> dict[str, Any]:
@@ -109,10 +115,10 @@ def values(reading: RangeSnapshot) -> dict[str, Any]:
     return members
 
 
-def check(night: System, lines: list[bytes]) -> None:
+def check(fault_run: System, lines: list[bytes]) -> None:
     """Hold reports, every value behind them, dead letters and lag against what was published."""
     expected = rollups_of(lines)
-    with night.client() as client:
+    with fault_run.client() as client:
         live = Rollups.live(client)
         assert live.accounts() == sorted(expected)
         for account, rollups in expected.items():
@@ -122,9 +128,9 @@ def check(night: System, lines: list[bytes]) -> None:
             )
     for account, rollups in expected.items():
         for tz, *days in RANGES:
-            report = night.report_here(account, *days, tz=tz, as_of=AS_OF)
+            report = fault_run.report_here(account, *days, tz=tz, as_of=AS_OF)
             assert report == report_of(rollups, account, *days, tz, AS_OF), (account, tz)
-    refused = read_rejected_records(night.kafka.bootstrap)
+    refused = read_rejected_records(fault_run.kafka.bootstrap)
     assert {record.newest.reason for record in refused} == {"malformed"}
     assert {record.value for record in refused} == {broken_record(n) for n in range(BROKEN)}
-    night.usage("lag", "--until-zero", "0")
+    fault_run.usage("lag", "--until-zero", "0")

@@ -22,65 +22,65 @@ AWAY = 5.0
 EVENTS = 500
 
 
-def run_workers(night: System, count: int) -> None:
+def run_workers(fault_run: System, count: int) -> None:
     """Start workers, and return when they share the partitions and have counted something."""
-    night.usage("send", "-", stdin=flow("first"))
+    fault_run.usage("send", "-", stdin=flow("first"))
     for _ in range(count):
-        night.start_worker()
-    with night.client() as client:
+        fault_run.start_worker()
+    with fault_run.client() as client:
         deadline = time.monotonic() + 30
         while len(list(client.scan_iter("*:worker:*"))) < count:
-            assert time.monotonic() < deadline, night.last_words()
+            assert time.monotonic() < deadline, fault_run.last_words()
             time.sleep(0.1)
-    night.usage("send", "-", stdin=b"\n".join(traffic(EVENTS, seed=1, accounts=4)))
-    night.catch_up()
+    fault_run.usage("send", "-", stdin=b"\n".join(traffic(EVENTS, seed=1, accounts=4)))
+    fault_run.catch_up()
 
 
-def seconds_until_counted(night: System, seed: int) -> float:
+def seconds_until_counted(fault_run: System, seed: int) -> float:
     """Publish events, and return how long it took until they are counted."""
     begun = time.monotonic()
     lines = [json.loads(line) for line in traffic(EVENTS, seed=seed, accounts=4)]
-    night.publish(
+    fault_run.publish(
         [
-            (TOPIC_OF[told["type"]], str(number).encode(), json.dumps(told).encode(), None)
-            for number, told in enumerate(lines)
+            (TOPIC_OF[answer["type"]], str(number).encode(), json.dumps(answer).encode(), None)
+            for number, answer in enumerate(lines)
         ]
     )
-    config = settings.read(night.environment)
-    with night.client() as client:
+    config = settings.read(fault_run.environment)
+    with fault_run.client() as client:
         admin = admin_client(config.kafka)
         while any(reach.behind for reach in partition_progress(admin, client).values()):
-            assert time.monotonic() < begun + 60, f"still not counted\n{night.last_words()}"
+            assert time.monotonic() < begun + 60, f"still not counted\n{fault_run.last_words()}"
             time.sleep(0.02)
     return time.monotonic() - begun
 
 
-def hold(took: float, bound: float, night: System) -> None:
+def hold(took: float, bound: float, fault_run: System) -> None:
     """Tell how long it *took*, and hold it against the bound."""
     print(f"counted again after {took:.2f} s")
-    assert took < bound, f"{took:.1f} s\n{night.last_words()}"
+    assert took < bound, f"{took:.1f} s\n{fault_run.last_words()}"
 
 
-def test_the_partitions_of_a_killed_worker_are_taken_over_in_time(night: System) -> None:
+def test_the_partitions_of_a_killed_worker_are_taken_over_in_time(fault_run: System) -> None:
     """The group notices after the session timeout that it is gone."""
-    run_workers(night, 2)
-    night.workers[0].kill()
-    hold(seconds_until_counted(night, 2), AFTER_A_KILLED_WORKER, night)
+    run_workers(fault_run, 2)
+    fault_run.workers[0].kill()
+    hold(seconds_until_counted(fault_run, 2), AFTER_A_KILLED_WORKER, fault_run)
 
 
-def test_counting_goes_on_soon_after_redis_is_back(night: System) -> None:
+def test_counting_goes_on_soon_after_redis_is_back(fault_run: System) -> None:
     """It was killed, and restarts from its append-only file some seconds later."""
-    run_workers(night, 2)
-    night.redis.kill()
+    run_workers(fault_run, 2)
+    fault_run.redis.kill()
     time.sleep(AWAY)
-    night.redis.start()
-    hold(seconds_until_counted(night, 2), AFTER_REDIS, night)
+    fault_run.redis.start()
+    hold(seconds_until_counted(fault_run, 2), AFTER_REDIS, fault_run)
 
 
-def test_counting_goes_on_soon_after_the_broker_is_back(night: System) -> None:
+def test_counting_goes_on_soon_after_the_broker_is_back(fault_run: System) -> None:
     """It was killed, and restarts on its data some seconds later."""
-    run_workers(night, 2)
-    night.kafka.kill()
+    run_workers(fault_run, 2)
+    fault_run.kafka.kill()
     time.sleep(AWAY)
-    night.kafka.start()
-    hold(seconds_until_counted(night, 2), AFTER_THE_BROKER, night)
+    fault_run.kafka.start()
+    hold(seconds_until_counted(fault_run, 2), AFTER_THE_BROKER, fault_run)

@@ -10,25 +10,25 @@ from tests.support.event_lines import flow
 from tests.support.system import System
 
 
-def test_what_kafka_deletes_under_a_running_worker_is_told(night: System) -> None:
-    """[counted][deleted while it stands still][counted]: no rebalance, and yet no silence."""
-    night.variables["USAGE_PARTITIONS"] = "1"
-    worker = night.start_worker()
-    night.usage("send", "-", stdin=b"\n".join(flow(f"first {number}") for number in range(20)))
-    night.catch_up()
+def test_what_kafka_deletes_under_a_running_worker_is_reported(fault_run: System) -> None:
+    """[counted][deleted while it is suspended][counted]: no rebalance, and yet no silence."""
+    fault_run.variables["USAGE_PARTITIONS"] = "1"
+    worker = fault_run.start_worker()
+    fault_run.usage("send", "-", stdin=b"\n".join(flow(f"first {number}") for number in range(20)))
+    fault_run.catch_up()
     worker.process.send_signal(signal.SIGSTOP)
     for count in (1, 50):  # a fetch that is under way brings the first
-        night.publish([("usage.flows", None, flow(f"{count} {n}"), None) for n in range(count)])
-    admin = AdminClient({"bootstrap.servers": night.kafka.bootstrap})
+        fault_run.publish([("usage.flows", None, flow(f"{count} {n}"), None) for n in range(count)])
+    admin = AdminClient({"bootstrap.servers": fault_run.kafka.bootstrap})
     [deleted] = admin.delete_records([TopicPartition("usage.flows", 0, 45)]).values()
     deleted.result(20)
     worker.process.send_signal(signal.SIGCONT)
-    night.catch_up()
-    report = night.report_here("acme", "2026-10-01", "2026-10-01", as_of="2026-11-01T00:00:00Z")
+    fault_run.catch_up()
+    report = fault_run.report_here("acme", "2026-10-01", "2026-10-01", as_of="2026-11-01T00:00:00Z")
     assert worker.alive
-    told = re.search(
+    answer = re.search(
         r"usage.flows/0: Kafka deleted the offsets (\d+) to 44, and the rollups end before them",
-        night.log(),
+        fault_run.log(),
     )
-    assert told, night.log()
-    assert report["flow_runs"]["total"] == int(told[1]) + 71 - 45
+    assert answer, fault_run.log()
+    assert report["flow_runs"]["total"] == int(answer[1]) + 71 - 45

@@ -17,17 +17,19 @@ EVENTS = 45_000  # more than two rounds
 DAYS, AS_OF = ("2026-10-01", "2026-10-02"), "2026-11-01T00:00:00Z"
 
 
-def positions(night: System) -> dict[tuple[str, int], int]:
+def positions(fault_run: System) -> dict[tuple[str, int], int]:
     """Return where the rollups end, for partitions of which something is counted."""
-    with night.client() as client:
+    with fault_run.client() as client:
         found = Rollups.live(client).positions()
     places = ((name.partition("@")[0].rpartition("/"), at.offset) for name, at in found.items())
     return {(topic, int(number)): offset for (topic, _, number), offset in places if offset}
 
 
-def committed(night: System) -> dict[tuple[str, int], int]:
+def committed(fault_run: System) -> dict[tuple[str, int], int]:
     """Return what the group has committed."""
-    consumer = Consumer({"bootstrap.servers": night.kafka.bootstrap, "group.id": night.group})
+    consumer = Consumer(
+        {"bootstrap.servers": fault_run.kafka.bootstrap, "group.id": fault_run.group}
+    )
     try:
         asked = [TopicPartition(topic, number) for topic in EVENT_TOPICS for number in range(4)]
         found = consumer.committed(asked, timeout=20)
@@ -36,42 +38,44 @@ def committed(night: System) -> dict[tuple[str, int], int]:
     return {(at.topic, at.partition): at.offset for at in found if at.offset > 0}
 
 
-def test_a_worker_told_to_end_finishes_and_commits_what_is_under_way(night: System) -> None:
-    """Nothing comes through to Redis, so a round is under way; then it does. More are behind it."""
+def test_a_worker_reported_to_end_finishes_and_commits_what_is_under_way(fault_run: System) -> None:
+    """Redis is out of reach, so a micro-batch waits; then it is back, with more behind it."""
     lines = list(traffic(EVENTS, seed=8, accounts=6))
-    night.usage("send", "-", stdin=b"\n".join(lines))
-    with FlakyLink(night.redis.port, 1, print) as link:
-        night.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
-        worker = night.start_worker()
+    fault_run.usage("send", "-", stdin=b"\n".join(lines))
+    with FlakyLink(fault_run.redis.port, 1, print) as link:
+        fault_run.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{link.port}/0"
+        worker = fault_run.start_worker()
         deadline = time.monotonic() + 60
-        while not positions(night):
-            assert time.monotonic() < deadline, night.last_words()
+        while not positions(fault_run):
+            assert time.monotonic() < deadline, fault_run.last_words()
             time.sleep(0.01)
         link.deaf = True
         time.sleep(3)
-        before = positions(night)
+        before = positions(fault_run)
         began = time.monotonic()
         worker.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         link.deaf = False
         worker.process.wait(10)
         took = time.monotonic() - began
-    after = positions(night)
+    after = positions(fault_run)
     counted = sum(before.values()), sum(after.values())
     print(f"ended after {took:.2f} s; counted {counted[0]} before, {counted[1]} in the end")
     assert took < 5
     assert worker.process.returncode == 0
     assert counted[0] < counted[1] < EVENTS
-    assert committed(night) == after
-    night.worker_variables.clear()
-    night.start_worker()
-    night.catch_up()
+    assert committed(fault_run) == after
+    fault_run.worker_variables.clear()
+    fault_run.start_worker()
+    fault_run.catch_up()
     for account, rollups in rollups_of(lines).items():
-        report = night.report_here(account, *DAYS, as_of=AS_OF)
+        report = fault_run.report_here(account, *DAYS, as_of=AS_OF)
         assert report == report_of(rollups, account, *DAYS, "UTC", AS_OF)
 
 
-def test_a_worker_that_ends_with_an_error_is_gone_though_its_client_hangs(night: System) -> None:
+def test_a_worker_that_ends_with_an_error_is_gone_though_the_client_hangs(
+    fault_run: System,
+) -> None:
     """Its thread would go on sending heartbeats, and keep partitions that nobody counts then."""
     code = (
         "import asyncio\n"
@@ -83,7 +87,7 @@ def test_a_worker_that_ends_with_an_error_is_gone_though_its_client_hangs(night:
         "AIOKafkaConsumer.stop = hangs\n"
         "from interaction_usage.commands.main import main; main(['worker'])"
     )
-    worker = night.start_worker((sys.executable, "-c", code))
+    worker = fault_run.start_worker((sys.executable, "-c", code))
     assert worker.process.wait(40) == 1
-    assert "it can no longer take part in the consumer group" in night.log()
-    assert "Shutdown timed out" in night.log()
+    assert "it can no longer take part in the consumer group" in fault_run.log()
+    assert "Shutdown timed out" in fault_run.log()

@@ -22,8 +22,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 def records(system: Any, *arguments: str) -> list[dict[str, Any]]:
     """Return the records that `list` tells, the newest first."""
-    told = json.loads(system.usage("dead-letters", "list", "--json", *arguments).stdout)
-    newest: list[dict[str, Any]] = told["newest"]
+    answer = json.loads(system.usage("dead-letters", "list", "--json", *arguments).stdout)
+    newest: list[dict[str, Any]] = answer["newest"]
     return newest
 
 
@@ -31,8 +31,8 @@ def replay(system: Any, *arguments: str, code: int = 0) -> str:
     """Replay, let the worker take it, and return what the command said."""
     done = system.usage("dead-letters", "replay", *arguments, code=code)
     system.catch_up()
-    told: str = done.stderr.decode()
-    return told
+    answer: str = done.stderr.decode()
+    return answer
 
 
 def publish_two_hours_ago(system: Any, topic: str, *values: bytes) -> None:
@@ -56,7 +56,7 @@ def everything(system: Any, topic: str) -> list[Any]:
     return list(found)
 
 
-def test_what_is_refused_again_keeps_its_history(system: Any) -> None:
+def test_what_is_refused_again_keeps_the_history(system: Any) -> None:
     """Bytes that are wrong stay wrong: one record each, refused twice."""
     system.start_worker()
     system.usage("send", "-", stdin=flow("1"))
@@ -64,11 +64,11 @@ def test_what_is_refused_again_keeps_its_history(system: Any) -> None:
     wrong = flow("2")
     system.publish([("usage.flows", None, b"\xff", own), ("usage.sms", b"acme", wrong, None)])
     system.catch_up()
-    before = sorted(told["origin"] for told in records(system))
+    before = sorted(answer["origin"] for answer in records(system))
     assert replay(system, "--all") == "2 records replayed: 1 to usage.flows, 1 to usage.sms\n"
-    told = records(system)
-    assert sorted(one["origin"] for one in told) == before
-    assert {(one["state"], one["replays"], one["refusals"]) for one in told} == {("open", 1, 2)}
+    answer = records(system)
+    assert sorted(one["origin"] for one in answer) == before
+    assert {(one["state"], one["replays"], one["refusals"]) for one in answer} == {("open", 1, 2)}
     for origin in before:
         shown = system.usage("dead-letters", "show", origin).stdout.decode()
         history = [line.split()[5] for line in shown.splitlines() if line.startswith("History")]
@@ -84,10 +84,10 @@ def test_a_future_event_counts_once_however_often_it_is_replayed(system: Any) ->
     system.usage("send", "-", stdin=flow("first"))
     at = (NOW - timedelta(hours=1)).isoformat()
     day = at[:10]
-    told = {"session": "s", "application": "agent"}
+    answer = {"session": "s", "application": "agent"}
     publish_two_hours_ago(system, "usage.flows", flow("2", time=at))
     publish_two_hours_ago(system, "usage.sms", event("3", "sms.sent", {}, time=at))
-    publish_two_hours_ago(system, "usage.sessions", event("4", "session.started", told, time=at))
+    publish_two_hours_ago(system, "usage.sessions", event("4", "session.started", answer, time=at))
     system.catch_up()
     origins = [one["origin"] for one in records(system, "--reason", "future", "--account", "acme")]
     assert len(origins) == 3
@@ -104,12 +104,12 @@ def test_a_future_event_counts_once_however_often_it_is_replayed(system: Any) ->
 
 def usage_of(system: Any, day: str) -> tuple[int, int, int]:
     """Return the flow runs, SMS and most agent sessions of *day*."""
-    told = system.report("acme", day, day)
-    most = told["concurrency"]["agent"]["max"]
-    return told["flow_runs"]["total"], told["sms"]["messages_with_link"], most
+    answer = system.report("acme", day, day)
+    most = answer["concurrency"]["agent"]["max"]
+    return answer["flow_runs"]["total"], answer["sms"]["messages_with_link"], most
 
 
-def test_a_binary_event_is_replayed_with_its_attributes(system: Any) -> None:
+def test_a_binary_event_is_replayed_with_attributes(system: Any) -> None:
     """They are headers, and the account is found in them."""
     system.start_worker()
     system.usage("send", "-", stdin=flow("first"))
@@ -124,8 +124,8 @@ def test_a_binary_event_is_replayed_with_its_attributes(system: Any) -> None:
     system.catch_up()
     assert replay(system, "--account", "nobody") == "Nothing to replay.\n"
     assert "1 record replayed" in replay(system, "--account", "binary")
-    (told,) = records(system)
-    assert (told["account"], told["reason"], told["refusals"]) == ("binary", "future", 2)
+    (answer,) = records(system)
+    assert (answer["account"], answer["reason"], answer["refusals"]) == ("binary", "future", 2)
 
 
 def test_the_largest_record_a_topic_takes_can_be_replayed(system: Any) -> None:
@@ -136,8 +136,8 @@ def test_the_largest_record_a_topic_takes_can_be_replayed(system: Any) -> None:
     system.catch_up()
     for _ in range(2):
         assert "1 record replayed" in replay(system, "--reason", "too-large")
-    (told,) = records(system)
-    assert (told["refusals"], told["replays"]) == (3, 2)
+    (answer,) = records(system)
+    assert (answer["refusals"], answer["replays"]) == (3, 2)
     sizes = sorted(len(message.value()) for message in everything(system, "usage.flows"))
     assert sizes[1:] == [999_000] * 3
 
@@ -159,8 +159,8 @@ def test_a_rebuild_does_not_open_what_was_replayed(system: Any) -> None:
     assert records(system) == []
 
 
-def test_what_kafka_does_not_take_is_told_and_stays_open(system: Any) -> None:
-    """The topic was told to take less; the rest is replayed, exit code 1."""
+def test_what_kafka_does_not_take_is_reported_and_stays_open(system: Any) -> None:
+    """The topic was reported to take less; the rest is replayed, exit code 1."""
     system.start_worker()
     system.usage("send", "-", stdin=flow("1"))
     system.publish([("usage.sms", None, os.urandom(100_000), None)])
@@ -175,5 +175,5 @@ def test_what_kafka_does_not_take_is_told_and_stays_open(system: Any) -> None:
     assert "not sent: " in unsent
     assert sent == "1 record replayed: 1 to usage.flows"
     assert failed == "Error: Of 2 records, 1 not sent; these are still open."
-    told = {one["origin"].partition("/")[0]: one["replays"] for one in records(system)}
-    assert told == {"usage.sms": 0, "usage.flows": 1}
+    answer = {one["origin"].partition("/")[0]: one["replays"] for one in records(system)}
+    assert answer == {"usage.sms": 0, "usage.flows": 1}

@@ -29,15 +29,15 @@ def flow_runs(system: Any) -> int:
 def by_size(system: Any) -> dict[str | None, int]:
     """Count the dead letters by what they leave out."""
     counts: dict[str | None, int] = {}
-    for told in system.dead_letters()["newest"]:
-        what = told["left_out"] and told["left_out"].partition(" was too large")[0]
+    for answer in system.dead_letters()["newest"]:
+        what = answer["left_out"] and answer["left_out"].partition(" was too large")[0]
         counts[what] = counts.get(what, 0) + 1
     return counts
 
 
 @pytest.mark.parametrize("limit", [2_000, 1_000_000])
-def test_a_dead_letter_that_its_topic_does_not_take_stops_nothing(system: Any, limit: int) -> None:
-    """The events behind it count, the letters beside it are whole, a restart changes nothing."""
+def test_a_dead_letter_that_the_topic_does_not_take_stops_nothing(system: Any, limit: int) -> None:
+    """Events behind it count, dead letters beside it are whole, a restart changes nothing."""
     small_topic(system, limit)
     worker = system.start_worker()
     system.usage("send", "-", stdin=flow("first"))
@@ -83,7 +83,7 @@ def test_a_record_without_key_and_value_stops_nothing(
     eventually(lambda: not worker.alive or by_size(system) == {None: 1}, "it is listed")
     system.catch_up(20)
     assert flow_runs(system) == 1
-    [told] = system.dead_letters()["newest"]
-    shown = system.usage("dead-letters", "show", told["origin"]).stdout.decode()
+    [answer] = system.dead_letters()["newest"]
+    shown = system.usage("dead-letters", "show", answer["origin"]).stdout.decode()
     assert "Key        (none)\n" in shown
     assert shown.endswith("\n\n(none)\n")

@@ -158,7 +158,7 @@ def test_what_stands_behind_the_end_of_a_stream_stops_nothing(flows: Flows) -> N
 
 
 def test_a_rebuild_reads_within_the_same_bounds(flows: Flows) -> None:
-    """The same is refused at the same places, so that nothing differs and no letter is new."""
+    """The same is refused at the same places, so that nothing differs and no dead letter is new."""
     flows.publish(batch(bomb(ZSTD, BOMBS["zstd"]), 1, ZSTD))
     flows.publish(batch(flow_record("a", 0) + flow_record("b", 1_000_000), 2))
     flows.send()

@@ -1,4 +1,4 @@
-"""Redis that forgets, and topics that begin anew: the worker notices by itself and reads again."""
+"""Redis that forgets, and topics that begin again: the worker notices by itself and reads again."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -77,7 +77,7 @@ def test_a_worker_that_starts_on_an_empty_redis_rebuilds_it(system: Any) -> None
     check_reports(system, lines)
 
 
-def test_a_topic_created_anew_is_read_from_its_beginning(
+def test_a_topic_created_again_is_read_from_the_beginning(
     system: Any, eventually: Callable[..., None]
 ) -> None:
     """Its offsets begin at 0 again, below the fences of the old one; no new event is skipped."""
@@ -115,7 +115,7 @@ def test_a_topic_that_lost_what_was_counted_ends_the_worker(
     assert "rebuild the rollups" in system.log()
 
 
-def test_what_kafka_deleted_before_it_was_counted_is_told(system: Any) -> None:
+def test_what_kafka_deleted_before_it_was_counted_is_reported(system: Any) -> None:
     """It cannot be counted; the worker names the offsets and goes on with the rest."""
     system.usage("send", "-", stdin=b"\n".join(flow(f"{number}") for number in range(50)))
     worker = system.start_worker()

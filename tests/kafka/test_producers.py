@@ -81,8 +81,8 @@ def test_refused_records_are_dead_letters_and_the_next_good_one_counts(system: A
     system.publish([("usage.flows", b"same", value, headers) for value in [*bad, flow("last")]])
     system.catch_up()
     assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 2
-    told = system.dead_letters()
-    assert told["counts"] == {
+    answer = system.dead_letters()
+    assert answer["counts"] == {
         "malformed": 2, "invalid-data": 1, "invalid-attribute": 1, "future": 1, "too-large": 1,
     }  # fmt: skip
     letters = read_all(system, "usage.dead-letters", len(bad))
@@ -94,7 +94,7 @@ def test_refused_records_are_dead_letters_and_the_next_good_one_counts(system: A
         assert [name for name, _ in letter.headers()[1:]] == [
             "usage-reason", "usage-sentence", "usage-topic", "usage-partition", "usage-offset",
         ]  # fmt: skip
-    newest = told["newest"][0]
+    newest = answer["newest"][0]
     shown = system.usage("dead-letters", "show", newest["origin"]).stdout.decode()
     assert newest["sentence"] in shown
 

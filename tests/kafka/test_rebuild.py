@@ -90,10 +90,10 @@ def test_verify_names_what_differs_and_changes_nothing(system: Any) -> None:
     five = (40 << 56 | 5).to_bytes(8, "big")  # in the slot of 10:00
     client.hset(keys.FIRST.day("account-2", day), "sms.link", five)
     done = system.usage("rebuild", "--verify", code=1)
-    told = done.stdout.decode().splitlines()
-    assert any(line.startswith("account-1: agent, 2026-10-01T") for line in told), told
-    assert any(line.startswith("account-2: sms.link, 2026-10-01T") for line in told), told
-    assert {line.partition(":")[0] for line in told} == {"account-1", "account-2"}
+    answer = done.stdout.decode().splitlines()
+    assert any(line.startswith("account-1: agent, 2026-10-01T") for line in answer), answer
+    assert any(line.startswith("account-2: sms.link, 2026-10-01T") for line in answer), answer
+    assert {line.partition(":")[0] for line in answer} == {"account-1", "account-2"}
     assert b"2 of 6 accounts differ" in done.stderr
     assert Rollups.live(client).keys == keys.FIRST
     assert list(client.scan_iter("u2:*")) == []
@@ -117,7 +117,7 @@ def test_a_rebuild_changes_a_session_limit(system: Any, eventually: Callable[...
     assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 1
 
 
-def test_without_the_beginning_it_refuses_unless_told_otherwise(system: Any) -> None:
+def test_without_the_beginning_it_refuses_unless_reported_otherwise(system: Any) -> None:
     """Retention deleted the first records of a partition; the old rollups still count them."""
     filled(system, 600)
     client = system.client()
@@ -157,7 +157,7 @@ def test_only_one_rebuild_at_a_time(system: Any) -> None:
 def test_a_worker_that_is_asleep_while_the_rollups_are_switched(
     system: Any, eventually: Callable[..., None]
 ) -> None:
-    """It wakes up, goes over by itself, and what it wrote into the old ones is not missing."""
+    """It wakes up, switches by itself, and what it wrote into the old ones is not missing."""
     lines = filled(system, 1500)
     sleeper = system.workers[0].process.pid
     system.start_worker()
@@ -188,10 +188,10 @@ def test_verify_names_an_identity_that_two_events_share(system: Any) -> None:
     with system.client() as client:  # the topics read in another order would say the same
         client.hdel(keys.FIRST.day("conflict", 20_727), "sms.link")
     done = system.usage("rebuild", "--verify", code=1)
-    told = done.stdout.decode()
-    assert "conflict: one source and id for two events: source tests, id job-1, at usage." in told
-    assert "usage.sms/" in told
-    assert "usage.clicks/" in told
+    answer = done.stdout.decode()
+    assert "conflict: one source and id for two events: source tests, id job-1, at usage." in answer
+    assert "usage.sms/" in answer
+    assert "usage.clicks/" in answer
 
 
 BAD = b"no event at all"
@@ -200,7 +200,7 @@ BAD = b"no event at all"
 def letters(system: Any) -> list[tuple[str, str]]:
     """Return where each open refused record came from and why it was refused, in order."""
     found = system.dead_letters()["newest"]
-    return sorted((told["origin"], told["reason"]) for told in found)
+    return sorted((answer["origin"], answer["reason"]) for answer in found)
 
 
 def stored_letters(system: Any) -> int:
@@ -240,7 +240,7 @@ def test_a_rebuild_refuses_what_has_the_offsets_of_records_that_kafka_lost(syste
     system.publish([(*place, BAD, None) for place in places])
     with system.client() as client:
         positions = client.hgetall(keys.FIRST.positions)
-        lost_much, lost_little = (name for name, told in positions.items() if told[:1] == b"1")
+        lost_much, lost_little = (name for name, answer in positions.items() if answer[:1] == b"1")
         # Kafka's end is still far below; a producer had made what it sent again before the loss.
         client.hset(keys.FIRST.positions, lost_much, "1000000 4000000000")
         # Kafka has got on since, to just where it was.
@@ -251,7 +251,7 @@ def test_a_rebuild_refuses_what_has_the_offsets_of_records_that_kafka_lost(syste
     assert sorted(reason for _, reason in letters(system)) == ["malformed", "malformed"]
 
 
-def test_a_rebuild_of_rollups_of_another_layout_refuses_everything_anew(system: Any) -> None:
+def test_a_rebuild_of_rollups_of_another_layout_refuses_everything_again(system: Any) -> None:
     """Another version may have taken for valid what this one refuses."""
     worker = system.start_worker()
     system.publish([("usage.flows", b"k", value, None) for value in (flow("1"), BAD)])
@@ -303,9 +303,9 @@ def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
     client = system.client()
     whole = Rebuild.catch_up_with_active
 
-    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> None:
+    async def sleep_and_catch_up(rebuild: Rebuild, answer: Any) -> None:
         """Catch up, and find the lock to be another's, or nobody's."""
-        await whole(rebuild, told)
+        await whole(rebuild, answer)
         client.delete(keys.REBUILD)
         if holder:
             client.set(keys.REBUILD, holder, ex=60)
@@ -321,7 +321,7 @@ def test_a_rebuild_that_slept_while_another_one_ran_switches_nothing(
     check_reports(system, lines)
 
 
-def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
+def test_a_rebuild_that_lost_the_lock_does_not_take_it_back(
     system: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends at the next piece after the renewal that failed, and leaves the other one alone."""
@@ -329,11 +329,11 @@ def test_a_rebuild_that_lost_its_lock_does_not_take_it_back(
     client = system.client()
     whole = Rebuild.catch_up
 
-    async def sleep_and_catch_up(rebuild: Rebuild, told: Any) -> int:
+    async def sleep_and_catch_up(rebuild: Rebuild, answer: Any) -> int:
         """Find the lock to be another's, and have it renewed before the first piece."""
         client.set(keys.REBUILD, "another", ex=60)
         await asyncio.sleep(0.5)
-        return await whole(rebuild, told)
+        return await whole(rebuild, answer)
 
     monkeypatch.setattr("stream_app.rebuild.lock._RENEWAL", 0.1)
     monkeypatch.setattr(Rebuild, "catch_up", sleep_and_catch_up)

@@ -44,7 +44,7 @@ def send(system: System, lines: list[bytes]) -> None:
     system.usage("send", "-", stdin=b"\n".join(lines))
 
 
-def test_every_vector_gives_its_reports_on_a_cluster(system: System) -> None:
+def test_every_vector_gives_the_reports_on_a_cluster(system: System) -> None:
     """Through send, Kafka, a worker, three nodes and the export; every command works on them."""
     system.start_worker()
     for name in vector_files.NAMES:
@@ -70,7 +70,7 @@ def test_every_vector_gives_its_reports_on_a_cluster(system: System) -> None:
     assert len(busy) == 3
 
 
-def test_a_node_is_killed_and_one_comes_back_without_its_last_writes(system: System) -> None:
+def test_a_node_is_killed_and_one_comes_back_without_the_last_writes(system: System) -> None:
     """The first has everything in its file; what the second lost is noticed and read again."""
     lines = list(traffic(9_000, seed=6, accounts=12))
     system.start_worker()
@@ -123,7 +123,7 @@ def test_a_replica_takes_over_under_a_running_worker(
 
 
 def test_a_rebuild_on_a_cluster(system: System) -> None:
-    """The new rollups are in force on every node, and the old ones are gone from each."""
+    """The new rollups are active on every node, and the old ones are gone from each."""
     lines = list(traffic(3_000, seed=7, accounts=8))
     system.start_worker()
     send(system, lines)

@@ -17,7 +17,7 @@ from tests.support.system import USAGE, System
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31", "--tz", "UTC")
 
 
-def test_every_command_does_its_work_with_its_own_user_of_redis(
+def test_every_command_does_the_work_with_own_user_of_redis(
     system: System, eventually: Callable[..., None]
 ) -> None:
     """Worker, rebuild, reports, dashboard, accounts, tokens; Redis refused nothing to anybody."""
@@ -54,7 +54,7 @@ def test_every_command_does_its_work_with_its_own_user_of_redis(
     report = usage("reader", "export", "acme", *MONTH, "--format", "json", "-o", "-")
     assert json.loads(report)["flow_runs"]["total"] == 500
     log = system.workers[0].log
-    eventually(lambda: "rebuilt" in log.read_text(), "the worker goes over")
+    eventually(lambda: "rebuilt" in log.read_text(), "the worker switches")
     serve(system, operator)
     usage("operator", "token", "revoke", one["id"])
 

@@ -28,10 +28,10 @@ def make_topics(system: Any) -> None:
     ensure_topics(system.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 4, 1)
 
 
-def publish(system: Any, *told: tuple[bytes, float], partition: int = 0) -> None:
+def publish(system: Any, *answer: tuple[bytes, float], partition: int = 0) -> None:
     """Publish flow runs to one partition, each with a timestamp so many days after the first."""
     producer = Producer({"bootstrap.servers": system.kafka.bootstrap})
-    for line, days in told:
+    for line, days in answer:
         at = BEGAN + int(days * DAY_MS)
         producer.produce("usage.flows", line, b"acme", partition=partition, timestamp=at)
     assert producer.flush(20) == 0

@@ -13,7 +13,7 @@ from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support import vector_files
 
 
-def test_every_vector_gives_its_reports_through_the_whole_system(system: Any) -> None:
+def test_every_vector_gives_the_reports_through_the_whole_system(system: Any) -> None:
     """In order, then all of it again, shuffled: the reports stay exactly what they must be."""
     system.start_worker()
     rng = random.Random(20)
@@ -43,15 +43,15 @@ def test_the_timestamps_of_records_change_no_report(system: Any) -> None:
     ensure_topics(system.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 3, 1)
     system.start_worker()
     rng = random.Random(31)
-    told = [pair for name in vector_files.NAMES for pair in vector_files.lines(name)] * 3
-    rng.shuffle(told)
+    answer = [pair for name in vector_files.NAMES for pair in vector_files.lines(name)] * 3
+    rng.shuffle(answer)
 
     async def publish() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
         await producer.start()
         sent = []
         try:
-            for topic, line in told:
+            for topic, line in answer:
                 batch = producer.create_batch()
                 batch.append(timestamp=stamp_after(line, rng), key=None, value=line)
                 batch.close()

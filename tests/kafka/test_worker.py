@@ -33,7 +33,7 @@ def check_reports(system: Any, lines: list[bytes]) -> None:
 def test_workers_killed_in_the_middle_of_batches_lose_nothing_and_count_nothing_twice(
     system: Any, eventually: Callable[..., None]
 ) -> None:
-    """Every kill leaves a batch half applied; the next worker's reports are exact all the same."""
+    """Every kill leaves a batch half applied; the next worker's reports are exact anyway."""
     lines = list(traffic(20_000, seed=1, accounts=5))
     system.usage("send", "-", stdin=b"\n".join(lines + lines[:4000]))
     client = system.client()
@@ -70,7 +70,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over(system: Any) -> Non
 def test_a_worker_without_partitions_goes_along_and_takes_over(
     system: Any, eventually: Callable[..., None]
 ) -> None:
-    """Six partitions are for six workers; the seventh goes over to rebuilt rollups all the same."""
+    """Six partitions are for six workers; the seventh switches to rebuilt rollups anyway."""
     system.variables["USAGE_PARTITIONS"] = "1"
     lines = list(traffic(4_000, seed=6, accounts=4))
     system.usage("send", "-", stdin=b"\n".join(lines[:2000]))
@@ -82,20 +82,20 @@ def test_a_worker_without_partitions_goes_along_and_takes_over(
     time.sleep(3)  # until the group has come to rest
     done = system.usage("rebuild")
     assert b"has not switched" not in done.stderr
-    told = [worker.log.read_text().count("The rollups were rebuilt") for worker in system.workers]
+    answer = [worker.log.read_text().count("The rollups were rebuilt") for worker in system.workers]
     # Once each, or more often where one joins in the middle of another's rebalance.
-    assert sorted(map(bool, told)) == [False] + 6 * [True], system.log()
+    assert sorted(map(bool, answer)) == [False] + 6 * [True], system.log()
     rebalances = system.log().count("it is rebalancing")
     time.sleep(4)  # by now the group is at rest again
     assert system.log().count("it is rebalancing") - rebalances <= 7, system.log()
     system.usage("send", "-", stdin=b"\n".join(lines[2000:3000]))
     system.catch_up()
-    for worker, joined in zip(system.workers, told, strict=True):
+    for worker, joined in zip(system.workers, answer, strict=True):
         if joined:
             worker.kill()
     system.usage("send", "-", stdin=b"\n".join(lines[3000:]))
     system.catch_up()
-    assert [worker.alive for worker in system.workers] == [not joined for joined in told]
+    assert [worker.alive for worker in system.workers] == [not joined for joined in answer]
     check_reports(system, lines)
 
 
@@ -168,28 +168,28 @@ def test_no_time_is_complete_before_an_open_transaction_has_ended(system: Any) -
     system.catch_up()
     now = 1_000
 
-    async def look(its: Sealing, *seconds: int) -> None:
+    async def look(entry: Sealing, *seconds: int) -> None:
         nonlocal now
         for now in seconds:  # noqa: B007 (the clock looks at it)
-            await its.some()
+            await entry.some()
 
     async def act() -> None:
         writer = Writer.of(system.redis.url, config.session_limits, 10, clock=time.time)
         spans = partial(event_spans, admin_client(config.kafka))
-        its = Sealing(writer, spans, clock=lambda: now)
+        entry = Sealing(writer, spans, clock=lambda: now)
         await writer.begin([])
         try:
-            await look(its, 1_000, 2_000)
-            assert its.complete == 1_000
+            await look(entry, 1_000, 2_000)
+            assert entry.complete == 1_000
             producer.begin_transaction()
             producer.produce("usage.flows", flow("held"), b"acme")
             producer.flush(30)
-            await look(its, 3_000, 4_000, 5_000)
-            assert its.complete == 2_000
+            await look(entry, 3_000, 4_000, 5_000)
+            assert entry.complete == 2_000
             producer.commit_transaction(30)
             await asyncio.to_thread(system.catch_up)
-            await look(its, 6_000)
-            assert its.complete == 3_000
+            await look(entry, 6_000)
+            assert entry.complete == 3_000
         finally:
             await writer.close()
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from rollups.events import Event
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 
 #: Batches in the order in which they are applied: the topic-partition, its records.
-Batches = list[tuple[str, list[Placed]]]
+Batches = list[tuple[str, list[OffsetEvent]]]
 
 
 def in_order(events: Iterable[Event], fence: str = "t/0") -> Batches:
     """Deliver everything once, in one batch of one partition."""
-    log = [Placed(offset, event) for offset, event in enumerate(events)]
+    log = [OffsetEvent(offset, event) for offset, event in enumerate(events)]
     return [(fence, log)] if log else []
 
 
@@ -25,11 +25,11 @@ def tangled(events: Sequence[Event], seed: int, *, partitions: int = 3, batch: i
     rng = Random(seed)
     sent = [*events, *rng.sample(list(events), rng.randint(0, len(events)))]
     rng.shuffle(sent)
-    logs: dict[str, list[Placed]] = {}
+    logs: dict[str, list[OffsetEvent]] = {}
     for event in sent:
         log = logs.setdefault(f"t/{rng.randrange(partitions)}", [])
         offset = (log[-1].offset if log else -1) + rng.choice([1, 1, 1, 2, 5])
-        log.append(Placed(offset, event))
+        log.append(OffsetEvent(offset, event))
     waiting = dict.fromkeys(logs, 0)
     batches: Batches = []
     while waiting:

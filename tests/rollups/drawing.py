@@ -98,7 +98,9 @@ def sets_of_events(around: int = NOON, days: int = 2, size: int = 40) -> Any:
             unique_by=lambda event: (event.source, event.id),
         )
 
-    return st.integers(0, size).flatmap(at_least)  # lists are mostly short unless told otherwise
+    return st.integers(0, size).flatmap(
+        at_least
+    )  # lists are mostly short unless reported otherwise
 
 
 def limits() -> Any:

@@ -37,15 +37,15 @@ CURVES = {
 
 
 def report(
-    told: Iterable[Event],
+    answer: Iterable[Event],
     limits: Mapping[str, int],
     zone: str,
     first: date,
     last: date,
     as_of: datetime,
 ) -> dict[str, Any]:
-    """Return what one account's report must say, given its events, told however often."""
-    events = {(event.source, event.id): event for event in told}.values()
+    """Return what one account's report must say, given its events, reported however often."""
+    events = {(event.source, event.id): event for event in answer}.values()
     tz = time_zone(zone)
     begin, end = _day_begins(first, tz), _day_begins(last + timedelta(1), tz)
     wall = [hour for hour in _hours(begin, end, tz) if hour[0] < as_of.timestamp()]

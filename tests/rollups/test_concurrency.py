@@ -60,7 +60,7 @@ def test_where_a_session_is_present(
 def test_the_earliest_start_and_the_earliest_stop_count(
     one: Presence, other: Presence, both: Presence
 ) -> None:
-    """Whichever was told first."""
+    """Whichever was reported first."""
     assert merge(one, other) == merge(other, one) == both
 
 

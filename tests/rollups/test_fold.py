@@ -22,8 +22,8 @@ from rollups.events import (
     SmsSent,
 )
 from rollups.fold import (
-    Part,
-    Placed,
+    AccountDelta,
+    OffsetEvent,
     accounts_of,
     by_account,
     flow_metric,
@@ -42,15 +42,15 @@ SLOT = DAY * 96 + 36
 NINE = "2026-10-05T09:00:00Z"  # slot 36 of its day
 
 
-def one(items: list[Placed]) -> Part:
+def one(items: list[OffsetEvent]) -> AccountDelta:
     """Fold *items* as the only portion of a part."""
     return fold([("t/0", items)], SECRET, LIMITS)
 
 
-def placed(*items: tuple[str, Any], first: int = 0) -> list[Placed]:
+def placed(*items: tuple[str, Any], first: int = 0) -> list[OffsetEvent]:
     """Return events at these times, each at an offset and with an id of its own."""
     return [
-        Placed(first + i, Event("test", str(first + i), "acme", parse_rfc3339(time), data))
+        OffsetEvent(first + i, Event("test", str(first + i), "acme", parse_rfc3339(time), data))
         for i, (time, data) in enumerate(items)
     ]
 
@@ -117,7 +117,7 @@ def test_a_stop_before_1970_is_rounded_up_as_well() -> None:
     assert list(part.sessions.values()) == [(0, Presence(stop=-1))]
 
 
-def test_a_session_told_of_often_is_one_entry() -> None:
+def test_a_session_reported_of_often_is_one_entry() -> None:
     """The earliest start and the earliest stop of the batch."""
     part = one(
         placed(
@@ -134,27 +134,27 @@ def test_a_session_told_of_often_is_one_entry() -> None:
 
 def test_the_same_name_in_two_applications_is_two_sessions() -> None:
     """A session is identified by account, application and name."""
-    told = [(NINE, SessionStarted("s", application)) for application in APPLICATIONS]
-    part = one(placed(*told))
+    answer = [(NINE, SessionStarted("s", application)) for application in APPLICATIONS]
+    part = one(placed(*answer))
     assert len(part.sessions) == 4
     assert [index for index, _ in part.sessions.values()] == [0, 1, 2, 3]
     assert all(len(key) == 8 for key in part.sessions)
 
 
 def test_an_event_counts_once_in_a_batch() -> None:
-    """Of several with one identity the first counts; its offset is covered all the same."""
+    """Of several with one identity the first counts; its offset is covered anyway."""
     [first] = placed((NINE, CallMinutes(1)))
-    again = Placed(7, first.event)
+    again = OffsetEvent(7, first.event)
     part = one([first, again])
     assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 7)]
     assert part.identities == {DAY // 32: [identity(SECRET, DAY, "test", "0")]}
 
 
-def test_an_event_counts_once_in_a_round() -> None:
+def test_an_event_counts_once_in_a_micro_batch() -> None:
     """Also where its copies came by several topic-partitions; each has its fence."""
     [first] = placed((NINE, CallMinutes(1)))
-    part = fold([("t/0", [first]), ("t/1", [Placed(9, first.event)])], SECRET, LIMITS)
+    part = fold([("t/0", [first]), ("t/1", [OffsetEvent(9, first.event)])], SECRET, LIMITS)
     assert part.counters == {("call.minutes", SLOT): 1}
     assert part.fences == [("t/0", 0, 0), ("t/1", 9, 9)]
     assert part.identities == {DAY // 32: [identity(SECRET, DAY, "test", "0")]}
@@ -165,7 +165,7 @@ def test_what_is_known_does_not_count() -> None:
     items = placed((NINE, SmsSent()), (NINE, SmsSent()), first=41)
     known = frozenset(identity(SECRET, DAY, "test", name) for name in ("41", "42"))
     part = fold([("t/3", items)], SECRET, LIMITS, known)
-    assert part == Part([("t/3", 41, 42)], [], {}, {}, {})
+    assert part == AccountDelta([("t/3", 41, 42)], [], {}, {}, {})
 
 
 def test_identity_is_day_source_and_id() -> None:
@@ -197,9 +197,9 @@ def test_a_flow_metric_can_be_taken_apart(outcome: str, flow: str) -> None:
 
 def test_accounts_keep_the_order_of_their_events() -> None:
     """One account's events stay in the order of their offsets."""
-    items = [Placed(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(6)]
+    items = [OffsetEvent(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(6)]
     split = accounts_of(items)
-    assert {name: [item.offset for item in its] for name, its in split.items()} == {
+    assert {name: [item.offset for item in entry] for name, entry in split.items()} == {
         "a": [0, 2, 4],
         "b": [1, 3, 5],
     }
@@ -207,7 +207,7 @@ def test_accounts_keep_the_order_of_their_events() -> None:
 
 def test_portions_are_divided_by_account() -> None:
     """Each account keeps the order of each topic-partition's events."""
-    items = [Placed(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(4)]
+    items = [OffsetEvent(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(4)]
     divided = by_account([("t/0", items), ("t/1", items[1:2])])
     assert divided == {
         "a": [("t/0", items[::2])],
@@ -218,7 +218,7 @@ def test_portions_are_divided_by_account() -> None:
 @given(st.lists(events(), min_size=1, max_size=12))
 def test_packing_keeps_everything(drawn: list[Event]) -> None:
     """What the script unpacks is the part, with the session keys end to end."""
-    items = [Placed(i, event) for i, event in enumerate(drawn)]
+    items = [OffsetEvent(i, event) for i, event in enumerate(drawn)]
     part = fold([("t/0", items), ("t/1", items[:1])], SECRET, LIMITS)
     packed, session_keys = part.packed()
     fences, days, identities, sessions, counters = msgspec.msgpack.decode(packed)

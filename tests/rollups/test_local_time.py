@@ -182,7 +182,7 @@ def test_nothing_has_no_hours(length: int) -> None:
     ],
 )
 def test_an_unaligned_offset_is_refused(name: str, year: int, offset: str) -> None:
-    """Hours that are not made of whole slots cannot be told exactly, so they are not told."""
+    """Hours that are not made of whole slots cannot be reported exactly, and so are refused."""
     begin = midnight(date(year, 1, 5), ZoneInfo(name))
     with pytest.raises(UnalignedZone, match=name) as refused:
         hours(begin, begin + 86_400, ZoneInfo(name))
@@ -348,7 +348,7 @@ def _shown(moment: int, tz: ZoneInfo) -> tuple[date, int, int]:
 
 @given(st.one_of(st.sampled_from(ODD_DAYS), odd_days, any_days))
 @settings(deadline=None, max_examples=120)
-def test_a_day_begins_with_its_first_second(place: tuple[str, date]) -> None:
+def test_a_day_begins_with_first_second(place: tuple[str, date]) -> None:
     """The second before shows an earlier day; this one does not."""
     name, day = place
     tz = ZoneInfo(name)

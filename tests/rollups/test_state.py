@@ -12,7 +12,7 @@ from interaction_usage.reports.build import Account, build, period
 from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS
 from rollups.events import CallMinutes, Event, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.local_time import UnalignedZone
 from rollups.timestamps import parse_rfc3339
 from tests.rollups import oracle
@@ -94,7 +94,7 @@ FIFTH = Range("UTC", date(2026, 10, 5), date(2026, 10, 5))
 
 
 @pytest.mark.parametrize(
-    ("told", "hours"),
+    ("answer", "hours"),
     [
         # s [09:59:59.9 --- 10:00:00.1)  one second of hour 9, one of hour 10
         ([("09:59:59.9", S), ("10:00:00.1", T)], {9: 1, 10: 1}),
@@ -108,13 +108,13 @@ FIFTH = Range("UTC", date(2026, 10, 5), date(2026, 10, 5))
         ([("09:00:00", T)], {}),
         # s [22:30 ------ midnight and on: inferred
         ([("22:30:00", S)], {22: 1, 23: 1}),
-        # s [09:10 --- 10:10)  told twice, the earliest of each counts
+        # s [09:10 --- 10:10)  reported twice, the earliest of each counts
         ([("09:50:00", S), ("12:10:00", T), ("10:10:00", T), ("09:10:00", S)], {9: 1, 10: 1}),
     ],
 )
-def test_the_hours_of_one_session(told: list[tuple[str, Any]], hours: dict[int, int]) -> None:
-    """Half-open whole seconds, told in any order."""
-    events = [event(number, *what) for number, what in enumerate(told)]
+def test_the_hours_of_one_session(answer: list[tuple[str, Any]], hours: dict[int, int]) -> None:
+    """Half-open whole seconds, reported in any order."""
+    events = [event(number, *what) for number, what in enumerate(answer)]
     for order in (events, events[::-1]):
         rollups = applied(in_order(order))
         shown = report(rollups["acme"], FIFTH).hours
@@ -126,8 +126,8 @@ def test_two_applications_make_one_curve() -> None:
     # agent            [09:00 ---- 09:10)
     # ticket-guidance                    [09:10 ---- 09:20)
     guidance = SessionStarted("s", "ticket-guidance"), SessionStopped("s", "ticket-guidance")
-    told = zip(("09:00:00", "09:10:00", "09:10:00", "09:20:00"), (S, T, *guidance), strict=True)
-    rollups = applied(in_order(event(number, *what) for number, what in enumerate(told)))
+    answer = zip(("09:00:00", "09:10:00", "09:10:00", "09:20:00"), (S, T, *guidance), strict=True)
+    rollups = applied(in_order(event(number, *what) for number, what in enumerate(answer)))
     curves = report(rollups["acme"], FIFTH).concurrency
     assert [curves[name].maximum for name in ("agent-sessions", "agent", "ticket-guidance")] == [
         1
@@ -172,7 +172,7 @@ def test_large_sums_are_exact() -> None:
 
 def test_the_same_batch_again_changes_nothing() -> None:
     """Whole, in part, and behind the fence."""
-    log = [Placed(n, event(n, "09:00:00", CallMinutes(n + 1))) for n in range(6)]
+    log = [OffsetEvent(n, event(n, "09:00:00", CallMinutes(n + 1))) for n in range(6)]
     once = applied([("t/0", log)])
     again = applied([("t/0", log[:4]), ("t/0", log[2:]), ("t/0", log[:1]), ("t/0", log)])
     assert again == once
@@ -182,7 +182,10 @@ def test_a_fence_alone_is_enough() -> None:
     """At or below it nothing is counted, even what no identity would betray."""
     # counted [5)6   then another event at 5, and one at 6
     one, other, third = (event(n, "09:00:00", SmsSent()) for n in range(3))
-    batches = [("t/0", [Placed(5, one)]), ("t/0", [Placed(5, other), Placed(6, third)])]
+    batches = [
+        ("t/0", [OffsetEvent(5, one)]),
+        ("t/0", [OffsetEvent(5, other), OffsetEvent(6, third)]),
+    ]
     assert report(applied(batches)["acme"], FIFTH).counts.sms_with_link == 2
 
 

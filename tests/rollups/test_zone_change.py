@@ -78,8 +78,8 @@ def test_offsets_of_30_and_45_minutes_are_said_exactly() -> None:
 
 def test_a_zone_that_moves_nothing_says_so() -> None:
     """The same instants at these edges; and nothing at all where the zone stays."""
-    told = changed("Europe/Paris", "Europe/Berlin").sentences()
-    assert all(sentence.endswith("on exactly one bill.") for sentence in told[1:])
+    answer = changed("Europe/Paris", "Europe/Berlin").sentences()
+    assert all(sentence.endswith("on exactly one bill.") for sentence in answer[1:])
     assert changed("UTC", "UTC").sentences() == []
 
 

@@ -167,7 +167,7 @@ def test_two_that_ask_at_once_fetch_the_jars_once(monkeypatch: pytest.MonkeyPatc
 def test_a_download_that_fails_leaves_nothing_in_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """Maven's reason is in the error, and the next attempt begins anew."""
+    """Maven's reason is in the error, and the next attempt begins again."""
     _maven(monkeypatch, tmp_path, 'mkdir -p "$folder"; echo "[ERROR] Unknown host"; exit 1')
     with pytest.raises(ServerError, match=r"Maven could not fetch Apache Kafka: .*Unknown host"):
         kafka_jars()

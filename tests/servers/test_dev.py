@@ -105,7 +105,7 @@ def test_it_ends_when_a_server_does():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_apache_kafka_keeps_its_data_in_the_folder(need_kafka: None, tmp_path: Path):
+def test_apache_kafka_keeps_the_data_in_the_folder(need_kafka: None, tmp_path: Path):
     """With --kafka apache and --data the second run has the Redis key and the cluster again."""
     clusters = set()
     for run in ("first", "second"):

@@ -1,4 +1,4 @@
-"""A cluster is whole when the block begins, keeps what it is told to keep, and leaves nothing."""
+"""A cluster is whole when the block begins, keeps what it is asked to keep, and leaves nothing."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,9 @@ def test_every_hash_slot_is_served_at_once(flavour: Any, need: Any) -> None:
         shares = primaries_of(client)
         assert sum(sizes) == 30
         assert min(sizes) > 0
-        assert sum(last + 1 - first for its in shares for first, last in its.ranges) == HASH_SLOTS
+        assert (
+            sum(last + 1 - first for entry in shares for first, last in entry.ranges) == HASH_SLOTS
+        )
         for server in cluster.primaries:
             assert "cluster_known_nodes:3" in ask(server, "CLUSTER", "INFO")
     for server in cluster.servers:
@@ -32,7 +34,7 @@ def test_every_hash_slot_is_served_at_once(flavour: Any, need: Any) -> None:
             os.kill(server.pid, 0)
 
 
-def test_a_node_that_was_killed_comes_back_with_its_data(tmp_path: Path) -> None:
+def test_a_node_that_was_killed_comes_back_with_data(tmp_path: Path) -> None:
     """At its address, with its hash slots, from the files in its own folder."""
     with redis_cluster(tmp_path) as cluster, connect(cluster.url) as client:
         for number in range(30):
@@ -45,13 +47,13 @@ def test_a_node_that_was_killed_comes_back_with_its_data(tmp_path: Path) -> None
         assert {path.name for path in tmp_path.iterdir()} == {"node-0", "node-1", "node-2"}
 
 
-def test_each_primary_has_its_replica() -> None:
+def test_each_primary_has_the_replica() -> None:
     """Linked to it when the block begins; one more primary can join, without hash slots."""
     with redis_cluster(replicated=True) as cluster, connect(cluster.url) as client:
         client.set("a", 1)
         for primary, replica in zip(cluster.primaries, cluster.replicas, strict=True):
-            told = ask(replica, "INFO", "replication")
-            assert (told["role"], told["master_port"]) == ("slave", primary.port)
+            answer = ask(replica, "INFO", "replication")
+            assert (answer["role"], answer["master_port"]) == ("slave", primary.port)
         added = cluster.add()
         assert ask(added, "CLUSTER", "MYID") in ask(cluster.replicas[0], "CLUSTER", "NODES")
         assert len(primaries_of(client)) == 3

@@ -1,4 +1,4 @@
-"""Redis and Valkey start at once, keep what they are told to keep, and leave nothing behind."""
+"""Redis and Valkey start at once, keep what they are reported to keep, and leave nothing behind."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_the_block_ends_the_server_when_it_raises():
     assert not server.alive
 
 
-def test_a_killed_server_has_its_data_after_a_restart(tmp_path: Path):
+def test_a_killed_server_has_the_data_after_a_restart(tmp_path: Path):
     """What was written before a kill -9 is there again, at the same address."""
     with redis_server(tmp_path) as server:
         with _client(server) as client:
@@ -97,7 +97,7 @@ def test_a_server_that_does_not_come_up_says_why():
         pass
 
 
-def test_a_port_that_is_taken_is_not_taken_for_its_own(tmp_path: Path):
+def test_a_port_that_is_taken_is_not_taken_for_the_own(tmp_path: Path):
     """Another server's answer on the same port does not count as this one's."""
     with redis_server() as first:
         second = RedisServer(tmp_path, port=first.port)

@@ -13,7 +13,7 @@ from interaction_usage.store.micro_batch import ApplyResult, SealedEvent
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.range_snapshot import RangeSnapshot
 from tests.rollups.delivery import Batches
 
@@ -45,9 +45,9 @@ def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[A
     return asyncio.run(run())
 
 
-async def deliver(writer: Writer, fence: str, placed: Sequence[Placed]) -> list[Placed]:
+async def deliver(writer: Writer, fence: str, placed: Sequence[OffsetEvent]) -> list[OffsetEvent]:
     """Apply a batch; return what was refused of it."""
-    refused: list[Placed] = []
+    refused: list[OffsetEvent] = []
 
     async def refuse(sealed: Sequence[SealedEvent]) -> None:
         refused.extend(item for _, item in sealed)
@@ -57,11 +57,11 @@ async def deliver(writer: Writer, fence: str, placed: Sequence[Placed]) -> list[
 
 
 def read(redis: Any, account: str, first: int, end: int, **depth: bool) -> RangeSnapshot:
-    """Return what the rollups in force say of *account* over the slots [first, end)."""
+    """Return what the rollups active say of *account* over the slots [first, end)."""
     return Rollups.live(redis).read(account, first, end, **depth)
 
 
-def told(reading: RangeSnapshot) -> dict[str, Any]:
+def nonempty(reading: RangeSnapshot) -> dict[str, Any]:
     """Return *reading* without what is empty, for a metric without amounts says nothing."""
     members = reading._asdict()
     members["by_slot"] = {metric: slots for metric, slots in reading.by_slot.items() if slots}

@@ -25,7 +25,7 @@ def test_what_changed_is_kept_with_who_and_from_what(redis: Any) -> None:
 
 
 def test_what_stays_the_same_is_no_change(redis: Any) -> None:
-    """Setting a value again, or a default, leaves no entry; the account exists all the same."""
+    """Setting a value again, or a default, leaves no entry; the account exists anyway."""
     account_settings.put(redis, "acme", name="acme", timezone="UTC", dnis=True)
     account_settings.put(redis, "acme")
     assert account_history.read(redis, "acme", 10) == []

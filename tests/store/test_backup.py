@@ -17,7 +17,7 @@ from interaction_usage.store.client import connect
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import Rollups
 from rollups.events import Event, FlowRun, SessionStarted, SmsSent
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from rollups.watermark import Position
 from tests.rollups.delivery import Batches, tangled
@@ -76,7 +76,7 @@ def busy_account() -> Batches:
         Event("t", f"{n}", "acme", (NOON + n) * SECOND, SessionStarted(f"s{n}", "agent"))
         for n in range(500)
     ]
-    return [("t/0", [Placed(offset, event) for offset, event in enumerate(events)])]
+    return [("t/0", [OffsetEvent(offset, event) for offset, event in enumerate(events)])]
 
 
 @pytest.fixture
@@ -161,7 +161,9 @@ def test_sealed_days_stay_sealed(redis: Any, server: RedisServer | RedisCluster)
         async with writing(server.url) as writer:
             await writer.check_limits()
             writer.clock = lambda: float(clock)
-            await writer.apply("t/0", [Placed(0, Event("s", "1", "a", NOON * SECOND, SmsSent()))])
+            await writer.apply(
+                "t/0", [OffsetEvent(0, Event("s", "1", "a", NOON * SECOND, SmsSent()))]
+            )
             writer.clock = lambda: float(clock + SEALED_AFTER + 1)
             await writer.seal(["a"], clock + SEALED_AFTER + 1)
 
@@ -176,7 +178,7 @@ def test_an_account_that_always_changes_is_backed_up_as_of_one_moment(
     redis: Any, server: RedisServer | RedisCluster
 ) -> None:
     """Its fences, identities and sums belong together."""
-    write(server.url, [("t/0", [Placed(0, Event("s", "-", "a", NOON * SECOND, SmsSent()))])])
+    write(server.url, [("t/0", [OffsetEvent(0, Event("s", "-", "a", NOON * SECOND, SmsSent()))])])
     over = threading.Event()
 
     async def change() -> None:
@@ -184,7 +186,7 @@ def test_an_account_that_always_changes_is_backed_up_as_of_one_moment(
         async with writing(server.url) as writer:
             while not over.is_set():
                 sms = Event("s", f"{number}", "a", (NOON + number) * SECOND, SmsSent())
-                await writer.apply("t/0", [Placed(number, sms)])
+                await writer.apply("t/0", [OffsetEvent(number, sms)])
                 number += 1
 
     busy = threading.Thread(target=lambda: asyncio.run(change()))

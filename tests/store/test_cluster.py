@@ -25,7 +25,7 @@ from interaction_usage.store.namespaces import activate, drop, drop_leftovers, n
 from interaction_usage.store.reads import Position, Rollups
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
 from tests.store.redis_side import DAY, writing
 
@@ -48,10 +48,10 @@ def client(cluster: RedisCluster) -> Iterator[Any]:
         yield connected
 
 
-def log(first: int, count: int) -> list[Placed]:
+def log(first: int, count: int) -> list[OffsetEvent]:
     """Return an SMS of one account after the other, from an offset on."""
     return [
-        Placed(n, Event("t", str(n), NAMES[n % len(NAMES)], NOON * SECOND, SmsSent()))
+        OffsetEvent(n, Event("t", str(n), NAMES[n % len(NAMES)], NOON * SECOND, SmsSent()))
         for n in range(first, first + count)
     ]
 
@@ -107,7 +107,7 @@ def on(server: RedisServer) -> list[str]:
 # ---------------------------------------------------------------------- several nodes
 
 
-def test_each_node_has_its_accounts_and_its_positions(cluster: RedisCluster, client: Any) -> None:
+def test_each_node_has_the_accounts_and_the_positions(cluster: RedisCluster, client: Any) -> None:
     """A position is true of the accounts beside it; all of them together tell the lowest."""
 
     async def run() -> dict[str, int]:
@@ -136,7 +136,7 @@ def place(cluster: RedisCluster, number: int) -> str:
         return primaries_of(client)[number].key_suffix
 
 
-def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, client: Any) -> None:
+def test_a_node_that_lost_the_last_writes_is_noticed(cluster: RedisCluster, client: Any) -> None:
     """Nothing more is written to any node, and only what is missing is counted again."""
     lost = cluster.primaries[1]
 
@@ -159,7 +159,7 @@ def test_a_node_that_lost_its_last_writes_is_noticed(cluster: RedisCluster, clie
     assert counted(client) == each(3)
 
 
-def test_the_list_of_accounts_comes_back_with_its_node() -> None:
+def test_the_list_of_accounts_comes_back_with_node() -> None:
     """It lies on one node, all events on others: that one restarts before a position moved."""
     with redis_cluster() as mine, connect(mine.url) as client:
         server = owner(mine, keys.FIRST.accounts)
@@ -200,7 +200,7 @@ async def insist(act: Callable[[], Any], seconds: float = 20) -> Any:
 # ------------------------------------------------------------------------ a slot moves
 
 
-def test_an_account_on_its_way_is_not_written(cluster: RedisCluster, client: Any) -> None:
+def test_an_account_on_the_way_is_not_written(cluster: RedisCluster, client: Any) -> None:
     """At no moment of a move does a script run that would take for missing what is elsewhere."""
     slot = hash_slot(NAMES[0])
     source = owner(cluster, NAMES[0])
@@ -307,7 +307,7 @@ def test_a_replica_that_lagged_takes_over(flavour: Any) -> None:
 # --------------------------------------------------------------------------- namespaces
 
 
-def test_which_rollups_are_in_force_is_known_to_every_node(
+def test_which_rollups_are_active_is_known_to_every_node(
     cluster: RedisCluster, client: Any
 ) -> None:
     """The node that has the key for all loses it, after the old ones are dropped elsewhere."""
@@ -408,7 +408,7 @@ def test_a_cluster_that_is_away_is_a_redis_that_is_away() -> None:
 
 
 def test_what_is_done_at_once_is_ended_before_an_error_is_raised() -> None:
-    """Nobody speaks on a connection any more when it is let go; and losses are told first."""
+    """Nobody speaks on a connection any more when it is let go; and losses are reported first."""
     ended = []
 
     async def fail(error: Exception) -> None:

@@ -23,13 +23,13 @@ def test_unsigned_numbers_out_of_records(
     data: st.DataObject, width: int, before: int, behind: int
 ) -> None:
     """Wherever they stand in their records, whatever stands beside them."""
-    told = data.draw(numbers(0, 2 ** (8 * width) - 1))
+    answer = data.draw(numbers(0, 2 ** (8 * width) - 1))
     noise = data.draw(st.binary(min_size=before + behind, max_size=before + behind))
     records = b"".join(
-        noise[:before] + number.to_bytes(width, "big") + noise[before:] for number in told
+        noise[:before] + number.to_bytes(width, "big") + noise[before:] for number in answer
     )
     size = before + width + behind
-    assert list(columns.unsigned(records, size, before, width)) == told
+    assert list(columns.unsigned(records, size, before, width)) == answer
 
 
 @given(st.data(), st.integers(1, 7), st.integers(0, 2), st.integers(0, 2))
@@ -38,28 +38,28 @@ def test_signed_numbers_out_of_records(
 ) -> None:
     """In two's complement, the smallest and the largest there are."""
     most = 2 ** (8 * width - 1) - 1
-    told = data.draw(numbers(-most - 1, most))
+    answer = data.draw(numbers(-most - 1, most))
     noise = data.draw(st.binary(min_size=before + behind, max_size=before + behind))
     records = b"".join(
         noise[:before] + number.to_bytes(width, "big", signed=True) + noise[before:]
-        for number in told
+        for number in answer
     )
-    assert list(columns.signed(records, before + width + behind, before, width)) == told
+    assert list(columns.signed(records, before + width + behind, before, width)) == answer
 
 
 @given(numbers(-(2**63), 2**63 - 1))
-def test_what_is_written_is_read(told: list[int]) -> None:
+def test_what_is_written_is_read(answer: list[int]) -> None:
     """In the narrowest kind that holds it."""
-    kind, content = columns.written(told)
-    assert list(columns.read(kind, content)) == told
+    kind, content = columns.encode(answer)
+    assert list(columns.decode(kind, content)) == answer
     narrower = "Bbhiq"[: "Bbhiq".index(kind)]
     for other in narrower:
         with pytest.raises(OverflowError):
-            array(other, told)
+            array(other, answer)
 
 
 @pytest.mark.parametrize(
-    ("told", "written"),
+    ("answer", "written"),
     [
         ([], ("B", b"")),
         ([0, 255], ("B", b"\x00\xff")),
@@ -70,14 +70,14 @@ def test_what_is_written_is_read(told: list[int]) -> None:
         ([-(2**31) - 1], ("q", b"\xff\xff\xff\x7f\xff\xff\xff\xff")),
     ],
 )
-def test_how_columns_are_written(told: list[int], written: tuple[str, bytes]) -> None:
+def test_how_columns_are_written(answer: list[int], written: tuple[str, bytes]) -> None:
     """The same on every machine: the lowest byte first."""
-    assert columns.written(told) == written
+    assert columns.encode(answer) == written
 
 
 def test_what_no_column_holds_is_refused() -> None:
     """A number of more than 64 bits, a kind that nothing was ever written as."""
     with pytest.raises(OverflowError, match="64 bits"):
-        columns.written([2**63])
+        columns.encode([2**63])
     with pytest.raises(ValueError, match="unknown kind 'x'"):
-        columns.read("x", b"")
+        columns.decode("x", b"")

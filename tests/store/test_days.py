@@ -94,7 +94,7 @@ def quiet(rng: random.Random) -> Day:
     for slot in sorted(rng.sample(range(32, 72), 10)):
         curve[slot] = (1, 1) if len(curve) % 2 == 0 else (-1, 0)
         counters.setdefault(rng.choice(METRICS), {})[slot] = 1
-    amounts = {name: Amounts(list(its), list(its.values())) for name, its in counters.items()}
+    amounts = {name: Amounts(list(entry), list(entry.values())) for name, entry in counters.items()}
     nets, rises = zip(*curve.values(), strict=True)
     return Day({"agent": Curve(list(curve), list(nets), list(rises))}, amounts, {})
 

@@ -28,7 +28,7 @@ def lying(kept: dict[int, Day], is_sealed: dict[int, bool], wanted: range, flows
             blocks.setdefault(block, {})[place] = day
         elif number in wanted:
             opened[number] = fields(day if flows else day._replace(flows={}))
-    return Days(opened, {block: seal(its) for block, its in blocks.items()}, flows)
+    return Days(opened, {block: seal(entry) for block, entry in blocks.items()}, flows)
 
 
 def nets(kept: dict[int, Day]) -> dict[int, bytes]:
@@ -66,7 +66,7 @@ def is_moderate(kept: dict[int, Day]) -> bool:
 
 @given(kept.filter(is_moderate), st.data(), edges, edges, st.booleans())
 @settings(deadline=None, max_examples=200)
-def test_a_reading_is_what_its_days_add_up_to(
+def test_a_reading_is_what_the_days_add_up_to(
     kept: dict[int, Day], data: st.DataObject, first: int, end: int, deep: bool
 ) -> None:
     """Whichever days are sealed, wherever the range begins and ends, days beside it or not."""
@@ -81,11 +81,11 @@ def test_a_reading_is_what_its_days_add_up_to(
     inside = range(first, end)
     curves = slots_of(kept, "curves")
     for series in SERIES:
-        its = curves.get(series, {})
-        assert found.carry[series] == sum(net for slot, (net, _) in its.items() if slot < first)
+        entry = curves.get(series, {})
+        assert found.carry[series] == sum(net for slot, (net, _) in entry.items() if slot < first)
         assert found.curves[series] == Curve(
-            [its.get(slot, (0, 0))[0] for slot in inside],
-            [its.get(slot, (0, 0))[1] for slot in inside],
+            [entry.get(slot, (0, 0))[0] for slot in inside],
+            [entry.get(slot, (0, 0))[1] for slot in inside],
         )
     counters = by_slot(slots_of(kept, "counters"), inside)
     assert found.totals == {metric: sum(amounts) for metric, amounts in counters.items()}
@@ -97,8 +97,8 @@ def test_a_reading_is_what_its_days_add_up_to(
 def by_slot(slots: dict[str, dict[int, Any]], inside: range) -> dict[str, list[int]]:
     """Return the amount in each slot, of those counters that have any."""
     dense = {
-        metric: [its[slot][0] if slot in its else 0 for slot in inside]
-        for metric, its in slots.items()
+        metric: [entry[slot][0] if slot in entry else 0 for slot in inside]
+        for metric, entry in slots.items()
     }
     return {metric: amounts for metric, amounts in dense.items() if any(amounts)}
 

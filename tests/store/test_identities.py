@@ -10,7 +10,7 @@ from interaction_usage.servers.redis_server import RedisServer
 from interaction_usage.store.client import connect
 from interaction_usage.store.reads import Rollups
 from rollups.events import Event, SmsSent
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.slots import SLOTS_PER_DAY
 from tests.store.redis_side import deliver, writing
 from tests.support import reference_model
@@ -19,12 +19,12 @@ from tests.support.reference import LIMITS
 DAY = 86_400
 
 
-def sms(offset: int, time: int) -> Placed:
+def sms(offset: int, time: int) -> OffsetEvent:
     """Return the same event again at another place."""
-    return Placed(offset, Event("s", "same", "acme", time * 1_000_000, SmsSent()))
+    return OffsetEvent(offset, Event("s", "same", "acme", time * 1_000_000, SmsSent()))
 
 
-def counted(server: RedisServer, batches: Sequence[Sequence[Placed]]) -> tuple[int, int]:
+def counted(server: RedisServer, batches: Sequence[Sequence[OffsetEvent]]) -> tuple[int, int]:
     """Return how many messages count after *batches*, by the script and by the pure rule."""
 
     async def write() -> None:
@@ -94,7 +94,7 @@ CRAFTED = (("a", ".O,3j"), ("A=x+[", "')"))
 def test_nobody_can_craft_two_events_that_meet(redis: Any, server: RedisServer) -> None:
     """A click that would make another event disappear without a dead letter: both count."""
     placed = [
-        Placed(offset, Event(source, name, "acme", DAY * 1_000_000, SmsSent()))
+        OffsetEvent(offset, Event(source, name, "acme", DAY * 1_000_000, SmsSent()))
         for offset, (source, name) in enumerate(CRAFTED)
     ]
     assert counted(server, [placed]) == (2, 2)

@@ -30,7 +30,7 @@ def test_the_hash_slot_of_a_key(key: str, slot: int) -> None:
     assert hash_slot(key) == slot
 
 
-def told(*parts: tuple[int, int, int]) -> list[list[object]]:
+def slots_answer(*parts: tuple[int, int, int]) -> list[list[object]]:
     """Return what CLUSTER SLOTS answers of (first, last, port), with a replica each."""
     return [
         [first, last, [b"10.0.0.1", port, b"id", {}], [b"10.0.0.9", port, b"replica"]]
@@ -38,21 +38,25 @@ def told(*parts: tuple[int, int, int]) -> list[list[object]]:
     ]
 
 
-def test_a_layout_is_the_same_however_it_is_told() -> None:
+def test_a_layout_is_the_same_however_it_is_reported() -> None:
     """In any order, in pieces, and by a node that does not know its own host."""
-    whole = parse_topology(3, told((0, 99, 1), (100, 16383, 2)))
-    pieces = parse_topology(3, told((5000, 16383, 2), (50, 99, 1), (0, 49, 1), (100, 4999, 2)))
+    whole = parse_topology(3, slots_answer((0, 99, 1), (100, 16383, 2)))
+    pieces = parse_topology(
+        3, slots_answer((5000, 16383, 2), (50, 99, 1), (0, 49, 1), (100, 4999, 2))
+    )
     assert whole == pieces
     assert [share.ranges for share in whole.primaries] == [((0, 99),), ((100, 16383),)]
-    [[first, last, [_, port, *_], *_]] = told((0, 16383, 1))
+    [[first, last, [_, port, *_], *_]] = slots_answer((0, 16383, 1))
     assert (
         parse_topology(1, [[first, last, [b"", port]]], "10.0.0.1").primaries[0].host == "10.0.0.1"
     )
 
 
-def test_each_hash_slot_has_its_owner() -> None:
+def test_each_hash_slot_has_the_owner() -> None:
     """n1 [0 -- 100)[200 -- 300)   n2 [100 -- 200)[300 -- 16384)"""
-    found = parse_topology(1, told((0, 99, 1), (100, 199, 2), (200, 299, 1), (300, 16383, 2)))
+    found = parse_topology(
+        1, slots_answer((0, 99, 1), (100, 199, 2), (200, 299, 1), (300, 16383, 2))
+    )
     owners = found.owners()
     assert [owners[slot] for slot in (0, 99, 100, 199, 200, 299, 300, 16383)] == [
         *(0, 0, 1, 1),
@@ -63,7 +67,7 @@ def test_each_hash_slot_has_its_owner() -> None:
 def test_a_layout_with_a_hole_is_refused() -> None:
     """Accounts there could be written nowhere."""
     with pytest.raises(UncoveredSlotsError, match="10 of the cluster's hash slots"):
-        parse_topology(1, told((0, 99, 1), (110, 16383, 2)))
+        parse_topology(1, slots_answer((0, 99, 1), (110, 16383, 2)))
 
 
 @pytest.mark.parametrize("ranges", [((0, 5460),), ((5461, 10921), (16000, 16383)), ((77, 77),)])
@@ -105,7 +109,7 @@ def test_a_url_that_names_a_cluster(url: str, cluster: bool, server: str, node: 
     assert node_url("redis://h", "::1", 2) == "redis://[::1]:2"
 
 
-def test_the_newest_namespace_is_in_force() -> None:
+def test_the_newest_namespace_is_active() -> None:
     """Whatever a node of a cluster has forgotten."""
     assert keys.active([None, None]) == keys.FIRST
     assert keys.active([b"u9", b"u10", None]).name == "u10"

@@ -12,7 +12,7 @@ from tests.support import layout_samples, vector_files
 FIRST = 5
 
 
-def test_each_layout_has_its_samples() -> None:
+def test_each_layout_has_the_samples() -> None:
     """A new layout needs new ones: python -m tests.support.layout_samples."""
     for layout in range(FIRST, keys.LAYOUT + 1):
         names = {path.name for path in (layout_samples.FOLDER / str(layout)).iterdir()}
@@ -29,13 +29,13 @@ SAMPLES = sorted(layout_samples.FOLDER.glob("*/*.backup"))
 @pytest.mark.parametrize(
     "path", SAMPLES, ids=[f"{each.parent.name}-{each.name}" for each in SAMPLES]
 )
-def test_a_sample_gives_the_reports_of_its_vector(redis: Any, server: Any, path: Any) -> None:
+def test_a_sample_gives_the_reports_of_the_vector(redis: Any, server: Any, path: Any) -> None:
     """Open days and sealed ones, in any server."""
     backup.restore(redis, layout_samples.read(path))
     rollups = Rollups.live(redis)
     for case in vector_files.expected(path.name.split(".")[0]):
         reading = rollups.read(case.account, *case.period.slots)
-        assert vector_files.told(case, reading) == case.report
+        assert vector_files.members_of(case, reading) == case.report
 
 
 def test_the_sealed_samples_are_sealed(redis: Any, server: Any) -> None:

@@ -22,7 +22,7 @@ from interaction_usage.store.reads import Position, Rollups
 from interaction_usage.store.worker_registry import send_heartbeat
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
 from tests.store.redis_side import DAY
@@ -62,7 +62,7 @@ async def do_everything(url: str) -> int:
         await writer.begin(["a/0"])
         run = Event("test", "1", "acme", NOON * SECOND, FlowRun("f", "agent"))
         for offset in (0, 1):  # the second is a duplicate
-            await writer.apply("a/0", [Placed(offset, run)], offset + 1, NOON)
+            await writer.apply("a/0", [OffsetEvent(offset, run)], offset + 1, NOON)
         await writer.advance({"a/0": Position(3, NOON)})
         assert await writer.positions() == {"a/0": Position(3, NOON)}
         await send_heartbeat(writer.nodes, "w", b"{}", NOON)

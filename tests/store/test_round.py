@@ -19,7 +19,7 @@ from interaction_usage.store.errors import LostSecretError
 from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, SealedEvent
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, SmsSent
-from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed
+from rollups.fold import MOST_EVENTS, SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, sets_of_events
@@ -42,9 +42,9 @@ def sms(number: object, account: str = "acme") -> Event:
     return Event("test", str(number), account, NOON * SECOND, SmsSent())
 
 
-def log(*events: Event, first: int = 0) -> list[Placed]:
+def log(*events: Event, first: int = 0) -> list[OffsetEvent]:
     """Place *events* at offsets from *first* on."""
-    return [Placed(first + i, event) for i, event in enumerate(events)]
+    return [OffsetEvent(first + i, event) for i, event in enumerate(events)]
 
 
 def messages(redis: Redis, account: str = "acme") -> int:
@@ -111,7 +111,7 @@ def test_micro_batches_of_any_batches_are_as_each_event_once(
         for fence, placed in batches:
             reached[fence] = max(reached.get(fence, 0), placed[-1].offset + 1)
         stored = redis.hgetall("u:position")
-        assert {name.decode(): int(told.split()[0]) for name, told in stored.items()} == reached
+        assert {name.decode(): int(answer.split()[0]) for name, answer in stored.items()} == reached
 
 
 def test_a_repeat_in_another_partition_of_the_micro_batch_counts_once(
@@ -216,7 +216,7 @@ def test_a_micro_batch_in_which_redis_refuses_moves_no_position(server: Any, red
 
 
 @pytest.mark.parametrize("events", [1, MOST_EVENTS + 1], ids=["one stretch", "two stretches"])
-def test_a_run_that_breaks_off_between_its_steps_is_repeated_whole(
+def test_a_run_that_breaks_off_between_the_steps_is_repeated_whole(
     server: Any, redis: Redis, events: int
 ) -> None:
     """acme: [stretch][rest], other: [known]: the connection ends before the second call.
@@ -293,13 +293,13 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
     assert redis.hget("u:position", "b/0") == b"2 %d" % THEN
 
 
-def test_a_repeat_takes_nothing_for_applied_that_redis_told_before_it_lost_it(
+def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_it(
     server: Any, redis: Redis
 ) -> None:
     """[apply][apply again without the repeat] answered, [position] not; then Redis is empty.
 
     No position was acknowledged; that the secret is gone tells of the loss. Everything is applied
-    again, hashed anew: also the repeat, which is known no more.
+    again, hashed again: also the repeat, which is known no more.
     """
     run_micro_batch(server.url, PartitionBatch("c/0", log(sms("repeat")), 1, THEN))
 

@@ -12,7 +12,7 @@ from redis.client import Redis
 from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
 from tests.store.redis_side import DAY, laid_open, read, write, writing
@@ -28,21 +28,21 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-def event(number: int, second: int, data: Any) -> Placed:
+def event(number: int, second: int, data: Any) -> OffsetEvent:
     """Return an event of acme."""
-    return Placed(number, Event("test", str(number), "acme", second * SECOND, data))
+    return OffsetEvent(number, Event("test", str(number), "acme", second * SECOND, data))
 
 
-def everything(rng: random.Random) -> list[Placed]:
+def everything(rng: random.Random) -> list[OffsetEvent]:
     """Return events that each need something else: days, flows, sessions, full slots."""
-    told: list[tuple[int, Any]] = [(day * 86_400, SmsSent()) for day in range(1_500)]
-    told += [(NOON + n % 3_000, FlowRun(f"flow {n}", "agent")) for n in range(4_000)]
-    told += [(NOON + n % 9_000, SessionStarted(f"s{n}", "agent")) for n in range(9_000)]
-    told += [
+    answer: list[tuple[int, Any]] = [(day * 86_400, SmsSent()) for day in range(1_500)]
+    answer += [(NOON + n % 3_000, FlowRun(f"flow {n}", "agent")) for n in range(4_000)]
+    answer += [(NOON + n % 9_000, SessionStarted(f"s{n}", "agent")) for n in range(9_000)]
+    answer += [
         (NOON + rng.randrange(9_000), SessionStopped(f"s{rng.randrange(9_000)}", "agent"))
         for _ in range(1_500)
     ]
-    return [event(number, *what) for number, what in enumerate(told)]
+    return [event(number, *what) for number, what in enumerate(answer)]
 
 
 class Counting:
@@ -63,8 +63,8 @@ class Counting:
         return answers
 
     def _sent(self) -> int:
-        told = self._redis.info("commandstats").items()
-        return sum(stat["calls"] for name, stat in told if not name.endswith(("evalsha", "info")))
+        answer = self._redis.info("commandstats").items()
+        return sum(stat["calls"] for name, stat in answer if not name.endswith(("evalsha", "info")))
 
 
 def test_no_call_does_more_than_some_hundred_commands(server: Any, redis: Redis) -> None:
@@ -89,7 +89,7 @@ def test_no_call_does_more_than_some_hundred_commands(server: Any, redis: Redis)
     assert totals["runs.agent"] == 4_000
 
 
-def test_smaller_parts_come_to_the_same(server: Any, redis: Redis) -> None:
+def test_smaller_deltas_come_to_the_same(server: Any, redis: Redis) -> None:
     """In parts of any size, as the script asks for: byte for byte the same is kept."""
     placed = everything(random.Random(5))[2_000:6_500]
     dumps = []

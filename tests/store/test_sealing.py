@@ -13,7 +13,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.reads import Position
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import MOST_EVENTS, SEALED_AFTER, Placed, halves, stretches
+from rollups.fold import MOST_EVENTS, SEALED_AFTER, OffsetEvent, halves, stretches
 from rollups.timestamps import SECOND
 from rollups.watermark import CaughtUp
 from tests.rollups.drawing import NOON
@@ -57,12 +57,12 @@ def with_writer(server: Any, act: Callable[[Writer, Clock], Awaitable[Any]]) -> 
     return asyncio.run(run())
 
 
-def refused(server: Any, told: list[tuple[Event, int]], batch: int = 100) -> list[int]:
-    """Return which of *told*, (event, days after the first), are refused; by the rule, too.
+def refused(server: Any, answer: list[tuple[Event, int]], batch: int = 100) -> list[int]:
+    """Return which of *reported*, (event, days after the first), are refused; by the rule, too.
 
     What is due is sealed before each event.
     """
-    placed = [Placed(i, what) for i, (what, _) in enumerate(told)]
+    placed = [OffsetEvent(i, what) for i, (what, _) in enumerate(answer)]
     rule: dict[str, reference_model.Account] = {}
     by_rule: list[int] = []
 
@@ -70,11 +70,11 @@ def refused(server: Any, told: list[tuple[Event, int]], batch: int = 100) -> lis
         by_script = []
         at = 0
         while at < len(placed):
-            clock.now = NOW + told[at][1] * D
+            clock.now = NOW + answer[at][1] * D
             await writer.seal(["acme"], clock.now)
             for account in rule.values():
                 account.seal(clock.now - SEALED_AFTER, DAY)
-            together = [i for i in range(at, len(placed)) if told[i][1] == told[at][1]][:batch]
+            together = [i for i in range(at, len(placed)) if answer[i][1] == answer[at][1]][:batch]
             piece = placed[at : at + len(together)]
             by_script += [item.offset for item in await deliver(writer, "t/0", piece)]
             gone = reference_model.apply_events(rule, "t/0", piece, DAY, clock.now)
@@ -93,7 +93,7 @@ STOPS = SessionStopped("s", "agent")
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
 @pytest.mark.parametrize(
-    ("told", "gone"),
+    ("answer", "gone"),
     [
         # applied [0 -- 35 d) open, then sealed
         ([(sms("a"), 0), (sms("b"), 34), (sms("c"), 69)], [2]),
@@ -131,10 +131,10 @@ STOPS = SessionStopped("s", "agent")
     ],
 )
 def test_an_event_for_a_sealed_day_is_refused(
-    server: Any, redis: Redis, told: list[tuple[Event, int]], gone: list[int], batch: int
+    server: Any, redis: Redis, answer: list[tuple[Event, int]], gone: list[int], batch: int
 ) -> None:
     """However the records are cut into batches, and by the worker's clock alone."""
-    assert refused(server, told, batch) == gone
+    assert refused(server, answer, batch) == gone
 
 
 def keys_of(redis: Redis, kind: str) -> int:
@@ -142,14 +142,14 @@ def keys_of(redis: Redis, kind: str) -> int:
     return len(list(redis.scan_iter(f"u:{{acme}}:{kind}:*", count=1000)))
 
 
-def test_a_sealed_day_reads_the_same_and_keeps_only_its_sums(server: Any, redis: Redis) -> None:
+def test_a_sealed_day_reads_the_same_and_keeps_only_the_sums(server: Any, redis: Redis) -> None:
     """Deltas, identities and sessions go; (net, rise) and counters stay."""
     events = [
         *(event(f"a{n}", NOON + 60 * n, SessionStarted(f"s{n}", "agent")) for n in range(300)),
         *(event(f"o{n}", NOON + 90 * n, SessionStopped(f"s{n}", "agent")) for n in range(200)),
         *(event(f"f{n}", NOON + 50 * n, FlowRun("f", "mobile-web")) for n in range(300)),
     ]
-    placed = [Placed(offset, what) for offset, what in enumerate(events)]
+    placed = [OffsetEvent(offset, what) for offset, what in enumerate(events)]
 
     async def act(writer: Writer, clock: Clock) -> list[int]:
         await writer.apply("t/0", placed)
@@ -173,7 +173,7 @@ def test_what_one_open_day_needs_is_kept(server: Any, redis: Redis) -> None:
     stops_b = SessionStopped("b", "agent")
     # days:  NOON: a [x----x)   b [x------------- NOON + 2 d: click, kept open
     placed = [
-        Placed(offset, what)
+        OffsetEvent(offset, what)
         for offset, what in enumerate(
             [
                 event("1", NOON, SessionStarted("a", "agent")),
@@ -188,17 +188,17 @@ def test_what_one_open_day_needs_is_kept(server: Any, redis: Redis) -> None:
     async def act(writer: Writer, clock: Clock) -> None:
         await writer.apply("t/0", placed)
         clock.now += 20 * D
-        await writer.apply("t/0", [Placed(5, sms("6", NOON + 2 * D))])
+        await writer.apply("t/0", [OffsetEvent(5, sms("6", NOON + 2 * D))])
         await writer.seal(["acme"], NOW + SEALED_AFTER)
         assert sum(map(redis.hlen, redis.scan_iter("u:{acme}:z:*", count=1000))) == 1
         assert sum(map(redis.scard, redis.scan_iter("u:{acme}:i:*", count=1000))) == 5
         # b is known still: another stop, an earlier one, moves its end
         at = NOON + D + 60
         found = [
-            await deliver(writer, "t/0", [Placed(6, event("7", NOON + 2 * D - 60, stops_b))]),
-            await deliver(writer, "t/0", [Placed(7, event("8", at, stops_b))]),
+            await deliver(writer, "t/0", [OffsetEvent(6, event("7", NOON + 2 * D - 60, stops_b))]),
+            await deliver(writer, "t/0", [OffsetEvent(7, event("8", at, stops_b))]),
         ]
-        assert [len(its) for its in found] == [0, 1]  # the day between is sealed: b's old end
+        assert [len(entry) for entry in found] == [0, 1]  # the day between is sealed: b's old end
 
     with_writer(server, act)
     curve = read(redis, "acme", SLOT, SLOT + 300).curves["agent"]
@@ -223,16 +223,16 @@ def test_forgetting_sessions_loses_none_that_is_needed(server: Any, data: st.Dat
     async def act(writer: Writer, clock: Clock) -> tuple[int, int]:
         for key in [key async for key in writer.nodes.of("acme").redis.scan_iter("u:{acme}*")]:
             await writer.nodes.of("acme").redis.unlink(key)
-        await writer.apply("t/0", [Placed(n, what) for n, what in enumerate(starts + stops)])
+        await writer.apply("t/0", [OffsetEvent(n, what) for n, what in enumerate(starts + stops)])
         clock.now += 20 * D
         keep_open = [sms("open", NOON + 9 * D)] if kept else []
-        await writer.apply("t/1", [Placed(n, what) for n, what in enumerate(keep_open)])
+        await writer.apply("t/1", [OffsetEvent(n, what) for n, what in enumerate(keep_open)])
         await writer.seal(["acme"], NOW + SEALED_AFTER)
         client = writer.nodes.of("acme").redis
         left = int(await client.hget("u:{acme}", "z") or 0)
         buckets = int(await client.hget("u:{acme}", "zb") or 1)
         assert buckets <= max(1, -(-left // 40))
-        await writer.apply("t/2", [Placed(n, what) for n, what in enumerate([*late, *new])])
+        await writer.apply("t/2", [OffsetEvent(n, what) for n, what in enumerate([*late, *new])])
         return left, int(await client.hget("u:{acme}", "z") or 0)
 
     assert with_writer(server, act) == (kept, kept + more)
@@ -242,7 +242,7 @@ def test_a_day_is_closed_before_it_is_packed(server: Any, redis: Redis) -> None:
     """A worker dies in between; what comes then is refused, and the next one seals the day."""
 
     async def act(writer: Writer, clock: Clock) -> list[Any]:
-        await writer.apply("t/0", [Placed(0, sms("a"))])
+        await writer.apply("t/0", [OffsetEvent(0, sms("a"))])
         node = writer.nodes.of("acme")
         whole = node.run
 
@@ -256,7 +256,7 @@ def test_a_day_is_closed_before_it_is_packed(server: Any, redis: Redis) -> None:
             await writer.seal(["acme"], NOW + SEALED_AFTER)
         node.run = whole  # type: ignore[method-assign]
         assert read(redis, "acme", SLOT, SLOT + 96).totals == {"sms.link": 1}
-        found = [len(await deliver(writer, "t/0", [Placed(1, sms("b"))]))]
+        found = [len(await deliver(writer, "t/0", [OffsetEvent(1, sms("b"))]))]
         clock.now += 90 * D
         return [*found, await writer.seal(["acme"], NOW)]
 
@@ -267,7 +267,7 @@ def test_a_day_is_closed_before_it_is_packed(server: Any, redis: Redis) -> None:
 
 def test_two_workers_that_seal_one_account_lose_nothing(server: Any, redis: Redis) -> None:
     """Each packs what it read; the second sees that the block's string is another one by then."""
-    placed = [Placed(n, sms(str(n), NOON + n * D)) for n in range(60)]
+    placed = [OffsetEvent(n, sms(str(n), NOON + n * D)) for n in range(60)]
 
     async def act(writer: Writer, clock: Clock) -> int:
         await writer.apply("t/0", placed)
@@ -284,7 +284,7 @@ def test_nothing_is_sealed_while_the_rollups_are_rebuilt(server: Any, redis: Red
     """The new ones take over which days are sealed."""
 
     async def act(writer: Writer, clock: Clock) -> list[int]:
-        await writer.apply("t/0", [Placed(0, sms("a"))])
+        await writer.apply("t/0", [OffsetEvent(0, sms("a"))])
         redis.set(keys.REBUILD, "somebody")
         first = await writer.seal(["acme"], NOW + SEALED_AFTER)
         redis.delete(keys.REBUILD)
@@ -301,7 +301,7 @@ def test_memory_does_not_grow_with_the_months(server: Any, redis: Redis) -> None
         for day in range(200):
             clock.now = NOON + day * D
             placed = [
-                Placed(20 * day + n, event(f"{day}-{n}", clock.now + n, data))
+                OffsetEvent(20 * day + n, event(f"{day}-{n}", clock.now + n, data))
                 for n in range(20)
                 for data in (SessionStarted(f"{day}-{n}", "agent"),)
             ]
@@ -317,26 +317,28 @@ def test_memory_does_not_grow_with_the_months(server: Any, redis: Redis) -> None
 @pytest.mark.parametrize("first", [10, MOST_EVENTS - 1, MOST_EVENTS, MOST_EVENTS + 1])
 def test_a_part_has_so_many_events_at_most(first: int) -> None:
     """More would hold up everybody else in Redis, and Lua hands over no more to a command."""
-    placed = [Placed(i, sms(str(i))) for i in range(2 * MOST_EVENTS + 1)]
+    placed = [OffsetEvent(i, sms(str(i))) for i in range(2 * MOST_EVENTS + 1)]
     portions = [("a", placed[:first]), ("b", placed[first:])]
     pieces = list(stretches(portions))
-    assert [sum(len(its) for _, its in piece) for piece in pieces] == [MOST_EVENTS] * 2 + [1]
-    assert [item for piece in pieces for _, its in piece for item in its] == placed
-    assert all(its for piece in pieces for _, its in piece)
+    assert [sum(len(entry) for _, entry in piece) for piece in pieces] == [MOST_EVENTS] * 2 + [1]
+    assert [item for piece in pieces for _, entry in piece for item in entry] == placed
+    assert all(entry for piece in pieces for _, entry in piece)
 
 
 @pytest.mark.parametrize("sizes", [(2,), (1, 1), (5,), (1, 4), (4, 1), (3, 3, 3)])
 def test_halves_keep_the_order_of_each_partition(sizes: tuple[int, ...]) -> None:
     """None is empty, and nothing is lost between them."""
     portions = [
-        (f"t/{name}", [Placed(i, sms(str(i))) for i in range(size)])
+        (f"t/{name}", [OffsetEvent(i, sms(str(i))) for i in range(size)])
         for name, size in enumerate(sizes)
     ]
     first, second = halves(portions)
     assert first
     assert second
     for name, items in portions:
-        both = [item for half in (first, second) for n, its in half if n == name for item in its]
+        both = [
+            item for half in (first, second) for n, entry in half if n == name for item in entry
+        ]
         assert both == items
 
 

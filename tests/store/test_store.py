@@ -27,13 +27,13 @@ from interaction_usage.store.range_assembly import flows_by_slot
 from interaction_usage.store.reads import Position, Rollups
 from interaction_usage.store.writer import Writer
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped, SmsSent
-from rollups.fold import SEALED_AFTER, Placed
+from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.slots import days_touched
 from rollups.timestamps import SECOND
 from tests.rollups import oracle
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, limits, sets_of_events
-from tests.store.redis_side import DAY, laid_open, read, told, write, writing
+from tests.store.redis_side import DAY, laid_open, nonempty, read, write, writing
 from tests.support import reference_model
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
@@ -51,9 +51,9 @@ def sms(number: int, second: int = NOON, account: str = "acme") -> Event:
     return Event("test", str(number), account, second * SECOND, SmsSent())
 
 
-def log(events: list[Event], first: int = 0) -> list[Placed]:
+def log(events: list[Event], first: int = 0) -> list[OffsetEvent]:
     """Place *events* at offsets from *first* on."""
-    return [Placed(first + i, event) for i, event in enumerate(events)]
+    return [OffsetEvent(first + i, event) for i, event in enumerate(events)]
 
 
 def messages(redis: Redis, account: str = "acme") -> int:
@@ -96,7 +96,7 @@ def compare(redis: Redis, rule: dict[str, reference_model.Account], first: int, 
     for name in ACCOUNTS:
         deep = read(redis, name, first, end, by_slot=True, flows=True)
         expected = reference_model.read(rule.get(name, reference_model.Account()), first, end)
-        assert told(deep) == told(expected)
+        assert nonempty(deep) == nonempty(expected)
         assert deep.totals == {metric: sum(amounts) for metric, amounts in deep.by_slot.items()}
         shallow = read(redis, name, first, end)
         assert shallow == deep._replace(by_slot={}, flows={})
@@ -183,7 +183,7 @@ def test_a_fence_alone_is_enough(server: Any, redis: Redis) -> None:
     assert messages(redis) == 2
 
 
-def test_each_partition_has_its_own_fence(server: Any, redis: Redis) -> None:
+def test_each_partition_has_the_own_fence(server: Any, redis: Redis) -> None:
     """The same offsets of another partition, or another topic, are other records."""
     batches = [(fence, log([sms(n)])) for n, fence in enumerate(("t/0", "t/1", "s/0"))]
     write(server.url, batches)
@@ -294,7 +294,7 @@ def test_writes_that_redis_lost_are_noticed_on_a_new_connection(
     assert Rollups.live(redis).accounts() == ["acme"]
 
 
-def test_a_connection_that_failed_its_check_is_not_used(server: Any, redis: Redis) -> None:
+def test_a_connection_that_failed_the_check_is_not_used(server: Any, redis: Redis) -> None:
     """Every call after lost writes raises, not only the first ones.
 
     redis-py keeps a connection in its pool, and takes it for ready, unless an error of its own is
@@ -493,10 +493,10 @@ def test_any_flow_name_is_kept(server: Any, redis: Redis, flow: str) -> None:
 def calls(redis: Any) -> int:
     """Return how many commands were sent so far, to all nodes together, but for INFO."""
     clustered = isinstance(redis, RedisCluster)
-    told = redis.info("commandstats", **({"target_nodes": "primaries"} if clustered else {}))
+    nonempty = redis.info("commandstats", **({"target_nodes": "primaries"} if clustered else {}))
     return sum(
         stat["calls"]
-        for stats in (told.values() if clustered else [told])
+        for stats in (nonempty.values() if clustered else [nonempty])
         for name, stat in stats.items()
         if not name.endswith("info")
     )
@@ -509,7 +509,7 @@ def commands(redis: Redis, first: int, end: int) -> int:
     return calls(redis) - before
 
 
-def test_a_reading_costs_what_its_days_cost(server: Any, redis: Redis) -> None:
+def test_a_reading_costs_what_the_days_cost(server: Any, redis: Redis) -> None:
     """As many commands with thousands of events as with one a day."""
     spans = [(NOON_SLOT, NOON_SLOT), (NOON_SLOT, NOON_SLOT + 1), (NOON_SLOT - 60, NOON_SLOT + 999)]
     events = [sms(n, second=NOON + 40 * n) for n in range(4000)]
@@ -544,7 +544,7 @@ def interrupt(redis: Any, meanwhile: Callable[[], Any]) -> None:
     redis.pipeline = pipeline
 
 
-def test_a_round_that_opens_a_day_is_read_whole_or_not(server: Any, redis: Any) -> None:
+def test_a_micro_batch_that_opens_a_day_is_read_whole_or_not(server: Any, redis: Any) -> None:
     """It comes while a report is being read, with one event for an open day and one for a new."""
     # read: head |--- written: sms, sms ---| days [noon, noon + 1 day]
     write(server.url, [("t/0", log([sms(1)]))])
@@ -564,7 +564,7 @@ def test_a_day_that_is_sealed_while_it_is_read_is_there_once(server: Any, redis:
 def test_a_flow_by_slot_from_open_and_sealed_days(server: Any, redis: Redis) -> None:
     """Its slots and no other's; zeros where it never ran."""
     runs = [
-        Placed(n, Event("t", str(n), "acme", second * SECOND, FlowRun(flow, "agent")))
+        OffsetEvent(n, Event("t", str(n), "acme", second * SECOND, FlowRun(flow, "agent")))
         for n, (second, flow) in enumerate(
             [(NOON, "f"), (NOON + 900, "g"), (NOON + 86_400, "f"), (NOON + 86_500, "f")]
         )
@@ -587,7 +587,7 @@ def test_a_reading_of_nothing(redis: Redis) -> None:
     """An account without events, and a range without slots, read as zeros."""
     for end in (NOON_SLOT, NOON_SLOT + 500):
         reading = read(redis, "nobody", NOON_SLOT, end, by_slot=True, flows=True)
-        assert told(reading) == told(
+        assert nonempty(reading) == nonempty(
             reference_model.read(reference_model.Account(), NOON_SLOT, end)
         )
 
@@ -633,7 +633,7 @@ def test_accounts_named_alike_do_not_mix(server: Any, redis: Redis) -> None:
     assert Rollups.live(redis).accounts() == sorted(names)
 
 
-def test_every_key_of_an_account_has_its_hash_tag(server: Any, redis: Redis) -> None:
+def test_every_key_of_an_account_has_the_hash_tag(server: Any, redis: Redis) -> None:
     """So that one account lives on one node of a cluster."""
     start = Event("t", "1", "acme", NOON * SECOND, SessionStarted("s", "agent"))
     run = Event("t", "2", "acme", NOON * SECOND, FlowRun("f", "agent"))

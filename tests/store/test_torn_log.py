@@ -14,7 +14,7 @@ from interaction_usage.servers.redis_server import RedisServer, binary
 from interaction_usage.store import keys
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
 from tests.store.redis_side import DAY, SECRET, laid_open
@@ -35,13 +35,13 @@ def keeping(
     server.kill()
 
 
-def batch(number: int, account: str) -> list[Placed]:
+def batch(number: int, account: str) -> list[OffsetEvent]:
     """Return ten flow runs, at ten offsets of their own."""
     events = [
         Event("test", f"{number}-{each}", account, NOON * SECOND, FlowRun(f"f{each}", "agent"))
         for each in range(10)
     ]
-    return [Placed(10 * number + each, event) for each, event in enumerate(events)]
+    return [OffsetEvent(10 * number + each, event) for each, event in enumerate(events)]
 
 
 def count(server: RedisServer, upto: int, fence: str = "a/0", account: str = "acme") -> None:
@@ -116,18 +116,18 @@ def refusals(server: RedisServer) -> list[str]:
 
     Not where its port is taken: whoever writes the new file has that for a moment longer.
     """
-    told: list[str] = []
+    answer: list[str] = []
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             server.start()
         except ServerDiedError as refused:
             if "Failed listening" not in str(refused):
-                told.append(str(refused))
+                answer.append(str(refused))
             time.sleep(0.1)
         else:
-            return told
-    pytest.fail(f"it never started: {told}")
+            return answer
+    pytest.fail(f"it never started: {answer}")
 
 
 def test_a_crash_in_the_middle_of_the_new_file_costs_one_start_more(keeping: RedisServer) -> None:
@@ -142,7 +142,7 @@ def test_a_crash_in_the_middle_of_the_new_file_costs_one_start_more(keeping: Red
     count(keeping, 1, "b/0", "other")
     keeping.kill()
     refused = refusals(keeping)
-    assert all("the truncated file is not the last file" in told for told in refused)
+    assert all("the truncated file is not the last file" in answer for answer in refused)
     assert len(refused) <= 1
     count(keeping, 4)
     assert what_is_kept(keeping) == expected

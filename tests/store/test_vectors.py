@@ -54,7 +54,7 @@ def test_by_pure_code_alone(name: str, seed: int) -> None:
         reference_model.apply_events(accounts, fence, placed, DAY)
     for case in cases(name):
         reading = reference_model.read(accounts[case.account], *case.period.slots)
-        assert vector_files.told(case, reading) == case.report
+        assert vector_files.members_of(case, reading) == case.report
 
 
 @pytest.mark.parametrize("seed", [0, *SEEDS])
@@ -65,7 +65,7 @@ def test_through_redis(server: Any, redis: Any, name: str, seed: int) -> None:
     deep = seed != 0
     for case in cases(name):
         reading = read(redis, case.account, *case.period.slots, by_slot=deep, flows=deep)
-        assert vector_files.told(case, reading) == case.report
+        assert vector_files.members_of(case, reading) == case.report
 
 
 def test_there_are_vectors() -> None:

@@ -30,7 +30,7 @@ def beat(url: str, *workers: tuple[str, int]) -> None:
     asyncio.run(run())
 
 
-def test_each_worker_has_its_last_heartbeat(server: Any, redis: Redis) -> None:
+def test_each_worker_has_the_last_heartbeat(server: Any, redis: Redis) -> None:
     """The one whose heartbeat has expired is missing."""
     beat(server.url, ("a:1", 1_000), ("b:2", 1_001), ("c:3", 1_002))
     redis.delete(keys.worker("b:2"))

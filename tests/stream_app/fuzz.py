@@ -24,7 +24,7 @@ from aiokafka.structs import TopicPartition
 
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.events import Event
-from rollups.fold import Placed, fold
+from rollups.fold import OffsetEvent, fold
 from stream_app.bounded_fetch import MAX_BATCH_BYTES, install
 from stream_app.codec import Headers, decode, decode_all
 from stream_app.rejected_batch import RejectedBatch
@@ -80,7 +80,7 @@ def _outcome(record: Record) -> str:
     except RejectedError as why:
         refused = why
     else:
-        fold([("usage/0", [Placed(0, event)])], _SECRET, _LIMITS).packed()
+        fold([("usage/0", [OffsetEvent(0, event)])], _SECRET, _LIMITS).packed()
         return ACCEPTED
     assert refused.reason in Reason, "a reason from the list"
     assert 0 < len(refused.sentence) <= MAX_SENTENCE, "a sentence of at most 600 characters"
@@ -95,17 +95,17 @@ def together(topic: str, batch: list[Record]) -> list[str]:
 
     The promise: exactly what becomes of each alone. Raises Broken.
     """
-    alone = [_told(record) for record in batch]
+    alone = [_reported(record) for record in batch]
     try:
         found = [_plainly(outcome) for outcome in decode_all(topic, batch)]
     except Exception as error:
         raise Broken(f"{type(error).__name__}: {error}, for the batch {batch}") from error
     if found != alone:
         raise Broken(f"{found} together, but {alone} alone, for the batch {batch}")
-    return [ACCEPTED if isinstance(told, Event) else told[0] for told in found]
+    return [ACCEPTED if isinstance(answer, Event) else answer[0] for answer in found]
 
 
-def _told(record: Record) -> Event | tuple[str, str]:
+def _reported(record: Record) -> Event | tuple[str, str]:
     """Return the event in *record*, or the reason and the sentence."""
     try:
         return decode(*record)

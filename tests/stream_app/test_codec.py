@@ -59,7 +59,7 @@ def base64_event(event: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_type_says_what_its_data_says(kind):
+def test_each_type_says_what_the_data_says(kind):
     """Every type becomes its own typed data, with the identity, account and instant it names."""
     event = read(example(kind))
     assert (event.source, event.id, event.account) == ("/apps/desk/eu-1", "01J9ZQ4C7M", "acme")
@@ -105,7 +105,7 @@ def test_the_official_sdk_is_a_producer(kind, make, as_bytes):
         ("usage.sms.sent", {"link": True, "campaign": "🛟" * 200}, SmsSent(True, "🛟" * 200)),
     ],
 )
-def test_what_is_left_out_has_its_default(kind, data, said):
+def test_what_is_left_out_has_the_default(kind, data, said):
     """Optional members may be missing."""
     assert read(example(kind, data=data)).data == said
 
@@ -144,7 +144,7 @@ def test_the_media_type_decides_the_mode(media_type):
         None,
     ],
 )
-def test_data_is_json_by_any_of_its_media_types(media_type):
+def test_data_is_json_by_any_of_the_media_types(media_type):
     """In binary mode the content-type says what data is; none means JSON."""
     value, headers = binary(example(FLOW))
     assert decode(FLOWS, value, [*headers, ("content-type", media_type)]) == read(example(FLOW))
@@ -432,8 +432,8 @@ def test_of_a_member_given_twice_the_last_counts(kind, key, again, expected):
     value, headers = binary(event)
     whole = structured(example(kind, data="HERE")).replace(b'"HERE"', data.encode())
     for record in ((whole,), (data.encode(), headers)):
-        told = decode(TOPIC_OF[kind], *record)
-        assert getattr(told.data, "thousandths" if kind == CALL else key) == expected
+        answer = decode(TOPIC_OF[kind], *record)
+        assert getattr(answer.data, "thousandths" if kind == CALL else key) == expected
     twice = structured(event)[:-1] + b', "id": "the last"}'
     assert decode(TOPIC_OF[kind], twice).id == "the last"
     assert decode(TOPIC_OF[kind], value, [*headers, ("ce_id", b"the last")]).id == "the last"
@@ -471,12 +471,12 @@ def test_a_misspelled_content_type_is_named():
 )
 def test_texts_of_every_script_are_accepted(text):
     """Joiners, too, which some scripts need; they are no control characters."""
-    told = read(example(FLOW, id=text, source=text, data={"flow": text, "application": "agent"}))
-    assert (told.id, told.source, told.data.flow) == (text, text, text)
+    answer = read(example(FLOW, id=text, source=text, data={"flow": text, "application": "agent"}))
+    assert (answer.id, answer.source, answer.data.flow) == (text, text, text)
 
 
-def test_the_sentence_of_a_future_event_counts_its_seconds():
-    """A fraction of a second too much is not told as "300 seconds; 300 are allowed"."""
+def test_the_sentence_of_a_future_event_counts_the_seconds():
+    """A fraction of a second too much is not reported as "300 seconds; 300 are allowed"."""
     why = refused(
         FLOWS, structured(example(FLOW, time="2000-01-01T00:05:00.000001Z")), (), EARLIEST // 1000
     )

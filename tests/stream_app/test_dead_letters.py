@@ -41,21 +41,21 @@ def record(
 class Message(NamedTuple):
     """A record of `usage.dead-letters` as its reader gets it."""
 
-    told: Any
+    answer: Any
     second: int
     where: int = 0
 
     @property
     def headers(self) -> list[tuple[str, bytes | None]]:
-        return self.told.headers
+        return self.answer.headers
 
     @property
     def key(self) -> bytes | None:
-        return self.told.key
+        return self.answer.key
 
     @property
     def value(self) -> bytes | None:
-        return self.told.value
+        return self.answer.value
 
     @property
     def timestamp(self) -> int:
@@ -76,7 +76,7 @@ def refused(place: Place, second: int, value: bytes = b"v", where: int = 0) -> M
 
 def short(message: Message, least: bool = False) -> Message:
     """Return the same dead letter without its value, or with as little as possible."""
-    return message._replace(told=shortened(message.told)[-1 if least else 0])
+    return message._replace(answer=shortened(message.answer)[-1 if least else 0])
 
 
 def replayed(place: Place, again: Place, second: int, where: int = 0) -> Message:
@@ -104,8 +104,8 @@ def test_the_record_is_kept_as_it_was(key, value, headers):
     letter = dead_letter(record(key, value, headers), RejectedError(Reason.FUTURE, "why"))
     assert (letter.key, letter.value) == (key, value)
     assert letter.headers[:-5] == headers
-    told = read_dead_letter(letter.headers)
-    assert told == ("future", "why", ORIGIN, headers, None)
+    answer = read_dead_letter(letter.headers)
+    assert answer == ("future", "why", ORIGIN, headers, None)
 
 
 def test_five_headers_say_why_and_from_where():
@@ -163,7 +163,7 @@ def test_what_the_worker_did_not_write_is_no_dead_letter(values):
     "text",
     [None, b"", b"\xff", b"sha256 0", b"value 1", b"value x, sha256 0", b"rest 1, sha256 0"],
 )
-def test_a_letter_that_does_not_say_what_it_leaves_out_is_none(text):
+def test_a_dead_letter_that_does_not_say_what_it_leaves_out_is_none(text):
     """The worker did not write it."""
     headers = [*dead_letter(record(b"k", b"v", []), RejectedError(Reason.FUTURE, "why")).headers]
     assert read_dead_letter([*headers, ("usage-left-out", text)]) is None
@@ -182,13 +182,13 @@ def test_a_marker_that_names_no_place_is_none(text):
 
 def test_a_record_is_open_while_every_copy_of_it_was_refused():
     """Replayed it is not open; refused again it is; and so on."""
-    told = [
+    answer = [
         refused(ORIGIN, 1),
         replayed(ORIGIN, AGAIN, 2),
         refused(AGAIN, 3),
         replayed(AGAIN, ONCE_MORE, 4),
     ]
-    assert [only(*told[:count]).open for count in (1, 2, 3, 4)] == [True, False, True, False]
+    assert [only(*answer[:count]).open for count in (1, 2, 3, 4)] == [True, False, True, False]
 
 
 def test_one_counted_copy_is_enough():
@@ -199,7 +199,7 @@ def test_one_counted_copy_is_enough():
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])
-def test_the_history_is_told_in_order_however_partitions_are_read(order):
+def test_the_history_is_reported_in_order_however_partitions_are_read(order):
     """The marker is behind its own dead letter; those of the copies are anywhere."""
     partitions = [
         [refused(ORIGIN, 1, where=0), replayed(ORIGIN, AGAIN, 3, where=0)],
@@ -208,11 +208,11 @@ def test_the_history_is_told_in_order_however_partitions_are_read(order):
     ]
     found = only(*(message for at in order for message in partitions[at]))
     assert (found.origin, found.newest.sentence, found.open) == (ORIGIN, "at 5", True)
-    places = [told.place for told in found.history()]
+    places = [answer.place for answer in found.history()]
     assert places == [ORIGIN, AGAIN, AGAIN, ONCE_MORE, ONCE_MORE]
 
 
-def test_a_refusal_that_is_told_again_changes_nothing():
+def test_a_refusal_that_is_reported_again_changes_nothing():
     """A crash or a rebuild refuses the same record again, also after it was replayed."""
     found = only(refused(ORIGIN, 1), replayed(ORIGIN, AGAIN, 2), refused(ORIGIN, 3))
     assert not found.open
@@ -231,12 +231,12 @@ def test_another_record_at_the_same_place_is_another_record():
 
 def test_places_that_lead_round_in_a_circle_hide_nothing():
     """Absurd, but the command ends and both are open."""
-    told = [refused(ORIGIN, 1), refused(AGAIN, 1)]
-    told += [replayed(ORIGIN, AGAIN, 2), replayed(AGAIN, ORIGIN, 3)]
-    assert all(found.open for found in assemble(told))
+    answer = [refused(ORIGIN, 1), refused(AGAIN, 1)]
+    answer += [replayed(ORIGIN, AGAIN, 2), replayed(AGAIN, ORIGIN, 3)]
+    assert all(found.open for found in assemble(answer))
 
 
-def test_a_marker_without_its_dead_letter_says_nothing():
+def test_a_marker_without_the_dead_letter_says_nothing():
     """Kafka deleted the dead letter; the copy's own rejection is then the first one."""
     found = only(replayed(ORIGIN, AGAIN, 2), refused(AGAIN, 3))
     assert (found.origin, found.open) == (AGAIN, True)
@@ -254,7 +254,7 @@ def test_a_shortened_dead_letter_names_what_is_missing(least):
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])
-def test_a_record_is_one_whether_its_letters_are_shortened_or_not(order):
+def test_a_record_is_one_whether_the_dead_letters_are_shortened_or_not(order):
     """The topic's limit was changed between two refusals: the bytes are those of the whole one."""
     partitions = [
         [short(refused(ORIGIN, 1, where=0), least=True)],
@@ -263,11 +263,11 @@ def test_a_record_is_one_whether_its_letters_are_shortened_or_not(order):
     ]
     found = only(*(message for at in order for message in partitions[at]))
     assert (found.origin, found.open) == (ORIGIN, True)
-    assert [told.place for told in found.history()] == [ORIGIN, AGAIN, AGAIN]
+    assert [answer.place for answer in found.history()] == [ORIGIN, AGAIN, AGAIN]
     assert (found.key, found.value, found.left_out) == (b"k", b"v", None)
 
 
-def test_another_record_without_its_value_is_another_record():
+def test_another_record_without_the_value_is_another_record():
     """Though it is as long, and was at the same place of a topic created again."""
     messages = [refused(ORIGIN, 1, b"old"), short(refused(ORIGIN, 2, b"new"))]
     old, new = assemble(messages)
@@ -306,7 +306,7 @@ def test_a_timestamp_that_no_calendar_has_is_no_obstacle(second):
     assert only(refused(ORIGIN, second)).origin == ORIGIN
 
 
-def test_a_batch_that_could_not_be_read_is_one_letter():
+def test_a_batch_that_could_not_be_read_is_one_dead_letter():
     """Named by its first record, with its size and fingerprint, and nothing of its bytes."""
     why = RejectedError(Reason.TOO_LARGE, "too much")
     batch = RejectedBatch(

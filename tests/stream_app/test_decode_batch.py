@@ -6,7 +6,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from stream_app import dead_letters
 from stream_app.dead_letters import dead_letter
 from stream_app.decode_batch import decode_batch, sealed_dead_letter
@@ -33,7 +33,7 @@ def fetched(*values: bytes | None, stamp: int = STAMP) -> list[ConsumerRecord]:
 def test_events_stand_at_the_offsets_of_their_records():
     """Gaps in the offsets and refused neighbours move nothing."""
     placed, letters = decode_batch(PARTITION, fetched(GOOD, b"{", GOOD, None, GOOD))
-    assert placed == [Placed(offset, EVENT) for offset in (40, 44, 48)]
+    assert placed == [OffsetEvent(offset, EVENT) for offset in (40, 44, 48)]
     assert [rejected.reason for rejected in letters] == [Reason.MALFORMED] * 2
     assert [dict(each.dead_letter.headers)[dead_letters.OFFSET] for each in letters] == [
         b"42",
@@ -46,7 +46,7 @@ def test_events_stand_at_the_offsets_of_their_records():
 def test_a_timestamp_changes_nothing(stamp: int):
     """None, one of its time, one of another age, microseconds taken for milliseconds."""
     placed, letters = decode_batch(PARTITION, fetched(GOOD, stamp=stamp))
-    assert (placed, letters) == ([Placed(40, EVENT)], [])
+    assert (placed, letters) == ([OffsetEvent(40, EVENT)], [])
 
 
 def test_what_was_refused_for_a_sealed_day_stays_refused():
@@ -61,7 +61,7 @@ def test_what_was_refused_for_a_sealed_day_stays_refused():
         Message(b"", b"not a dead letter", []),
     ]
     placed, letters = decode_batch(PARTITION, records, sealed_rejections_in(known))
-    assert placed == [Placed(40, EVENT)]
+    assert placed == [OffsetEvent(40, EVENT)]
     assert [dict(each.dead_letter.headers)[dead_letters.OFFSET] for each in letters] == [b"44"]
 
 
@@ -73,7 +73,7 @@ class Message(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-def test_an_event_of_the_future_of_its_record_is_refused():
+def test_an_event_of_the_future_of_the_record_is_refused():
     """The bound is the record's own timestamp."""
     placed, [rejected] = decode_batch(PARTITION, fetched(GOOD, stamp=0))
     assert (placed, rejected.reason) == ([], Reason.FUTURE)

@@ -14,7 +14,7 @@ def asked(looks: list[tuple[int, int]]) -> list[int]:
 
     *looks* are, of one partition, up to where it is counted and where it ends.
     """
-    told: list[int] = []
+    answer: list[int] = []
     look = 0
 
     async def positions() -> dict[str, Position]:
@@ -24,18 +24,18 @@ def asked(looks: list[tuple[int, int]]) -> list[int]:
         return 0, ["acme"]
 
     async def seal(_: list[str], complete: int) -> int:
-        told.append(complete)
+        answer.append(complete)
         return 0
 
     writer: Any = SimpleNamespace(positions=positions, scan_accounts=scan_accounts, seal=seal)
-    its = Sealing(
+    entry = Sealing(
         writer,
         lambda: {"a": Span(0, looks[look][1], looks[look][1])},
         clock=lambda: 100 * (look + 1),
     )
     for look in range(len(looks)):  # noqa: B007 (what is called here looks at it)
-        asyncio.run(its.some())
-    return told
+        asyncio.run(entry.some())
+    return answer
 
 
 def test_days_are_sealed_up_to_a_look_that_was_caught_up_with() -> None:

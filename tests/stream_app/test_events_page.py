@@ -107,16 +107,16 @@ def test_kcat_is_a_producer(need: Callable[[str, str], str], at, data):
 
 def test_the_topics_are_those_that_are_read():
     """The table of topics says which types each carries, and names the dead letters."""
-    told = {topic.strip("`"): re.findall(r"`([^`]+)`", types) for topic, types in rows("topic")}
-    assert set(told) == {*EVENT_TOPICS, DEAD_LETTERS}
-    assert {kind: topic for topic, kinds in told.items() for kind in kinds} == TOPIC_OF
+    answer = {topic.strip("`"): re.findall(r"`([^`]+)`", types) for topic, types in rows("topic")}
+    assert set(answer) == {*EVENT_TOPICS, DEAD_LETTERS}
+    assert {kind: topic for topic, kinds in answer.items() for kind in kinds} == TOPIC_OF
 
 
 def test_every_reason_is_explained():
     """The table of reasons has all that there are, each with a meaning and what to do."""
-    told = {code.strip("`"): (means, do) for code, means, do in rows("reason")}
-    assert {*map(str, Reason)} <= {*told} <= {*map(str, Reason), "sealed"}
-    assert all(means.endswith(".") and do.endswith(".") for means, do in told.values())
+    answer = {code.strip("`"): (means, do) for code, means, do in rows("reason")}
+    assert {*map(str, Reason)} <= {*answer} <= {*map(str, Reason), "sealed"}
+    assert all(means.endswith(".") and do.endswith(".") for means, do in answer.values())
 
 
 def test_every_type_has_a_heading_and_a_schema():
@@ -143,7 +143,7 @@ def test_every_attribute_and_word_is_named():
         assert f"`{word}`" in PAGE
 
 
-def test_the_limits_are_those_in_force():
+def test_the_limits_are_those_active():
     """The numbers on the page are the codec's."""
     assert f"{MAX_EVENT_BYTES:,} bytes (64 KiB)" in PAGE
     assert PAGE.count(f"{MAX_MINUTES:,}") == 2

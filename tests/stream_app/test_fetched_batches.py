@@ -264,7 +264,7 @@ def test_a_codec_that_does_not_exist_is_one_refusal(codec: int) -> None:
     assert only(read(batch(records(THREE), 3, codec))[0]).offset == 2
 
 
-def test_a_batch_that_does_not_match_its_checksum_is_fetched_again_before_it_is_refused() -> None:
+def test_a_batch_that_does_not_match_the_checksum_is_fetched_again_before_it_is_refused() -> None:
     """It may have been damaged on its way; if it lies on the disk like that, it stops nothing."""
     good = batch(records(THREE), 3)
     raw = good + batch(records(THREE), 3, base=3, crc=1) + batch(records(THREE), 3, base=6)
@@ -363,8 +363,8 @@ def test_a_partition_full_of_bombs_lets_the_others_have_their_turn() -> None:
     bombs = b"".join(batch(bomb(ZSTD, 21 * MB), 1, ZSTD, base=at) for at in range(5))
     places = [TopicPartition("usage.flows", number) for number in range(3)]
     honest = batch(records(THREE), 3)
-    held = _Fetched(dict(zip(places, (bombs, bombs, honest), strict=True)))
-    assert [held.more() for _ in range(4)] == [{0: 1}, {1: 1}, {2: 3, 0: 1}, {1: 1}]
+    blocked = _Fetched(dict(zip(places, (bombs, bombs, honest), strict=True)))
+    assert [blocked.more() for _ in range(4)] == [{0: 1}, {1: 1}, {2: 3, 0: 1}, {1: 1}]
 
 
 def test_small_batches_of_all_partitions_are_handed_over_at_once() -> None:
@@ -373,22 +373,22 @@ def test_small_batches_of_all_partitions_are_handed_over_at_once() -> None:
     large = batch(compressed(records([bytes(MB)] * 30), ZSTD), 30, ZSTD)
     small = batch(records(THREE), 3)
     behind = batch(records(THREE), 3, base=30)
-    held = _Fetched(dict(zip(places, (small, large + behind, small, small), strict=True)))
-    assert held.more() == {0: 3, 1: 8, 2: 3, 3: 3}
-    assert [held.more() for _ in range(5)] == [{1: 8}, {1: 8}, {1: 6}, {1: 3}, {}]
+    blocked = _Fetched(dict(zip(places, (small, large + behind, small, small), strict=True)))
+    assert blocked.more() == {0: 3, 1: 8, 2: 3, 3: 3}
+    assert [blocked.more() for _ in range(5)] == [{1: 8}, {1: 8}, {1: 6}, {1: 3}, {}]
 
 
-def test_what_fails_in_the_middle_is_fetched_again_from_its_beginning(monkeypatch: Any) -> None:
+def test_what_fails_in_the_middle_is_fetched_again_from_the_beginning(monkeypatch: Any) -> None:
     """aiokafka would go on behind the records that were lost with the error."""
     raw = batch(records(THREE), 3) + batch(compressed(records(THREE), ZSTD), 3, ZSTD, base=3)
-    held = _Fetched({FLOWS: raw})
+    blocked = _Fetched({FLOWS: raw})
 
     def fails(*_: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(bounded_fetch, "decompress", fails)
     with pytest.raises(MemoryError):
-        held.more()
-    assert held.more() == {}
-    assert held.positions[FLOWS].position == 0
-    assert not held.fetcher._records
+        blocked.more()
+    assert blocked.more() == {}
+    assert blocked.positions[FLOWS].position == 0
+    assert not blocked.fetcher._records

@@ -250,7 +250,7 @@ _fetched = st.builds(
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.lists(_fetched, max_size=7))
-def test_a_batch_is_read_as_each_of_its_records_is_alone(batch):
+def test_a_batch_is_read_as_each_of_the_records_is_alone(batch):
     """Sound, broken and hostile records in any company: no outcome depends on a neighbour."""
     together(FLOWS, batch)
 
@@ -284,8 +284,8 @@ def test_two_halves_never_make_an_event(at):
         [*halves, GOOD + MORE],
         [GOOD[:at], b",", GOOD[at:]],
     ):
-        told = together(FLOWS, [Record(FLOWS, value) for value in values])
-        assert [outcome == ACCEPTED for outcome in told] == [
+        answer = together(FLOWS, [Record(FLOWS, value) for value in values])
+        assert [outcome == ACCEPTED for outcome in answer] == [
             value in (GOOD, MORE) for value in values
         ]
 
@@ -293,12 +293,12 @@ def test_two_halves_never_make_an_event(at):
 def test_what_looks_like_an_array_of_events_is_none():
     """Brackets and commas of the neighbours never make sense of a value."""
     batch = [Record(FLOWS, value) for value in (b"[", GOOD, b",", MORE, b"]", GOOD + b"," + MORE)]
-    assert [told == ACCEPTED for told in together(FLOWS, batch)] == [
+    assert [answer == ACCEPTED for answer in together(FLOWS, batch)] == [
         False, True, False, True, False, False,
     ]  # fmt: skip
 
 
-def test_every_record_has_its_own_five_minutes():
+def test_every_record_has_the_own_five_minutes():
     """The oldest timestamp of a batch bounds its own record, and no other."""
     late = Record(FLOWS, GOOD, (), FUTURE_FOR)
     batch = [Record(FLOWS, GOOD), late, Record(FLOWS, GOOD, (), 2 * FUTURE_FOR), late]
@@ -360,13 +360,13 @@ def test_batches_as_kafka_has_them_keep_every_promise(seed):
     assert len(harms) == 7
 
 
-def test_a_seed_names_its_records():
+def test_a_seed_names_the_records():
     """The same seed makes the same records, so what broke can be looked at again."""
     assert list(records(200, 3)) == list(records(200, 3)) != list(records(200, 4))
 
 
 @pytest.mark.servers
-def test_the_fuzzer_runs_on_its_own():
+def test_the_fuzzer_runs_on_the_own():
     """`python -m tests.stream_app.fuzz` prints its table."""
     command = [sys.executable, "-m", "tests.stream_app.fuzz", "--events", "500", "--seed", "2"]
     ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)

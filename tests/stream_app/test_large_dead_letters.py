@@ -135,7 +135,7 @@ def in_time(act: Coroutine[Any, Any, None]) -> None:
 
 @pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
 @pytest.mark.parametrize("who", ["client", "broker"])
-def test_a_dead_letter_too_large_for_kafka_is_kept_without_its_value(
+def test_a_dead_letter_too_large_for_kafka_is_kept_without_the_value(
     who: str, error: type[KafkaError]
 ) -> None:
     """The rest of it, and all beside it, are whole; and it names the bytes left out."""

@@ -266,7 +266,7 @@ def test_a_micro_batch_is_prepared_while_one_is_under_way_and_run_after_it() -> 
     played(act)
 
 
-def test_every_partition_has_its_turn_however_full_others_are() -> None:
+def test_every_partition_has_the_turn_however_full_others_are() -> None:
     """A micro-batch has room for one batch; three partitions of one number always have another."""
     busy = [TP(CALLS, 0), TP(CLICKS, 0), A]
 
@@ -370,13 +370,13 @@ def test_a_micro_batch_is_run_until_it_succeeds_and_counts_once() -> None:
     played(act)
 
 
-def test_a_micro_batch_that_failed_behind_its_writes_counts_once_in_redis() -> None:
+def test_a_micro_batch_that_failed_behind_the_writes_counts_once_in_redis() -> None:
     """Every script is run, and the first answer of each kind is lost on its way."""
     with redis_server() as server, Redis.from_url(server.url) as redis:
-        check_a_micro_batch_that_failed_behind_its_writes(server.url, redis)
+        check_a_micro_batch_that_failed_behind_own_writes(server.url, redis)
 
 
-def check_a_micro_batch_that_failed_behind_its_writes(url: str, redis: Redis) -> None:
+def check_a_micro_batch_that_failed_behind_own_writes(url: str, redis: Redis) -> None:
     """Have it fail on the server at *url*."""
 
     async def run() -> None:

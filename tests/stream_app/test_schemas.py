@@ -188,7 +188,7 @@ ATTRIBUTES_BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_schema_is_one_and_describes_its_type(kind):
+def test_each_schema_is_one_and_describes_the_type(kind):
     """The schemas are valid JSON Schema 2020-12, and their examples are accepted events."""
     document = schema(kind)
     type(validator(kind)).check_schema(document)

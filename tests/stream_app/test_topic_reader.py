@@ -37,9 +37,9 @@ class FakeConsumer:
         return self.at[tp]
 
     async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
-        found = {tp: its[self.at[tp] :] for tp, its in self.records.items()}
-        self.at = {tp: len(its) for tp, its in self.records.items()}
-        return {tp: its for tp, its in found.items() if its}
+        found = {tp: entry[self.at[tp] :] for tp, entry in self.records.items()}
+        self.at = {tp: len(entry) for tp, entry in self.records.items()}
+        return {tp: entry for tp, entry in found.items() if entry}
 
 
 def read(
@@ -50,15 +50,15 @@ def read(
     *take* tells how many records of a chunk are taken; what is left is put back.
     """
     records = {
-        tp: [SimpleNamespace(offset=n, timestamp=at * HOUR_MS) for n, at in enumerate(its)]
-        for tp, its in hours.items()
+        tp: [SimpleNamespace(offset=n, timestamp=at * HOUR_MS) for n, at in enumerate(entry)]
+        for tp, entry in hours.items()
     }
 
     async def run() -> tuple[list[tuple[int, int]], TopicReader]:
         reader = TopicReader("localhost:1", {}, new_consumer=lambda _: FakeConsumer(records))
         reader.add_partitions(dict.fromkeys(records, 0))
         taken: list[tuple[int, int]] = []
-        async for chunk in reader.read_to({tp: len(its) for tp, its in records.items()}):
+        async for chunk in reader.read_to({tp: len(entry) for tp, entry in records.items()}):
             assert reader.ends[chunk.tp] == chunk.ends
             count = take(reader, chunk)
             if rest := chunk.records[count:]:
@@ -71,7 +71,7 @@ def read(
     return asyncio.run(run())
 
 
-def test_everything_is_read_once_each_partition_in_its_order() -> None:
+def test_everything_is_read_once_each_partition_in_the_order() -> None:
     """Whatever the timestamps say, and what is put back is handed on again."""
     hours = {A: [0, 3, -5, 30], B: [10**6, 2, 4, 29], C: [6, 7, 8, 28]}
     put_back: list[Any] = []
@@ -83,20 +83,20 @@ def test_everything_is_read_once_each_partition_in_its_order() -> None:
         return len(chunk.records)
 
     taken, reader = read(hours, take)
-    for tp, its in hours.items():
-        assert [hour for hour, partition in taken if partition == tp.partition] == its
+    for tp, entry in hours.items():
+        assert [hour for hour, partition in taken if partition == tp.partition] == entry
     assert reader.ends == {A: 4, B: 4, C: 4}
 
 
 def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
-    """The dead letters first, and where Kafka does not accept them, nothing else."""
+    """The dead dead_letters first, and where Kafka does not accept them, nothing else."""
     did: list[str] = []
 
     class Box:
         """Kafka, which accepts one dead letter."""
 
-        async def publish(self, letters: list[Any]) -> None:
-            did.append(f"{len(letters)} published")
+        async def publish(self, dead_letters: list[Any]) -> None:
+            did.append(f"{len(dead_letters)} published")
             if len(did) > 2:
                 raise ConnectionError
 

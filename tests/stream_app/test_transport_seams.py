@@ -273,7 +273,7 @@ def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:
     assert consumer._new_offset(FLOWS) == 0
 
 
-def test_nothing_is_committed_while_the_group_is_assigned_anew(consumer: Any) -> None:
+def test_nothing_is_committed_while_the_group_is_assigned_again(consumer: Any) -> None:
     """Such a commit is of an old generation, and aiokafka joins again for it: without end."""
     consumer.flow_active = True
     assert list(consumer._filter_tps_with_pending_acks()) == [FLOWS]
@@ -323,8 +323,8 @@ def test_a_commit_is_one_try(
     thread.tp_last_committed_at = {}
     taken_away = TP("usage.flows", 1)
     assert asyncio.run(thread._commit({FLOWS: 7, taken_away: 9})) is succeeds
-    told = {TopicPartition("usage.flows", 0): OffsetAndMetadata(7, "")}
-    assert coordinator.asked == [told] * tries
+    content = {TopicPartition("usage.flows", 0): OffsetAndMetadata(7, "")}
+    assert coordinator.asked == [content] * tries
     # What Faust's own does beside it; without that a worker "has not committed" for ever.
     assert set(thread.tp_last_committed_at) == ({FLOWS} if succeeds else set())
 

@@ -48,8 +48,8 @@ def _some(rng: random.Random) -> tuple[str, dict[str, Any]]:
     application = rng.choice(APPLICATIONS)
     match rng.choices(range(6), (30, 35, 20, 7, 7, 1))[0]:
         case 0:
-            told = {"session": f"s{rng.randrange(4000)}", "application": application}
-            return rng.choice(("session.started", "session.stopped")), told
+            answer = {"session": f"s{rng.randrange(4000)}", "application": application}
+            return rng.choice(("session.started", "session.stopped")), answer
         case 1:
             outcome = rng.choice(("completed", "abandoned"))
             flow_name = f"flow {rng.randrange(30)}"

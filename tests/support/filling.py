@@ -10,7 +10,7 @@ from typing import Any
 
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from stream_app.codec import decode
 from stream_app.topics import TOPIC_OF
 
@@ -21,11 +21,11 @@ def fill(
     url: str, lines: Iterable[bytes], limits: Mapping[str, int] = LIMITS, log: str = "0"
 ) -> None:
     """Write the events in *lines*; a *log* of another name begins at its own offset 0."""
-    topics: dict[str, list[Placed]] = defaultdict(list)
+    topics: dict[str, list[OffsetEvent]] = defaultdict(list)
     for line in lines:
-        told: dict[str, Any] = json.loads(line)
-        topic = TOPIC_OF[told["type"]]
-        topics[topic].append(Placed(len(topics[topic]), decode(topic, line)))
+        answer: dict[str, Any] = json.loads(line)
+        topic = TOPIC_OF[answer["type"]]
+        topics[topic].append(OffsetEvent(len(topics[topic]), decode(topic, line)))
 
     async def write() -> None:
         writer = Writer.of(url, limits, timeout=10.0, clock=time.time)

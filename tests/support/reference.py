@@ -8,7 +8,7 @@ from typing import Any
 from export.json_renderer import document
 from interaction_usage.reports.build import Account, build, period
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from stream_app.codec import decode
 from stream_app.topics import TOPIC_OF
 from tests.support import reference_model
@@ -20,7 +20,7 @@ def rollups_of(lines: Iterable[bytes]) -> dict[str, reference_model.Account]:
     """Return the rollups of every account in *lines*, each a valid event."""
     accounts: dict[str, reference_model.Account] = {}
     placed = [
-        Placed(number, decode(TOPIC_OF[json.loads(line)["type"]], line))
+        OffsetEvent(number, decode(TOPIC_OF[json.loads(line)["type"]], line))
         for number, line in enumerate(lines)
     ]
     reference_model.apply_events(accounts, "all/0", placed, LIMITS)
@@ -34,7 +34,7 @@ def report_of(
     until = datetime.fromisoformat(as_of)
     within = period(date.fromisoformat(first), date.fromisoformat(last), tz, until)
     reading = reference_model.read(rollups, *within.slots)
-    told: dict[str, Any] = json.loads(
+    answer: dict[str, Any] = json.loads(
         json.dumps(document(build(Account(account, account, True, True), within, reading, until)))
     )
-    return told
+    return answer

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF
 from rollups.concurrency import FLAT, Presence, Summary, merge
-from rollups.fold import SECRET_BYTES, Part, Placed, accounts_of, fold, is_flow_metric
+from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, accounts_of, fold, is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import SLOT_SECONDS, day_of, slot_of
 from rollups.timestamps import DAY_SECONDS
@@ -89,10 +89,10 @@ class Account:
 def apply_events(
     accounts: dict[str, Account],
     fence: str,
-    placed: Sequence[Placed],
+    placed: Sequence[OffsetEvent],
     limits: Mapping[str, int],
     now: int = 0,
-) -> list[Placed]:
+) -> list[OffsetEvent]:
     """Apply a batch of one topic-partition to *accounts*, whatever of it was applied before.
 
     *now* is the second on the clock. Returns the events that were refused: a day is sealed.
@@ -109,7 +109,7 @@ def apply_events(
     return refused
 
 
-def apply(account: Account, part: Part, limits: Mapping[str, int], now: int) -> bool:
+def apply(account: Account, part: AccountDelta, limits: Mapping[str, int], now: int) -> bool:
     """Apply the *part* of one event, once; *limits* are in seconds.
 
     Changes nothing and returns False if a day that it touches, or whose deltas it changes, is

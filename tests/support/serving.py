@@ -46,7 +46,7 @@ class Dashboard:
         with self.client(token) as client:
             return client.get(f"/api{path}", params=query)
 
-    def told(self, path: str, **query: str) -> Any:
+    def get_json(self, path: str, **query: str) -> Any:
         """Return the JSON that an operator is answered."""
         answer = self.get(path, self.token(), **query)
         assert answer.status_code == 200, answer.text

@@ -42,15 +42,15 @@ class System:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process of this system."""
-        told = {"USAGE_KAFKA": self.kafka.bootstrap, "USAGE_REDIS": self.redis.url}
-        told |= {"USAGE_GROUP": self.group, "USAGE_PARTITIONS": "4"}
-        return {**os.environ, **told, **self.variables}
+        answer = {"USAGE_KAFKA": self.kafka.bootstrap, "USAGE_REDIS": self.redis.url}
+        answer |= {"USAGE_GROUP": self.group, "USAGE_PARTITIONS": "4"}
+        return {**os.environ, **answer, **self.variables}
 
     def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
         """Start one more worker."""
         worker = Child("The worker", self.folder / f"worker-{len(self.workers)}.log")
-        told = {**self.environment, **self.worker_variables}
-        worker.start(command, lambda: True, environment=told)
+        answer = {**self.environment, **self.worker_variables}
+        worker.start(command, lambda: True, environment=answer)
         self.workers.append(worker)
         return worker
 
@@ -85,8 +85,8 @@ class System:
         arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
         arguments += ["--as-of", as_of] if as_of else []
         done = self.usage(*arguments, "--format", "json", "-o", "-")
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     def report_here(
         self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str
@@ -96,8 +96,8 @@ class System:
         arguments += ["--as-of", as_of, "--format", "json", "-o", "-"]
         done = CliRunner().invoke(main, arguments, env=self.environment)
         assert done.exit_code == 0, done.output
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     def publish(self, records: Sequence[tuple[str, bytes | None, bytes | None, Any]]) -> None:
         """Publish (topic, key, value, headers) with a plain producer; every one acknowledged."""
@@ -114,10 +114,10 @@ class System:
 
     def dead_letters(self) -> dict[str, Any]:
         """Return what `usage dead-letters list` says."""
-        told: dict[str, Any] = json.loads(
+        answer: dict[str, Any] = json.loads(
             self.usage("dead-letters", "list", "--json", "--limit", "1000").stdout
         )
-        return told
+        return answer
 
     def log(self) -> str:
         """Return what the workers wrote."""
@@ -125,12 +125,12 @@ class System:
 
     def last_words(self, lines: int = 15) -> str:
         """Return the last lines that each worker wrote."""
-        told = [
+        answer = [
             f"--- {worker.log.name}, {'alive' if worker.alive else 'ended'}\n"
             + "\n".join(worker.log.read_text(errors="replace").splitlines()[-lines:])
             for worker in self.workers
         ]
-        return "\n".join(told)
+        return "\n".join(answer)
 
     def client(self) -> Any:
         """Return a client of its Redis."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from export.json_renderer import document
 from interaction_usage.reports.build import Account, Period, build, period
-from rollups.fold import Placed
+from rollups.fold import OffsetEvent
 from rollups.range_snapshot import RangeSnapshot
 from stream_app.codec import decode
 from stream_app.topics import TOPIC_OF
@@ -34,12 +34,12 @@ def lines(name: str) -> list[tuple[str, bytes]]:
     return found
 
 
-def placed(name: str) -> dict[str, list[Placed]]:
+def placed(name: str) -> dict[str, list[OffsetEvent]]:
     """Return a vector's events by topic, each at an offset of its own."""
-    topics: dict[str, list[Placed]] = {}
+    topics: dict[str, list[OffsetEvent]] = {}
     for topic, line in lines(name):
         log = topics.setdefault(topic, [])
-        log.append(Placed(len(log), decode(topic, line)))
+        log.append(OffsetEvent(len(log), decode(topic, line)))
     return topics
 
 
@@ -53,7 +53,7 @@ def expected(name: str) -> Iterator[Expected]:
         )
 
 
-def told(case: Expected, reading: RangeSnapshot) -> dict[str, Any]:
+def members_of(case: Expected, reading: RangeSnapshot) -> dict[str, Any]:
     """Return the report that *reading* gives, with the members that *case* speaks of."""
     account = Account(case.account, case.account, dnis=True, sms=True)
     whole = document(build(account, case.period, reading, case.as_of))

@@ -48,13 +48,13 @@ async function reach(path, options) {
 
 async function answer(response) {
   if (response.status === 401) location.assign("/login");
-  const told = await response.json().catch(() => null);
-  if (response.ok) return told;
-  if (!Array.isArray(told?.detail)) {
-    throw new Problem(response.status, told?.detail ?? `The server failed (${response.status}).`);
+  const data = await response.json().catch(() => null);
+  if (response.ok) return data;
+  if (!Array.isArray(data?.detail)) {
+    throw new Problem(response.status, data?.detail ?? `The server failed (${response.status}).`);
   }
   const fields = {};
-  for (const each of told.detail) fields[each.loc.at(-1)] = sentence(each.msg);
+  for (const each of data.detail) fields[each.loc.at(-1)] = sentence(each.msg);
   throw new Problem(response.status, Object.values(fields).join(" "), fields);
 }
 

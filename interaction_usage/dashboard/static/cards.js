@@ -22,6 +22,6 @@ export function draw(card, something, title, text, options) {
   host.replaceChildren(empty(title, text));
 }
 
-export function asTable(card, ...told) {
-  card.querySelector("[data-as-table]").replaceChildren(table(...told));
+export function asTable(card, ...answer) {
+  card.querySelector("[data-as-table]").replaceChildren(table(...answer));
 }

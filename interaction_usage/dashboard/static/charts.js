@@ -9,8 +9,8 @@ document.body.append(probe);
 /** The colour that a token stands for now, as the canvas takes it. */
 export function color(token, alpha = 1) {
   probe.style.color = `var(${token})`;
-  const told = getComputedStyle(probe).color;
-  return alpha === 1 ? told : told.replace(/^rgb\((.*)\)$/, `rgb($1 / ${alpha})`).replaceAll(",", " ");
+  const answer = getComputedStyle(probe).color;
+  return alpha === 1 ? answer : answer.replace(/^rgb\((.*)\)$/, `rgb($1 / ${alpha})`).replaceAll(",", " ");
 }
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
@@ -92,17 +92,17 @@ function tooltip(host, title, rows) {
             tip.hidden = true;
             return;
           }
-          const told = rows(idx);
+          const answer = rows(idx);
           tip.replaceChildren(
             element("b", {}, title(idx)),
-            ...told.map(({ label, value, token }) => element("div", {}, ...(token ? [dot(token)] : []), element("span", {}, label), element("span", {}, value))),
+            ...answer.map(({ label, value, token }) => element("div", {}, ...(token ? [dot(token)] : []), element("span", {}, label), element("span", {}, value))),
           );
           tip.hidden = false;
           const width = tip.offsetWidth;
           const right = left + 16 + width < u.over.clientWidth;
           tip.style.left = `${right ? left + 16 : Math.max(-40, left - 16 - width)}px`;
           tip.style.top = "8px";
-          if (byKey) spoken.textContent = `${title(idx)}: ${told.map(({ label, value }) => `${label} ${value}`).join(", ")}`;
+          if (byKey) spoken.textContent = `${title(idx)}: ${answer.map(({ label, value }) => `${label} ${value}`).join(", ")}`;
           byKey = false;
         },
       ],
@@ -143,7 +143,7 @@ function keep(host, label, make) {
 
 /**
  * Bars per day, the layers on top of each other (`stacked`) or in front of each other.
- * @param {object} told `days`; `layers`: [{label, token, values}]; `line`: one more, drawn as a line;
+ * @param {object} answer `days`; `layers`: [{label, token, values}]; `line`: one more, drawn as a line;
  *   `rows(index)`: what the tooltip says
  */
 export function bars(host, { label, days, layers, line = null, rows, stacked = true, height = 240 }) {

@@ -8,11 +8,11 @@ let made = 0;
 
 /**
  * @param {HTMLElement} host holds the input
- * @param {object} told `options(text)` returns (a promise of) [{value, label, note}], of which those
+ * @param {object} answer `options(text)` returns (a promise of) [{value, label, note}], of which those
  *   with the text are shown; with a `total` where it has already left out others; null where it has
- *   been asked again meanwhile. `chosen(option)` is told of a choice; `cleared()` of an emptied
+ *   been asked again meanwhile. `chosen(option)` is answer of a choice; `cleared()` of an emptied
  *   field, where that is a choice. A `free` field keeps what was typed and not chosen, another goes
- *   back to the last choice. `typed(text)` is told of something entered that is not in the list,
+ *   back to the last choice. `typed(text)` is answer of something entered that is not in the list,
  *   where that is a choice.
  */
 export function combobox(host, { options, chosen, cleared = null, free = false, typed = null }) {
@@ -65,7 +65,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     }
     list.hidden = shown.length === 0;
     note.hidden = shown.length > 0;
-    const nothing = typed ? "Not in the list; Enter shows it all the same." : "Nothing matches.";
+    const nothing = typed ? "Not in the list; Enter shows it anyway." : "Nothing matches.";
     note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);

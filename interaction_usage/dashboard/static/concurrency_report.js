@@ -20,10 +20,10 @@ for (const { id: name, button: label } of series) {
   $("#series").append(button);
 }
 
-export function concurrency(told) {
-  lastConcurrency = told;
+export function concurrency(answer) {
+  lastConcurrency = answer;
   const card = $("#concurrency");
-  const curve = told.series[chosen];
+  const curve = answer.series[chosen];
   const { color: token, label: name } = SERIES[chosen];
   legend(card, [
     { label: "Maximum", token, value: count(curve.max) },
@@ -45,7 +45,7 @@ export function concurrency(told) {
       ];
     },
   });
-  heatmap($("#heatmap"), { days: told.heat.days, peaks: told.heat.peaks[chosen], token, scale: $("#heat-scale") });
+  heatmap($("#heatmap"), { days: answer.heat.days, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale") });
   const names = series.map(({ id }) => id);
   const cells = ({ max, average: mean, hour }) => [count(max), hour ? clock(hour) : "–", average(mean)];
   const head = element(
@@ -55,9 +55,9 @@ export function concurrency(told) {
   );
   const made = table(
     [],
-    told.heat.days.map((day, index) => [dayInWords(day), ...names.flatMap((each) => cells(told.series[each].days[index]))]),
+    answer.heat.days.map((day, index) => [dayInWords(day), ...names.flatMap((each) => cells(answer.series[each].days[index]))]),
     ["Whole period", ...names.flatMap((each) => {
-      const { max, average: mean, busiest_hour: hour } = told.series[each];
+      const { max, average: mean, busiest_hour: hour } = answer.series[each];
       return [count(max), hour ? hourInWords(hour) : "–", average(mean)];
     })],
   );

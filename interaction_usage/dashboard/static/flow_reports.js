@@ -8,12 +8,12 @@ const $ = (selector) => document.querySelector(selector);
 const RANKS = 12;
 
 /** The four figures at the top. */
-export function figures(told, report) {
+export function figures(answer, report) {
   const put = (figure, value, more) => {
     $(`#figure-${figure}`).textContent = value;
     $(`#figure-${figure}-more`).textContent = more;
   };
-  const { total } = told.usage;
+  const { total } = answer.usage;
   put("runs", count(total.begun), total.begun ? `${share(total.abandoned / total.begun)} abandoned` : "none in this period");
   const [agentSection, flowSection] = sections.filter(({ series }) => series.length);
   const agents = report.concurrency[agentSection.series[0]];
@@ -21,7 +21,7 @@ export function figures(told, report) {
   const name = flowSection.series.reduce((best, each) => (report.concurrency[each].max > report.concurrency[best].max ? each : best));
   const most = report.concurrency[name];
   put("flows", count(most.max), most.busiest_hour ? `${SERIES[name].label}, ${hourInWords(most.busiest_hour)}` : "none in this period");
-  const { turned, begun, share: part } = told.resolution.total;
+  const { turned, begun, share: part } = answer.resolution.total;
   put("turned", turned === null ? "–" : count(turned), turned === null ? "not counted by flow" : part === null ? `${several(turned, "click")}, no runs` : `${share(part)} of ${several(begun, "run")}`);
 }
 
@@ -107,9 +107,9 @@ function rank(name, runs, part, most, token) {
 }
 
 /** Application usage and Connectivity: a layer for each of the catalogue's `rows`. */
-export function layered(id, told, rows, nothing) {
+export function layered(id, answer, rows, nothing) {
   const card = document.getElementById(id);
-  const { days, total, all } = told;
+  const { days, total, all } = answer;
   legend(card, rows.map(({ id: name, label, color: token }) => ({ label, token, value: count(total[name]) })));
   draw(card, all, nothing, "Try other days.", {
     label: `${card.querySelector("h2").textContent} per day, ${count(all)} altogether`,

@@ -18,15 +18,15 @@ let charts = null;
 let zone = "";
 let last = 0;
 
-function take(told) {
+function take(view) {
   last = Date.now();
-  status(told);
-  if (!told.series) return;
-  merge(told.curve);
-  $("#as-of").textContent = local(told.as_of, told.timezone);
-  $("#hour").textContent = `The hour from ${clock(told.hour.from)} to ${clock(told.hour.to)}`;
-  for (const [name, card] of Object.entries(cards)) series(card, name, told);
-  draw(told.timezone);
+  status(view);
+  if (!view.series) return;
+  merge(view.curve);
+  $("#as-of").textContent = local(view.as_of, view.timezone);
+  $("#hour").textContent = `The hour from ${clock(view.hour.from)} to ${clock(view.hour.to)}`;
+  for (const [name, card] of Object.entries(cards)) series(card, name, view);
+  draw(view.timezone);
 }
 
 function merge({ from, levels }) {
@@ -47,8 +47,8 @@ function local(instant, timeZone) {
   return new Intl.DateTimeFormat("en-GB", { timeZone, timeStyle: "medium" }).format(new Date(instant));
 }
 
-function series(card, name, told) {
-  const { now, peak, peak_at: at, open_long: long, oldest_began: oldest } = told.series[name];
+function series(card, name, view) {
+  const { now, peak, peak_at: at, open_long: long, oldest_began: oldest } = view.series[name];
   const put = (what, text) => {
     const place = card.querySelector(`[data-${what}]`);
     place.classList.remove("skeleton");
@@ -56,10 +56,10 @@ function series(card, name, told) {
   };
   put("now", count(now));
   put("peak", at ? `${count(peak)} at ${clock(at, true)}` : "0");
-  const after = duration(Math.min(...SERIES[name].applications.map((each) => told.long_after[each])));
+  const after = duration(Math.min(...SERIES[name].applications.map((each) => view.long_after[each])));
   put("after", `No stop for over ${after}`);
   put("long", `${count(long)} of ${count(now)} open`);
-  put("oldest", long ? `oldest ${ago(oldest, told.as_of)}` : "");
+  put("oldest", long ? `oldest ${ago(oldest, view.as_of)}` : "");
 }
 
 function ago(instant, now) {

@@ -72,13 +72,13 @@ async function load() {
   $("#problem").replaceChildren();
   try {
     const query = period();
-    const [told, heat, report, one] = await Promise.all([
+    const [answer, heat, report, one] = await Promise.all([
       get(below(account, "/dashboard", { ...query, flow }), signal),
       get(below(account, "/dashboard/heat", query), signal),
       get(below(account, "/report", query), signal),
       flow && get(below(account, "/dashboard/heat", { ...query, flow }), signal),
     ]);
-    show(told, heat, report, one);
+    show(answer, heat, report, one);
     reports.classList.remove("stale");
     reports.setAttribute("aria-busy", "false");
   } catch (problem) {
@@ -90,19 +90,19 @@ async function load() {
   }
 }
 
-function show(told, heat, report, one) {
+function show(answer, heat, report, one) {
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
-  const notes = [`As of ${hourInWords(localNow(told.usage.as_of))}`];
+  const notes = [`As of ${hourInWords(localNow(answer.usage.as_of))}`];
   if (flow) notes.push(`Usage, Heat and Resolution show “${flow}” only; concurrency, applications and clicks are counted for the whole account.`);
   $("#note").replaceChildren(...notes.map((text) => element("span", {}, text)));
-  figures(told, report);
-  usage(told.usage);
-  resolution(told.resolution);
-  concurrency(told.concurrency);
+  figures(answer, report);
+  usage(answer.usage);
+  resolution(answer.resolution);
+  concurrency(answer.concurrency);
   ranks(heat, one);
-  layered("applications", told.applications, applications, "No flow ran in this period");
-  layered("connectivity", told.connectivity, services, "Nothing was clicked in this period");
+  layered("applications", answer.applications, applications, "No flow ran in this period");
+  layered("connectivity", answer.connectivity, services, "Nothing was clicked in this period");
   showUsageReport($("#report tbody"), report);
 }
 
