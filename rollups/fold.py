@@ -1,8 +1,8 @@
 """Folding: one account's events of one micro-batch, added up before anything goes to Redis.
 
 The result, an `AccountDelta`, is what the Lua script applies at once: sums, not events. It is right
-only if none of its events was applied before. The script checks that first, and answers with what to
-leave out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
+only if none of its events was applied before. The script checks that first, and answers with what
+to leave out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
 
 A micro-batch takes batches of several topic-partitions, so a delta has a fence for each of them.
 

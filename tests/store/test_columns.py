@@ -79,5 +79,5 @@ def test_what_no_column_holds_is_refused() -> None:
     """A number of more than 64 bits, a kind that nothing was ever written as."""
     with pytest.raises(OverflowError, match="64 bits"):
         columns.encode([2**63])
-    with pytest.raises(ValueError, match="unknown kind 'x'"):
+    with pytest.raises(ValueError, match="unknown type code 'x'"):
         columns.decode("x", b"")
