@@ -2,7 +2,7 @@
 
 The result, an `AccountDelta`, is what the Lua script applies at once: sums, not events. It is right
 only if none of its events was applied before. The script checks that first, and answers with what
-to leave out; then the rest is folded again. Duplicates are rare, so one fold is nearly always enough.
+to leave out; then the rest is folded again. Duplicates are rare: one fold is nearly always enough.
 
 A micro-batch takes batches of several topic-partitions, so a delta has a fence for each of them.
 
