@@ -4,7 +4,8 @@ StreamError
 ├── RejectedError            a record that is not counted, and why (stream_app.rejection)
 ├── BrokerUnavailableError   no broker answered in time: wait and try again
 │   ├── BrokerDeniedError    a broker denied the request: waiting does not help
-│   └── TopicDeletedError    a topic was deleted between two requests about it
+│   ├── TopicDeletedError    a topic was deleted between two requests about it
+│   └── TopicsMissingError   topics of events do not exist, or cannot be seen
 ├── PermanentFaultError      Redis or Kafka gives this answer until somebody acts
 ├── StaleAssignmentError     the batch belongs to an earlier assignment of its partition
 ├── OffsetGapError           a batch does not continue what was processed before it
@@ -42,6 +43,20 @@ class TopicDeletedError(BrokerUnavailableError):
     def __init__(self, topic: str) -> None:
         super().__init__(f"{topic} was deleted while its offsets were being read; try again")
         self.topic = topic
+
+
+class TopicsMissingError(BrokerUnavailableError):
+    """Topics of events do not exist, or this client may not see them: their lag is unknown."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        names = ", ".join(topics)
+        one = len(topics) == 1
+        super().__init__(
+            f"the {'topic' if one else 'topics'} {names} {'does' if one else 'do'} not exist, or "
+            f"this client may not see {'it' if one else 'them'}. A worker creates missing topics; "
+            "usage doctor says more"
+        )
+        self.topics = tuple(topics)
 
 
 class PermanentFaultError(StreamError):

@@ -149,7 +149,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
         try:
             await retry(attempt, on_failure, errors=errors, backoff=_START_BACKOFF)
         except PermanentFaultError as error:
-            log.critical("The worker ends: %s", error)
+            # As text: Faust logs the error as well, and `worker_process` leaves that out.
+            log.critical("The worker ends: %s", str(error))
             raise SystemExit(1) from None
         except (LayoutDiffersError, SessionLimitsDifferError, UnfitRedisError) as error:
             log.critical("%s", error)

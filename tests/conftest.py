@@ -30,7 +30,8 @@ _ALONE = {
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
     "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
-    "test_micro_batches.py", "test_random_faults.py", "test_events_page.py", "test_libreoffice.py",
+    "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
+    "test_events_page.py", "test_libreoffice.py",
     "test_wheel.py", "test_catalog.py",
 }  # fmt: skip
 _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}

@@ -127,7 +127,7 @@ def screen(answer: dict[str, Any], width: int) -> Any:
     for title in ("Now", "Peak", "at", "Long"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Last 60 minutes", no_wrap=True)
-    for series in SERIES_ROWS:
+    for series in (row for row in SERIES_ROWS if row.id in answer["series"]):
         numbers = answer["series"][series.id]
         at = numbers["peak_at"]
         table.add_row(

@@ -19,7 +19,7 @@ from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from rollups.watermark import Position
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client, spans_of, topic_ids
-from stream_app.errors import BrokerUnavailableError
+from stream_app.errors import BrokerUnavailableError, TopicsMissingError
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
@@ -101,6 +101,9 @@ def _places(
 ) -> dict[tuple[str, int], stream.Partition]:
     admin = admin_client(config.kafka)
     spans = spans_of(admin, EVENT_TOPICS, _PATIENCE)
+    present = {topic for topic, _ in spans}
+    if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
+        raise TopicsMissingError(missing)
     ids = topic_ids(admin, EVENT_TOPICS, _PATIENCE)
     places = {}
     for (topic, number), span in spans.items():

@@ -1,6 +1,7 @@
 """`usage doctor` against a real Kafka and its rights, in good health and in bad."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka.admin import (
@@ -33,12 +34,15 @@ def configure(system: System, topic: str, name: str, value: str) -> None:
         done.result(20)
 
 
-def test_a_deployment_in_good_health_and_in_bad(system: System) -> None:
+def test_a_deployment_in_good_health_and_in_bad(
+    system: System, eventually: Callable[..., None]
+) -> None:
     """What is wrong is said, with what to do, and only that."""
     worker = system.start_worker()
     flow = {"flow": "f", "application": "agent"}
     system.usage("send", "-", stdin=event("1", "flow.run", flow))
     system.catch_up()
+    eventually(lambda: any(each["area"] == "workers" for each in doctor(system, 0)["ok"]), "counts")
     found = doctor(system, 0)
     assert found["wrong"] == []
     assert [each["subject"] for each in found["warning"]] == []

@@ -8,9 +8,9 @@ from redis.client import Redis
 from interaction_usage.servers.mock_broker import mock_broker
 from interaction_usage.servers.redis_server import redis_server
 from stream_app.broker import admin_client, ensure_topics
-from stream_app.errors import TopicDeletedError
+from stream_app.errors import TopicDeletedError, TopicsMissingError
 from stream_app.lag import partition_progress
-from stream_app.topics import CLICKS, FLOWS
+from stream_app.topics import EVENT_TOPICS, FLOWS
 
 
 class DeletingAdmin:
@@ -34,9 +34,20 @@ class DeletingAdmin:
 def test_a_topic_deleted_between_two_requests_is_an_error_that_names_it() -> None:
     """Its offsets were read, its id was not: nobody can say how far it is counted."""
     with mock_broker() as broker, redis_server() as server, Redis.from_url(server.url) as redis:
-        ensure_topics(broker.bootstrap, [FLOWS, CLICKS], 1, 1)
+        ensure_topics(broker.bootstrap, EVENT_TOPICS, 1, 1)
         admin = admin_client(broker.bootstrap)
         progress = partition_progress(admin, redis)
-        assert {topic: at.behind for (topic, _), at in progress.items()} == {FLOWS: 0, CLICKS: 0}
+        assert {topic: at.behind for (topic, _), at in progress.items()} == dict.fromkeys(
+            EVENT_TOPICS, 0
+        )
         with pytest.raises(TopicDeletedError, match=r"usage\.flows was deleted while its offsets"):
             partition_progress(DeletingAdmin(admin, FLOWS), redis)
+
+
+def test_a_topic_that_is_missing_has_no_lag_of_0() -> None:
+    """It is named: nobody knows what was published to it."""
+    present = [topic for topic in EVENT_TOPICS if topic != FLOWS]
+    with mock_broker() as broker, redis_server() as server, Redis.from_url(server.url) as redis:
+        ensure_topics(broker.bootstrap, present, 1, 1)
+        with pytest.raises(TopicsMissingError, match=r"the topic usage\.flows does not exist"):
+            partition_progress(admin_client(broker.bootstrap), redis)

@@ -56,7 +56,7 @@ def shown_by(served: Dashboard) -> dict[str, Any]:
     client = served.client()
     client.post("/login", data={"token": served.token()}, headers={"Origin": served.url})
     return {
-        "api": served.answer("/accounts/acme/report", **PERIOD),
+        "api": served.get_json("/accounts/acme/report", **PERIOD),
         "openapi": client.get("/openapi.json").json(),
         "page": client.get("/accounts/acme").text,
     }
