@@ -1,6 +1,6 @@
 """The sheets of a workbook as plain grids, so that xls and xlsx only have to draw them.
 
-The first sheet is `export.layout`'s; each breakdown follows on a sheet of its own.
+The first sheet is `export.sections`'s; each breakdown follows on a sheet of its own.
 """
 
 from collections.abc import Iterator, Sequence

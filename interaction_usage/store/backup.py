@@ -23,6 +23,7 @@ from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.namespaces import activate, drop, new_namespace, release
 from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.record_layout import IDENTITIES_PER_BUCKET
 from rollups.watermark import Position
 
 #: What a backup is written as. Another number is refused.
@@ -37,9 +38,6 @@ _MEMBERS_AT_ONCE: Final = 1_000
 
 #: Seconds for which a restore has the right to replace the rollups.
 _LOCK: Final = 3_600
-
-# As in `lua/apply.lua`.
-_IDENTITIES_PER_BUCKET: Final = 192
 
 Kind = Literal["hash", "set", "string"]
 _READ: Final[Mapping[Kind, str]] = {"hash": "HGETALL", "set": "SMEMBERS", "string": "GET"}
@@ -209,20 +207,22 @@ def _packed(
 
 def _keys_of(at: Namespace, account: str, head: Mapping[bytes, bytes]) -> list[tuple[str, Kind]]:
     """Return the keys that an account with this *head* may have, and what each holds."""
-    name = at.head(account)
     found: list[tuple[str, Kind]] = [(at.nets(account), "hash")]
     for field, value in sorted(head.items()):
-        family, _, rest = field.decode().partition(":")
-        if family == "o":
+        family, separator, rest = field.decode().partition(":")
+        family += separator
+        if family == keys.OPEN_DAYS:
             for day in days_of(int(rest), value):
                 found += [(at.day(account, day), "hash"), (at.slot_deltas(account, day), "hash")]
-        elif family == "s":
+        elif family == keys.SEALED_DAYS:
             found.append((at.sealed_days(account, int(rest)), "string"))
-        elif family == "i":
-            buckets = max(-(-int(value) // _IDENTITIES_PER_BUCKET), 1)
-            found += [(f"{name}:i:{rest}:{bucket}", "set") for bucket in range(buckets)]
-    buckets = int(head.get(b"zb", b"1"))
-    return found + [(f"{name}:z:{bucket}", "hash") for bucket in range(buckets)]
+        elif family == keys.IDENTITY_COUNT:
+            buckets = max(-(-int(value) // IDENTITIES_PER_BUCKET), 1)
+            found += [
+                (at.identities(account, int(rest), bucket), "set") for bucket in range(buckets)
+            ]
+    buckets = int(head.get(keys.SESSION_BUCKETS.encode(), b"1"))
+    return found + [(at.sessions(account, bucket), "hash") for bucket in range(buckets)]
 
 
 # ------------------------------------------------------------------------------------ restoring

@@ -213,6 +213,14 @@ class Namespace(NamedTuple):
         """Return the key of the net change per series, block of days and UTC day."""
         return f"{self.head(account)}{_NETS}"
 
+    def identities(self, account: str, block: int, bucket: int) -> str:
+        """Return the key of some identities of the events of a block of days."""
+        return f"{self.head(account)}{_IDENTITIES}{block}:{bucket}"
+
+    def sessions(self, account: str, bucket: int) -> str:
+        """Return the key of some sessions."""
+        return f"{self.head(account)}{_SESSIONS}{bucket}"
+
     def never(self, account: str) -> str:
         """Return a key of *account* that never exists."""
         return f"{self.head(account)}{_NEVER}"
