@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -51,6 +52,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 
+@cache
 def tree(module: str) -> ast.Module:
     """Return the syntax tree of *module*."""
     return ast.parse(MODULES[module].read_text("utf-8"))
