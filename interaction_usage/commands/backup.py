@@ -93,7 +93,7 @@ def restore(file: Path, replace: bool) -> None:
         raise CommandError("Stopped; the rollups are as they were.") from None
     click.echo(
         f"Restored {done.accounts:,} accounts, the settings of {done.settings:,}, and "
-        f"{done.tokens:,} tokens. Workers go on from there: usage lag",
+        f"{done.tokens:,} tokens (those that were there stay). Workers go on from there: usage lag",
         err=True,
     )
     if not followed:

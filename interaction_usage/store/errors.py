@@ -226,7 +226,7 @@ class RollupsSwitchedError(ReseekRequired):
     """A rebuild activated other rollups."""
 
     def __init__(self) -> None:
-        super().__init__("The rollups were rebuilt")
+        super().__init__("The rollups were replaced by a rebuild or a restore")
 
 
 class ClusterChangedError(ReseekRequired):

@@ -84,7 +84,9 @@ def test_a_worker_without_partitions_goes_along_and_takes_over(
     time.sleep(3)  # until the group has come to rest
     done = system.usage("rebuild")
     assert b"has not switched" not in done.stderr
-    answer = [worker.log.read_text().count("The rollups were rebuilt") for worker in system.workers]
+    answer = [
+        worker.log.read_text().count("The rollups were replaced") for worker in system.workers
+    ]
     # Once each, or more often where one joins in the middle of another's rebalance.
     assert sorted(map(bool, answer)) == [False] + 6 * [True], system.log()
     rebalances = system.log().count("it is rebalancing")
