@@ -26,7 +26,20 @@ LARGEST_DEAD_LETTER = 32 * 1024 * 1024
 #: Nothing is deleted by its age: rollups are rebuilt from the topics, and what was rejected for a
 #: sealed day is known from the dead letters.
 _FOR_EVER = {"retention.ms": "-1"}
-_CONFIGURATION = {DEAD_LETTERS: {**_FOR_EVER, "max.message.bytes": str(LARGEST_DEAD_LETTER)}}
+
+
+def topic_configuration(topic: str, replication: int) -> dict[str, str]:
+    """Return what a *topic* is created with, given its number of replicas.
+
+    With three or more, Kafka acknowledges what two brokers have: one may be lost without losing
+    events, and one may be away without stopping producers.
+    """
+    configuration = dict(_FOR_EVER)
+    if topic == DEAD_LETTERS:
+        configuration["max.message.bytes"] = str(LARGEST_DEAD_LETTER)
+    if replication >= 3:
+        configuration["min.insync.replicas"] = "2"
+    return configuration
 
 
 #: What a broker answers where it denies a request, and librdkafka where it cannot log in.
@@ -119,7 +132,7 @@ def ensure_topics(
             _metadata(admin, timeout, topic)
         return
     wanted = [
-        NewTopic(topic, partitions, replication, config=_CONFIGURATION.get(topic, _FOR_EVER))
+        NewTopic(topic, partitions, replication, config=topic_configuration(topic, replication))
         for topic in missing
     ]
     futures = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
