@@ -132,9 +132,11 @@ class Shares:
         if not self._by_visitor[visitor]:
             del self._by_visitor[visitor]  # or every visitor that ever was would be remembered
         while self._by_visitor.total() < self._total:
-            who = next((it for it in self._waiting if self._by_visitor[it] < self._each), None)
-            if who is None:
+            # Every visitor of an open server is None, and has turns as others have.
+            waiting = [who for who in self._waiting if self._by_visitor[who] < self._each]
+            if not waiting:
                 return
+            who = waiting[0]
             turns = self._waiting.pop(who)
             self._by_visitor[who] += 1
             turns.popleft().set_result(None)

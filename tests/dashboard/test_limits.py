@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPResponse
 from typing import Any
@@ -260,6 +261,30 @@ def test_shares_are_given_in_turn() -> None:
         return order
 
     assert asyncio.run(run()) == list("abaaa")
+
+
+def test_visitors_of_an_open_server_have_turns_too() -> None:
+    """All of them are None; those that wait are served when what was taken is given back."""
+
+    async def run() -> None:
+        shares = Shares("things", 2, 1)
+        await shares.take(None)
+        waits = asyncio.create_task(shares.take(None, 5))
+        await asyncio.sleep(0)
+        shares.give_back(None)
+        await asyncio.wait_for(waits, 1)
+
+    asyncio.run(run())
+
+
+def test_an_open_page_gets_all_the_reports_it_asks_for(redis_url: str) -> None:
+    """The browser asks for three at once."""
+    paths = [f"/api/accounts/acme/{each}" for each in ("report", "dashboard", "dashboard/heat")]
+    with dashboard(redis_url, is_open=True) as served, served.client() as client:
+        account_settings.put(served.redis, "acme", name="Acme")
+        with ThreadPoolExecutor(3) as pool:
+            answers = list(pool.map(lambda path: client.get(path, timeout=5), paths))
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
 def test_a_share_that_was_given_up_is_not_lost() -> None:
