@@ -25,6 +25,7 @@ REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 #: that the machine must be free to keep, or make so much trouble that others could not keep theirs.
 _ALONE = {
     "test_recovery.py", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py",
+    "test_shutdown.py",
 }  # fmt: skip
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.

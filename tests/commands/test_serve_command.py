@@ -118,7 +118,8 @@ def test_viewers_do_not_hold_up_the_end(process: Start, sent: signal.Signals) ->
     viewer.join(5)
     assert server.returncode == 0, err.decode()
     assert ended == ["in order"]
-    assert time.monotonic() - began < 3
+    # Threads of librdkafka that wait for an unreachable broker take up to 3 s of it.
+    assert time.monotonic() - began < 6
 
 
 def test_killed_and_started_nothing_is_lost(process: Start, usage: Usage) -> None:

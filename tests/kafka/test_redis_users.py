@@ -54,7 +54,7 @@ def test_every_command_does_the_work_with_own_user_of_redis(
     report = usage("reader", "export", "acme", *MONTH, "--format", "json", "-o", "-")
     assert json.loads(report)["flow_runs"]["total"] == 500
     log = system.workers[0].log
-    eventually(lambda: "rebuilt" in log.read_text(), "the worker switches")
+    eventually(lambda: "The rollups were replaced" in log.read_text(), "the worker switches")
     serve(system, operator)
     usage("operator", "token", "revoke", one["id"])
 

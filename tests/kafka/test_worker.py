@@ -53,11 +53,15 @@ def test_workers_killed_in_the_middle_of_batches_lose_nothing_and_count_nothing_
     check_reports(system, lines)
 
 
-def test_two_workers_share_the_partitions_and_one_takes_over(system: Any) -> None:
+def test_two_workers_share_the_partitions_and_one_takes_over(
+    system: Any, eventually: Callable[..., None]
+) -> None:
     """A second worker joins under load, the first ends in order; nothing is lost or doubled."""
     lines = list(traffic(12_000, seed=2, accounts=4))
     first = system.start_worker()
     system.usage("send", "-", stdin=b"\n".join(lines[:6000]))
+    with system.client() as client:  # one that still starts has no handler for the signal
+        eventually(lambda: bool(Rollups.live(client).positions()), "the first worker counts")
     system.start_worker()
     system.usage("send", "-", stdin=b"\n".join(lines[6000:9000]))
     began = time.monotonic()
