@@ -67,6 +67,7 @@ LABEL: Final = Look(indent=1)
 HEADED: Final = Look(ink=GREY, indent=1)  #: label of a row under the title
 ANSWER: Final = Look(wrap=True, number_format="@")  #: value of a row under the title
 BLANK: Final = Look()
+NOTE_TITLE: Final = Look(ink=NAVY, bold=True, indent=1)
 
 GROUP: Final = Look(size=9, bold=True, ink=NAVY, fill=BAND, below=STRONG_RULE, align="center")
 HEADING: Final = Look(

@@ -8,6 +8,7 @@ import orjson
 from export.text import encodable
 from interaction_usage.reports.model import Concurrency, Report
 from rollups import catalog
+from rollups.completeness import Completeness
 
 
 def render(report: Report) -> bytes:
@@ -38,7 +39,22 @@ def document(report: Report) -> dict[str, Any]:
                 _put(members, metric.json_path, report.counts.reported(metric))
             else:
                 members[metric.json_path[0]] = None
+    members["completeness"] = _completeness(report.completeness)
     return members
+
+
+def _completeness(said: Completeness) -> dict[str, object]:
+    complete_to = said.complete_to
+    return {
+        "status": said.status,
+        "complete_to": None
+        if complete_to is None
+        else _utc(datetime.fromtimestamp(complete_to, UTC)),
+        "pending": said.pending,
+        "refused": said.refused,
+        "reasons": list(said.reasons),
+        "accepted": list(said.accepted),
+    }
 
 
 def _put(members: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
+from export.notes import status
 from export.text import isolated, readable
 from interaction_usage.reports.model import Concurrency, Counts, Report
 from rollups import catalog
@@ -96,6 +97,7 @@ def _heading_rows(report: Report) -> tuple[Row, ...]:
         Row("Period", (Cell(period(report), Kind.TEXT),)),
         Row("Time zone", (Cell(report.timezone, Kind.TEXT),)),
         Row("Generated", (Cell(generated, Kind.TEXT),)),
+        Row("Status", (Cell(status(report), Kind.TEXT),)),
     )
 
 

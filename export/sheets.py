@@ -1,11 +1,11 @@
 """The sheets of a workbook as plain grids, so that xls and xlsx only have to draw them.
 
-The first sheet is `export.sections`'s; each breakdown follows on a sheet of its own.
+The first sheet is `export.sections`'s; each breakdown follows on a sheet of its own, then the notes.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, repeat
 from math import ceil
 from operator import ne
 from typing import Final, NamedTuple, cast
@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, cast
 from export import cell_styles
 from export.breakdowns import Column, Table, tables
 from export.cell_styles import Look
+from export.notes import notes
 from export.sections import Kind, Row, Section, account_title, period, sections
-from export.text import isolated
+from export.text import isolated, readable
 from interaction_usage.reports.model import Report
 from rollups.timestamps import DAY_SECONDS
 
@@ -26,6 +27,7 @@ _EPOCH_SERIAL: Final = 25_569  # days from 1899-12-30, where spreadsheets begin 
 _FIRST_SERIAL: Final = 61  # 1900-03-01: before it, Excel counts a day that never was
 
 _FIRST_WIDTHS: Final = (44, 13, 13, 27)
+_NOTE_WIDTHS: Final = (32, 86)
 _WIDTHS: Final = {Kind.DAY: 14, Kind.HOUR: 19, Kind.TEXT: 58, Kind.MOMENT: 11}
 _NUMBER_WIDTH: Final = 13.5
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
@@ -81,7 +83,8 @@ def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
     """Return the sheets of *report*; none has more than *sheet_rows* rows."""
     title = isolated(_shortened(account_title(report)))
     about = f"{title}  ·  {period(report)}  ·  {report.timezone}"
-    return [first_sheet(report), *(_breakdown(t, about) for t in tables(report, sheet_rows))]
+    breakdowns = [_breakdown(table, about) for table in tables(report, sheet_rows)]
+    return [first_sheet(report), *breakdowns, _notes_sheet(report, about)]
 
 
 def first_sheet(report: Report) -> Sheet:
@@ -93,6 +96,20 @@ def first_sheet(report: Report) -> Sheet:
         lines.append(_section_line(section))
         lines += [_value_line(row) for row in section.rows]
     return Sheet("Usage Report", _FIRST_WIDTHS, lines, one_page=True)
+
+
+def _notes_sheet(report: Report, about: str) -> Sheet:
+    """Return the sheet `Notes`: what the numbers mean, and whether they are all there."""
+    lines = [
+        Line(26, ["Notes"], [cell_styles.SHEET_TITLE]),
+        Line(18, [about], [cell_styles.SUBTITLE]),
+    ]
+    looks = [cell_styles.NOTE_TITLE, cell_styles.value(Kind.TEXT)]
+    for note in notes(report):
+        for title, text in zip(chain((note.title,), repeat("")), note.texts, strict=False):
+            height = 6 + lines_needed(text, _NOTE_WIDTHS[1]) * _LINE_HEIGHT
+            lines.append(Line(height, [title, readable(text)], looks))
+    return Sheet("Notes", _NOTE_WIDTHS, lines)
 
 
 def serials(column: Column) -> Sequence[Content]:

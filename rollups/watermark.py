@@ -38,7 +38,9 @@ class CaughtUp:
 
     def __init__(self) -> None:
         self.second: int | None = None  #: None until the first ends are reached
-        self._noted: tuple[int, dict[str, int]] | None = None
+        #: The ends that were reached then, of topic-partitions that are counted up to them.
+        self.ends: Mapping[str, int] = {}
+        self._noted: tuple[int, Mapping[str, tuple[int, int]]] | None = None
 
     def observe(
         self, now: int, positions: Mapping[str, Position], ends: Mapping[str, tuple[int, int]]
@@ -48,13 +50,17 @@ class CaughtUp:
         *positions* were read before *ends*, (first offset, offset after the last); *now* is the
         second before both.
         """
-        if self._noted:
-            second, noted = self._noted
-            if all(
-                max(positions.get(name, Position(0)).offset, ends[name][0]) >= end
-                for name, end in noted.items()
+        counted = {name: positions.get(name, Position(0)).offset for name in ends}
+        noted = [self._noted] if self._noted else []
+        for second, spans in (*noted, (now, ends)):
+            if not all(
+                max(counted[name], ends[name][0]) >= end
+                for name, (_, end) in spans.items()
                 if name in ends  # else its topic was deleted
             ):
-                self.second, self._noted = second, None
-        if not self._noted:
-            self._noted = now, {name: end for name, (_, end) in ends.items()}
+                self._noted = second, spans
+                return
+            self.second, self._noted = second, None
+            self.ends = {
+                name: end for name, (_, end) in spans.items() if 0 < end <= counted.get(name, 0)
+            }

@@ -38,6 +38,7 @@ from stream_app.errors import (
 from stream_app.faults import raise_if_permanent
 from stream_app.heartbeat import Heartbeat
 from stream_app.micro_batches import MicroBatches
+from stream_app.progress import INTERVAL, Lookout
 from stream_app.rejoin import Rejoin
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
 from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections, read_sealed_rejections
@@ -90,6 +91,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.give_up,
         )  # fmt: skip
         self.sealing = Sealing(writer, partial(event_spans, self._admin))
+        self.lookout = Lookout(writer, partial(event_spans, self._admin))
         self._crashing: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> Any:
@@ -198,6 +200,13 @@ class UsageApp(faust.App):  # type: ignore[misc]
         except (ReseekRequired, RedisError, OSError, BrokerUnavailableError, StaleAssignmentError):
             log.debug("No sealing while Redis or Kafka is unavailable, or the group rebalances")
 
+    async def look_out(self) -> None:
+        """Report how far everything is counted, if it is this worker's turn."""
+        try:
+            await self.lookout.look()
+        except (ReseekRequired, RedisError, OSError):
+            log.debug("No look at how far everything is counted while Redis is unavailable")
+
 
 def _faust_settings(config: settings.Settings) -> dict[str, Any]:
     return {
@@ -239,6 +248,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     @app.timer(interval=_SEALING_INTERVAL, name="seal")  # type: ignore[untyped-decorator]
     async def seal() -> None:
         await app.seal()
+
+    @app.timer(interval=INTERVAL, name="look_out")  # type: ignore[untyped-decorator]
+    async def look_out() -> None:
+        await app.look_out()
 
     return app
 

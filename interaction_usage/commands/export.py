@@ -13,7 +13,7 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 from interaction_usage.commands.period_options import Instant, period_options
-from interaction_usage.commands.rendering import detail_of, notices, render
+from interaction_usage.commands.rendering import detail_of, notices, render, why_unfinished
 from interaction_usage.commands.report_errors import report_errors
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import plain
@@ -55,6 +55,11 @@ from interaction_usage.reports.service import (
     metavar="DIR",
     help="With --all: the directory for the files, each named for its account; created if missing.",
 )
+@click.option(
+    "--require-complete",
+    is_flag=True,
+    help="Write no report that is incomplete, or whose period has not ended; exit 1 instead.",
+)
 def export(
     account: str | None,
     every: bool,
@@ -65,11 +70,15 @@ def export(
     file_format: str | None,
     output: str | None,
     directory: str | None,
+    require_complete: bool,
 ) -> None:
     """Write the Usage Report of ACCOUNT for a range of days, first and last included.
 
     With --all, write the reports of all accounts as of the same instant, each in its account's
-    time zone.
+    time zone; exit 1 if one is incomplete.
+
+    Each report has a status. Incomplete: something published may be missing, and the report says
+    what. Open: its period has not ended. Provisional: everything published is counted.
 
     \b
     Examples:
@@ -79,16 +88,20 @@ def export(
     """
     batch = ReportBatch(first, last, timezone, as_of or datetime.now(UTC))
     if every:
-        _export_all(batch, account, file_format or "xls", output, directory)
+        where = output, directory
+        _export_all(batch, account, file_format or "xls", where, require_complete)
     elif account is None:
         raise click.UsageError("Name an ACCOUNT, or use --all with -d DIR.")
     elif directory is not None:
         raise click.UsageError("-d goes with --all; name the file of one account with -o.")
     else:
-        _export_one(batch.request(account), file_format or _format_of(output), output)
+        wanted = batch.request(account)
+        _export_one(wanted, file_format or _format_of(output), output, require_complete)
 
 
-def _export_one(request: ReportRequest, file_format: str, output: str | None) -> None:
+def _export_one(
+    request: ReportRequest, file_format: str, output: str | None, require_complete: bool
+) -> None:
     """Write the report of one account to the *output* that was named, or not."""
     target = f"usage.{file_format}" if output is None else output
     if not target:
@@ -99,6 +112,8 @@ def _export_one(request: ReportRequest, file_format: str, output: str | None) ->
         check_target(target)
     with redis_connection(settings.read()) as redis, report_errors():
         report = make_report(redis, request, detail_of(file_format), suggest=True)
+    if require_complete and (why := why_unfinished(report)):
+        raise CommandError(f"{target!r} was not written. {why}")
     content = render(report, file_format)
     if target == "-":
         _write_to_output(content)
@@ -106,6 +121,8 @@ def _export_one(request: ReportRequest, file_format: str, output: str | None) ->
         _write_to_file(target, content)
     for notice in notices(report, file_format):
         click.echo(notice, err=True)
+    if why := why_unfinished(report):
+        click.echo(plain(why), err=True)
     if target != "-":
         done = f"{target}: {report.name}, {report.first} to {report.last}, {report.timezone}"
         click.echo(plain(done), err=True)
@@ -115,10 +132,11 @@ def _export_all(
     batch: ReportBatch,
     account: str | None,
     file_format: str,
-    output: str | None,
-    directory: str | None,
+    where: tuple[str | None, str | None],
+    require_complete: bool,
 ) -> None:
-    """Write the report of every account into *directory*; options that do not apply are refused."""
+    """Write the report of every account *where* is said; options that do not apply are refused."""
+    output, directory = where
     from interaction_usage.commands.export_all import Job, write_all
 
     if account is not None:
@@ -129,7 +147,7 @@ def _export_all(
         raise click.UsageError("With --all, name a directory for the reports with -d.")
     with report_errors():
         check_request(*batch)
-    write_all(Job(settings.read(), batch, file_format, directory))
+    write_all(Job(settings.read(), batch, file_format, directory, require_complete))
 
 
 def _write_to_file(target: str, content: bytes) -> None:

@@ -6,6 +6,7 @@ file) is reported for that account and stops nothing; a Redis that does not answ
 """
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC
@@ -19,12 +20,13 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import make_folder, replace_file
 from interaction_usage.commands.progress import progress_bar
-from interaction_usage.commands.rendering import detail_of, notices, render
+from interaction_usage.commands.rendering import detail_of, notices, render, why_unfinished
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import plain
 from interaction_usage.commands.worker_pool import Lost, results_of
 from interaction_usage.reports.service import ReportBatch, make_reports
 from interaction_usage.settings import Settings
+from rollups.completeness import Status
 
 if TYPE_CHECKING:
     from interaction_usage.reports.model import Report
@@ -40,6 +42,7 @@ class Job(NamedTuple):
     batch: ReportBatch
     file_format: str
     folder: str
+    require_complete: bool  #: whether reports that are incomplete or open are not written
 
 
 class Outcome(NamedTuple):
@@ -48,6 +51,8 @@ class Outcome(NamedTuple):
     account: str
     problem: str = ""  #: why it was not written; empty if it was
     notices: Sequence[str] = ()  #: what had to be cut in it
+    status: Status | None = None  #: of the report; None if there is none
+    why: str = ""  #: why it is incomplete; empty if it is not
 
 
 def write_all(job: Job) -> None:
@@ -98,8 +103,25 @@ def _print_summary(job: Job, outcomes: Sequence[Outcome]) -> None:
     written = len(outcomes) - len(failed)
     done = f"{job.folder}: {written:,} reports, {first} to {last}, as of {as_of}"
     click.echo(plain(done), err=True)
+    _print_statuses(outcomes)
     if failed:
         raise CommandError(f"Of {len(outcomes):,} reports, {len(failed):,} could not be written.")
+    if incomplete := sum(outcome.status is Status.INCOMPLETE for outcome in outcomes):
+        raise CommandError(f"Of {len(outcomes):,} reports, {incomplete:,} are incomplete.")
+
+
+def _print_statuses(outcomes: Sequence[Outcome]) -> None:
+    """Print how many reports have which status, and once why any are incomplete."""
+    statuses = Counter(outcome.status for outcome in outcomes if outcome.status)
+    if statuses:
+        counts = (f"{number:,} {status}" for status, number in sorted(statuses.items()))
+        click.echo(f"Status: {', '.join(counts)}", err=True)
+    reasons = Counter(outcome.why for outcome in outcomes if outcome.why)
+    for why, number in reasons.most_common(_MAX_PRINTED):
+        reports = "1 report" if number == 1 else f"{number:,} reports"
+        click.echo(plain(f"{reports}: {why}"), err=True)
+    if len(reasons) > _MAX_PRINTED:
+        click.echo(f"… and {len(reasons) - _MAX_PRINTED:,} more reasons", err=True)
 
 
 # ------------------------------------------------------------------- in the worker processes
@@ -121,17 +143,21 @@ def _write_reports(redis: Any, job: Job, accounts: Sequence[str]) -> Iterator[Ou
         try:
             if isinstance(report, Exception):
                 raise report
-            yield Outcome(account, notices=_write(job, report))
+            yield _write(job, report)
         except Exception as error:  # whatever it is, the other accounts are not affected
             yield Outcome(account, _sentence(error))
 
 
-def _write(job: Job, report: "Report") -> Sequence[str]:
-    """Write a report; return what had to be cut in it."""
+def _write(job: Job, report: "Report") -> Outcome:
+    """Write a report; return the outcome. Raises CommandError."""
+    why, status = why_unfinished(report), report.completeness.status
+    if job.require_complete and why:
+        raise CommandError(why)
     content = render(report, job.file_format)
     # The folder may be shared, and this name can be guessed: what stands there is replaced.
     replace_file(Path(job.folder, file_name(report.account, job.file_format)), content)
-    return notices(report, job.file_format)
+    why = why if status is Status.INCOMPLETE else ""
+    return Outcome(report.account, "", notices(report, job.file_format), status, why)
 
 
 def _sentence(error: Exception) -> str:

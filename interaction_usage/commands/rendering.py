@@ -29,3 +29,16 @@ def notices(report: "Report", file_format: str) -> list[str]:
     from export.breakdowns import notices
 
     return notices(report, file_format)
+
+
+def why_unfinished(report: "Report") -> str:
+    """Return why the numbers of *report* may still change or miss something; empty if all is well.
+
+    Well is a report that is issued, or provisional: its period has ended, and all is counted.
+    """
+    from rollups.completeness import Status
+
+    said = report.completeness
+    if said.status is Status.INCOMPLETE:
+        return f"Incomplete: {'; '.join(said.reasons)}."
+    return "Open: the period has not ended." if said.status is Status.OPEN else ""

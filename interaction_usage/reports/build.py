@@ -16,6 +16,7 @@ from interaction_usage.reports.model import (
 )
 from interaction_usage.reports.periods import check_period
 from rollups.catalog import ABANDONED, COMPLETED, SERIES
+from rollups.completeness import UNKNOWN, Completeness
 from rollups.concurrency import hourly_peaks
 from rollups.fold import split_flow_metric
 from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
@@ -84,6 +85,7 @@ def build(
     as_of: datetime,
     *,
     breakdowns: bool = True,
+    completeness: Completeness = UNKNOWN,
 ) -> Report:
     """Return the report of *account* over *within*.
 
@@ -110,6 +112,7 @@ def build(
         days=_days(within, reading, counted, peaks) if breakdowns else (),
         hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
         flows=_flows(reading.flows) if breakdowns else (),
+        completeness=completeness,
     )
 
 

@@ -17,6 +17,7 @@ from rollups.catalog import (
     Metric,
     Section,
 )
+from rollups.completeness import UNKNOWN, Completeness
 from rollups.local_time import HourRun, each_hour, local_datetime
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class Report(NamedTuple):
     days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for
+    completeness: Completeness = UNKNOWN  #: whether it has everything that was published
 
     def has(self, section: Section) -> bool:
         """Tell whether *section* applies to the account."""

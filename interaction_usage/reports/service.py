@@ -7,6 +7,7 @@ What a report looks like as a file is the renderers' business (`export/`).
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from enum import Flag
+from math import floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interaction_usage.reports.errors import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from interaction_usage.reports.model import Report
     from interaction_usage.store.account_settings import AccountSettings
     from interaction_usage.store.reads import Rollups
+    from rollups.completeness import Completeness
     from rollups.range_snapshot import RangeSnapshot
 
 #: A zone in which every day has begun that has begun anywhere.
@@ -72,19 +74,21 @@ def make_report(
     from interaction_usage.store import account_settings
     from interaction_usage.store.reads import read_active
 
-    known = account_settings.get(redis, request.account)
-    within = _period(request, known.timezone)
+    settings = account_settings.get(redis, request.account)
+    within = _period(request, settings.timezone)
 
-    def read(rollups: "Rollups") -> "RangeSnapshot | None":
-        reading = rollups.read(request.account, *within.slots, **_depth(detail))
+    def read(rollups: "Rollups") -> "_Reading | None":
+        [said] = _completeness(redis, rollups, [(request, within)])
+        snapshot = rollups.read(request.account, *within.slots, **_depth(detail))
         # An account that something was counted for exists: two commands less.
-        return reading if reading.totals or rollups.exists(request.account) else None
+        exists = snapshot.totals or rollups.exists(request.account)
+        return _Reading(settings, within, snapshot, said) if exists else None
 
     reading = read_active(redis, read)
     if reading is None:
         near = _similar_accounts(redis, request.account) if suggest else []
         raise UnknownAccountError(request.account, near)
-    return _build(request, known, within, reading, detail)
+    return _build(request, reading, detail)
 
 
 def make_reports(
@@ -100,7 +104,7 @@ def make_reports(
     from redis.exceptions import TimeoutError as NoAnswerError
 
     try:
-        settings, periods, readings = _read_many(redis, accounts, batch, detail)
+        readings = _read_many(redis, accounts, batch, detail)
     except (NoConnectionError, NoAnswerError):
         raise
     except Exception as error:
@@ -110,9 +114,9 @@ def make_reports(
         for account in accounts:
             yield from make_reports(redis, [account], batch, detail)
         return
-    for account, known, within, reading in zip(accounts, settings, periods, readings, strict=True):
+    for account, reading in zip(accounts, readings, strict=True):
         try:
-            yield account, _build(batch.request(account), known, within, reading, detail)
+            yield account, _build(batch.request(account), reading, detail)
         except Exception as error:  # the other accounts have nothing to do with it
             yield account, error
 
@@ -138,19 +142,54 @@ def _period(request: ReportRequest, own_zone: str) -> "Period":
         raise PeriodError(str(error)) from None
 
 
+class _Reading(NamedTuple):
+    """What a report is built from."""
+
+    settings: "AccountSettings"
+    within: "Period"
+    snapshot: "RangeSnapshot"
+    completeness: "Completeness"
+
+
 def _read_many(
     redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail
-) -> "tuple[list[AccountSettings], list[Period], list[RangeSnapshot]]":
-    """Return the settings, the period and the rollups of each account."""
+) -> list[_Reading]:
+    """Return what the report of each account is built from."""
     from interaction_usage.store.account_settings import get_many
     from interaction_usage.store.reads import read_active
 
     settings = get_many(redis, list(accounts))
-    pairs = list(zip(accounts, settings, strict=True))
-    periods = [_period(batch.request(account), known.timezone) for account, known in pairs]
-    ranges = [(account, *within.slots) for account, within in zip(accounts, periods, strict=True)]
-    readings = read_active(redis, lambda rollups: rollups.read_many(ranges, **_depth(detail)))
-    return settings, periods, readings
+    requests = [batch.request(account) for account in accounts]
+    asked = [
+        (request, _period(request, known.timezone))
+        for request, known in zip(requests, settings, strict=True)
+    ]
+    ranges = [(request.account, *within.slots) for request, within in asked]
+
+    def read(rollups: "Rollups") -> "tuple[list[Completeness], list[RangeSnapshot]]":
+        said = _completeness(redis, rollups, asked)
+        return said, rollups.read_many(ranges, **_depth(detail))
+
+    said, snapshots = read_active(redis, read)
+    return [
+        _Reading(known, within, snapshot, each)
+        for known, (_, within), snapshot, each in zip(settings, asked, snapshots, said, strict=True)
+    ]
+
+
+def _completeness(
+    redis: Any, rollups: "Rollups", asked: "Sequence[tuple[ReportRequest, Period]]"
+) -> "list[Completeness]":
+    """Return what each report may say of itself; to be called before the rollups are read."""
+    from interaction_usage.store.progress import read_known
+    from rollups.completeness import judge
+
+    periods = [(request.account, within.begin, within.end) for request, within in asked]
+    known, refused = read_known(redis, rollups.keys, periods)
+    return [
+        judge(known, (within.begin, within.end), floor(request.as_of.timestamp()), number)
+        for (request, within), number in zip(asked, refused, strict=True)
+    ]
 
 
 def _depth(detail: Detail) -> dict[str, bool]:
@@ -158,17 +197,14 @@ def _depth(detail: Detail) -> dict[str, bool]:
     return {"by_slot": Detail.HOURS in detail, "flows": Detail.FLOWS in detail}
 
 
-def _build(
-    request: ReportRequest,
-    known: "AccountSettings",
-    within: "Period",
-    reading: "RangeSnapshot",
-    detail: Detail,
-) -> "Report":
+def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report":
     from interaction_usage.reports.build import Account, build
 
-    account = Account(request.account, known.name, known.dnis, known.sms)
-    return build(account, within, reading, request.as_of, breakdowns=bool(detail))
+    settings, within, snapshot, said = reading
+    account = Account(request.account, settings.name, settings.dnis, settings.sms)
+    return build(
+        account, within, snapshot, request.as_of, breakdowns=bool(detail), completeness=said
+    )
 
 
 def _similar_accounts(redis: Any, account: str) -> list[str]:

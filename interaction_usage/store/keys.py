@@ -41,6 +41,14 @@ change them together. Numbers in keys and fields are decimal.
     usage:worker:<id>           string  a worker's heartbeat, JSON                       10 s
     usage:workers               zset    workers of the last hour -> second of their      permanent
                                         last heartbeat
+    usage:progress              string  how far everything is counted, as a worker saw   10 s
+                                        it: JSON (`store/progress`)
+    usage:progress:last         string  the same, the latest there was                   permanent
+    usage:progress:by           string  the worker that looks for all                    3 s
+    usage:refused:<account>     zset    place of an event that was refused and not       open dead
+                                        replayed -> second of its time                   letter
+    usage:refused               hash    the same place -> the account                    open dead
+                                                                                         letter
     usage:account:<account>     hash    settings that an operator made: name, ...        permanent
     {usage:account:<account>}:history
                                 stream  each change of a setting: who, field, from, to;  permanent
@@ -79,6 +87,10 @@ REBUILD: Final = "usage:rebuild"
 _LOG_BEGUN: Final = "usage:log"
 SETTINGS_ACCOUNTS: Final = "usage:accounts"
 WORKERS: Final = "usage:workers"
+PROGRESS: Final = "usage:progress"
+PROGRESS_LAST: Final = "usage:progress:last"
+PROGRESS_BY: Final = "usage:progress:by"
+REFUSED: Final = "usage:refused"
 TOKENS: Final = "usage:tokens"
 TOKENS_USED: Final = "{usage:tokens}:used"
 
@@ -274,6 +286,11 @@ def recent_changes(account: str) -> str:
 def worker(name: str) -> str:
     """Return the key of the heartbeat of the worker *name*."""
     return f"usage:worker:{name}"
+
+
+def refused(account: str) -> str:
+    """Return the key of the events of *account* that lie in dead letters."""
+    return f"{REFUSED}:{account}"
 
 
 def login(digest: str) -> str:

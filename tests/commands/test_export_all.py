@@ -21,6 +21,7 @@ from interaction_usage.store import account_settings, keys
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from tests.support import vector_files
+from tests.support.caught_up import caught_up
 from tests.support.reference import LIMITS
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
@@ -43,6 +44,7 @@ def redis(redis_url: str) -> Iterator[Any]:
 
     asyncio.run(fill())
     with Redis.from_url(redis_url) as client:
+        caught_up(client)
         account_settings.put(client, "Acme", name="Another", timezone="Asia/Kathmandu", dnis=False)
         account_settings.put(client, "eu:acme", timezone="America/New_York")
         account_settings.put(client, "con")
@@ -75,13 +77,14 @@ def test_each_file_is_what_the_single_export_writes(
     assert done.stderr == (
         f"{folder}: {len(singles)} reports, 2026-10-01 to 2026-10-31, "
         "as of 2026-10-20T09:30:00.250000Z\n"
+        f"Status: {len(singles)} open\n"
     )
 
 
 def test_without_as_of_one_instant_holds_for_all(usage: Usage, redis: Any, tmp_path: Path) -> None:
     """The last line names it; given to the single export, it makes the same file."""
     done = usage("export", "--all", *MONTH, "--format", "json", "-d", str(tmp_path))
-    instant = done.stderr.rstrip().rpartition("as of ")[2]
+    instant = done.stderr.splitlines()[0].rpartition("as of ")[2]
     single = usage("export", "acme", *MONTH, "--as-of", instant, "--format", "json", "-o", "-")
     assert (tmp_path / "acme.json").read_bytes() == single.stdout_bytes
 
@@ -97,12 +100,13 @@ def test_what_concerns_one_account_stops_no_other(usage: Usage, redis: Any, tmp_
     done = usage("export", "--all", *MONTH, "-d", str(tmp_path))
 
     assert done.exit_code == 1
-    *answer, summary, failure = done.stderr.splitlines()
+    *answer, summary, statuses, failure = done.stderr.splitlines()
     assert [line.partition(": ")[0] for line in answer] == ["Acme", "con", "eu:acme"]
     assert "could not be written: Is a directory." in answer[0]
     assert "there is no time zone 'Mars/Base'" in answer[1]
     assert "WRONGTYPE" in answer[2]
     assert f"{expected - 3} reports" in summary
+    assert statuses == f"Status: {expected - 3} provisional"
     assert failure == f"Error: Of {expected} reports, 3 could not be written."
     written = [path for path in tmp_path.iterdir() if path.is_file()]
     assert len(written) == expected - 3
@@ -121,7 +125,7 @@ def test_many_failures_are_reported_up_to_some_and_counted(
     lines = done.stderr.splitlines()
     assert lines[19].startswith("lost-19: there is no time zone 'nowhere'")
     assert lines[20] == "… and 10 more accounts without a report"
-    assert len(lines) == 23
+    assert len(lines) == 24
     assert (tmp_path / "acme.csv").exists()
 
 

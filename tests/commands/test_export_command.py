@@ -23,6 +23,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups, read_active
 from interaction_usage.store.writer import Writer
 from tests.support import vector_files
+from tests.support.caught_up import caught_up
 from tests.support.reference import LIMITS
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
@@ -41,6 +42,8 @@ def _basics(redis_url: str) -> None:
                 await writer.apply(f"{topic}/0", placed)
 
     asyncio.run(fill())
+    with RedisClient.from_url(redis_url) as client:
+        caught_up(client)
 
 
 def test_the_file_is_usage_xls_in_the_current_folder(

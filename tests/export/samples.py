@@ -16,9 +16,13 @@ from rollups.catalog import (
     SERIES,
     SMS_WITH_LINK,
 )
+from rollups.completeness import Completeness, Status
 from rollups.local_time import hour_runs
 
 PARIS = ZoneInfo("Europe/Paris")
+
+#: Two seconds before the sample's as-of instant.
+COMPLETE_TO = int(datetime(2026, 11, 1, 8, 59, 58, tzinfo=UTC).timestamp())
 
 #: Texts that a spreadsheet would run as formulas if it were let.
 FORMULAS = (
@@ -95,6 +99,7 @@ def report(**changes: Any) -> Report:
         concurrency=dict(zip(SERIES, curves, strict=True)),
         dnis=True,
         sms=True,
+        completeness=Completeness(Status.PROVISIONAL, COMPLETE_TO, 0, 3),
     )
     return sample._replace(**changes)
 

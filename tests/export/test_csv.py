@@ -40,7 +40,7 @@ def test_the_file_is_what_excel_and_rfc_4180_ask_for() -> None:
     data = render(samples.report(name="Rückruf"))
 
     assert data.startswith(b"\xef\xbb\xbfUsage Report,,,\r\n")
-    assert data.count(b"\n") == data.count(b"\r\n") == 28
+    assert data.count(b"\n") == data.count(b"\r\n") == 29
     assert {len(row) for row in rows_of(samples.report())} == {4}
 
 

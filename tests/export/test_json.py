@@ -37,6 +37,14 @@ def test_the_members_are_the_contract() -> None:
         "assistance": {"call-now": 1_204, "callback": 388, "chat": 2_951, "email": 97},
         "dnis": {"numbers_purchased": 12, "call_minutes": 6_482.125},
         "sms": {"messages_with_link": 3_270},
+        "completeness": {
+            "status": "provisional",
+            "complete_to": "2026-11-01T08:59:58Z",
+            "pending": 0,
+            "refused": 3,
+            "reasons": [],
+            "accepted": [],
+        },
     }
     assert list(concurrency) == list(SERIES)
 

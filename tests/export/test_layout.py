@@ -18,7 +18,7 @@ def test_labels_are_the_contract() -> None:
     laid_out = {part.title: [row.label for row in part.rows] for part in parts}
 
     expected = {
-        "Usage Report": ["Account", "Period", "Time zone", "Generated"],
+        "Usage Report": ["Account", "Period", "Time zone", "Generated", "Status"],
         "Interaction Flows Run": [
             "Total",
             "Agent Application",
@@ -127,7 +127,7 @@ def test_no_sheet_has_more_rows_than_the_format_allows(limit: int) -> None:
 
     first, *others = sheets(report, limit)
 
-    assert len(others) == 3
+    assert [sheet.name for sheet in others[3:]] == ["Notes"]
     assert all(len(sheet.lines) <= limit for sheet in others)
     assert first == sheets(samples.report(), 65_536)[0]
 

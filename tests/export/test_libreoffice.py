@@ -39,10 +39,12 @@ def test_the_report_prints_on_one_page(file_format: str, need: Need, tmp_path: P
     facts = output_of("pdfinfo", page)
     text = output_of("pdftotext", "-layout", page, "-")
 
-    assert "Pages:           1\n" in facts
+    assert "Pages:           2\n" in facts  # the notes are the second
     assert "A4" in facts
+    first, notes, _ = text.split("\f")
     for shown in ("82,701", "6,482.125", "125.66", "2026-10-25 02:00 +01:00", "Page 1"):
-        assert shown in text
+        assert shown in first
+    assert "Everything published before 2026-11-01 09:59:58 +01:00" in " ".join(notes.split())
 
 
 @pytest.mark.parametrize("file_format", ["xls", "xlsx"])
@@ -50,7 +52,8 @@ def test_the_first_sheet_is_read_as_written(file_format: str, need: Need, tmp_pa
     """LibreOffice's own CSV of the first sheet has the labels, and the numbers as numbers."""
     need("soffice", "LibreOffice")
 
-    lines = converted(samples.report(), file_format, "csv", tmp_path).read_text().splitlines()
+    lines = converted(samples.report(), file_format, "csv", tmp_path).read_text("latin-1")
+    lines = lines.splitlines()
 
     assert lines[0] == "Usage Report,,,"
     assert "Total,82701,," in lines
@@ -65,11 +68,12 @@ def test_heading_rows_stand_on_every_page(need: Need, tmp_path: Path) -> None:
     report = samples.report(hours=samples.hours(240))
     pages = output_of("pdftotext", "-layout", converted(report, "xls", "pdf", tmp_path), "-")
 
-    first, *others = pages.rstrip("\f").split("\f")
+    first, *others, notes = pages.rstrip("\f").split("\f")
 
     assert "Usage Report" in first
     assert len(others) > 3
     assert all("Hour begins" in page for page in others)
+    assert "Notes" in notes
 
 
 @pytest.mark.parametrize("separators", ["44", "59/9/124"], ids=["commas", "semicolons"])

@@ -75,11 +75,11 @@ def test_the_first_sheet_prints_on_one_page() -> None:
 
 
 def test_breakdowns_follow_the_first_sheet() -> None:
-    """Three sheets follow where the report has breakdowns, none where it has not."""
-    names = ["Usage Report", "Per day", "Per hour", "Interaction Flows"]
+    """Three sheets follow where the report has breakdowns, then the notes."""
+    names = ["Usage Report", "Per day", "Per hour", "Interaction Flows", "Notes"]
 
     assert book_of(samples.with_breakdowns()).sheet_names() == names
-    assert book_of(samples.report()).sheet_names() == names[:1]
+    assert book_of(samples.report()).sheet_names() == [names[0], "Notes"]
 
 
 def test_hours_are_date_cells_with_their_offset() -> None:

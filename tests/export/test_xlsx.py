@@ -95,7 +95,7 @@ def test_numbers_have_their_formats() -> None:
 
 def test_breakdowns_repeat_and_freeze_their_headings() -> None:
     """Heading rows stay in view on the screen and stand on every printed page."""
-    _, days, hours, flows = book_of(samples.with_breakdowns()).worksheets
+    _, days, hours, flows, _ = book_of(samples.with_breakdowns()).worksheets
 
     assert [s.print_title_rows for s in (days, hours, flows)] == ["$3:$4", "$3:$4", "$3:$3"]
     assert [s.freeze_panes for s in (days, hours, flows)] == ["B5", "B5", "B4"]

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from interaction_usage.store.client import connect
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import OffsetEvent
 from stream_app.codec import decode
 from stream_app.topics import TOPIC_OF
+from tests.support.caught_up import caught_up
 
 LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
@@ -38,3 +40,5 @@ def fill(
     # In a thread of its own: a browser's tests have a running event loop in theirs.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: asyncio.run(write())).result()
+    with connect(url) as client:
+        caught_up(client)

@@ -1,0 +1,98 @@
+"""What a Usage Report says of itself: its status in a line, and notes that explain its numbers."""
+
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from interaction_usage.reports.model import Report
+from rollups.catalog import SERIES_ROWS
+from rollups.completeness import Status
+from rollups.local_time import zone
+
+#: What each status means, after its own name.
+_MEANINGS: Final = {
+    Status.ISSUED: "The numbers are those of an issued report.",
+    Status.OPEN: (
+        "The period has not ended. Everything published so far is counted or refused; more will "
+        "come."
+    ),
+    Status.PROVISIONAL: (
+        "The period has ended, and everything published so far is counted or refused. Events that "
+        "are published late may still change the numbers."
+    ),
+    Status.INCOMPLETE: "Something that was published may be missing, as said below.",
+}
+
+
+class Note(NamedTuple):
+    """A heading, and what is said under it."""
+
+    title: str
+    texts: tuple[str, ...]
+
+
+def status(report: Report) -> str:
+    """Return the status of *report* in a line."""
+    said = report.completeness
+    parts = [said.status.capitalize()]
+    if said.reasons:
+        first, *more = said.reasons
+        parts.append(f"{first} (and {len(more)} more: see Notes)" if more else first)
+    elif said.complete_to is not None:
+        parts.append(f"complete to {_local(report, said.complete_to)}")
+    if said.refused:
+        parts.append(f"{said.refused:,} refused")
+    return " · ".join(parts)
+
+
+def notes(report: Report) -> list[Note]:
+    """Return the notes of *report*, in their order."""
+    said = report.completeness
+    found = [Note("Status", (f"{said.status.capitalize()}: {_MEANINGS[said.status]}",))]
+    if said.reasons:
+        found.append(Note("What may be missing", said.reasons))
+    if said.accepted:
+        found.append(Note("What is missing and was accepted", said.accepted))
+    if said.complete_to is not None:
+        instant = _local(report, said.complete_to)
+        sentence = f"Everything published before {instant} is counted or refused."
+        found.append(Note("Complete to", (sentence,)))
+    return [*found, Note("Refused events", (_refused(said.refused),)), *_concurrency(report)]
+
+
+def _refused(number: int) -> str:
+    if not number:
+        return "No event of these days was refused."
+    if number == 1:
+        return (
+            "1 event of these days was refused for an error and is not counted. It is kept in the "
+            "dead letters, and counted once it is corrected and published again."
+        )
+    return (
+        f"{number:,} events of these days were refused for errors and are not counted. They are "
+        "kept in the dead letters, and counted once they are corrected and published again."
+    )
+
+
+def _concurrency(report: Report) -> list[Note]:
+    """Return how the numbers of concurrency are defined, and what they rest on."""
+    hours = tuple(
+        f"{row.label}: {report.concurrency[row.id].reported_hours:,}" for row in SERIES_ROWS
+    )
+    return [
+        Note("Maximum", ("The most sessions that were present at any one second of the period.",)),
+        Note(
+            "Average",
+            (
+                "The sum of the hourly peaks divided by the number of reported hours. The peak of "
+                "an hour is the most sessions present at any one second of it.",
+            ),
+        ),
+        Note("Reported hours", ("The hours whose peak is above 0:", *hours)),
+    ]
+
+
+def _local(report: Report, second: int) -> str:
+    """Return *second* as the report's clocks show it, with its offset."""
+    local = datetime.fromtimestamp(second, UTC).astimezone(zone(report.timezone))
+    text = local.isoformat(" ", "seconds")
+    return f"{text[:19]} {text[19:]}"

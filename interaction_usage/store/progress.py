@@ -1,0 +1,76 @@
+"""How far everything is counted, as workers leave it for reports: written once a second by one of
+them, and read beside the positions.
+
+It is written under two keys, of which one expires: whether a report is current follows from that,
+and not from the clocks of two machines.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from interaction_usage.store import keys
+from interaction_usage.store.client import Client, primaries_of
+from interaction_usage.store.keys import Namespace
+from interaction_usage.store.reads import lowest_positions
+from rollups.completeness import Known, Progress
+
+if TYPE_CHECKING:
+    from interaction_usage.store.nodes import Nodes
+
+#: Milliseconds for which a worker's report is current.
+_CURRENT_MS: Final = 10_000
+#: Milliseconds after which another worker looks, if the one that did is gone.
+_TURN_MS: Final = 3_000
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Progress).decode
+
+
+async def take_turn(nodes: "Nodes", worker: str) -> bool:
+    """Return whether *worker* is the one that looks for all; it stays so while it asks again."""
+    if await nodes.execute("SET", keys.PROGRESS_BY, worker, "NX", "PX", _TURN_MS):
+        return True
+    if (await nodes.execute("GET", keys.PROGRESS_BY) or b"").decode() != worker:
+        return False
+    await nodes.execute("PEXPIRE", keys.PROGRESS_BY, _TURN_MS)
+    return True
+
+
+async def report_progress(nodes: "Nodes", progress: Progress) -> None:
+    """Leave *progress* for whoever reads reports."""
+    content = _encode(progress)
+    await nodes.execute("SET", keys.PROGRESS_LAST, content)
+    await nodes.execute("SET", keys.PROGRESS, content, "PX", _CURRENT_MS)
+
+
+async def last_progress(nodes: "Nodes") -> Progress | None:
+    """Return what was reported last, by whichever worker."""
+    content = await nodes.execute("GET", keys.PROGRESS_LAST)
+    return _decode(content) if content else None
+
+
+def read_known(
+    redis: Client, at: Namespace, periods: Sequence[tuple[str, int, int]]
+) -> tuple[Known, list[int]]:
+    """Return what Redis says of the stream, with the positions of the rollups *at* a namespace.
+
+    And how many events were refused of each (account, first second, second after the last). To be
+    read before the rollups: what is counted now is in them then.
+    """
+    suffixes = [primary.key_suffix for primary in primaries_of(redis)] or [""]
+    pipe = redis.pipeline(transaction=False)
+    pipe.get(keys.PROGRESS)
+    pipe.get(keys.PROGRESS_LAST)
+    for suffix in suffixes:
+        pipe.hgetall(at.positions_at(suffix))
+    for account, begin, end in periods:
+        pipe.zcount(keys.refused(account), begin, f"({end}")
+    current, last, *answers = cast(list[Any], pipe.execute())
+    of_nodes, refused = answers[: len(suffixes)], answers[len(suffixes) :]
+    latest = current or last
+    known = Known(
+        _decode(latest) if latest else None, current is not None, lowest_positions(of_nodes)
+    )
+    return known, refused

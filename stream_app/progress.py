@@ -1,0 +1,111 @@
+"""Looking at how far everything is counted, for all who read reports: one worker at a time.
+
+A report is made from Redis alone, so what Kafka knows of it has to be there before: how much is
+published, whether all of it may be read, what is held back.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from interaction_usage.store.progress import last_progress, report_progress, take_turn
+from interaction_usage.store.writer import Writer
+from rollups.completeness import Progress
+from rollups.watermark import CaughtUp, Position
+from stream_app.broker import Span
+from stream_app.errors import (
+    BrokerDeniedError,
+    BrokerUnavailableError,
+    TopicDeletedError,
+    TopicsMissingError,
+)
+from stream_app.telemetry import worker_name
+from stream_app.topics import EVENT_TOPICS
+
+#: Seconds between two looks.
+INTERVAL: Final = 1.0
+
+#: Why the ends of topics are not known, as reports say it: no insides of the deployment.
+_AWAY: Final = "Kafka does not answer"
+_DENIED: Final = "Kafka does not allow it"
+_MISSING: Final = "a topic is missing, or may not be read"
+
+
+class Lookout:
+    """Looks once a second while it is this worker's turn, and leaves what it saw in Redis."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        spans: Callable[[], Mapping[str, Span]],
+        unread: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer, self._spans, self._unread, self._clock = writer, spans, unread, clock
+        self._caught_up: CaughtUp | None = None
+
+    async def look(self) -> Progress | None:
+        """Look and report what is seen, unless another worker does.
+
+        Raises RedisError and ReseekRequired.
+        """
+        nodes = self._writer.nodes
+        if not await take_turn(nodes, worker_name()):
+            self._caught_up = None
+            return None
+        now = int(self._clock())
+        positions = await self._writer.positions()
+        spans, problem = await self._look_at_topics()
+        if self._caught_up is None:
+            self._caught_up = _continued(await last_progress(nodes), positions)
+        seen = self._progress(now, positions, spans, problem)
+        await report_progress(nodes, seen)
+        return seen
+
+    async def _look_at_topics(self) -> tuple[Mapping[str, Span], str]:
+        """Return where topic-partitions begin and end, or why that is not known."""
+        try:
+            spans = await asyncio.to_thread(self._spans)
+        except (TopicsMissingError, TopicDeletedError):
+            return {}, _MISSING
+        except BrokerDeniedError:
+            return {}, _DENIED
+        except BrokerUnavailableError:
+            return {}, _AWAY
+        present = {name.partition("@")[0].rpartition("/")[0] for name in spans}
+        return (spans, "") if present.issuperset(EVENT_TOPICS) else ({}, _MISSING)
+
+    def _progress(
+        self,
+        now: int,
+        positions: Mapping[str, Position],
+        spans: Mapping[str, Span],
+        problem: str,
+    ) -> Progress:
+        assert self._caught_up is not None
+        caught_up = self._caught_up
+        if problem:
+            return Progress(now, caught_up.second, caught_up.ends, None, 0, self._unread(), problem)
+        caught_up.observe(
+            now, positions, {name: (span.begin, span.end) for name, span in spans.items()}
+        )
+        nowhere = Position(0)
+        counted = {name: positions.get(name, nowhere).offset for name in spans}
+        pending = sum(
+            max(0, span.end - max(counted[name], span.begin)) for name, span in spans.items()
+        )
+        blocked = sum(
+            max(0, span.end - max(counted[name], span.stable)) for name, span in spans.items()
+        )
+        return Progress(now, caught_up.second, caught_up.ends, pending, blocked, self._unread())
+
+
+def _continued(last: Progress | None, positions: Mapping[str, Position]) -> CaughtUp:
+    """Return what was caught up with when another worker looked last, if that is still so."""
+    caught_up = CaughtUp()
+    if last and last.complete_to is not None:
+        counted = {name: positions.get(name, Position(0)).offset for name in last.rests_on}
+        if all(counted[name] >= end for name, end in last.rests_on.items()):
+            caught_up.second, caught_up.ends = last.complete_to, last.rests_on
+    return caught_up
