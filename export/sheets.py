@@ -1,6 +1,6 @@
 """The sheets of a workbook as plain grids, so that xls and xlsx only have to draw them.
 
-The first sheet is `export.sections`'s; each breakdown follows on a sheet of its own, then the notes.
+The first sheet is `export.sections`'s; each breakdown has one of its own; the last has the notes.
 """
 
 from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ leaves what it saw in Redis. A report is judged by that and by the positions tha
 so it needs no Kafka; and by no clock but the worker's own, so clocks need not agree.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple

@@ -168,17 +168,22 @@ def assemble(messages: Iterable[Any], *, with_bytes: bool = True) -> list[Reject
     return log.records()
 
 
-def _account(headers: Headers, value: bytes | None) -> str | None:
+def account_of(headers: Headers, value: bytes | None) -> str | None:
     """Return the `subject` in the header or else in the value; None where it cannot be read."""
-    for name, content in headers:
-        if name == "ce_subject":
+    return attribute_of("subject", headers, value)
+
+
+def attribute_of(name: str, headers: Headers, value: bytes | None) -> str | None:
+    """Return an attribute of an event, in the header or else in the value; None if unreadable."""
+    for header, content in headers:
+        if header == f"ce_{name}":
             return (content or b"")[:_MOST_TEXT].decode("utf-8", "replace")
     try:
         members = orjson.loads(value or b"") if len(value or b"") <= MAX_EVENT_BYTES else None
     except orjson.JSONDecodeError:
         return None
-    subject = members.get("subject") if isinstance(members, dict) else None
-    return subject[:_MOST_TEXT] if isinstance(subject, str) else None
+    attribute = members.get(name) if isinstance(members, dict) else None
+    return attribute[:_MOST_TEXT] if isinstance(attribute, str) else None
 
 
 def _fingerprint(message: Any, headers: DeadLetterHeaders) -> str:
@@ -228,7 +233,7 @@ class _Log:
         copy = _Copy(headers.place, _fingerprint(message, headers))
         known = self._bytes.get(copy.fingerprint)
         if known is None or _missing(headers.left_out) < _missing(known.left_out):
-            account = _account(headers.own, message.value)
+            account = account_of(headers.own, message.value)
             kept = _Bytes(None, None, [], headers.left_out, account)
             if self._with_bytes:
                 kept = kept._replace(key=message.key, value=message.value, headers=headers.own)
