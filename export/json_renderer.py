@@ -8,7 +8,6 @@ import orjson
 from export.text import encodable
 from interaction_usage.reports.model import Concurrency, Report
 from rollups import catalog
-from rollups.completeness import Completeness
 
 
 def render(report: Report) -> bytes:
@@ -39,11 +38,13 @@ def document(report: Report) -> dict[str, Any]:
                 _put(members, metric.json_path, report.counts.reported(metric))
             else:
                 members[metric.json_path[0]] = None
-    members["completeness"] = _completeness(report.completeness)
+    members["completeness"] = completeness(report)
     return members
 
 
-def _completeness(said: Completeness) -> dict[str, object]:
+def completeness(report: Report) -> dict[str, object]:
+    """Return what *report* says of itself."""
+    said = report.completeness
     complete_to = said.complete_to
     return {
         "status": said.status,

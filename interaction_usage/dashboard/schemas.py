@@ -103,6 +103,26 @@ class Zone(BaseModel):
     offset: int = Field(description="Its offset from UTC now, in seconds.")
 
 
+class Completeness(BaseModel):
+    """Whether a report has everything that was published."""
+
+    status: str = Field(
+        description="`issued`; `open`: the period has not ended; `provisional`: it has, and all "
+        "that is published is counted; `incomplete`: something published may be missing."
+    )
+    complete_to: str | None = Field(
+        description="Everything published before it is counted or refused; null if unknown."
+    )
+    pending: Whole | None = Field(
+        description="Events of all accounts that were waiting a moment ago; null if unknown."
+    )
+    refused: Whole = Field(
+        description="Events of the account in these days that lie in dead letters, not replayed."
+    )
+    reasons: list[str] = Field(description="Why it is incomplete, a sentence each.")
+    accepted: list[str] = Field(description="What is missing and was accepted, a sentence each.")
+
+
 class PeriodMembers(BaseModel):
     """What every report of the dashboard says of itself."""
 
@@ -113,6 +133,7 @@ class PeriodMembers(BaseModel):
     to: str = Field(description="Last local day, inclusive.")
     timezone: str
     as_of: str = Field(description="Hours that begin at or after this instant are not part of it.")
+    completeness: Completeness
 
 
 class Runs(BaseModel):
@@ -332,6 +353,7 @@ def _report() -> Any:
         for metric in metrics_of(section):
             name = metric.json_path[0]
             members[name] = (_reported_member((name,), section), ...)
+    members["completeness"] = (Completeness, ...)
     about = "The Usage Report, as `usage export --format json` writes it."
     return create_model("Report", __doc__=about, **members)
 

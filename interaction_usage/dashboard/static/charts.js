@@ -6,6 +6,36 @@ import { count, dayInWords, dayShort, dot, element, monthOf } from "./format.js"
 const probe = element("span", { hidden: true });
 document.body.append(probe);
 
+/** The local day that has not ended: its bars are hatched, and its numbers are those so far. */
+let soFar = "";
+export const showSoFar = (day) => (soFar = day);
+
+const barTitle = (day) => (day === soFar ? `${dayInWords(day)}, so far` : dayInWords(day));
+
+/** Hatches the bars of the day that has not ended. */
+function hatching(days) {
+  const at = days.indexOf(soFar);
+  const draw = (u) => {
+    const { ctx, bbox } = u;
+    const [left, right] = [at - 0.5, at + 0.5].map((place) => u.valToPos(place, "x", true));
+    const step = 6 * devicePixelRatio;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, bbox.top, right - left, bbox.height);
+    ctx.clip();
+    ctx.strokeStyle = color("--card");
+    ctx.lineWidth = step / 2.4;
+    ctx.beginPath();
+    for (let x = left - bbox.height; x < right; x += step) {
+      ctx.moveTo(x, bbox.top + bbox.height);
+      ctx.lineTo(x + bbox.height, bbox.top);
+    }
+    ctx.stroke();
+    ctx.restore();
+  };
+  return { hooks: { draw: at < 0 ? [] : [draw] } };
+}
+
 /** The colour that a token stands for now, as the canvas takes it. */
 export function color(token, alpha = 1) {
   probe.style.color = `var(${token})`;
@@ -184,7 +214,7 @@ export function bars(host, { label, days, layers, line = null, rows, stacked = t
         },
         axes: [dayAxis(days), amounts()],
         series: [{}, ...series],
-        plugins: [tooltip(host, (index) => dayInWords(days[index]), rows)],
+        plugins: [hatching(days), tooltip(host, (index) => barTitle(days[index]), rows)],
       },
       data,
       host,

@@ -2,11 +2,13 @@
 
 import { below, get } from "./api.js";
 import { applications, services } from "./catalog.js";
+import { showSoFar } from "./charts.js";
 import { combobox } from "./combobox.js";
 import { concurrency } from "./concurrency_report.js";
 import { figures, layered, ranks, resolution, usage } from "./flow_reports.js";
 import { callout, count, element, hourInWords, offset } from "./format.js";
 import { onChange, period, readAddress, settle } from "./period.js";
+import { completenessLine, missing } from "./completeness.js";
 import { showUsageReport } from "./usage_report.js";
 
 const { account, timezone } = document.body.dataset;
@@ -93,9 +95,12 @@ async function load() {
 function show(answer, heat, report, one) {
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
-  const notes = [`As of ${hourInWords(localNow(answer.usage.as_of))}`];
+  const asOf = localNow(answer.usage.as_of);
+  showSoFar(asOf.slice(0, 10));
+  const notes = [completenessLine(report.completeness, localNow), `As of ${hourInWords(asOf)}`];
   if (flow) notes.push(`Usage, Heat and Resolution show “${flow}” only; concurrency, applications and clicks are counted for the whole account.`);
-  $("#note").replaceChildren(...notes.map((text) => element("span", {}, text)));
+  $("#note").replaceChildren(...notes.map((note) => element("span", {}, note)));
+  $("#problem").replaceChildren(...missing(report.completeness));
   figures(answer, report);
   usage(answer.usage);
   resolution(answer.resolution);
