@@ -57,6 +57,8 @@ class Publisher(threading.Thread):
         for number in range(broken):
             self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?", 1)
         self._acknowledged: dict[bytes, float] = {}  # when it was handed to its last producer
+        self._kept: dict[bytes, float] = {}  # the second by the clock by which Kafka had it
+        self._begun_again: dict[str, float] = {}  # topic to the second at which it was the last
         self._again: queue.SimpleQueue[tuple[Collection[str], float]] = queue.SimpleQueue()
         #: Held while a transaction ends; see `Faults.kill_broker`.
         self.ending = threading.Lock()
@@ -85,7 +87,17 @@ class Publisher(threading.Thread):
 
     def begin_again(self, topics: Collection[str]) -> None:
         """Publish again what was published to *topics* until now: they were created again."""
+        self._begun_again |= dict.fromkeys(topics, time.time())
         self._again.put((topics, time.monotonic()))
+
+    def published_before(self, second: float) -> list[bytes]:
+        """Return what Kafka had before a *second* on the clock; no topic of it was deleted."""
+        since = self._begun_again
+        return [
+            line
+            for line, when in list(self._kept.items())
+            if since.get(self._place[line][0], 0.0) < when < second
+        ]
 
     def halt(self) -> None:
         """Let no producer live; return when none does."""
@@ -173,6 +185,7 @@ class Publisher(threading.Thread):
                     producer.abort_transaction(5)
                 raise
             self._acknowledged.update(answer)
+            self._kept |= dict.fromkeys(answer, time.time())
 
     def _abort_one(self, producer: Any, name: str) -> None:
         producer.begin_transaction()
@@ -213,6 +226,7 @@ class Publisher(threading.Thread):
             self.errors.append(str(error))
         else:
             self._acknowledged[line] = when
+            self._kept[line] = time.time()
 
     def _noted(
         self, answer: dict[bytes, float], line: bytes, when: float, error: Any, _message: Any

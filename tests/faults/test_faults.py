@@ -18,6 +18,7 @@ from rollups.slots import SLOT_SECONDS
 from stream_app.broker import ensure_topics
 from stream_app.dead_letter_reader import read_rejected_records
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from tests.faults.auditor import Auditor
 from tests.faults.faults import MOST_PARTITIONS, Faults
 from tests.faults.flaky_link import FlakyLink
 from tests.faults.publisher import Publisher, broken_record
@@ -55,10 +56,14 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
     with FlakyLink(fault_run.redis.port, seed, lambda what: faults.note(what)) as link:
         publisher = Publisher(fault_run.kafka.bootstrap, lines, BROKEN, seed, EACH * FAULTS)
         faults = Faults(fault_run, rng, link, publisher, diary)
+        auditor = Auditor(fault_run.redis.url, publisher, seed)
         try:
-            live_through(faults)
+            with auditor:
+                live_through(faults)
             settle(faults)
             check(fault_run, lines)
+            auditor.check()
+            faults.note(f"{auditor.statuses} of reports made meanwhile")
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             answer = [
