@@ -118,7 +118,7 @@ def test_any_interleaving_leaves_the_script_and_the_rule_equal(machine: type[Rol
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=15 if is_cluster(machine.url) else 60,
+            max_examples=8 if is_cluster(machine.url) else 25,
             stateful_step_count=25,
             deadline=None,
         ),

@@ -65,7 +65,7 @@ def messages(redis: Redis, account: str = "acme") -> int:
 
 
 @given(st.data(), st.sampled_from([NOON, NOON + 12 * 3600, 0, 1_798_761_600]), limits())
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=30)
 def test_the_script_does_what_the_python_rule_does(
     server: Any, client: Redis, data: st.DataObject, around: int, limits: dict[str, int]
 ) -> None:
@@ -103,7 +103,7 @@ def compare(redis: Redis, rule: dict[str, reference_model.Account], first: int, 
 
 
 @given(sets_of_events(size=40), st.integers(0, 2**32), limits())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 def test_what_is_kept_is_canonical(
     server: Any, client: Redis, events: list[Event], seed: int, limits: dict[str, int]
 ) -> None:
@@ -117,7 +117,7 @@ def test_what_is_kept_is_canonical(
 
 
 @given(sets_of_events(size=25), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_from_the_beginning_into_empty_rollups(
     server: Any, client: Redis, events: list[Event], seed: int
 ) -> None:
@@ -134,7 +134,7 @@ def test_from_the_beginning_into_empty_rollups(
 
 
 @given(sets_of_events(size=25), limits(), st.integers(-300_000, 300_000))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_the_level_at_a_second(
     server: Any, client: Redis, events: list[Event], limits: dict[str, int], shift: int
 ) -> None:
