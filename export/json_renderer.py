@@ -38,24 +38,8 @@ def document(report: Report) -> dict[str, Any]:
                 _put(members, metric.json_path, report.counts.reported(metric))
             else:
                 members[metric.json_path[0]] = None
-    members["completeness"] = completeness(report)
+    members["completeness"] = report.completeness.members()
     return members
-
-
-def completeness(report: Report) -> dict[str, object]:
-    """Return what *report* says of itself."""
-    said = report.completeness
-    complete_to = said.complete_to
-    return {
-        "status": said.status,
-        "complete_to": None
-        if complete_to is None
-        else _utc(datetime.fromtimestamp(complete_to, UTC)),
-        "pending": said.pending,
-        "refused": said.refused,
-        "reasons": list(said.reasons),
-        "accepted": list(said.accepted),
-    }
 
 
 def _put(members: dict[str, Any], path: tuple[str, ...], value: object) -> None:

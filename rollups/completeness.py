@@ -58,6 +58,14 @@ class Completeness(NamedTuple):
     reasons: tuple[str, ...] = ()  #: why something may be missing, a sentence each
     accepted: tuple[str, ...] = ()  #: what is missing and was accepted, a sentence each
 
+    def members(self) -> dict[str, object]:
+        """Return the same as members of a JSON document."""
+        members = self._asdict() | {"reasons": [*self.reasons], "accepted": [*self.accepted]}
+        if self.complete_to is not None:
+            instant = datetime.fromtimestamp(self.complete_to, UTC)
+            members["complete_to"] = instant.isoformat().replace("+00:00", "Z")
+        return members
+
 
 #: Of a report about whose completeness nothing was asked.
 UNKNOWN: Final = Completeness(
@@ -95,7 +103,7 @@ def _reasons(known: Known) -> list[str]:
     if progress is None:
         return ["No worker has reported yet how far events are counted"]
     if not known.is_current:
-        return [f"No worker has reported since {shown(progress.looked_at)}: none may be counting"]
+        return [f"No worker has reported since {shown(progress.looked_at)}; events may be waiting"]
     if lost := _lost(known):
         return [f"Redis lost what was counted last: {_events(lost)} to be counted again"]
     if progress.problem:
@@ -103,9 +111,9 @@ def _reasons(known: Known) -> list[str]:
     reasons = []
     counted = progress.complete_to
     if counted is None or progress.looked_at - counted > PATIENCE_S:
-        held = ", held back by an open transaction of a producer" if progress.blocked else ""
+        behind = ", behind an open transaction of a producer" if progress.blocked else ""
         since = f"; what was published before {shown(counted)} is counted" if counted else ""
-        reasons.append(f"{_events(progress.pending or 0)} not counted yet{held}{since}")
+        reasons.append(f"{_events(progress.pending or 0)} not counted yet{behind}{since}")
     if progress.unread:
         reasons.append("How many events were refused is unknown: dead letters are being read")
     return reasons

@@ -13,7 +13,7 @@ from stream_app.dead_letters import DeadLetterHeaders, read_dead_letter, read_ma
 def refusals_in(messages: Iterable[Any]) -> Iterator[Refused]:
     """Yield what these *messages* of `usage.dead-letters` say, in their order.
 
-    What cannot be told to be an account's is left out. The time of an event that has none that can
+    What is of no account is left out. The time of an event that has none that can
     be read is that of its dead letter, which was published at about the same time.
     """
     for message in messages:
@@ -26,8 +26,8 @@ def refusals_in(messages: Iterable[Any]) -> Iterator[Refused]:
 
 
 def _second(message: Any, headers: DeadLetterHeaders) -> int:
-    told = attribute_of("time", headers.own, message.value)
+    time = attribute_of("time", headers.own, message.value)
     try:
-        return parse_rfc3339(told or "") // SECOND
+        return parse_rfc3339(time or "") // SECOND
     except ValueError:
         return int(message.timestamp) // 1000

@@ -120,7 +120,7 @@ def test_the_json_document_has_the_members_in_order() -> None:
     """The order is not promised, but files that differ in nothing else should not differ."""
     assert list(document(samples.report())) == [
         "account", "name", "from", "to", "timezone", "as_of", "flow_runs", "concurrency",
-        "assistance", "dnis", "sms",
+        "assistance", "dnis", "sms", "completeness",
     ]  # fmt: skip
 
 

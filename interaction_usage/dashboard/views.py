@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from export.json_renderer import completeness
 from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS, SERIES, SERVICES
 from rollups.local_time import each_hour, local_datetime
@@ -244,7 +243,7 @@ def _head(report: Report) -> View:
         "to": report.last.isoformat(),
         "timezone": report.timezone,
         "as_of": shown(report.as_of),
-        "completeness": completeness(report),
+        "completeness": report.completeness.members(),
     }
 
 

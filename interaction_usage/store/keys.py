@@ -45,10 +45,10 @@ change them together. Numbers in keys and fields are decimal.
                                         it: JSON (`store/progress`)
     usage:progress:last         string  the same, the latest there was                   permanent
     usage:progress:by           string  the worker that looks for all                    3 s
-    usage:refused:<account>     zset    place of an event that was refused and not       open dead
-                                        replayed -> second of its time                   letter
-    usage:refused               hash    the same place -> the account                    open dead
-                                                                                         letter
+    usage:refused:<account>     zset    place of an event that was refused, and not      replayed
+                                        replayed -> second of its time
+    usage:refused               hash    place of an event that was refused -> the        permanent
+                                        account; empty where it was replayed
     usage:account:<account>     hash    settings that an operator made: name, ...        permanent
     {usage:account:<account>}:history
                                 stream  each change of a setting: who, field, from, to;  permanent

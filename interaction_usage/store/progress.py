@@ -1,8 +1,7 @@
-"""How far everything is counted, as workers leave it for reports: written once a second by one of
-them, and read beside the positions.
+"""How far everything is counted, as workers leave it for reports.
 
-It is written under two keys, of which one expires: whether a report is current follows from that,
-and not from the clocks of two machines.
+One of them writes it once a second, and it is read beside the positions. It is under two keys, of
+which one expires: whether it is current follows from that, and not from the clocks of two machines.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Each is kept by the place where it was published first, with the second of its time. An event that
 was published again is forgotten; its place stays, so that the same dead letter, published again by
-a worker that reads the topics anew, does not bring it back.
+a worker that reads the topics again, does not bring it back.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 
-#: What stands for the account of an event that was published again, or of none that can be told.
+#: What stands for the account of an event that was published again, or of no account.
 _NOBODY: Final = b""
 
 

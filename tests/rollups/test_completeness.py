@@ -49,7 +49,7 @@ def test_a_period_that_has_not_ended_is_open() -> None:
         ),
         (
             known(SEEN._replace(complete_to=NOW - 99, pending=1, blocked=1)),
-            "held back by an open transaction of a producer",
+            "behind an open transaction of a producer",
         ),
         (known(SEEN._replace(unread=True)), "How many events were refused is unknown"),
         (known(gaps=[GAP]), "Kafka deleted up to 2 events uncounted, published between 2026-10-01"),
@@ -73,7 +73,7 @@ def test_events_may_wait_for_some_seconds() -> None:
     )  # fmt: skip
 
 
-def test_an_accepted_gap_is_told_and_no_reason() -> None:
+def test_an_accepted_gap_is_reported_and_no_reason() -> None:
     """The report says what is missing and why that was accepted."""
     accepted = GAP._replace(accepted=Acceptance("a test load", "operator", NOW))
     said = judge(known(gaps=[accepted]), (BEGIN, END), NOW)
