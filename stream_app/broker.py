@@ -201,6 +201,22 @@ def spans_of(
     return {tp: Span(begins[tp], min(stable[tp], end), end) for tp, end in ends.items()}
 
 
+def offsets_since(
+    admin: Any, places: Sequence[tuple[str, int]], second: int, timeout: float = 10.0
+) -> dict[tuple[str, int], int]:
+    """Return where the records that were published since a *second* begin, or the end.
+
+    Raises BrokerUnavailableError.
+    """
+    partitions = [TopicPartition(*place) for place in places]
+    if not partitions:
+        return {}
+    spec = OffsetSpec.for_timestamp(second * 1000)
+    found = _offsets(admin, _list_offsets(admin, partitions, spec, timeout), timeout)
+    ends = _offsets(admin, _list_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
+    return {place: ends[place] if offset < 0 else offset for place, offset in found.items()}
+
+
 def committed_offsets(admin: Any, group: str, timeout: float = 5.0) -> dict[tuple[str, int], int]:
     """Return up to where *group* committed each topic-partition, of those for which it did.
 

@@ -32,7 +32,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from stream_app import bounded_fetch
-from stream_app.broker import Span, spans
+from stream_app.broker import Span, admin_client, offsets_since, spans_of
 from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
     DeadLetterHeaders,
@@ -280,15 +280,19 @@ def _time(message: Any) -> datetime:
     return datetime.fromtimestamp(min(max(message.timestamp, 0), _LATEST_MS) / 1000, UTC)
 
 
-def messages(servers: str) -> Iterator[Any]:
+def messages(servers: str, since: int = 0) -> Iterator[Any]:
     """Yield what `usage.dead-letters` holds now, each partition in order.
 
-    Must not be called where an event loop runs. Raises BrokerUnavailableError.
+    Only what was published *since* a second, if one is given. Must not be called where an event
+    loop runs. Raises BrokerUnavailableError.
     """
+    admin = admin_client(servers)
+    found = spans_of(admin, [DEAD_LETTERS])
+    begins = offsets_since(admin, list(found), since) if since > 0 else {}
     ends = {
-        TopicPartition(*place): span
-        for place, span in spans(servers, [DEAD_LETTERS]).items()
-        if span.stable > span.begin
+        TopicPartition(*place): span._replace(begin=max(span.begin, begins.get(place, 0)))
+        for place, span in found.items()
+        if span.stable > max(span.begin, begins.get(place, 0))
     }
     if not ends:
         return

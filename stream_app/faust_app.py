@@ -41,7 +41,7 @@ from stream_app.micro_batches import MicroBatches
 from stream_app.progress import INTERVAL, Lookout
 from stream_app.rejoin import Rejoin
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
-from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections, read_sealed_rejections
+from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
 from stream_app.sealing import Sealing, event_spans
 from stream_app.start_offsets import StartOffsets
 from stream_app.telemetry import HEARTBEAT, Telemetry
@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that Redis may take to answer before a call is tried again.
 _REDIS_TIMEOUT = 10.0
+#: Seconds that the group's commits may lie behind what was rejected.
+_UNCOMMITTED_S = 600
 #: Seconds between two attempts to reach Redis or Kafka before the worker has started.
 _START_BACKOFF = Backoff(1.0, 1.0)
 #: Seconds between two looks of the watchdog.
@@ -177,17 +179,21 @@ class UsageApp(faust.App):  # type: ignore[misc]
         """Read again from what Redis has."""
         self.rejoin.request(f"{error}. Reading again from where the rollups end")
 
-    def _earlier_rejections(self, start_offsets: Mapping[TP, int]) -> SealedRejections:
+    def _earlier_rejections(
+        self, start_offsets: Mapping[TP, int], seen: int | None
+    ) -> SealedRejections:
         """Return what was rejected before, where partitions are read again from *start_offsets*.
 
         They are where Redis does not have what the group had committed. A day may be open again
-        then that was sealed before, and yet its bill must stay. Raises BrokerUnavailableError.
+        then that was sealed before, and yet its bill must stay. What was rejected after the last
+        commit is among the newest dead letters: those since the second at which a worker was last
+        *seen*, and some minutes before. Raises BrokerUnavailableError.
         """
         committed = committed_offsets(self._admin, self.config.group)
         # Kafka drops commits after a while: what is read from the very beginning may be old.
-        if all(offset >= committed.get(tp, 1) for tp, offset in start_offsets.items()):
-            return NO_REJECTIONS
-        return read_sealed_rejections(self.config.kafka)
+        is_further = all(offset >= committed.get(tp, 1) for tp, offset in start_offsets.items())
+        since = seen - _UNCOMMITTED_S if seen is not None and is_further else 0
+        return read_sealed_rejections(self.config.kafka, since)
 
     # ---------------------------------------------------------------------- timers
 

@@ -62,9 +62,9 @@ def _columns(fingerprints: Mapping[int, int]) -> _Rejected:
 NO_REJECTIONS = SealedRejections({})
 
 
-def read_sealed_rejections(servers: str) -> SealedRejections:
-    """Return what `usage.dead-letters` says. Raises BrokerUnavailableError."""
-    return sealed_rejections_in(messages(servers))
+def read_sealed_rejections(servers: str, since: int = 0) -> SealedRejections:
+    """Return what `usage.dead-letters` says, *since* a second. Raises BrokerUnavailableError."""
+    return sealed_rejections_in(messages(servers, since))
 
 
 def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:

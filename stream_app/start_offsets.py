@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
 from interaction_usage.store.errors import ReseekRequired
+from interaction_usage.store.progress import last_progress
 from stream_app.errors import BrokerUnavailableError
 from stream_app.faults import permanent_fault
 from stream_app.retry import REDIS_ERRORS, retry
@@ -33,7 +34,7 @@ class StartOffsets:
         self,
         context: WorkerContext,
         read_topic_ids: Callable[[], dict[str, str]],
-        read_rejections: Callable[[Mapping[TP, int]], SealedRejections],
+        read_rejections: Callable[[Mapping[TP, int], int | None], SealedRejections],
         give_up: Callable[[str], None],
     ) -> None:
         self._context, self._writer = context, context.writer
@@ -69,7 +70,9 @@ class StartOffsets:
                 await self._writer.check_limits()
             if self._writer.keys == namespace:  # no rebuild was activated in between
                 offsets = {tp: ends[name] for tp, name in names.items()}
-                rejections = await asyncio.to_thread(self._read_rejections, offsets)
+                last = await last_progress(self._writer.nodes)
+                seen = last.looked_at if last else None
+                rejections = await asyncio.to_thread(self._read_rejections, offsets, seen)
                 self._context.earlier_rejections = rejections
                 return offsets
 

@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from interaction_usage import settings
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from rollups.fold import SEALED_AFTER
-from stream_app.broker import ensure_topics
+from stream_app.broker import admin_client, committed_offsets, ensure_topics
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support.event_lines import flow
 
@@ -108,6 +108,54 @@ def test_what_was_refused_stays_refused_where_the_topics_are_read_again(
     late = 1 if way == "rebuild" else 0  # nothing in an empty Redis knows that the day was sealed
     assert system.dead_letters()["counts"] == {"sealed": 1 + 2 * late}
     system.usage("rebuild", "--verify")
+
+
+def test_what_was_refused_stays_refused_where_redis_forgets_before_kafka_commits(
+    system: Any,
+) -> None:
+    """Redis and the group's commit are both behind the event; only its dead letter knows."""
+    make_topics(system)
+    worker = system.start_worker()
+    publish(system, (run("a"), 0))
+    system.catch_up()
+    worker.stop()
+    system.redis.stop()
+    before = system.folder / "before"
+    shutil.copytree(system.folder / "redis", before)
+    committed = committed_offsets(admin_client(system.kafka.bootstrap), system.group)
+    system.redis.start()
+    assert seal(system, "acme") == 1
+    worker = system.start_worker()
+    publish(system, (run("late"), 1))
+    system.catch_up()
+    worker.kill()
+    assert system.dead_letters()["counts"] == {"sealed": 1}
+    system.redis.kill()
+    shutil.rmtree(system.folder / "redis")
+    shutil.copytree(before, system.folder / "redis")
+    system.redis.start()
+    set_committed(system, committed)
+    system.start_worker()
+    system.catch_up()
+    assert system.report("acme", "2026-01-10", "2026-01-10")["flow_runs"]["total"] == 1
+    assert system.dead_letters()["counts"] == {"sealed": 1}
+
+
+def set_committed(system: Any, committed: dict[tuple[str, int], int]) -> None:
+    """Have the group's commits be these again."""
+    consumer = Consumer({"bootstrap.servers": system.kafka.bootstrap, "group.id": system.group})
+    try:
+        offsets = [TopicPartition(*place, offset) for place, offset in committed.items()]
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                consumer.commit(offsets=offsets, asynchronous=False)
+                return
+            except KafkaException:  # the worker that was killed is still a member
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+    finally:
+        consumer.close()
 
 
 def test_the_clocks_of_producers_change_no_number(system: Any) -> None:

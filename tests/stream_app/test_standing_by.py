@@ -78,7 +78,7 @@ class _Worker:
         )  # fmt: skip
         ids = topic_ids or {}
         self.start_offsets = StartOffsets(
-            context, lambda: ids, lambda _: NO_REJECTIONS, pytest.fail
+            context, lambda: ids, lambda *_: NO_REJECTIONS, pytest.fail
         )
         self.heartbeat = Heartbeat(context, _Consumer, self.start_offsets, self.rejoin, pytest.fail)
         self.watchdog = Watchdog(
