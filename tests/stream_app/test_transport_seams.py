@@ -524,6 +524,13 @@ def test_start_offsets_are_requested_until_kafka_and_redis_answer(consumer: Any)
 
         keys = "u"
 
+        @property
+        def nodes(self) -> "Writer":
+            return self
+
+        async def execute(self, *_: str) -> None:
+            """Nothing is known of what was seen before."""
+
         async def begin(self, names: list[str]) -> Any:
             return _given(next(answers))
 
@@ -535,7 +542,7 @@ def test_start_offsets_are_requested_until_kafka_and_redis_answer(consumer: Any)
         backoff=Backoff(0, 0),
     )  # fmt: skip
     start_offsets = StartOffsets(
-        context, lambda: _given(next(looks)), lambda _: NO_REJECTIONS, pytest.fail
+        context, lambda: _given(next(looks)), lambda *_: NO_REJECTIONS, pytest.fail
     )
     assert asyncio.run(start_offsets.find([FLOWS])) == {FLOWS: 7}
 
