@@ -10,6 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 
+from interaction_usage.kafka_address import (
+    HTTPS,
+    MECHANISMS,
+    NONE,
+    PLAINTEXT,
+    PROTOCOLS,
+    KafkaAddress,
+    Security,
+)
 from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
@@ -28,13 +37,14 @@ class Setting(NamedTuple):
     parse: Callable[[str], Any]  #: text -> value; raises ValueError, whose message must not show it
     default: str
     meaning: str
+    is_secret: bool = False  #: whether `…_FILE` may name a file that has it
 
 
-def _servers(text: str) -> str:
+def _servers(text: str) -> KafkaAddress:
     servers = [server.strip() for server in text.split(",") if server.strip()]
     if not servers or not all(map(_is_server, servers)):
         raise ValueError("must be host:port, several of them separated by commas")
-    return ",".join(servers)
+    return KafkaAddress(",".join(servers))
 
 
 def _is_server(text: str) -> bool:
@@ -51,6 +61,26 @@ def _redis_url(text: str) -> str:
 def _group(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
         raise ValueError("must be a name of 1 to 200 letters, digits, dots, dashes or underscores")
+    return text
+
+
+def _one_of(*names: str) -> Any:
+    def parse(text: str) -> str:
+        found = {name.lower(): name for name in names}.get(text.strip().lower())
+        if found is None:
+            raise ValueError(f"must be one of {', '.join(filter(None, names))}")
+        return found
+
+    return parse
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(?:/[^\s#]*)?", text):
+        raise ValueError("must be a URL: https://host/path")
     return text
 
 
@@ -83,7 +113,7 @@ def _variable_per(
 class Settings:
     """The settings: a row a variable, `kafka` for `USAGE_KAFKA`."""
 
-    kafka: str = _variable(
+    kafka: KafkaAddress = _variable(  # noqa: RUF009 (it makes a field)
         _servers, "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas"
     )
     redis: str = _variable(
@@ -116,6 +146,62 @@ class Settings:
         return f"Settings({members})"
 
 
+#: How clients log in to Kafka: member of `Security` to its row. The names are librdkafka's.
+_SECURITY: Final[Mapping[str, Setting]] = {
+    "security_protocol": Setting(
+        _one_of(*PROTOCOLS), PLAINTEXT, f"how Kafka is reached: {', '.join(PROTOCOLS)}"
+    ),
+    "sasl_mechanism": Setting(
+        _one_of(*MECHANISMS, ""), "", f"how clients log in: {', '.join(MECHANISMS)}"
+    ),
+    "sasl_username": Setting(_text, "", "the user, for PLAIN and SCRAM"),
+    "sasl_password": Setting(_text, "", "the password of the user", is_secret=True),
+    "ssl_ca_location": Setting(
+        _text, "", "a file with the certificates that brokers' are signed with, unless a public one"
+    ),
+    "ssl_certificate_location": Setting(_text, "", "a file with the client's certificate (PEM)"),
+    "ssl_key_location": Setting(_text, "", "a file with the key of that certificate"),
+    "ssl_key_password": Setting(_text, "", "the password of that key", is_secret=True),
+    "ssl_endpoint_identification_algorithm": Setting(
+        _one_of(HTTPS, NONE),
+        HTTPS,
+        f"`{NONE}` does not compare a broker's name with its certificate",
+    ),
+    "sasl_oauthbearer_token_endpoint_url": Setting(
+        lambda text: _url(text) if text else "",
+        "",
+        "where tokens come from, for OAUTHBEARER (OIDC)",
+    ),
+    "sasl_oauthbearer_client_id": Setting(_text, "", "the client that asks for tokens"),
+    "sasl_oauthbearer_client_secret": Setting(
+        _text, "", "the secret of that client", is_secret=True
+    ),
+    "sasl_oauthbearer_scope": Setting(_text, "", "the scope of the tokens"),
+}
+#: How clients log in to Redis, beside what its URL has: member of `address.Login` to its row.
+_REDIS_LOGIN: Final[Mapping[str, Setting]] = {
+    "username": Setting(_text, "", "the user of Redis, where the URL has none"),
+    "password": Setting(_text, "", "the password of Redis, where the URL has none", is_secret=True),
+    "ssl_ca_location": Setting(
+        _text, "", "a file with the certificates that Redis' is signed with"
+    ),
+    "ssl_certificate_location": Setting(_text, "", "a file with the client's certificate (PEM)"),
+    "ssl_key_location": Setting(_text, "", "a file with the key of that certificate"),
+    "ssl_key_password": Setting(_text, "", "the password of that key", is_secret=True),
+}
+
+
+def _variables_of(prefix: str, rows: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return *rows* by variable, each secret also as the file that has it."""
+    found = {}
+    for member, row in rows.items():
+        found[f"{prefix}{member.upper()}"] = row
+        if row.is_secret:
+            about = f"a file with {row.meaning}"
+            found[f"{prefix}{member.upper()}_FILE"] = Setting(_text, "", about)
+    return found
+
+
 def _rows() -> Iterator[tuple[str, str, str, Setting]]:
     """Yield the member, the name within it if it has several, the variable, and the row."""
     for member in fields(Settings):
@@ -126,10 +212,23 @@ def _rows() -> Iterator[tuple[str, str, str, Setting]]:
 
 
 #: Every variable, by name.
-VARIABLES: Final[Mapping[str, Setting]] = {variable: setting for _, _, variable, setting in _rows()}
+VARIABLES: Final[Mapping[str, Setting]] = {
+    **{variable: setting for _, _, variable, setting in _rows()},
+    **_variables_of("USAGE_KAFKA_", _SECURITY),
+    **_variables_of("USAGE_REDIS_", _REDIS_LOGIN),
+}
 
 #: Variables of the tests and of the development servers, which are no settings of the product.
 _FOREIGN: Final = frozenset({"USAGE_REQUIRE_KAFKA", "USAGE_KAFKA_JARS"})
+
+
+#: What Kubernetes sets in every container for each Service whose name begins with `usage`.
+_INJECTED: Final = re.compile(
+    r"USAGE(?:_[A-Z0-9_]+)?_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+    r"|USAGE_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -145,13 +244,68 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             members.setdefault(member, {})[name] = value
         else:
             members[member] = value
+    members["kafka"] = KafkaAddress(members["kafka"], _security(environment))
+    members["redis"] = _redis(environment, members["redis"])
     return Settings(**members)
+
+
+def _security(environment: Mapping[str, str]) -> Security:
+    prefix = "USAGE_KAFKA_"
+    security = Security(**_members(environment, prefix, _SECURITY))
+    if problem := security.problem():
+        member, sentence = problem
+        variable = f"{prefix}{member.upper()}"
+        raise InvalidSettingError(variable, f"{variable} {sentence}")
+    return security
+
+
+def _redis(environment: Mapping[str, str], url: str) -> str:
+    prefix = "USAGE_REDIS_"
+    login = address.Login(**_members(environment, prefix, _REDIS_LOGIN))
+    try:
+        return address.with_login(url, login)
+    except address.LoginError as error:
+        variable = f"{prefix}{error.member.upper()}"
+        raise InvalidSettingError(variable, f"{variable} {error}") from None
+
+
+def _members(
+    environment: Mapping[str, str], prefix: str, rows: Mapping[str, Setting]
+) -> dict[str, str]:
+    """Return the values of *rows* that are set."""
+    members = {}
+    for member, row in rows.items():
+        variable = f"{prefix}{member.upper()}"
+        text = environment.get(variable, "")
+        if row.is_secret and (path := environment.get(f"{variable}_FILE")):
+            text = _content(variable, path, is_given_twice=bool(text))
+        try:
+            members[member] = row.parse(text or row.default)
+        except ValueError as error:
+            raise InvalidSettingError(variable, f"{variable} {error}") from None
+    return members
+
+
+def _content(variable: str, path: str, *, is_given_twice: bool) -> str:
+    """Return the secret in the file at *path*, without the end of its line."""
+    name = f"{variable}_FILE"
+    if is_given_twice:
+        raise InvalidSettingError(name, f"{name} and {variable} are both set; keep one of them")
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = file.read(65_536).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise InvalidSettingError(name, f"{name} must be a file that can be read") from None
+    if not content:
+        raise InvalidSettingError(name, f"{name} must be a file that is not empty")
+    return content
 
 
 def _check_names(environment: Mapping[str, str]) -> None:
     """Raise InvalidSettingError for a variable that would be ignored."""
     for name in sorted(environment):
-        if name.startswith("USAGE_") and name not in VARIABLES and name not in _FOREIGN:
+        is_ours = name.startswith("USAGE_") and name not in _FOREIGN
+        if is_ours and name not in VARIABLES and not _INJECTED.fullmatch(name):
             raise InvalidSettingError(name, f"unknown setting {name}; {_hint(name)}")
 
 

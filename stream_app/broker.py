@@ -13,6 +13,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from stream_app import clients
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
 from stream_app.topics import DEAD_LETTERS
 
@@ -91,7 +92,7 @@ class Admin:
         self._last, self._client = self._client, self._new()
 
     def _new(self) -> Any:
-        return AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        return AdminClient({**clients.librdkafka(self._servers), "log_level": 0})
 
 
 def admin_client(servers: str) -> Any:

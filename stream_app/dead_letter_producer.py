@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from faust.exceptions import ProducerSendError
 
+from stream_app import clients
 from stream_app.broker import LARGEST_DEAD_LETTER
 from stream_app.dead_letters import DeadLetter, read_dead_letter, shortened
 from stream_app.topics import DEAD_LETTERS
@@ -103,7 +104,7 @@ class DeadLetterProducer:
 
     def __init__(self, servers: str) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=servers.split(","),
+            **clients.aiokafka(servers),
             acks="all",
             linger_ms=5,
             compression_type=COMPRESSION,

@@ -31,7 +31,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from stream_app import bounded_fetch
+from stream_app import bounded_fetch, clients
 from stream_app.broker import Span, admin_client, offsets_since, spans_of
 from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
@@ -320,7 +320,7 @@ class _Reader:
         """Connect. Raises KafkaError."""
         bounded_fetch.install()
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+            **clients.aiokafka(self._servers),
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # what is deleted meanwhile is skipped
             isolation_level="read_committed",

@@ -20,6 +20,7 @@ from interaction_usage.store.errors import (
     UnfitRedisError,
 )
 from interaction_usage.store.writer import Writer
+from stream_app import clients
 from stream_app.agents import add_agents
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,
@@ -216,7 +217,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
 def _faust_settings(config: settings.Settings) -> dict[str, Any]:
     return {
-        "broker": [f"kafka://{server}" for server in config.kafka.split(",")],
+        **clients.faust(config.kafka),
         "consumer_auto_offset_reset": "none",  # a seek determines the start, and what is gone
         "consumer_metadata_max_age_ms": 10_000,  # new partitions are noticed within this time
         "broker_commit_interval": 1.0,

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream_app import bounded_fetch
+from stream_app import bounded_fetch, clients
 from stream_app.errors import RecordsUnavailableError
 
 #: Records in one chunk.
@@ -30,7 +30,7 @@ def bounded_consumer(servers: str) -> Any:
     """Return a consumer of committed records, outside any group, that reads within bounds."""
     bounded_fetch.install()
     return AIOKafkaConsumer(
-        bootstrap_servers=servers.split(","),
+        **clients.aiokafka(servers),
         enable_auto_commit=False,
         auto_offset_reset="none",  # or it goes on behind what Kafka deleted, in silence
         isolation_level="read_committed",

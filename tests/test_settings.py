@@ -1,14 +1,18 @@
 """Every variable is checked once at start, and a bad one is named."""
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 
 from interaction_usage import settings
+from interaction_usage.kafka_address import KafkaAddress, Security
 from interaction_usage.settings import VARIABLES, InvalidSettingError
 
 LIMITS = {
@@ -23,7 +27,7 @@ def test_nothing_set_gives_the_defaults() -> None:
     """One machine, a day for each session; what belongs to others is left alone."""
     found = settings.read({"PATH": "/bin", "KAFKA": "elsewhere:1", "MY_USAGE_KAFKA": "x"})
     assert found == settings.Settings(
-        kafka="127.0.0.1:9092",
+        kafka=KafkaAddress("127.0.0.1:9092"),
         redis="redis://127.0.0.1:6379/0",
         group="usage",
         partitions=12,
@@ -198,3 +202,95 @@ def test_every_setting_says_what_it_means(variable: str) -> None:
     assert variable.startswith("USAGE_")
     assert setting.meaning
     setting.parse(setting.default)
+
+
+# ------------------------------------------------------------------------- how clients log in
+
+
+def test_kafka_is_reached_without_login_unless_one_is_given() -> None:
+    """The address itself is what people see."""
+    found = settings.read({"USAGE_KAFKA": "a:1,b:2"}).kafka
+    assert (found, found.security) == ("a:1,b:2", Security())
+
+
+def login(**members: str) -> dict[str, str]:
+    """Return variables with which clients log in with SCRAM over TLS, with changes."""
+    usual = {
+        "security_protocol": "sasl_ssl", "sasl_mechanism": "scram-sha-512",
+        "sasl_username": "meter", "sasl_password": "s3cret",
+    }  # fmt: skip
+    return {f"USAGE_KAFKA_{name.upper()}": text for name, text in (usual | members).items()}
+
+
+def test_the_login_goes_with_the_address_and_shows_nowhere() -> None:
+    """Also in another process, as pickled."""
+    found = settings.read(login())
+    assert found.kafka.security == Security("SASL_SSL", "SCRAM-SHA-512", "meter", "s3cret")
+    assert "s3cret" not in f"{found!r} {found.kafka} {found.kafka!r} {found.kafka.security!r}"
+    assert pickle.loads(pickle.dumps(found.kafka)).security == found.kafka.security
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (login(sasl_mechanism=""), "USAGE_KAFKA_SASL_MECHANISM is needed for SASL_SSL"),
+        (login(sasl_password=""), "USAGE_KAFKA_SASL_PASSWORD is needed for SCRAM-SHA-512"),
+        (login(security_protocol="SSL"),
+         "USAGE_KAFKA_SASL_MECHANISM needs a protocol with SASL; it is SSL"),
+        (login(security_protocol="tls"),
+         "USAGE_KAFKA_SECURITY_PROTOCOL must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        (login(sasl_mechanism="GSSAPI"), "USAGE_KAFKA_SASL_MECHANISM must be one of PLAIN, SCRAM"),
+        (login(sasl_mechanism="oauthbearer"),
+         "USAGE_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL is needed for OAUTHBEARER"),
+        (login(sasl_oauthbearer_token_endpoint_url="https://u:s3cret@host/"),
+         "USAGE_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL must be a URL"),
+        (login(ssl_ca_location="/nowhere"),
+         "USAGE_KAFKA_SSL_CA_LOCATION must be a file that can be read"),
+        (login(ssl_certificate_location=__file__),
+         "USAGE_KAFKA_SSL_KEY_LOCATION is needed: a certificate and its key go together"),
+        (login(security_protocol="SASL_PLAINTEXT", ssl_ca_location=__file__),
+         "USAGE_KAFKA_SSL_CA_LOCATION needs a protocol with SSL; it is SASL_PLAINTEXT"),
+        (login(sasl_password_file="/nowhere", sasl_password=""),
+         "USAGE_KAFKA_SASL_PASSWORD_FILE must be a file that can be read"),
+        (login(sasl_password_file="/nowhere"),
+         "USAGE_KAFKA_SASL_PASSWORD_FILE and USAGE_KAFKA_SASL_PASSWORD are both set"),
+        ({"USAGE_REDIS_PASSWORD": "x", "USAGE_REDIS": "redis://:y@h"},
+         "USAGE_REDIS_PASSWORD is given twice"),
+        ({"USAGE_REDIS_USERNAME": "x"}, "USAGE_REDIS_PASSWORD is needed for a user"),
+        ({"USAGE_REDIS_SSL_CA_LOCATION": __file__},
+         "USAGE_REDIS_SSL_CA_LOCATION needs a rediss:// URL"),
+        ({"USAGE_REDIS_SSL_CA_LOCATION": "/x", "USAGE_REDIS": "rediss://h"},
+         "USAGE_REDIS_SSL_CA_LOCATION must be a file that can be read"),
+    ],
+)  # fmt: skip
+def test_a_login_that_does_not_fit_is_refused(variables: dict[str, str], sentence: str) -> None:
+    """Before any client is made, and without the secret."""
+    with pytest.raises(InvalidSettingError) as refused:
+        settings.read(variables)
+    assert str(refused.value).startswith(sentence)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
+    """As Docker and Kubernetes provide it, with a new line at its end or without."""
+    (tmp_path / "kafka").write_text("s3 cret\n")
+    (tmp_path / "redis").write_text("p/w@?#%:[]")
+    found = settings.read(
+        login(sasl_password="", sasl_password_file=str(tmp_path / "kafka"))
+        | {"USAGE_REDIS_PASSWORD_FILE": str(tmp_path / "redis"), "USAGE_REDIS": "redis://h:1/2"}
+    )
+    assert found.kafka.security.sasl_password == "s3 cret"
+    arguments = Redis.from_url(found.redis).get_connection_kwargs()
+    expected = {"host": "h", "port": 1, "db": 2, "password": "p/w@?#%:[]"}
+    assert arguments.items() >= expected.items()
+    assert not arguments.get("username")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["USAGE_PORT", "USAGE_PORT_8080_TCP_ADDR", "USAGE_SERVICE_HOST", "USAGE_SERVICE_PORT_HTTP",
+     "USAGE_DASHBOARD_SERVICE_HOST", "USAGE_DASHBOARD_PORT_8080_TCP", "USAGE_REDIS_PORT_6379_TCP"],
+)  # fmt: skip
+def test_what_kubernetes_injects_is_left_alone(name: str) -> None:
+    """A Service named `usage` sets variables in every container beside it."""
+    assert settings.read({name: "tcp://10.0.0.1:8080"}) == settings.read({})

@@ -46,9 +46,11 @@ class Publisher:
     def __init__(self, servers: str, patience: float) -> None:
         from confluent_kafka import Producer
 
+        from stream_app import clients
+
         self._producer = Producer(
             {
-                "bootstrap.servers": servers,
+                **clients.librdkafka(servers),
                 "enable.idempotence": True,
                 # librdkafka takes a batch that was refused (by a partition that has only just come
                 # up) for delivered when the one behind it is taken, which Kafka does for a producer

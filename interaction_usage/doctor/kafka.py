@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
 
 from interaction_usage.doctor.findings import Area, Finding
+from stream_app import clients
 
 KAFKA: Final = Area("kafka")
 
@@ -58,7 +59,7 @@ class Cluster(NamedTuple):
 
 def ask(servers: str, names: Sequence[str], group: str, timeout: float = 10.0) -> Cluster:
     """Return what Kafka says of the topics *names* and of *group*. Raises KafkaException."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    admin = AdminClient({**clients.librdkafka(servers), "log_level": 0})
     metadata = admin.list_topics(timeout=timeout)
     brokers = len(metadata.brokers)
     if metadata.cluster_id.startswith(_MOCK):

@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 _CLUSTER: Final = "cluster"
 
@@ -95,6 +95,62 @@ def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
 
 def _options(parts: SplitResult) -> dict[str, str]:
     return dict(parse_qsl(parts.query, keep_blank_values=True))
+
+
+class LoginError(ValueError):
+    """A part of a login that does not fit the URL; the message shows nothing secret."""
+
+    def __init__(self, member: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.member = member
+
+
+class Login(NamedTuple):
+    """How clients log in, given beside the URL; what is empty is not given."""
+
+    username: str = ""
+    password: str = ""
+    ssl_ca_location: str = ""
+    ssl_certificate_location: str = ""
+    ssl_key_location: str = ""
+    ssl_key_password: str = ""
+
+
+#: Member of `Login` to the option of a URL that it is.
+_OPTION_OF: Final = {
+    "ssl_ca_location": "ssl_ca_certs",
+    "ssl_certificate_location": "ssl_certfile",
+    "ssl_key_location": "ssl_keyfile",
+    "ssl_key_password": "ssl_password",
+}
+
+
+def with_login(url: str, login: Login) -> str:
+    """Return *url* with what *login* gives. Raises LoginError where that does not fit."""
+    if not any(login):
+        return url
+    parts = urlsplit(url)
+    options = _options(parts)
+    for member, option in _OPTION_OF.items():
+        value = getattr(login, member)
+        if not value:
+            continue
+        if parts.scheme != "rediss":
+            raise LoginError(member, "needs a rediss:// URL in USAGE_REDIS")
+        if option in options:
+            raise LoginError(member, f"is given twice: USAGE_REDIS has {option}")
+        if need := _TLS_OPTIONS[option](value):
+            raise LoginError(member, f"must be {need}")
+        options[option] = value
+    user, at, place = parts.netloc.rpartition("@")
+    for member in ("username", "password"):
+        if getattr(login, member) and at:
+            raise LoginError(member, "is given twice: USAGE_REDIS has a user or a password")
+    if login.username or login.password:
+        user, at = f"{quote(login.username, '')}:{quote(login.password, '')}", "@"
+    if login.username and not login.password:
+        raise LoginError("password", "is needed for a user")
+    return parts._replace(netloc=f"{user}{at}{place}", query=urlencode(options)).geturl()
 
 
 def is_cluster(url: str) -> bool:
