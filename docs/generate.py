@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the catalogue: JSON Schemas, and parts of events.md.
+"""Write what the documentation takes from the catalogue: schemas, AsyncAPI, parts of events.md.
 
     python docs/generate.py [FOLDER]
 
@@ -26,6 +26,57 @@ def schemas() -> dict[str, str]:
     return {
         f"{row.name}.json": json.dumps(json_schema(row), indent=2, ensure_ascii=False) + "\n"
         for row in EVENT_TYPES
+    }
+
+
+def asyncapi() -> str:
+    """Return the AsyncAPI document of the topics that events are consumed from."""
+    topics = {topic: list(rows) for topic, rows in groupby(EVENT_TYPES, lambda row: row.topic)}
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Interaction usage",
+            "version": "1.0.0",
+            "description": "What producers publish to Kafka, to be counted and billed: CloudEvents "
+            "1.0, one per record, in the JSON format (structured mode) or with the attributes in "
+            "headers (binary mode). The key decides the partition alone; the account id is a good "
+            "one.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/cloudevents+json",
+        "channels": {topic: _channel(topic, rows) for topic, rows in topics.items()},
+        "operations": {
+            f"count {topic}": {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{topic}"},
+                "summary": "The worker counts each event once, or refuses it with a reason.",
+            }
+            for topic in topics
+        },
+        "components": {"messages": {row.name: _message(row) for row in EVENT_TYPES}},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _channel(topic: str, rows: Iterable[EventType]) -> dict[str, Any]:
+    messages = {row.name: {"$ref": f"#/components/messages/{row.name}"} for row in rows}
+    return {"address": topic, "messages": messages, "bindings": {"kafka": {"topic": topic}}}
+
+
+def _message(row: EventType) -> dict[str, Any]:
+    schema = json_schema(row)
+    version = schema.pop("$schema").removesuffix("/schema").rpartition("draft/")[2]
+    return {
+        "name": row.name,
+        "title": row.name,
+        "summary": summary(row),
+        "contentType": "application/cloudevents+json",
+        "payload": {
+            "schemaFormat": f"application/schema+json;version=draft-{version}",
+            "schema": schema,
+        },
+        "bindings": {"kafka": {"key": {"type": "string"}}},
+        "examples": [{"payload": example(row)}],
     }
 
 
@@ -107,6 +158,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     for name, text in schemas().items():
         (folder / "schemas" / name).write_text(text, "utf-8")
+    (folder / "asyncapi.json").write_text(asyncapi(), "utf-8")
     events = folder / "events.md"
     events.write_text(page(events.read_text("utf-8")), "utf-8")
 

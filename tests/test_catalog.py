@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 import pytest
 import xlrd
+from jsonschema import Draft7Validator
 from msgspec import Struct
 
 from export.json_renderer import document
@@ -240,6 +241,17 @@ def test_the_schemas_are_those_of_the_catalogue() -> None:
     assert files == generated(ROOT).schemas()
 
 
+def test_the_asyncapi_document_is_current_and_valid() -> None:
+    """If this fails: make docs. The schema is that of the AsyncAPI Initiative, version 3.0.0."""
+    text = (DOCS / "asyncapi.json").read_text("utf-8")
+    assert generated(ROOT).asyncapi() == text
+    schema = json.loads((ROOT / "tests" / "support" / "asyncapi-3.0.0.json").read_text("utf-8"))
+    document = json.loads(text)
+    assert [*Draft7Validator(schema).iter_errors(document)] == []
+    assert [*document["components"]["messages"]] == [row.name for row in EVENT_TYPES]
+    assert [*document["channels"]] == [*dict.fromkeys(row.topic for row in EVENT_TYPES)]
+
+
 def test_the_page_for_producers_is_current() -> None:
     """If this fails: make docs."""
     page = (DOCS / "events.md").read_text("utf-8")
@@ -353,6 +365,7 @@ def test_an_added_type_is_in_the_api_and_on_the_page(results: Path) -> None:
 def test_an_added_type_is_documented_and_in_the_demo(tree: Path, results: Path) -> None:
     """Its schema and its place on the page for producers are generated; the demo sends some."""
     schema = json.loads((tree / "docs" / "schemas" / "usage.email.sent.json").read_text())
+    assert "usage.emails" in json.loads((tree / "docs" / "asyncapi.json").read_text())["channels"]
     assert schema["properties"]["data"]["required"] == ["campaign"]
     assert schema["examples"][0]["data"] == {"campaign": "spring"}
     page = (tree / "docs" / "events.md").read_text("utf-8")

@@ -77,7 +77,7 @@ ALLOWED = {
     "docker-compose.yml": {"letter"},
 }
 #: Product copies and generated files that nobody writes by hand.
-SKIPPED = re.compile(r"/(vendor|images|vectors|schemas)/|axe\.|\.min\.js$|/\.|__pycache__")
+SKIPPED = re.compile(r"/(vendor|images|vectors|schemas)/|axe\.|asyncapi|\.min\.js$|/\.|__pycache__")
 
 
 def table_rows(heading: str = "") -> list[tuple[str, str]]:
