@@ -63,6 +63,8 @@ change them together. Numbers in keys and fields are decimal.
     i:<block>                   how many identities of the block are remembered
     z, zb                       how many sessions are remembered, and in how many buckets
     zs                          the bucket from which on sessions may be dropped
+    zc                          the UTC day from which on sessions are counted; none: all of them
+                                are (see `layouts`)
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
 packed values are MessagePack arrays; records are described in `record_layout`. A day is open until
@@ -84,7 +86,7 @@ TOKENS_USED: Final = "{usage:tokens}:used"
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 5
+LAYOUT: Final = 6
 
 #: A key that never exists: commands on it show what a user of Redis may do.
 PROBE: Final = "u:probe"
@@ -113,6 +115,8 @@ SEALED_VERSION: Final = "k:"
 SESSION_COUNT: Final = "z"
 SESSION_BUCKETS: Final = "zb"
 SESSION_SCAN: Final = "zs"
+#: The field of a head with the UTC day from which on sessions are counted; none: all are.
+SESSIONS_COUNTED_FROM: Final = "zc"
 
 #: The field of an open day with the second at which it was last changed.
 LAST_CHANGE: Final = "t"

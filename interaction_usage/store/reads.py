@@ -122,7 +122,7 @@ class Rollups(NamedTuple):
         """Return the same, with *only* some fields of open days; None for all."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
-            pipe.hmget(self.keys.head(account), _open_fields(days))
+            pipe.hmget(self.keys.head(account), _fields(days))
         asked = list(zip(wanted, pipe.execute(), strict=True))
         if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
             return [days for one in asked for days in self._read_atomically([one], only)]
@@ -224,25 +224,26 @@ class Rollups(NamedTuple):
 class _AccountRead:
     """A read of some days of an account, in one step.
 
-    *bits* are the fields of the head that say which of the days are open; *only* some fields of
-    open days are read, or all for None.
+    *bits* are the fields of the head that say which of the days are open, and from which day on
+    sessions are counted; *only* some fields of open days are read, or all for None.
     """
 
     def __init__(
         self, account: str, days: range, bits: list[bytes | None], only: Sequence[bytes] | None
     ) -> None:
         self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
-        self.open_fields = _open_fields(days)
+        self.fields = _fields(days)
+        self.sessions_from = None if bits[-1] is None else int(bits[-1])
         self.open_days = [
             day
-            for block, field in zip(self.blocks, bits, strict=True)
+            for block, field in zip(self.blocks, bits[:-1], strict=True)
             for day in days_of(block, field)
             if day in days
         ]
 
     def queue(self, pipe: Any, keys: Namespace) -> None:
         """Queue the commands in *pipe*."""
-        pipe.hmget(keys.head(self.account), self.open_fields)
+        pipe.hmget(keys.head(self.account), self.fields)
         pipe.hgetall(keys.nets(self.account))
         for block in self.blocks:
             pipe.get(keys.sealed_days(self.account, block))
@@ -263,7 +264,8 @@ class _AccountRead:
         strings = {block: next(answers) for block in self.blocks}
         sealed = {block: packed for block, packed in strings.items() if packed}
         opened = {day: self._present(next(answers)) for day in self.open_days}
-        return (nets, Days(opened, sealed, self.only is None)) if bits == self.bits else None
+        days = Days(opened, sealed, self.only is None, self.sessions_from)
+        return (nets, days) if bits == self.bits else None
 
     def _present(self, answer: Any) -> Mapping[bytes, bytes]:
         """Return the fields of an open day that are there."""
@@ -316,9 +318,10 @@ def _days_around(first: int, end: int) -> range:
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
 
 
-def _open_fields(days: range) -> list[str]:
-    """Return the fields of a head that say which of *days* are open."""
-    return [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+def _fields(days: range) -> list[str]:
+    """Return the fields of a head that say which of *days* are open, and where sessions count."""
+    open_days = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+    return [*open_days, keys.SESSIONS_COUNTED_FROM]
 
 
 def _blocks(days: range) -> range:
