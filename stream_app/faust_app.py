@@ -16,6 +16,7 @@ from interaction_usage import settings
 from interaction_usage.store.errors import (
     LayoutDiffersError,
     ReseekRequired,
+    SecretMissingError,
     SessionLimitsDifferError,
     UnfitRedisError,
 )
@@ -152,7 +153,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
             # As text: Faust logs the error as well, and `worker_process` leaves that out.
             log.critical("The worker ends: %s", str(error))
             raise SystemExit(1) from None
-        except (LayoutDiffersError, SessionLimitsDifferError, UnfitRedisError) as error:
+        except (
+            LayoutDiffersError, SecretMissingError, SessionLimitsDifferError, UnfitRedisError,
+        ) as error:  # fmt: skip
             log.critical("%s", error)
             raise SystemExit(1) from None
 

@@ -386,7 +386,8 @@ class Stale(BaseModel):
     """Why the numbers may be older than they look."""
 
     reason: str = Field(
-        description="`redis-away`, `no-worker`, `worker-waits`, `kafka-away` or `lag`."
+        description="`redis-away`, `layout` (the rollups are of another version), `no-worker`, "
+        "`worker-waits`, `kafka-away` or `lag`."
     )
     message: str
 

@@ -87,6 +87,8 @@ TOKENS_USED: Final = "{usage:tokens}:used"
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
 LAYOUT: Final = 6
+#: The oldest layout that can be upgraded (`layouts`).
+OLDEST_LAYOUT: Final = 5
 
 #: A key that never exists: commands on it show what a user of Redis may do.
 PROBE: Final = "u:probe"
@@ -99,7 +101,7 @@ _SEALED_DAYS: Final = ":k:"
 _NETS: Final = ":n"
 _NEVER: Final = ":-"
 _IDENTITIES: Final = ":i:"
-_SESSIONS: Final = ":z:"
+SESSIONS: Final = ":z:"
 
 #: The fields of a head with one bit for each day of the block that follows.
 OPEN_DAYS: Final = "o:"
@@ -140,7 +142,7 @@ LUA_KEYS: Final[Mapping[str, LuaName]] = {
     "nets_key": LuaName(_NETS),
     # The keys of buckets begin so, and the number of the bucket follows.
     "identities_prefix": LuaName(_IDENTITIES, ("block", "")),
-    "sessions_prefix": LuaName(_SESSIONS),
+    "sessions_prefix": LuaName(SESSIONS),
 }
 LUA_FIELDS: Final[Mapping[str, LuaName]] = {
     "fence_field": LuaName(FENCE, ("name",)),
@@ -223,7 +225,7 @@ class Namespace(NamedTuple):
 
     def sessions(self, account: str, bucket: int) -> str:
         """Return the key of some sessions."""
-        return f"{self.head(account)}{_SESSIONS}{bucket}"
+        return f"{self.head(account)}{SESSIONS}{bucket}"
 
     def never(self, account: str) -> str:
         """Return a key of *account* that never exists."""

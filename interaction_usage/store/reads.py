@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 from redis.cluster import RedisCluster
@@ -11,6 +12,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client, live_keys, primaries_of
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.layouts import check_layout, is_of_first_layout, layout_of
 from interaction_usage.store.range_assembly import Days, Nets, assemble, flows_by_slot
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOMES, SERIES
 from rollups.fold import flow_metric
@@ -36,6 +38,10 @@ unpack = msgspec.msgpack.Decoder(list[int]).decode
 FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
 
 
+#: The namespace that was active when a client last looked.
+_last_active: "WeakKeyDictionary[Client, Namespace]" = WeakKeyDictionary()
+
+
 class Rollups(NamedTuple):
     """The rollups of one namespace, to read from."""
 
@@ -44,11 +50,46 @@ class Rollups(NamedTuple):
 
     @classmethod
     def live(cls, redis: Client) -> "Rollups":
-        """Return the rollups that are active now."""
+        """Return the rollups that are active now. Raises LayoutDiffersError.
+
+        Their layout is read in the same step as their name, which is mostly that of the last time.
+        """
+        expected = _last_active.get(redis, keys.FIRST)
+        pipe = redis.pipeline(transaction=False)
+        for name in live_keys(redis):
+            pipe.get(name)
+        pipe.get(expected.limits)
+        *names, recorded = pipe.execute(raise_on_error=False)
+        for answer in names:
+            if isinstance(answer, Exception):
+                raise answer
+        rollups = cls(redis, keys.active(names))
+        if rollups.keys != expected:
+            _last_active[redis] = rollups.keys
+            recorded = rollups._recorded()
+        elif isinstance(recorded, Exception):
+            recorded = _recorded_despite(recorded)
+        check_layout(recorded)
+        return rollups
+
+    @classmethod
+    def of_any_layout(cls, redis: Client) -> "Rollups":
+        """Return the same without a look at their layout, for what upgrades or replaces them."""
         pipe = redis.pipeline(transaction=False)
         for name in live_keys(redis):
             pipe.get(name)
         return cls(redis, keys.active(pipe.execute()))
+
+    def layout(self) -> int | None:
+        """Return the layout of these rollups; None if there are none."""
+        return layout_of(self._recorded())
+
+    def _recorded(self) -> bytes | None:
+        """Return what is recorded with these rollups: their layout, and session limits."""
+        try:
+            return cast(bytes | None, self.redis.get(self.keys.limits))
+        except ResponseError as error:
+            return _recorded_despite(error)
 
     def exists(self, account: str) -> bool:
         """Return whether *account* has settings or an event was counted for it."""
@@ -165,15 +206,6 @@ class Rollups(NamedTuple):
             )
         return levels
 
-    def have_this_layout(self) -> bool:
-        """Return whether these rollups were built by this version, or one with the same layout."""
-        try:
-            stored = cast(bytes | None, self.redis.get(self.keys.limits))
-        except ResponseError:  # it was not a string in old versions
-            return False
-        recorded = msgspec.json.decode(stored or b"{}", type=dict[str, int])
-        return recorded.get(keys.LAYOUT_FIELD) == keys.LAYOUT
-
     # ------------------------------------------------------------------ for the dashboard
 
     def limits(self) -> dict[str, int]:
@@ -275,11 +307,18 @@ class _AccountRead:
         return {name: records for name, records in pairs if records is not None}
 
 
+def _recorded_despite(error: Exception) -> bytes:
+    """Return what layout 1 would record, where reading it failed with *error* for that reason."""
+    if is_of_first_layout(error):
+        return b"{}"
+    raise error
+
+
 def read_active(redis: Client, read: Callable[[Rollups], T]) -> T:
     """Return what *read* returns for rollups that are active both before and after it.
 
     A rebuild may switch to new rollups and drop the old ones while they are being read; what was
-    read of them may be incomplete then, and is read again.
+    read of them may be incomplete then, and is read again. Raises LayoutDiffersError.
     """
     while True:
         rollups = Rollups.live(redis)

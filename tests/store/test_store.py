@@ -712,6 +712,8 @@ def test_rollups_of_another_layout_are_refused(server: Any, redis: Redis) -> Non
     redis.hset(keys.FIRST.limits, "agent", "86400")
     with pytest.raises(LayoutDiffersError, match="usage rebuild"):
         check(server, DAY)
+    with pytest.raises(LayoutDiffersError, match="layout 1"):
+        Rollups.live(redis)
     redis.set(keys.FIRST.limits, '{"layout": 1, "agent": 86400}')
     with pytest.raises(LayoutDiffersError):
         check(server, DAY)
