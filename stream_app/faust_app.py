@@ -14,11 +14,9 @@ from redis.exceptions import RedisError
 
 from interaction_usage import settings
 from interaction_usage.store.errors import (
-    LayoutDiffersError,
     ReseekRequired,
-    SecretMissingError,
-    SessionLimitsDifferError,
     UnfitRedisError,
+    UnusableRollupsError,
 )
 from interaction_usage.store.writer import Writer
 from stream_app.agents import add_agents
@@ -153,9 +151,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             # As text: Faust logs the error as well, and `worker_process` leaves that out.
             log.critical("The worker ends: %s", str(error))
             raise SystemExit(1) from None
-        except (
-            LayoutDiffersError, SecretMissingError, SessionLimitsDifferError, UnfitRedisError,
-        ) as error:  # fmt: skip
+        except (UnusableRollupsError, UnfitRedisError) as error:
             log.critical("%s", error)
             raise SystemExit(1) from None
 

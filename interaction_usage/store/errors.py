@@ -2,9 +2,10 @@
 
     StoreError
     ├── UnfitRedisError               this Redis could lose rollups, or is too old
-    ├── SessionLimitsDifferError      the rollups were built with other session limits
-    ├── LayoutDiffersError            another version of this program built the rollups
-    ├── SecretMissingError            the secret of the rollups is gone, the rollups are not
+    ├── UnusableRollupsError          rollups that a worker must not write
+    │   ├── SessionLimitsDifferError  they were built with other session limits
+    │   ├── LayoutDiffersError        they have another layout than this version's
+    │   └── SecretMissingError        their secret is gone, and they are not
     ├── RollupsLockedError            a rebuild, a restore or an upgrade is running
     ├── UncoveredSlotsError           hash slots of the cluster have no node (a RedisError, too)
     ├── AccountBusyError              an account changed during every attempt to read it
@@ -47,7 +48,7 @@ def permanent_fault(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, ReseekRequired):
             return None
-        if isinstance(cause, UnfitRedisError):
+        if isinstance(cause, UnusableRollupsError | UnfitRedisError):
             return str(cause)
         if sentence := _fault_of(cause):
             return sentence
@@ -142,7 +143,11 @@ class UnfitRedisError(StoreError):
     """A Redis that could lose rollups because of its settings, or is too old for the scripts."""
 
 
-class SessionLimitsDifferError(StoreError):
+class UnusableRollupsError(StoreError):
+    """Rollups that this worker must not write, however long it waits."""
+
+
+class SessionLimitsDifferError(UnusableRollupsError):
     """The session limits in the settings are not those that the rollups were built with."""
 
     def __init__(self, recorded: Mapping[str, int], configured: Mapping[str, int]) -> None:
@@ -159,7 +164,7 @@ class SessionLimitsDifferError(StoreError):
         )
 
 
-class LayoutDiffersError(StoreError):
+class LayoutDiffersError(UnusableRollupsError):
     """The rollups have another layout than this version reads and writes."""
 
     def __init__(self, layout: int) -> None:
@@ -179,7 +184,7 @@ class LayoutDiffersError(StoreError):
         return "Rebuild them from the topics: usage rebuild"
 
 
-class SecretMissingError(StoreError):
+class SecretMissingError(UnusableRollupsError):
     """There are rollups, but not the secret that their identities are hashed with."""
 
     def __init__(self) -> None:
