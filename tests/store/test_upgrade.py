@@ -47,7 +47,7 @@ def upgrade_here(redis: Any) -> Namespace:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=[each.name for each in SAMPLES])
-def test_a_sample_in_redis_is_upgraded_in_its_place(redis: Any, server: Server, path: Any) -> None:
+def test_a_sample_in_redis_is_upgraded_where_it_is(redis: Any, server: Server, path: Any) -> None:
     """The reports kept with it come out; sealed days stay sealed, days with sessions uncounted."""
     records = layout_samples.read(path)
     earlier_layouts.put(redis, records)
@@ -270,7 +270,7 @@ def test_one_that_lost_the_lock_activates_nothing(redis: Any, server: Server) ->
         (keys.LAYOUT + 1, "Install the version that wrote them, or a later one"),
     ],
 )
-def test_each_layout_has_its_way_out(
+def test_each_layout_has_the_way_out(
     redis: Any, server: Server, layout: int, sentence: str
 ) -> None:
     """For readers, for workers, and for the upgrade itself where there is none."""
