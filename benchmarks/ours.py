@@ -21,7 +21,7 @@ from interaction_usage.reports.service import ReportRequest, make_report
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
-from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
+from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT, STARTED
 from rollups.events import (
     AssistClicked,
     CallMinutes,
@@ -63,7 +63,6 @@ IDENTITIES, SESSIONS, _OPEN_DAYS = "i", "z", "d"
 PASSING = ("i", "z", "x", "q")
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_NEVER = -549755813888
 _BATCH = 5_000
 
 
@@ -83,10 +82,7 @@ def taken(redis: Redis) -> int:
 
 
 def tally(redis: Redis) -> Tally:
-    """Return the totals per account, UTC day and metric that the rollups hold.
-
-    Sessions are counted where they are remembered, for no counter is kept of them.
-    """
+    """Return the totals per account, UTC day and metric that the rollups hold."""
     found: Tally = Counter()
     days: set[tuple[str, int]] = set()
     for key in redis.scan_iter(f"{keys.FIRST.name}:{{*", count=10_000):
@@ -94,24 +90,14 @@ def tally(redis: Redis) -> Tally:
         kind, _, number = rest.removeprefix(":").partition(":")
         if kind == _OPEN_DAYS:
             days.add((account, int(number)))
-        elif kind == SESSIONS:
-            for second in _starts(redis, key):
-                found[account, _day_name(second // 86_400), "sessions"] += 1
     for account, day in days:
         slots = first_slot_of(day), first_slot_of(day + 1)
         for metric, amount in Rollups.live(redis).read(account, *slots).totals.items():
-            if not metric.startswith("outcome."):
+            if metric in STARTED.values():
+                found[account, _day_name(day), "sessions"] += amount
+            elif not metric.startswith(("outcome.", "unstopped.")):
                 found[account, _day_name(day), metric] = amount
     return found
-
-
-def _starts(redis: Redis, key: bytes) -> Iterator[int]:
-    """Yield the second in which each session of a bucket of them began."""
-    bucket: Any = redis.hgetall(key)
-    for packed in bucket.values():
-        start = int.from_bytes(packed[:5], "big", signed=True)
-        if start != _NEVER:
-            yield start
 
 
 def _day_name(day: int) -> str:

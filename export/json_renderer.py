@@ -29,10 +29,12 @@ def document(report: Report) -> dict[str, Any]:
         "timezone": report.timezone,
         "as_of": _utc(report.as_of),
     }
+    sessions = {name: each._asdict() for name, each in report.counts.sessions.items()}
     for section in catalog.SECTIONS:
         for series in catalog.series_of(section):
             curves = members.setdefault("concurrency", {})
             curves[series.id] = _curve(report.concurrency[series.id])
+            members["sessions"] = sessions
         for metric in catalog.metrics_of(section):
             if report.has(section):
                 _put(members, metric.json_path, report.counts.reported(metric))

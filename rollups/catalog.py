@@ -216,9 +216,20 @@ class CountFlowRuns(NamedTuple):
 
 
 class SessionEdge(NamedTuple):
-    """The start or the stop of a session: what the curves are made of."""
+    """The start or the stop of a session: what the curves are made of.
+
+    A session is counted as often as it is one, however many events there are of it: where its
+    earliest start lies, once what is stored of it is known (`lua/apply.lua`).
+    """
 
     is_start: bool
+    started: Mapping[str, str]  #: application to the counter of sessions that were started
+    unstopped: Mapping[str, str]  #: application to the counter of those of them without a stop
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The counters that it changes."""
+        return (*self.started.values(), *self.unstopped.values())
 
 
 class EventType(NamedTuple):
@@ -277,9 +288,21 @@ def clicks_on(service: str) -> str:
     return f"clicks.{service}"
 
 
+def sessions_of(application: str) -> str:
+    """Return the counter of sessions of *application* that were started."""
+    return f"sessions.{application}"
+
+
+def unstopped_of(application: str) -> str:
+    """Return the counter of those of these sessions that no stop is known of."""
+    return f"unstopped.{application}"
+
+
 RUNS: Final = {application: runs_of(application) for application in APPLICATIONS}
 ENDINGS: Final = {outcome: runs_ending(outcome) for outcome in OUTCOMES}
 CLICKS: Final = {service: clicks_on(service) for service in SERVICES}
+STARTED: Final = {application: sessions_of(application) for application in APPLICATIONS}
+UNSTOPPED: Final = {application: unstopped_of(application) for application in APPLICATIONS}
 
 #: All flow runs: the one sum of other counters.
 RUNS_TOTAL: Final = "runs"
@@ -311,14 +334,21 @@ METRIC_ROWS: Final = (
         heading="SMS with a campaign link",
     ),
     Metric(SMS_WITHOUT_LINK, "SMS messages sent without a campaign link"),
+    *(Metric(metric, f"{APPLICATION_LABELS[name]} sessions") for name, metric in STARTED.items()),
+    *(
+        Metric(metric, f"{APPLICATION_LABELS[name]} sessions without a stop")
+        for name, metric in UNSTOPPED.items()
+    ),
 )  # fmt: skip
 
 EVENT_TYPES: Final = (
     EventType(
-        "usage.session.started", "usage.sessions", SessionStarted, SessionEdge(is_start=True)
+        "usage.session.started", "usage.sessions", SessionStarted,
+        SessionEdge(True, STARTED, UNSTOPPED),
     ),
     EventType(
-        "usage.session.stopped", "usage.sessions", SessionStopped, SessionEdge(is_start=False)
+        "usage.session.stopped", "usage.sessions", SessionStopped,
+        SessionEdge(False, STARTED, UNSTOPPED),
     ),
     EventType(
         "usage.flow.run", "usage.flows", FlowRun, (CountFlowRuns(RUNS, ENDINGS, FLOW_PREFIXES),)
@@ -350,6 +380,9 @@ SERIES_OF: Final = {
 
 #: Every stored counter of an account but those of its flows.
 METRICS: Final = tuple(row.id for row in METRIC_ROWS if not row.sum_of)
+
+#: Those of sessions, which layouts of rollups before 6 do not have.
+SESSION_METRICS: Final = frozenset((*STARTED.values(), *UNSTOPPED.values()))
 
 #: The sections of the report below its heading, in order: the curves come after the flow runs.
 SECTIONS: Final = tuple(
@@ -395,7 +428,9 @@ def counting(rules: Iterable[Count | CountBy | Sum | CountFlowRuns]) -> Counting
 MAX_SERIES: Final = 256 // DAYS_PER_BLOCK
 
 #: Members of the JSON document that are no counters'.
-_OTHER_MEMBERS: Final = ("account", "name", "from", "to", "timezone", "as_of", "concurrency")
+_OTHER_MEMBERS: Final = (
+    "account", "name", "from", "to", "timezone", "as_of", "concurrency", "sessions",
+)  # fmt: skip
 
 
 class CatalogError(ValueError):
@@ -426,6 +461,7 @@ def _check_types(types: tuple[EventType, ...], metrics: tuple[Metric, ...]) -> N
         if isinstance(row.counts, SessionEdge):
             if row.data is not (SessionStarted if row.counts.is_start else SessionStopped):
                 raise CatalogError(f"{row.name}: no session can be read from {row.data.__name__}")
+            counted.update(row.counts.metrics)
             continue
         if not row.counts:
             raise CatalogError(f"{row.name} counts nothing")

@@ -27,3 +27,5 @@ class RangeSnapshot(NamedTuple):
     by_slot: Mapping[str, Sequence[int]]
     #: Flow metric (see `fold.flow_metric`) to its sum over the range; empty unless asked for.
     flows: Mapping[str, int]
+    #: Whether sessions are counted in all of it; else their counters say nothing.
+    has_sessions: bool = True

@@ -14,10 +14,9 @@ from redis.exceptions import RedisError
 
 from interaction_usage import settings
 from interaction_usage.store.errors import (
-    LayoutDiffersError,
     ReseekRequired,
-    SessionLimitsDifferError,
     UnfitRedisError,
+    UnusableRollupsError,
 )
 from interaction_usage.store.writer import Writer
 from stream_app import clients
@@ -157,7 +156,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             # As text: Faust logs the error as well, and `worker_process` leaves that out.
             log.critical("The worker ends: %s", str(error))
             raise SystemExit(1) from None
-        except (LayoutDiffersError, SessionLimitsDifferError, UnfitRedisError) as error:
+        except (UnusableRollupsError, UnfitRedisError) as error:
             log.critical("%s", error)
             raise SystemExit(1) from None
 

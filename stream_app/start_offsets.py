@@ -15,7 +15,7 @@ from faust.types import TP
 from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
-from interaction_usage.store.errors import ReseekRequired
+from interaction_usage.store.errors import ReseekRequired, UnusableRollupsError
 from interaction_usage.store.progress import last_progress
 from stream_app.errors import BrokerUnavailableError
 from stream_app.faults import permanent_fault
@@ -56,7 +56,12 @@ class StartOffsets:
         return await retry(
             partial(self._find, assigned),
             self._wait_for,
-            errors=(*REDIS_ERRORS, BrokerUnavailableError, ReseekRequired),
+            errors=(
+                *REDIS_ERRORS,
+                BrokerUnavailableError,
+                ReseekRequired,
+                UnusableRollupsError,
+            ),
             backoff=self._context.backoff,
         )
 
@@ -79,6 +84,7 @@ class StartOffsets:
     def _wait_for(self, error: Exception) -> None:
         if fault := permanent_fault(error):
             self._give_up(fault)
+            return
         who = "Kafka" if isinstance(error, BrokerUnavailableError) else "Redis"
         log.warning("Waiting for %s to determine the start offsets: %s", who, error)
 

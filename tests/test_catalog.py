@@ -63,7 +63,9 @@ def test_stored_names_are_the_contract() -> None:
         "runs.agent", "runs.ticket-guidance", "runs.mobile-web", "runs.web-self-service",
         "outcome.completed", "outcome.abandoned", "clicks.call-now", "clicks.callback",
         "clicks.chat", "clicks.email", "call.minutes", "sms.link", "sms.plain",
-        "numbers.purchased", "numbers.released",
+        "numbers.purchased", "numbers.released", "sessions.agent", "sessions.ticket-guidance",
+        "sessions.mobile-web", "sessions.web-self-service", "unstopped.agent",
+        "unstopped.ticket-guidance", "unstopped.mobile-web", "unstopped.web-self-service",
     }  # fmt: skip
     assert catalog.SERIES == (
         "agent-sessions", "agent", "ticket-guidance", "mobile-web", "web-self-service",
@@ -121,7 +123,7 @@ def test_the_json_document_has_the_members_in_order() -> None:
     """The order is not promised, but files that differ in nothing else should not differ."""
     assert list(document(samples.report())) == [
         "account", "name", "from", "to", "timezone", "as_of", "flow_runs", "concurrency",
-        "assistance", "dnis", "sms", "completeness",
+        "sessions", "assistance", "dnis", "sms", "completeness",
     ]  # fmt: skip
 
 

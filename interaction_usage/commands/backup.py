@@ -16,7 +16,8 @@ from interaction_usage.commands.files import write_private
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 
 if TYPE_CHECKING:
-    from interaction_usage.store.backup import Record, Restored
+    from interaction_usage.store.backup import Record
+    from interaction_usage.store.keys import Namespace
 
 #: Values of an account are mostly numbers that compress well even with little effort.
 _EFFORT: Final = 3
@@ -73,21 +74,23 @@ def restore(file: Path, replace: bool) -> None:
 
     Workers then read from Kafka again what was counted after the backup. Settings and tokens are
     restored where there are none. Rollups that are there already stay, unless --replace is given.
+    A backup that an earlier version wrote is upgraded on the way.
 
     \b
     Example:
       usage restore usage-2026-11-01.backup
     """
     from interaction_usage.store import backup as backups
+    from interaction_usage.store.errors import RollupsLockedError
     from interaction_usage.store.namespaces import drop
 
     config = settings.read()
     try:
         with redis_connection(config) as redis, stopping_on_signals():
             done = backups.restore(redis, _records(file), replace=replace)
-            followed = _wait_for_workers(redis, done)
+            followed = wait_for_workers(redis, done.active)
             drop(redis, done.replaced)
-    except backups.BackupError as error:
+    except (backups.BackupError, RollupsLockedError) as error:
         raise CommandError(f"Nothing was restored: {error}.") from None
     except StopRequested:
         raise CommandError("Stopped; the rollups are as they were.") from None
@@ -118,15 +121,15 @@ def _records(file: Path) -> "Iterator[Record]":
         raise BackupError(f"{str(file)!r} cannot be read: {error.strerror or error}") from None
 
 
-def _wait_for_workers(redis: Any, done: "Restored") -> bool:
-    """Wait until every worker writes the restored rollups; tell whether that is so."""
+def wait_for_workers(redis: Any, active: "Namespace") -> bool:
+    """Wait until every worker writes the rollups *active*, or ended; tell whether that is so."""
     from interaction_usage.dashboard.health import heartbeats_of_workers
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
     deadline = time.monotonic() + _FOLLOW
     while True:
         words = heartbeats_of_workers(redis, HEARTBEAT_TTL_S).values()
-        if all(each.get("rollups") in (done.active.name, "") for each in words):
+        if all(each.get("rollups") in (active.name, "") for each in words):
             return True
         if time.monotonic() > deadline:
             return False

@@ -18,7 +18,12 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
 
     from interaction_usage.store.address import place
     from interaction_usage.store.client import connect
-    from interaction_usage.store.errors import IS_CLUSTER_NODE, permanent_fault, shown
+    from interaction_usage.store.errors import (
+        IS_CLUSTER_NODE,
+        LayoutDiffersError,
+        permanent_fault,
+        shown,
+    )
 
     where = f"Redis at {place(config.redis)}"
     try:
@@ -26,6 +31,8 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
             yield connected
     except MovedError:
         raise CommandError(f"{where}: {IS_CLUSTER_NODE}.") from None
+    except LayoutDiffersError as error:
+        raise CommandError(f"{where}: {error}.") from None
     except RedisError as error:
         if fault := permanent_fault(error):
             raise CommandError(f"{where}: {fault}.") from None

@@ -37,6 +37,10 @@ COMMANDS = {
     ),
     "backup": ("interaction_usage.commands.backup", "Write everything a bill needs to a file."),
     "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),
+    "upgrade": (
+        "interaction_usage.commands.upgrade",
+        "Upgrade the rollups of an earlier version.",
+    ),
     "rebuild": (
         "interaction_usage.commands.rebuild",
         "Rebuild the rollups from the topics, or verify them.",

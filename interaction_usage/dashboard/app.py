@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from interaction_usage.dashboard import api, assets, errors, pages
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.directory import Directory
-from interaction_usage.dashboard.errors import RequestError
+from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
 from interaction_usage.dashboard.guard import Guard
 from interaction_usage.dashboard.head import Head
 from interaction_usage.dashboard.health import Places, Watch
@@ -31,6 +31,7 @@ from interaction_usage.dashboard.limits import (
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
+from interaction_usage.store.errors import LayoutDiffersError
 
 _DESCRIPTION: Final = (
     "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
@@ -92,6 +93,7 @@ def create_app(
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(LoginRequiredError, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
+    app.add_exception_handler(LayoutDiffersError, _other_layout)
     app.add_exception_handler(OSError, _no_files)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Head)
@@ -118,6 +120,11 @@ async def _redis_away(request: Request, _error: Exception) -> Response:
         503, "Redis does not answer; try again in a moment.", {"Retry-After": "2"}
     )
     return await _refused(request, refused)
+
+
+async def _other_layout(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LayoutDiffersError)
+    return await _refused(request, OtherLayoutError(error))
 
 
 async def _no_files(request: Request, error: Exception) -> Response:

@@ -24,9 +24,11 @@ from interaction_usage.dashboard.live import (
     first_difference,
     look,
     members,
+    other_layout,
     redis_away,
     state,
 )
+from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.reads import Rollups, read_active
 
 log = logging.getLogger(__name__)
@@ -148,7 +150,7 @@ class Broadcast:
     def _look(self, accounts: list[str]) -> tuple[Health, dict[str, Live], float]:
         """Return the stream's state, each account now, and the seconds of a core that it took.
 
-        There is no account while Redis is away.
+        There is no account while Redis is away, or has rollups of another version.
         """
         began = time.thread_time()
         health = self._health()
@@ -158,6 +160,8 @@ class Broadcast:
             found = read_active(self._redis, lambda rollups: _each(rollups, accounts, second))
         except (RedisError, OSError):
             health = health._replace(stale=redis_away())
+        except LayoutDiffersError as error:
+            health = health._replace(stale=other_layout(error))
         return health, found, time.thread_time() - began
 
     def _tell(self, channel: _Channel, account: str, health: Health, live: Live | None) -> None:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store import account_settings, keys
 from interaction_usage.store.account_settings import AccountSettings
+from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.reads import Rollups
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class Directory:
             pause = 1.0
             try:
                 pause = self._read()
-            except (RedisError, OSError):
+            except (RedisError, OSError, LayoutDiffersError):
                 pass  # whoever asks for a page asks Redis too, and says it
             except Exception:
                 log.exception("The list of accounts could not be read")

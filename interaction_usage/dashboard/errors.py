@@ -4,6 +4,7 @@ DashboardError              the root
 ├─ RequestError             a request that is answered with a status and one sentence
 │  ├─ AccountNotFoundError  404, the same whether the account does not exist or is not the asker's
 │  ├─ InvalidValueError     422, with the place of the invalid value
+│  ├─ OtherLayoutError      503, the rollups have a layout that this version does not read
 │  └─ BusyError             503 or 429, with `Retry-After` (limits)
 ├─ LoginRequiredError       a page was requested without a login (pages)
 ├─ TokenError               a token that cannot be used (tokens)
@@ -15,9 +16,15 @@ DashboardError              the root
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
+
+from interaction_usage.store.errors import LayoutDiffersError
+
+#: Seconds after which an upgrade may be done.
+_RETRY_S: Final = 10
 
 
 class DashboardError(Exception):
@@ -57,6 +64,16 @@ class InvalidValueError(RequestError):
     def detail(self) -> object:
         """Return it in the form that FastAPI uses for values of the wrong type."""
         return [{"loc": list(self.place), "msg": self.sentence, "type": "value_error"}]
+
+
+class OtherLayoutError(RequestError):
+    """Rollups that this version does not read: they are being upgraded, or the server must be."""
+
+    def __init__(self, error: LayoutDiffersError) -> None:
+        sentence = str(error)
+        super().__init__(
+            503, f"{sentence[0].upper()}{sentence[1:]}.", {"Retry-After": str(_RETRY_S)}
+        )
 
 
 async def answer(_request: Request, problem: Exception) -> Response:

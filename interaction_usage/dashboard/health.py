@@ -14,6 +14,7 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 
 from interaction_usage.dashboard.errors import DashboardError
+from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.worker_registry import heartbeats
 from rollups.watermark import Reach
 
@@ -35,7 +36,7 @@ _FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
 
-    reason: str  #: redis-away, no-worker, worker-waits, kafka-away or lag
+    reason: str  #: redis-away, layout, no-worker, worker-waits, kafka-away or lag
     message: str  #: a sentence for people
 
     def for_customers(self) -> "Stale":
@@ -193,7 +194,7 @@ class Watch:
             except KafkaUnavailableError as error:
                 with self._lock:
                     self._looks.kafka_is_away(str(error))
-            except (RedisError, OSError):
+            except (RedisError, OSError, LayoutDiffersError):
                 pass
             else:
                 with self._lock:

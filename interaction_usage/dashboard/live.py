@@ -16,6 +16,7 @@ from interaction_usage.dashboard.live_curve import (
 )
 from interaction_usage.dashboard.views import View, shown
 from interaction_usage.store import account_settings
+from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.reads import Rollups
 from rollups.catalog import APPLICATIONS, SERIES
 from rollups.local_time import hours, local_datetime, offset_at, zone
@@ -103,6 +104,11 @@ def state(health: Health) -> dict[str, Any]:
 def redis_away() -> Stale:
     """Return the reason where the rollups cannot be read at all."""
     return Stale("redis-away", "Redis does not answer; the numbers are the last ones read")
+
+
+def other_layout(error: LayoutDiffersError) -> Stale:
+    """Return the reason where the rollups are of another version."""
+    return Stale("layout", f"Not shown: {error}")
 
 
 def first_difference(before: Live, after: Live) -> int:

@@ -303,6 +303,15 @@ class ReportedSeries(BaseModel):
     busiest_hour: str | None
 
 
+class ReportedSessions(BaseModel):
+    """The sessions of an application that start in the period; null where nobody counted them."""
+
+    started: Whole | None
+    without_stop: Whole | None = Field(
+        description="Of the started ones: no stop of them has arrived, so their end is inferred."
+    )
+
+
 #: The models of the report's members that are not simply called as the member is.
 _NAMES: Final = {
     ("flow_runs",): ("FlowRunsReported", "Flow runs in the Usage Report."),
@@ -350,6 +359,7 @@ def _report() -> Any:
     for section in SECTIONS:
         if series_of(section):
             members["concurrency"] = (dict[str, ReportedSeries], ...)
+            members["sessions"] = (dict[str, ReportedSessions], ...)
         for metric in metrics_of(section):
             name = metric.json_path[0]
             members[name] = (_reported_member((name,), section), ...)
@@ -398,7 +408,8 @@ class Stale(BaseModel):
     """Why the numbers may be older than they look."""
 
     reason: str = Field(
-        description="`redis-away`, `no-worker`, `worker-waits`, `kafka-away` or `lag`."
+        description="`redis-away`, `layout` (the rollups are of another version), `no-worker`, "
+        "`worker-waits`, `kafka-away` or `lag`."
     )
     message: str
 

@@ -65,7 +65,7 @@ def _examine_redis(config: settings.Settings) -> Generator[Finding, None, _Count
 def _examine_rollups(
     client: Client, config: settings.Settings
 ) -> Generator[Finding, None, _Counted]:
-    rollups = Rollups.live(client)
+    rollups = Rollups.of_any_layout(client)
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)

@@ -7,6 +7,7 @@ import orjson
 
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
+from interaction_usage.store.errors import LayoutDiffersError
 
 ROLLUPS: Final = Area("rollups")
 WORKERS: Final = Area("workers")
@@ -53,7 +54,7 @@ def judge_rollups(rollups: Rollups, limits: Mapping[str, int]) -> Iterator[Findi
         yield ROLLUPS.wrong(
             "layout",
             f"The rollups have layout {rollups.layout}; this version reads layout {keys.LAYOUT}",
-            rebuild,
+            LayoutDiffersError(rollups.layout).advice,
         )
         return
     yield ROLLUPS.ok("layout", f"The rollups have layout {keys.LAYOUT}")

@@ -105,7 +105,7 @@ def build(
         last=within.last,
         timezone=within.timezone,
         as_of=as_of.astimezone(UTC),
-        counts=Counts.of(reading.totals),
+        counts=Counts.of(reading.totals, has_sessions=reading.has_sessions),
         concurrency={series: _concurrency(peaks[series], counted) for series in SERIES},
         dnis=account.dnis,
         sms=account.sms,
@@ -185,7 +185,8 @@ def _days(
                 sums[metric] = sums.get(metric, 0) + sum(amounts[slots])
             for series, hourly in peaks.items():
                 tops[series] = max(tops[series], max(hourly[hours], default=0))
-        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), Counts.of(sums), tops))
+        counts = Counts.of(sums, has_sessions=reading.has_sessions)
+        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), counts, tops))
     return tuple(found)
 
 

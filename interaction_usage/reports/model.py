@@ -14,6 +14,8 @@ from rollups.catalog import (
     NUMBERS_PURCHASED,
     RUNS,
     SMS_WITH_LINK,
+    STARTED,
+    UNSTOPPED,
     Metric,
     Section,
 )
@@ -104,15 +106,26 @@ def hour_of(runs: Iterable[HourRun], index: int) -> tuple[int, int, int]:
     raise IndexError("there are fewer hours")
 
 
+class Sessions(NamedTuple):
+    """The sessions of an application that start in a period; None where nobody counted them.
+
+    They were not while the rollups had a layout without these counters, until these are rebuilt.
+    """
+
+    started: int | None
+    without_stop: int | None  #: of the started ones: their end is inferred
+
+
 class Counts(NamedTuple):
     """The counters of one period, all exact."""
 
     amounts: Mapping[str, int]  #: of every stored counter of the catalogue, by id
+    has_sessions: bool = True  #: whether the amounts of sessions are known
 
     @classmethod
-    def of(cls, sums: Mapping[str, int]) -> "Counts":
+    def of(cls, sums: Mapping[str, int], *, has_sessions: bool = True) -> "Counts":
         """Return the counters with these *sums*; those that have none are 0."""
-        return cls({metric: sums.get(metric, 0) for metric in METRICS})
+        return cls({metric: sums.get(metric, 0) for metric in METRICS}, has_sessions)
 
     def amount(self, metric: Metric) -> int:
         """Return the amount of *metric* as it is stored; for a sum, of its parts together."""
@@ -151,6 +164,16 @@ class Counts(NamedTuple):
     def clicks(self) -> dict[str, int]:
         """Clicks by service."""
         return self._each(CLICKS)
+
+    @property
+    def sessions(self) -> dict[str, Sessions]:
+        """Sessions by application."""
+        if not self.has_sessions:
+            return dict.fromkeys(STARTED, Sessions(None, None))
+        return {
+            name: Sessions(self.amounts[metric], self.amounts[UNSTOPPED[name]])
+            for name, metric in STARTED.items()
+        }
 
     @property
     def call_thousandths(self) -> int:

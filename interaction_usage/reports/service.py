@@ -98,14 +98,16 @@ def make_reports(
 
     The accounts, which exist, are read in one round trip; where that fails because of one of them
     (values of another type under its keys), each is read alone. Raises the RedisError that Redis
-    does not answer with, for that concerns all of them.
+    does not answer with, and LayoutDiffersError, for these concern all of them.
     """
     from redis.exceptions import ConnectionError as NoConnectionError
     from redis.exceptions import TimeoutError as NoAnswerError
 
+    from interaction_usage.store.errors import LayoutDiffersError
+
     try:
         readings = _read_many(redis, accounts, batch, detail)
-    except (NoConnectionError, NoAnswerError):
+    except (NoConnectionError, NoAnswerError, LayoutDiffersError):
         raise
     except Exception as error:
         if len(accounts) == 1:

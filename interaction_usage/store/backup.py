@@ -13,16 +13,19 @@ servers of the same or a newer version can read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, cast
-from uuid import uuid4
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
+from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.layouts import AccountKeys, Kind, upgraded
 from interaction_usage.store.namespaces import activate, drop, new_namespace, release
 from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.rebuild_lock import locked
 from interaction_usage.store.record_layout import IDENTITIES_PER_BUCKET
 from rollups.watermark import Position
 
@@ -36,10 +39,6 @@ _KEYS_AT_ONCE: Final = 200
 #: Members of a key that are written in one go.
 _MEMBERS_AT_ONCE: Final = 1_000
 
-#: Seconds for which a restore has the right to replace the rollups.
-_LOCK: Final = 3_600
-
-Kind = Literal["hash", "set", "string"]
 _READ: Final[Mapping[Kind, str]] = {"hash": "HGETALL", "set": "SMEMBERS", "string": "GET"}
 
 
@@ -62,7 +61,7 @@ class Account(msgspec.Struct, tag=True):
     """The rollups of an account: (rest of the key, kind, content) of each of its keys."""
 
     id: str
-    keys: list[tuple[str, Kind, Any]]
+    keys: AccountKeys
 
 
 class Settings(msgspec.Struct, tag=True):
@@ -110,13 +109,13 @@ def unpack(content: bytes) -> Record:
 
 
 def records(redis: Client) -> Iterator[Record]:
-    """Yield everything in Redis that a bill needs. Raises BackupError and RedisError."""
-    rollups = Rollups.live(redis)
-    header = _header(redis, rollups)
-    yield header
-    count = 1
-    for account in sorted(_members(redis, rollups.keys.accounts)):
-        yield _account(redis, rollups.keys, account)
+    """Yield everything in Redis that a bill needs.
+
+    Raises BackupError, LayoutDiffersError and RedisError.
+    """
+    count = 0
+    for record in rollups(Rollups.live(redis)):
+        yield record
         count += 1
     for account in sorted(_members(redis, keys.SETTINGS_ACCOUNTS)):
         yield _settings(redis, account)
@@ -125,18 +124,23 @@ def records(redis: Client) -> Iterator[Record]:
     yield End(count + 1)
 
 
-def _header(redis: Client, rollups: Rollups) -> Header:
-    recorded = cast(bytes | None, redis.get(rollups.keys.limits))
-    secret = cast(bytes | None, redis.get(rollups.keys.secret))
+def rollups(source: Rollups) -> Iterator[Header | Account]:
+    """Yield the rollups of *source*, whatever layout they have. Raises as `records` does."""
+    yield _header(source)
+    for account in sorted(_members(source.redis, source.keys.accounts)):
+        yield _account(source.redis, source.keys, account)
+
+
+def _header(source: Rollups) -> Header:
+    redis, at = source.redis, source.keys
+    recorded = cast(bytes | None, redis.get(at.limits))
+    secret = cast(bytes | None, redis.get(at.secret))
     if recorded is None or secret is None:
         raise BackupError("there are no rollups in this Redis")
     limits = msgspec.json.decode(recorded)
     layout = limits.pop(keys.LAYOUT_FIELD, 1)
-    if layout != keys.LAYOUT:
-        raise BackupError(f"the rollups have layout {layout}, which this version does not read")
-    positions = {name: (at.offset, at.second) for name, at in rollups.positions().items()}
-    accounts = redis.scard(rollups.keys.accounts)
-    return Header(FORMAT, layout, limits, secret, positions, accounts)
+    positions = {name: (at.offset, at.second) for name, at in source.positions().items()}
+    return Header(FORMAT, layout, limits, secret, positions, redis.scard(at.accounts))
 
 
 def _members(redis: Client, name: str) -> list[str]:
@@ -241,48 +245,68 @@ class Restored(NamedTuple):
 def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -> Restored:
     """Put a *backup* into Redis, in the place of its rollups if *replace*.
 
-    The rollups are written beside those that are active, which then give way in one step. Settings
-    and tokens are restored only into a Redis that has none: those that are there are newer. Raises
-    BackupError and RedisError; the active rollups are as before then.
+    The rollups are written beside those that are active, which then give way in one step; those of
+    an earlier layout are upgraded on the way. Settings and tokens are restored only into a Redis
+    that has none: those that are there are newer. Raises BackupError, RollupsLockedError and
+    RedisError; the active rollups are as before then.
     """
-    arriving = iter(backup)
-    header = _checked_header(next(arriving, None))
-    live = Rollups.live(redis)
-    if not replace and redis.exists(live.keys.limits):
+    live = Rollups.of_any_layout(redis).keys
+    if not replace and redis.exists(live.limits):
         raise BackupError(
             "there are rollups in this Redis already; to put the backup in their place, pass "
             "--replace"
         )
-    token = uuid4().hex
-    if not redis.set(keys.REBUILD, token, nx=True, ex=_LOCK):
-        raise BackupError("a rebuild, or another restore, is running")
-    try:
-        at = new_namespace(redis, live.keys)
-        try:
-            accounts, settings, tokens = _write_rollups(redis, at, header, arriving)
-            if not activate(redis, at, token):
-                raise BackupError("it took too long: another rebuild or restore has begun")
-        except BaseException:
-            drop(redis, at)
-            raise
-    finally:
-        release(redis, token)
+    with locked(redis) as token:
+        done = replace_rollups(redis, live, backup, token)
     return Restored(
-        accounts,
-        _write_all_settings(redis, settings),
-        _write_tokens(redis, tokens),
-        live.keys,
-        at,
+        done.accounts,
+        _write_all_settings(redis, done.settings),
+        _write_tokens(redis, done.tokens),
+        live,
+        done.active,
     )
+
+
+class Replacement(NamedTuple):
+    """What was put in the place of rollups, and what came with it."""
+
+    accounts: int
+    settings: list[Settings]
+    tokens: Tokens
+    active: Namespace
+
+
+def replace_rollups(
+    redis: Client, live: Namespace, arriving: Iterable[Record], token: str
+) -> Replacement:
+    """Put the rollups among the records *arriving* in the place of those that are *live*.
+
+    *token* is that of the lock (`rebuild_lock`). Raises BackupError and RedisError; what was
+    written is dropped then, unless it is active already.
+    """
+    records = iter(arriving)
+    header = _checked_header(next(records, None))
+    at = new_namespace(redis, live)
+    try:
+        accounts, settings, tokens = _write_rollups(redis, at, header, records)
+        if not activate(redis, at, token):
+            raise BackupError("it took too long: another rebuild, restore or upgrade has begun")
+    except BaseException:
+        with suppress(RedisError):
+            release(redis, token)  # from here on nothing that is under way can activate them
+            if Rollups.of_any_layout(redis).keys != at:
+                drop(redis, at)
+        raise
+    return Replacement(accounts, settings, tokens, at)
 
 
 def _checked_header(record: Record | None) -> Header:
     if not isinstance(record, Header) or record.format != FORMAT:
         raise BackupError("this is not a backup that this version can read")
-    if record.layout != keys.LAYOUT:
+    if not keys.OLDEST_LAYOUT <= record.layout <= keys.LAYOUT:
         raise BackupError(
-            f"the backup has rollups of layout {record.layout}; this version reads layout "
-            f"{keys.LAYOUT}"
+            f"the backup has rollups of layout {record.layout}; this version reads layouts "
+            f"{keys.OLDEST_LAYOUT} to {keys.LAYOUT}"
         )
     return record
 
@@ -302,7 +326,7 @@ def _write_rollups(
             return accounts, settings, tokens
         count += 1
         if isinstance(record, Account):
-            _write_account(redis, at, record)
+            _write_account(redis, at, record.id, upgraded(header.layout, record.keys))
             accounts += 1
         elif isinstance(record, Settings):
             settings.append(record)
@@ -311,16 +335,16 @@ def _write_rollups(
     raise BackupError("the backup ends in the middle: it was not written to its end")
 
 
-def _write_account(redis: Client, at: Namespace, account: Account) -> None:
-    name = at.head(account.id)
+def _write_account(redis: Client, at: Namespace, account: str, content_of: AccountKeys) -> None:
+    name = at.head(account)
     pipe = redis.pipeline(transaction=False)
-    for number, (rest, kind, content) in enumerate(account.keys, 1):
+    for number, (rest, kind, content) in enumerate(content_of, 1):
         for command in _commands(name + rest, kind, content):
             pipe.execute_command(*command)
         if number % _KEYS_AT_ONCE == 0:
             pipe.execute()
     pipe.execute()
-    redis.sadd(at.accounts, account.id)
+    redis.sadd(at.accounts, account)
 
 
 def _commands(key: str, kind: Kind, content: Any) -> Iterator[tuple[Any, ...]]:
@@ -341,7 +365,7 @@ def _write_header(redis: Client, at: Namespace, header: Header) -> None:
     redis.set(at.secret, header.secret)
     for primary in primaries:
         redis.set(at.secret_at(primary.tag), header.secret)
-    limits = msgspec.json.encode({keys.LAYOUT_FIELD: header.layout, **header.limits})
+    limits = msgspec.json.encode({keys.LAYOUT_FIELD: keys.LAYOUT, **header.limits})
     redis.set(at.limits, limits)
     positions = {
         name: _position(Position(offset, second))

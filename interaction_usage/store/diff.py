@@ -10,7 +10,7 @@ from interaction_usage.store.day_encoding import Day, block_nets, day_nets, open
 from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import days_of
-from rollups.catalog import SERIES
+from rollups.catalog import SERIES, SESSION_METRICS
 from rollups.concurrency import FLAT, Summary
 from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS
 
@@ -25,6 +25,8 @@ class Contents(NamedTuple):
     fences: Mapping[str, int]
     #: (what, where) to the value there: a series or metric; a slot, UTC day or block of days.
     values: Mapping[tuple[str, str], Any]
+    #: The first instant from which on sessions are counted; empty: from the beginning.
+    sessions_from: str = ""
 
 
 class Difference(NamedTuple):
@@ -59,7 +61,11 @@ def read_contents(redis: Client, at: Namespace, account: str) -> Contents:
             for block, packed in zip(blocks, answers[len(days) :], strict=True):
                 for place, sealed in sealed_days(packed).items():
                     content[block * DAYS_PER_BLOCK + place] = sealed
-            return Contents(_fences(head), dict(_values(content, nets)))
+            sessions_from = head.get(keys.SESSIONS_COUNTED_FROM.encode())
+            return Contents(
+                _fences(head), dict(_values(content, nets)),
+                "" if sessions_from is None else _slot(int(sessions_from), 0),
+            )  # fmt: skip
         known = named
     raise AccountBusyError(account)
 
@@ -122,11 +128,15 @@ def _day(day: int) -> str:
 
 
 def differences(account: str, live: Contents, rebuilt: Contents) -> list[Difference]:
-    """Return where *live* and *rebuilt* differ, by place; they must have the same fences."""
+    """Return where *live* and *rebuilt* differ, by place; they must have the same fences.
+
+    Counters of sessions are compared where both count them.
+    """
     differing = []
+    sessions_from = max(live.sessions_from, rebuilt.sessions_from)
     places = live.values.keys() | rebuilt.values.keys()
     for what, where in sorted(places, key=lambda place: place[::-1]):
         here, there = live.values.get((what, where)), rebuilt.values.get((what, where))
-        if here != there:
+        if here != there and not (what in SESSION_METRICS and where < sessions_from):
             differing.append(Difference(account, what, where, here, there))
     return differing

@@ -2,9 +2,11 @@
 
     StoreError
     ├── UnfitRedisError               this Redis could lose rollups, or is too old
-    ├── SessionLimitsDifferError      the rollups were built with other session limits
-    ├── LayoutDiffersError            another version of this program built the rollups
-    │   └── SecretMissingError        the secret of the rollups is gone, the rollups are not
+    ├── UnusableRollupsError          rollups that a worker must not write
+    │   ├── SessionLimitsDifferError  they were built with other session limits
+    │   ├── LayoutDiffersError        they have another layout than this version's
+    │   └── SecretMissingError        their secret is gone, and they are not
+    ├── RollupsLockedError            a rebuild, a restore or an upgrade is running
     ├── UncoveredSlotsError           hash slots of the cluster have no node (a RedisError, too)
     ├── AccountBusyError              an account changed during every attempt to read it
     ├── InvalidAccountSettingError    an account cannot have this setting (a ValueError, too)
@@ -28,6 +30,8 @@ from redis.exceptions import (
     RedisError,
 )
 
+from interaction_usage.store import keys
+
 #: Where the commands and keys that each user of Redis needs are documented.
 _RIGHTS = "docs/redis.md has the ACL line that each command needs"
 
@@ -44,7 +48,7 @@ def permanent_fault(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, ReseekRequired):
             return None
-        if isinstance(cause, UnfitRedisError):
+        if isinstance(cause, UnusableRollupsError | UnfitRedisError):
             return str(cause)
         if sentence := _fault_of(cause):
             return sentence
@@ -139,7 +143,11 @@ class UnfitRedisError(StoreError):
     """A Redis that could lose rollups because of its settings, or is too old for the scripts."""
 
 
-class SessionLimitsDifferError(StoreError):
+class UnusableRollupsError(StoreError):
+    """Rollups that this worker must not write, however long it waits."""
+
+
+class SessionLimitsDifferError(UnusableRollupsError):
     """The session limits in the settings are not those that the rollups were built with."""
 
     def __init__(self, recorded: Mapping[str, int], configured: Mapping[str, int]) -> None:
@@ -156,24 +164,43 @@ class SessionLimitsDifferError(StoreError):
         )
 
 
-class LayoutDiffersError(StoreError):
-    """Another version of this program built the rollups, with another layout of keys."""
+class LayoutDiffersError(UnusableRollupsError):
+    """The rollups have another layout than this version reads and writes."""
 
-    def __init__(self, sentence: str = "") -> None:
+    def __init__(self, layout: int) -> None:
+        self.layout = layout
         super().__init__(
-            sentence
-            or "the rollups were built by another version, with another layout. Rebuild them from "
-            "the topics: usage rebuild"
+            f"the rollups have layout {layout}, and this version reads layout {keys.LAYOUT}. "
+            f"{self.advice}"
         )
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, without a full stop."""
+        if self.layout > keys.LAYOUT:
+            return "Install the version that wrote them, or a later one"
+        if self.layout >= keys.OLDEST_LAYOUT:
+            return "Upgrade them: usage upgrade"
+        return "Rebuild them from the topics: usage rebuild"
 
-class SecretMissingError(LayoutDiffersError):
+
+class SecretMissingError(UnusableRollupsError):
     """There are rollups, but not the secret that their identities are hashed with."""
 
     def __init__(self) -> None:
         super().__init__(
             "the rollups exist, but not the secret that their identities are hashed with: no "
             "duplicate would be recognised. Rebuild them from the topics: usage rebuild"
+        )
+
+
+class RollupsLockedError(StoreError):
+    """Somebody else is replacing the rollups."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a rebuild, a restore or an upgrade is running (the lock of a killed one expires after "
+            "a minute)"
         )
 
 

@@ -71,6 +71,8 @@ change them together. Numbers in keys and fields are decimal.
     i:<block>                   how many identities of the block are remembered
     z, zb                       how many sessions are remembered, and in how many buckets
     zs                          the bucket from which on sessions may be dropped
+    zc                          the UTC day from which on sessions are counted; none: all of them
+                                are (see `layouts`)
 
 `<slot>` is a slot of the day, 0 to 95; `<day>` and `<block>` count from 1970-01-01 (see `slots`);
 packed values are MessagePack arrays; records are described in `record_layout`. A day is open until
@@ -96,7 +98,9 @@ TOKENS_USED: Final = "{usage:tokens}:used"
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 5
+LAYOUT: Final = 6
+#: The oldest layout that can be upgraded (`layouts`).
+OLDEST_LAYOUT: Final = 5
 
 #: A key that never exists: commands on it show what a user of Redis may do.
 PROBE: Final = "u:probe"
@@ -109,7 +113,7 @@ _SEALED_DAYS: Final = ":k:"
 _NETS: Final = ":n"
 _NEVER: Final = ":-"
 _IDENTITIES: Final = ":i:"
-_SESSIONS: Final = ":z:"
+SESSIONS: Final = ":z:"
 
 #: The fields of a head with one bit for each day of the block that follows.
 OPEN_DAYS: Final = "o:"
@@ -125,6 +129,8 @@ SEALED_VERSION: Final = "k:"
 SESSION_COUNT: Final = "z"
 SESSION_BUCKETS: Final = "zb"
 SESSION_SCAN: Final = "zs"
+#: The field of a head with the UTC day from which on sessions are counted; none: all are.
+SESSIONS_COUNTED_FROM: Final = "zc"
 
 #: The field of an open day with the second at which it was last changed.
 LAST_CHANGE: Final = "t"
@@ -148,7 +154,7 @@ LUA_KEYS: Final[Mapping[str, LuaName]] = {
     "nets_key": LuaName(_NETS),
     # The keys of buckets begin so, and the number of the bucket follows.
     "identities_prefix": LuaName(_IDENTITIES, ("block", "")),
-    "sessions_prefix": LuaName(_SESSIONS),
+    "sessions_prefix": LuaName(SESSIONS),
 }
 LUA_FIELDS: Final[Mapping[str, LuaName]] = {
     "fence_field": LuaName(FENCE, ("name",)),
@@ -231,7 +237,7 @@ class Namespace(NamedTuple):
 
     def sessions(self, account: str, bucket: int) -> str:
         """Return the key of some sessions."""
-        return f"{self.head(account)}{_SESSIONS}{bucket}"
+        return f"{self.head(account)}{SESSIONS}{bucket}"
 
     def never(self, account: str) -> str:
         """Return a key of *account* that never exists."""

@@ -56,6 +56,7 @@ class Days(NamedTuple):
     opened: Mapping[int, Mapping[bytes, bytes]]  #: UTC day, in order, to the fields of its hash
     sealed: Mapping[int, bytes]  #: block to the string of its sealed days
     flows: bool  #: whether flows were asked for
+    sessions_from: int | None = None  #: UTC day from which on sessions are counted; None: always
 
 
 #: What an open day has in one field, in the slots that are wanted: the day's first slot, counted
@@ -98,6 +99,7 @@ def assemble(
         _totals(blocks, of_counters),
         _by_slot(blocks, of_counters, end - first) if by_slot else {},
         _flow_totals(cuts, of_flows) if days.flows else {},
+        days.sessions_from is None or day_of(first) >= days.sessions_from,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 from redis.cluster import RedisCluster
@@ -11,6 +12,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client, live_keys, primaries_of
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.layouts import check_layout, is_of_first_layout, layout_of
 from interaction_usage.store.range_assembly import Days, Nets, assemble, flows_by_slot
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOMES, SERIES
 from rollups.fold import flow_metric
@@ -36,6 +38,10 @@ unpack = msgspec.msgpack.Decoder(list[int]).decode
 FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
 
 
+#: The namespace that was active when a client last looked.
+_last_active: "WeakKeyDictionary[Client, Namespace]" = WeakKeyDictionary()
+
+
 class Rollups(NamedTuple):
     """The rollups of one namespace, to read from."""
 
@@ -44,11 +50,46 @@ class Rollups(NamedTuple):
 
     @classmethod
     def live(cls, redis: Client) -> "Rollups":
-        """Return the rollups that are active now."""
+        """Return the rollups that are active now. Raises LayoutDiffersError.
+
+        Their layout is read in the same step as their name, which is mostly that of the last time.
+        """
+        expected = _last_active.get(redis, keys.FIRST)
+        pipe = redis.pipeline(transaction=False)
+        for name in live_keys(redis):
+            pipe.get(name)
+        pipe.get(expected.limits)
+        *names, recorded = pipe.execute(raise_on_error=False)
+        for answer in names:
+            if isinstance(answer, Exception):
+                raise answer
+        rollups = cls(redis, keys.active(names))
+        if rollups.keys != expected:
+            _last_active[redis] = rollups.keys
+            recorded = rollups._recorded()
+        elif isinstance(recorded, Exception):
+            recorded = _recorded_despite(recorded)
+        check_layout(recorded)
+        return rollups
+
+    @classmethod
+    def of_any_layout(cls, redis: Client) -> "Rollups":
+        """Return the same without a look at their layout, for what upgrades or replaces them."""
         pipe = redis.pipeline(transaction=False)
         for name in live_keys(redis):
             pipe.get(name)
         return cls(redis, keys.active(pipe.execute()))
+
+    def layout(self) -> int | None:
+        """Return the layout of these rollups; None if there are none."""
+        return layout_of(self._recorded())
+
+    def _recorded(self) -> bytes | None:
+        """Return what is recorded with these rollups: their layout, and session limits."""
+        try:
+            return cast(bytes | None, self.redis.get(self.keys.limits))
+        except ResponseError as error:
+            return _recorded_despite(error)
 
     def exists(self, account: str) -> bool:
         """Return whether *account* has settings or an event was counted for it."""
@@ -122,7 +163,7 @@ class Rollups(NamedTuple):
         """Return the same, with *only* some fields of open days; None for all."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
-            pipe.hmget(self.keys.head(account), _open_fields(days))
+            pipe.hmget(self.keys.head(account), _fields(days))
         asked = list(zip(wanted, pipe.execute(), strict=True))
         if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
             return [days for one in asked for days in self._read_atomically([one], only)]
@@ -164,15 +205,6 @@ class Rollups(NamedTuple):
                 change for when, change in zip(numbers, numbers, strict=True) if when <= offset
             )
         return levels
-
-    def have_this_layout(self) -> bool:
-        """Return whether these rollups were built by this version, or one with the same layout."""
-        try:
-            stored = cast(bytes | None, self.redis.get(self.keys.limits))
-        except ResponseError:  # it was not a string in old versions
-            return False
-        recorded = msgspec.json.decode(stored or b"{}", type=dict[str, int])
-        return recorded.get(keys.LAYOUT_FIELD) == keys.LAYOUT
 
     # ------------------------------------------------------------------ for the dashboard
 
@@ -224,25 +256,26 @@ class Rollups(NamedTuple):
 class _AccountRead:
     """A read of some days of an account, in one step.
 
-    *bits* are the fields of the head that say which of the days are open; *only* some fields of
-    open days are read, or all for None.
+    *bits* are the fields of the head that say which of the days are open, and from which day on
+    sessions are counted; *only* some fields of open days are read, or all for None.
     """
 
     def __init__(
         self, account: str, days: range, bits: list[bytes | None], only: Sequence[bytes] | None
     ) -> None:
         self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
-        self.open_fields = _open_fields(days)
+        self.fields = _fields(days)
+        self.sessions_from = None if bits[-1] is None else int(bits[-1])
         self.open_days = [
             day
-            for block, field in zip(self.blocks, bits, strict=True)
+            for block, field in zip(self.blocks, bits[:-1], strict=True)
             for day in days_of(block, field)
             if day in days
         ]
 
     def queue(self, pipe: Any, keys: Namespace) -> None:
         """Queue the commands in *pipe*."""
-        pipe.hmget(keys.head(self.account), self.open_fields)
+        pipe.hmget(keys.head(self.account), self.fields)
         pipe.hgetall(keys.nets(self.account))
         for block in self.blocks:
             pipe.get(keys.sealed_days(self.account, block))
@@ -263,7 +296,8 @@ class _AccountRead:
         strings = {block: next(answers) for block in self.blocks}
         sealed = {block: packed for block, packed in strings.items() if packed}
         opened = {day: self._present(next(answers)) for day in self.open_days}
-        return (nets, Days(opened, sealed, self.only is None)) if bits == self.bits else None
+        days = Days(opened, sealed, self.only is None, self.sessions_from)
+        return (nets, days) if bits == self.bits else None
 
     def _present(self, answer: Any) -> Mapping[bytes, bytes]:
         """Return the fields of an open day that are there."""
@@ -273,11 +307,18 @@ class _AccountRead:
         return {name: records for name, records in pairs if records is not None}
 
 
+def _recorded_despite(error: Exception) -> bytes:
+    """Return what layout 1 would record, where reading it failed with *error* for that reason."""
+    if is_of_first_layout(error):
+        return b"{}"
+    raise error
+
+
 def read_active(redis: Client, read: Callable[[Rollups], T]) -> T:
     """Return what *read* returns for rollups that are active both before and after it.
 
     A rebuild may switch to new rollups and drop the old ones while they are being read; what was
-    read of them may be incomplete then, and is read again.
+    read of them may be incomplete then, and is read again. Raises LayoutDiffersError.
     """
     while True:
         rollups = Rollups.live(redis)
@@ -316,9 +357,10 @@ def _days_around(first: int, end: int) -> range:
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
 
 
-def _open_fields(days: range) -> list[str]:
-    """Return the fields of a head that say which of *days* are open."""
-    return [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+def _fields(days: range) -> list[str]:
+    """Return the fields of a head that say which of *days* are open, and where sessions count."""
+    open_days = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
+    return [*open_days, keys.SESSIONS_COUNTED_FROM]
 
 
 def _blocks(days: range) -> range:

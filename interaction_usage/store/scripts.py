@@ -5,18 +5,22 @@ messages are those of the file.
 """
 
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Final
 
 from interaction_usage.store import keys
 from interaction_usage.store.keys import LUA_FIELDS, LUA_KEYS, LuaName
 from interaction_usage.store.record_layout import LUA_CONSTANTS, LUA_FORMATS, SERIES_BY_APPLICATION
+from rollups.catalog import STARTED, UNSTOPPED
 
 #: The names of fields that are followed by nothing.
 _FIELD_NAMES: Final = {
     name: getattr(keys, name)
-    for name in ("SESSION_COUNT", "SESSION_BUCKETS", "SESSION_SCAN", "LAST_CHANGE")
-}
+    for name in (
+        "SESSION_COUNT", "SESSION_BUCKETS", "SESSION_SCAN", "SESSIONS_COUNTED_FROM", "LAST_CHANGE",
+    )
+}  # fmt: skip
 
 
 def source(name: str) -> str:
@@ -36,7 +40,9 @@ def _definitions() -> dict[str, str]:
     """Return the Lua definition of each shared name."""
     values: dict[str, object] = dict(LUA_CONSTANTS)
     values |= {name: f'"{text}"' for name, text in {**LUA_FORMATS, **_FIELD_NAMES}.items()}
-    values["SERIES_OF"] = _series_table()
+    values["SERIES_OF"] = _table(f"{{{', '.join(map(str, row))}}}" for row in SERIES_BY_APPLICATION)
+    values["STARTED_OF"] = _table(f'"{metric}"' for metric in STARTED.values())
+    values["UNSTOPPED_OF"] = _table(f'"{metric}"' for metric in UNSTOPPED.values())
     return {
         **{name: f"local {name} = {value}" for name, value in values.items()},
         **{name: _function(name, built, "head") for name, built in LUA_KEYS.items()},
@@ -44,9 +50,9 @@ def _definitions() -> dict[str, str]:
     }
 
 
-def _series_table() -> str:
-    """Return a table from an application's index, from 0 on, to the indexes of its series."""
-    first, *others = (f"{{{', '.join(map(str, series))}}}" for series in SERIES_BY_APPLICATION)
+def _table(values: Iterable[str]) -> str:
+    """Return the Lua table from an application's index, from 0 on, to its value."""
+    first, *others = values
     return f"{{{', '.join((f'[0] = {first}', *others))}}}"
 
 

@@ -22,6 +22,7 @@ from interaction_usage.store.errors import (
     SessionLimitsDifferError,
 )
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.layouts import check_layout, is_of_first_layout
 from interaction_usage.store.micro_batch import (
     ApplyResult,
     DeltaSizes,
@@ -293,11 +294,11 @@ class Writer:
             await self.nodes.execute("SET", self.keys.limits, ours, "NX")
             stored: bytes | None = await self.nodes.execute("GET", self.keys.limits)
         except ResponseError as error:
-            if "WRONGTYPE" in str(error):
-                raise LayoutDiffersError from None
+            if is_of_first_layout(error):
+                raise LayoutDiffersError(1) from None
             raise
+        check_layout(stored)
         recorded: dict[str, Any] = msgspec.json.decode(stored or ours)
-        if recorded.pop(keys.LAYOUT_FIELD, None) != keys.LAYOUT:
-            raise LayoutDiffersError
+        recorded.pop(keys.LAYOUT_FIELD)
         if recorded != self.limits:
             raise SessionLimitsDifferError(recorded, self.limits)

@@ -134,7 +134,7 @@ async def rebuilding(
         admin = admin_client(config.kafka)
         ids = topic_ids(admin, EVENT_TOPICS)
         spans = spans_of(admin, EVENT_TOPICS)
-        active = Rollups.live(redis)
+        active = Rollups.of_any_layout(redis)
         if (gaps := _retention_gaps(active, ids, spans)) and not incomplete:
             raise RetentionGapError(gaps)
         drop_leftovers(redis, active.keys)

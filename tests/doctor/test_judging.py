@@ -171,6 +171,7 @@ def kept(layout: int = keys.LAYOUT, limit: int = 86_400, secret: bytes | None = 
         (stream.rollups_from(None, None), Level.OK, ""),
         (kept(), Level.OK, ""),
         (kept(layout=1), Level.WRONG, "layout 1"),
+        (kept(layout=keys.LAYOUT + 1), Level.WRONG, f"layout {keys.LAYOUT + 1}"),
         (kept(secret=None), Level.WRONG, "secret"),
         (kept(limit=60), Level.WRONG, "60 s"),
     ],
@@ -180,6 +181,12 @@ def test_the_rollups(rollups: Any, level: Level, sentence: str) -> None:
     findings = list(stream.judge_rollups(rollups, LIMITS))
     assert worst(findings) is level
     assert sentence in " ".join(finding.sentence for finding in findings)
+
+
+def test_an_earlier_layout_is_upgraded() -> None:
+    """The advice is the command that does so."""
+    [finding] = stream.judge_rollups(kept(layout=keys.OLDEST_LAYOUT), LIMITS)
+    assert "usage upgrade" in finding.advice
 
 
 @pytest.mark.parametrize(

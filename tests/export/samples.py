@@ -15,6 +15,8 @@ from rollups.catalog import (
     RUNS,
     SERIES,
     SMS_WITH_LINK,
+    STARTED,
+    UNSTOPPED,
 )
 from rollups.completeness import Completeness, Status
 from rollups.local_time import hour_runs
@@ -58,6 +60,8 @@ def counts(scale: int = 1) -> Counts:
     """Return counters that all differ, *scale* times what they are at 1."""
     runs = dict(zip(RUNS.values(), (18_420, 7_311, 52_094, 4_876), strict=True))
     clicks = dict(zip(CLICKS.values(), (1_204, 388, 2_951, 97), strict=True))
+    started = dict(zip(STARTED.values(), (41_310, 6_120, 58_774, 0), strict=True))
+    unstopped = dict(zip(UNSTOPPED.values(), (12, 0, 903, 0), strict=True))
     others = {
         ENDINGS[COMPLETED]: 71_688,
         ENDINGS[ABANDONED]: 11_013,
@@ -65,7 +69,7 @@ def counts(scale: int = 1) -> Counts:
         SMS_WITH_LINK: 3_270,
         NUMBERS_PURCHASED: 12,
     }
-    amounts = runs | clicks | others
+    amounts = runs | clicks | started | unstopped | others
     return Counts.of({metric: amount * scale for metric, amount in amounts.items()})
 
 

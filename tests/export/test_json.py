@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from export.json_renderer import render
 from export.text import encodable
-from rollups.catalog import SERIES
+from rollups.catalog import APPLICATIONS, SERIES
 from tests.export import samples
 
 
@@ -18,6 +18,7 @@ def test_the_members_are_the_contract() -> None:
     document = orjson.loads(render(samples.report()))
 
     concurrency = document.pop("concurrency")
+    assert set(document.pop("sessions")) == set(APPLICATIONS)
     assert document == {
         "account": "acme",
         "name": "Acme Assurances",
@@ -47,6 +48,23 @@ def test_the_members_are_the_contract() -> None:
         },
     }
     assert list(concurrency) == list(SERIES)
+
+
+def test_sessions_have_two_members() -> None:
+    """By application: how many were started, and how many of these have no stop."""
+    assert orjson.loads(render(samples.report()))["sessions"] == {
+        "agent": {"started": 41_310, "without_stop": 12},
+        "ticket-guidance": {"started": 6_120, "without_stop": 0},
+        "mobile-web": {"started": 58_774, "without_stop": 903},
+        "web-self-service": {"started": 0, "without_stop": 0},
+    }
+
+
+def test_sessions_that_nobody_counted_are_null() -> None:
+    """0 would be a wrong number."""
+    report = samples.report(counts=samples.counts()._replace(has_sessions=False))
+    unknown = {"started": None, "without_stop": None}
+    assert orjson.loads(render(report))["sessions"] == dict.fromkeys(APPLICATIONS, unknown)
 
 
 def test_a_series_has_four_members() -> None:

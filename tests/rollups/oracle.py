@@ -56,7 +56,38 @@ def report(
             curve: _concurrency([stretch for name in parts for stretch in present[name]], wall, tz)
             for curve, parts in CURVES.items()
         },
+        "sessions": _sessions(events, begin, end),
     }
+
+
+def _sessions(events: Iterable[Event], begin: int, end: int) -> dict[str, tuple[int, int]]:
+    """Return by application how many sessions start in [begin, end), and how many never stop."""
+    starts, stops = _edges(events)
+    found = {}
+    for application in APPLICATIONS:
+        started = {
+            edge
+            for edge, times in starts.items()
+            if edge[0] == application and begin * MICRO <= min(times) < end * MICRO
+        }
+        found[application] = len(started), len(started - stops.keys())
+    return found
+
+
+#: (application, session) to the times of one kind of its events.
+Edges = dict[tuple[str, str], list[int]]
+
+
+def _edges(events: Iterable[Event]) -> tuple[Edges, Edges]:
+    """Return the starts and the stops of each session."""
+    starts: Edges = {}
+    stops: Edges = {}
+    for event in events:
+        if isinstance(event.data, SessionStarted):
+            starts.setdefault((event.data.application, event.data.session), []).append(event.time)
+        elif isinstance(event.data, SessionStopped):
+            stops.setdefault((event.data.application, event.data.session), []).append(event.time)
+    return starts, stops
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -69,13 +100,7 @@ def intervals(
     events: Iterable[Event], limits: Mapping[str, int]
 ) -> dict[str, list[tuple[int, int]]]:
     """Return by application the seconds [begin, end) of each session that has started."""
-    starts: dict[tuple[str, str], list[int]] = {}
-    stops: dict[tuple[str, str], list[int]] = {}
-    for event in events:
-        if isinstance(event.data, SessionStarted):
-            starts.setdefault((event.data.application, event.data.session), []).append(event.time)
-        elif isinstance(event.data, SessionStopped):
-            stops.setdefault((event.data.application, event.data.session), []).append(event.time)
+    starts, stops = _edges(events)
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in APPLICATIONS}
     for (application, name), times in starts.items():
         begin = _floor(min(times))

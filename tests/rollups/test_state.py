@@ -69,6 +69,7 @@ def as_oracle(report: Report) -> dict[str, Any]:
         "call_thousandths": report.counts.call_thousandths,
         "sms_with_link": report.counts.sms_with_link,
         "numbers_purchased": report.counts.numbers_purchased,
+        "sessions": report.counts.sessions,
         "concurrency": {
             name: {
                 "max": curve.maximum,

@@ -110,11 +110,20 @@ STOPS = SessionStopped("s", "agent")
         ([(sms("a"), 0), (sms("b", NOON + 40 * D), 40), (sms("c"), 40), (sms("d"), 40)], [2, 3]),
         # a start, long after it a stop: the session was forgotten with its days, so nothing changes
         ([(event("a", NOON, STARTS), 0), (event("b", NOON + 40 * D, STOPS), 40)], []),
-        # the same, but the day of the inferred end was kept open
+        # the same, but the day of the inferred end was kept open: refused, for the sealed day of
+        # its start says that this session has no stop
         (
             [
                 *((event("a", NOON, STARTS), 0), (sms("b", NOON + D), 20)),
                 (event("c", NOON + 40 * D, STOPS), 40),
+            ],
+            [2],
+        ),
+        # a stop within the 35 days keeps the day of the start open, and so does not come too late
+        (
+            [
+                *((event("a", NOON, STARTS), 0), (event("b", NOON + D, STOPS), 30)),
+                (sms("c"), 60),
             ],
             [],
         ),

@@ -441,7 +441,7 @@ def test_any_age_is_counted(server: Any, redis: Redis, second: int) -> None:
     write(server.url, [("t/0", log([stop, start, sms(3, second=second)]))])
     slot = second // 900
     reading = read(redis, "acme", slot, slot + 2)
-    assert reading.totals == {"sms.link": 1}
+    assert reading.totals == {"sms.link": 1, "sessions.agent": 1}
     assert max(reading.curves["agent"].rises) == 1
     assert reading.carry["agent"] == 0
     assert read(redis, "acme", slot + 2, slot + 300).carry["agent"] == 0
@@ -712,6 +712,8 @@ def test_rollups_of_another_layout_are_refused(server: Any, redis: Redis) -> Non
     redis.hset(keys.FIRST.limits, "agent", "86400")
     with pytest.raises(LayoutDiffersError, match="usage rebuild"):
         check(server, DAY)
+    with pytest.raises(LayoutDiffersError, match="layout 1"):
+        Rollups.live(redis)
     redis.set(keys.FIRST.limits, '{"layout": 1, "agent": 86400}')
     with pytest.raises(LayoutDiffersError):
         check(server, DAY)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from interaction_usage.reports.model import Counts
+from rollups.catalog import SERIES_ROWS, STARTED
+from tests.rollups import oracle
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.store.redis_side import DAY, read, write
 from tests.support import reference_model, vector_files
@@ -66,6 +69,33 @@ def test_through_redis(server: Any, redis: Any, name: str, seed: int) -> None:
     for case in cases(name):
         reading = read(redis, case.account, *case.period.slots, by_slot=deep, flows=deep)
         assert vector_files.members_of(case, reading) == case.report
+
+
+@pytest.mark.parametrize("name", vector_files.NAMES)
+def test_sessions_started_are_those_of_the_evidence(name: str) -> None:
+    """A series has the sessions of its applications, each where it starts."""
+    accounts: dict[str, reference_model.Account] = {}
+    for fence, placed in deliver(name, 1):
+        reference_model.apply_events(accounts, fence, placed, DAY)
+    found = list(vector_files.evidence(name))
+    assert found
+    for case in found:
+        totals = reference_model.read(accounts[case.account], *case.period.slots).totals
+        series = next(row for row in SERIES_ROWS if row.id == case.series)
+        assert sum(totals.get(STARTED[each], 0) for each in series.applications) == case.started
+
+
+@pytest.mark.parametrize("name", vector_files.NAMES)
+def test_sessions_are_those_that_the_events_tell_of(redis: Any, server: Any, name: str) -> None:
+    """By application, in every period that the vector has a report of."""
+    write(server.url, deliver(name, 2))
+    events = [item.event for log in vector_files.placed(name).values() for item in log]
+    for case in cases(name):
+        mine = [event for event in events if event.account == case.account]
+        days = case.period.timezone, case.period.first, case.period.last
+        expected = oracle.report(mine, DAY, *days, case.as_of)["sessions"]
+        reading = read(redis, case.account, *case.period.slots)
+        assert Counts.of(reading.totals).sessions == expected
 
 
 def test_there_are_vectors() -> None:

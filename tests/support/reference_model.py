@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF
+from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF, STARTED, UNSTOPPED
 from rollups.concurrency import FLAT, Presence, Summary, merge
 from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, accounts_of, fold, is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
@@ -124,12 +124,14 @@ def apply(account: Account, part: AccountDelta, limits: Mapping[str, int], now: 
         return True
     sessions: dict[SessionKey, Presence] = {}
     moves: list[tuple[str, int, int]] = []
+    counts: list[tuple[str, int, int]] = []
     for key, (index, presence) in part.sessions.items():
         application = APPLICATIONS[index]
         old = account.sessions.get((key, application), Presence())
         new = sessions[key, application] = merge(old, presence)
         moves += _moves(application, old, new, limits[application])
-    days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in moves}
+        counts += _counts(application, old, new)
+    days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in (*moves, *counts)}
     if not account.sealed.isdisjoint(days):
         return False
     account.fences[fence] = offset
@@ -141,8 +143,11 @@ def apply(account: Account, part: AccountDelta, limits: Mapping[str, int], now: 
         _add_delta(account.deltas[series], second, amount)
     for (metric, slot), amount in part.counters.items():
         counters = account.flows if is_flow_metric(metric) else account.counters
-        slots = counters.setdefault(metric, {})
-        slots[slot] = slots.get(slot, 0) + amount
+        _add(counters.setdefault(metric, {}), slot, amount)
+    for metric, second, amount in counts:
+        _add(account.counters.setdefault(metric, {}), slot_of(second), amount)
+        if not account.counters[metric]:
+            del account.counters[metric]
     return True
 
 
@@ -169,13 +174,36 @@ def _moves(
                 yield series, after[edge], amount
 
 
+def _counts(application: str, old: Presence, new: Presence) -> Iterator[tuple[str, int, int]]:
+    """Yield (metric, second, change) of the counters of sessions when *old* becomes *new*.
+
+    A session counts where it starts, and there as one without a stop until it has one.
+    """
+    for metric, is_counted in (
+        (STARTED[application], lambda session: True),
+        (UNSTOPPED[application], lambda session: session.stop is None),
+    ):
+        before = old.start if is_counted(old) else None
+        after = new.start if is_counted(new) else None
+        if before != after:
+            yield from (
+                (metric, second, amount)
+                for second, amount in ((before, -1), (after, 1))
+                if second is not None
+            )
+
+
+def _add(amounts: dict[int, int], place: int, amount: int) -> None:
+    """Add *amount* in a place; what comes to nothing is not kept."""
+    amounts[place] = amounts.get(place, 0) + amount
+    if not amounts[place]:
+        del amounts[place]
+
+
 def _add_delta(slots: dict[int, dict[int, int]], second: int, amount: int) -> None:
     slot = slot_of(second)
     seconds = slots.setdefault(slot, {})
-    offset = second - slot * SLOT_SECONDS
-    seconds[offset] = seconds.get(offset, 0) + amount
-    if not seconds[offset]:
-        del seconds[offset]
+    _add(seconds, second - slot * SLOT_SECONDS, amount)
     if not seconds:
         del slots[slot]
 

@@ -26,6 +26,15 @@ class Expected(NamedTuple):
     report: dict[str, Any]
 
 
+class Evidence(NamedTuple):
+    """How many sessions of a series start in a period of a vector."""
+
+    account: str
+    period: Period
+    series: str
+    started: int
+
+
 def lines(name: str) -> list[tuple[str, bytes]]:
     """Return the topic and the bytes of each event of a vector."""
     found = []
@@ -51,6 +60,19 @@ def expected(name: str) -> Iterator[Expected]:
         yield Expected(
             case["account"], period(first, last, case["tz"], as_of), as_of, case["report"]
         )
+
+
+def evidence(name: str) -> Iterator[Evidence]:
+    """Yield how many sessions a vector's events must have, for a series in each of some periods.
+
+    Only where the as-of instant lies behind the period: that cuts the evidence off, and no counter.
+    """
+    for case in json.loads((FOLDER / f"{name}.evidence.json").read_text()):
+        as_of = datetime.fromisoformat(case["as_of"]).astimezone(UTC)
+        first, last = date.fromisoformat(case["from"]), date.fromisoformat(case["to"])
+        within = period(first, last, case["tz"], as_of)
+        if within.end <= as_of.timestamp():
+            yield Evidence(case["account"], within, case["series"], case["capacity"][0]["started"])
 
 
 def members_of(case: Expected, reading: RangeSnapshot) -> dict[str, Any]:

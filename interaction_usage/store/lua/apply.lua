@@ -37,7 +37,7 @@ local pack_record, unpack_record = struct.pack, struct.unpack
 local byte, sub = string.byte, string.sub
 
 -- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
--- changes; slots of series, and bytes of their deltas.
+-- changes; slots of series, and bytes of their deltas; and as many slots in which sessions count.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
 local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
 
@@ -52,11 +52,12 @@ end
 
 -- ------------------------------------------------------------------------- 1. What the head says
 -- The fences; for each block of days of the delta how many identities it has, and which of
--- its days are sealed and open; how many sessions there are, in how many buckets.
+-- its days are sealed and open; how many sessions there are, in how many buckets, and from which
+-- day on they are counted.
 
 local head_fields = {}
 do
-  local asked = {SESSION_COUNT, SESSION_BUCKETS}
+  local asked = {SESSION_COUNT, SESSION_BUCKETS, SESSIONS_COUNTED_FROM}
   for i = 1, #fences, 3 do asked[#asked + 1] = fence_field(fences[i]) end
   for i = 1, #identities, 2 do
     local block = identities[i]
@@ -213,7 +214,8 @@ do
 end
 
 -- ------------------------------------------------------------------------------------ 3. Sessions
--- The earliest start and stop of each; what changes is a delta at four seconds at most.
+-- The earliest start and stop of each; what changes is a delta at four seconds at most, and two
+-- counters at two: a session counts where it starts, and there as one without a stop until it has one.
 
 local deltas = {} -- UTC day -> series -> slot of the day -> second of the slot -> delta
 local slots_changed = 0
@@ -253,6 +255,31 @@ local function move(application, from, to, amount)
   if to ~= UNKNOWN_SECOND then add_delta(application, to, amount) end
 end
 
+local counts = {} -- UTC day -> metric -> slot of the day -> growth
+local slots_counted = 0
+
+local function count(metric, second, amount)
+  if second == UNKNOWN_SECOND then return end
+  local slot = floor(second / SLOT_SECONDS)
+  local day = floor(slot / SLOTS_PER_DAY)
+  local place, slots = slot - day * SLOTS_PER_DAY, nest(nest(counts, day), metric)
+  if not slots[place] then slots_counted = slots_counted + 1 end
+  slots[place] = (slots[place] or 0) + amount
+end
+
+local function recount(metric, from, to)
+  if from == to then return end
+  count(metric, from, -1)
+  count(metric, to, 1)
+end
+
+-- Of days before this second nobody knows how many sessions there were.
+local counted_from = (head_fields[SESSIONS_COUNTED_FROM] or UNKNOWN_SECOND) * DAY_SECONDS
+
+local function if_counted(start) return start < counted_from and UNKNOWN_SECOND or start end
+
+local function if_unstopped(start, stop) return stop == UNKNOWN_SECOND and start or UNKNOWN_SECOND end
+
 local function earliest(known_second, other)
   if other == UNKNOWN_SECOND or (known_second ~= UNKNOWN_SECOND and known_second <= other) then return known_second end
   return other
@@ -279,9 +306,14 @@ do
     if new_start ~= start or new_stop ~= stop then
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
-      if alters_sealed(start, new_start) or alters_sealed(ended, ends) then return {CHANGES_SEALED} end
+      local counted, new_counted = if_counted(start), if_counted(new_start)
+      local unstopped, new_unstopped = if_unstopped(counted, stop), if_unstopped(new_counted, new_stop)
+      if alters_sealed(start, new_start) or alters_sealed(ended, ends)
+        or alters_sealed(unstopped, new_unstopped) then return {CHANGES_SEALED} end
       move(application, start, new_start, 1)
       move(application, ended, ends, -1)
+      recount(STARTED_OF[application], counted, new_counted)
+      recount(UNSTOPPED_OF[application], unstopped, new_unstopped)
       changed_sessions[key] = pack_record(SESSION_FORMAT, new_start, new_stop)
       if not found[key] then new_sessions = new_sessions + 1 end
     end
@@ -292,7 +324,7 @@ end
 -- Of each: the second on the clock at which it was last changed, the series whose deltas
 -- change, the counters that grow, and the deltas themselves.
 
-local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, sorted by metric
+local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, a metric after the other
 for i = 1, #counters, 3 do
   local slot = counters[i + 1]
   local day = floor(slot / SLOTS_PER_DAY)
@@ -300,19 +332,36 @@ for i = 1, #counters, 3 do
   local n = #list
   list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
 end
+for day, metrics in pairs(counts) do
+  local list = nest(growth_of, day)
+  local n = #list
+  for metric, slots in pairs(metrics) do
+    for slot, amount in pairs(slots) do
+      if amount ~= 0 then
+        list[n + 1], list[n + 2], list[n + 3] = metric, slot, amount
+        n = n + 3
+      end
+    end
+  end
+end
 
-local touched = {} -- the UTC days that the events touch, and those whose deltas change
+local touched = {} -- the UTC days that the events touch, and those whose deltas or counters change
 do
   local is_there = {}
   for i = 1, #days do
     touched[i] = days[i]
     is_there[days[i]] = true
   end
-  for day in pairs(deltas) do
-    if not is_there[day] then touched[#touched + 1] = day end
+  for _, changed in ipairs({deltas, counts}) do
+    for day in pairs(changed) do
+      if not is_there[day] then
+        touched[#touched + 1] = day
+        is_there[day] = true
+      end
+    end
   end
 end
-if slots_changed > MOST_SLOTS and not one_event then return {TOO_MUCH} end
+if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return {TOO_MUCH} end
 
 local of_day = {} -- UTC day -> field -> value
 local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
@@ -487,7 +536,7 @@ local function add_amount(records, slot, amount)
     local _, known = unpack_record(AMOUNT_FORMAT, records, at)
     amount = amount + known
   end
-  return sub(records, 1, at - 1) .. pack_record(AMOUNT_FORMAT, slot, amount)
+  return sub(records, 1, at - 1) .. (amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or "")
     .. sub(records, is_there and at + AMOUNT_RECORD or at)
 end
 
@@ -507,7 +556,11 @@ for day, values in pairs(of_day) do
         records = add_amount(records, growth[i + 1], growth[i + 2])
         i = i + 3
       end
-      set[#set + 1], set[#set + 2] = metric, records
+      if #records > 0 then
+        set[#set + 1], set[#set + 2] = metric, records
+      else
+        gone[#gone + 1] = metric
+      end
     end
   end
   if #set > 0 then call("HSET", day_key(head, day), unpack(set)) end

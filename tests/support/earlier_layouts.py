@@ -1,0 +1,63 @@
+"""Rollups of earlier layouts in Redis, as the versions that had them would have left them there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from interaction_usage.store import backup, keys
+from interaction_usage.store.client import Client, primaries_of
+from interaction_usage.store.keys import Namespace
+from rollups.catalog import SESSION_METRICS
+
+
+def put(redis: Client, records: Iterable[backup.Record], at: Namespace = keys.FIRST) -> None:
+    """Put the rollups of a backup into Redis with the layout that they have."""
+    for record in records:
+        if isinstance(record, backup.Header):
+            recorded = {keys.LAYOUT_FIELD: record.layout, **record.limits}
+            redis.set(at.limits, msgspec.json.encode(recorded))
+            redis.set(at.secret, record.secret)
+            primaries = primaries_of(redis)
+            for primary in primaries:
+                redis.set(at.secret_at(primary.tag), record.secret)
+            for suffix in [primary.key_suffix for primary in primaries] or [""]:
+                for name, (offset, second) in record.positions.items():
+                    value = f"{offset} {'' if second is None else second}"
+                    redis.hset(at.positions_at(suffix), name, value)
+        elif isinstance(record, backup.Account):
+            redis.sadd(at.accounts, record.id)
+            for rest, kind, content in record.keys:
+                _put_key(redis, f"{at.head(record.id)}{rest}", kind, content)
+
+
+def _put_key(redis: Client, key: str, kind: str, content: Any) -> None:
+    if kind == "hash":
+        redis.hset(key, mapping=content)
+    elif kind == "set":
+        redis.sadd(key, *content)
+    else:
+        redis.set(key, content)
+
+
+def downgraded(records: Iterable[backup.Record]) -> list[backup.Record]:
+    """Return a backup of layout 6 as layout 5 would have it: without what 6 added.
+
+    Sealed days, which are stored by column, must have no sessions.
+    """
+    found = []
+    for record in records:
+        if isinstance(record, backup.Header):
+            found.append(msgspec.structs.replace(record, layout=5))
+        elif isinstance(record, backup.Account):
+            found.append(backup.Account(record.id, [_without(*each) for each in record.keys]))
+        else:
+            found.append(record)
+    return found
+
+
+def _without(rest: str, kind: Any, content: Any) -> tuple[str, Any, Any]:
+    added = {name.encode() for name in (*SESSION_METRICS, keys.SESSIONS_COUNTED_FROM)}
+    if isinstance(content, Mapping):
+        content = {field: value for field, value in content.items() if field not in added}
+    return rest, kind, content
