@@ -67,7 +67,7 @@ def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Re
     from stream_app.lag import partition_progress
 
     try:
-        return partition_progress(admin_client(config.kafka), redis)
+        return partition_progress(admin_client(config.kafka), redis, group=config.group)
     except BrokerUnavailableError as error:
         raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
 

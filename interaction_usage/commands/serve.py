@@ -134,7 +134,7 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
 
     def places() -> dict[tuple[str, int], Reach]:
         try:
-            return partition_progress(admin, redis, timeout=3.0)
+            return partition_progress(admin, redis, timeout=3.0, group=config.group)
         except BrokerUnavailableError as error:
             raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
 
