@@ -122,7 +122,7 @@ def _raise_if_denied(admin: Any, topics: Sequence[str], timeout: float) -> None:
             if _is_denial(error):
                 raise BrokerDeniedError(
                     f"Kafka does not allow this client to see the topic {topic}. "
-                    f"{how_to_grant('topic', topic, ('READ',))}"
+                    f"{how_to_grant('topic', topic, ('DESCRIBE',))}"
                 ) from None
         except TimeoutError:
             raise unavailable(admin) from None

@@ -37,8 +37,11 @@ from stream_app.errors import (
 )
 from stream_app.faults import raise_if_permanent
 from stream_app.heartbeat import Heartbeat
+from stream_app.kafka_state import DENIED, raise_first, read_obstacles
 from stream_app.micro_batches import MicroBatches
+from stream_app.obstacles import KafkaWatch
 from stream_app.rejoin import Rejoin
+from stream_app.retention import ADVICE, read_warnings
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
 from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections, read_sealed_rejections
 from stream_app.sealing import Sealing, event_spans
@@ -77,6 +80,11 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.gate, writer, lambda: self.producer, Telemetry(), self._start_again
         )
         self._admin = admin_client(config.kafka)
+        self.obstacles = self.context.obstacles
+        self.context.telemetry.obstacles = lambda: list(map(str, self.obstacles.current()))
+        self.kafka_watch = KafkaWatch(
+            self.obstacles, partial(read_obstacles, self._admin, config.group)
+        )
         read_topic_ids = partial(topic_ids, self._admin, EVENT_TOPICS)
         self.start_offsets = StartOffsets(
             self.context, read_topic_ids, self._earlier_rejections, self.give_up
@@ -130,6 +138,13 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.config.partitions,
             self.config.replication,
         )
+        obstacles = await asyncio.to_thread(read_obstacles, self._admin, self.config.group)
+        # A topic that was created just now may not be known to each broker yet.
+        raise_first([each for each in obstacles if each.kind == DENIED])
+        now_ms = int(time.time() * 1000)
+        names = [*EVENT_TOPICS, DEAD_LETTERS]
+        if finite := await asyncio.to_thread(read_warnings, self._admin, names, now_ms):
+            log.warning("%s. %s", "; ".join(finite), ADVICE)
 
     async def _wait_until_ready(self, name: str, prepare: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -234,6 +249,8 @@ def create_app(config: settings.Settings) -> UsageApp:
 
     @app.timer(interval=_WATCHDOG_INTERVAL, name="watchdog")  # type: ignore[untyped-decorator]
     async def watchdog() -> None:
+        app.consumer.retry_coordination()
+        await app.kafka_watch.look()
         await app.watchdog.look()
 
     @app.timer(interval=_SEALING_INTERVAL, name="seal")  # type: ignore[untyped-decorator]

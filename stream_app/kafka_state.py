@@ -214,6 +214,25 @@ def group_obstacle(name: str, group: GroupState) -> Obstacle | None:
     return None
 
 
+def read_obstacles(admin: Any, group: str, timeout: float = 5.0) -> list[Obstacle]:
+    """Return what keeps a worker of the consumer *group* from using Kafka as it must.
+
+    Raises BrokerUnavailableError where no broker answers at all.
+    """
+    obstacles = list(topic_obstacles(read_topics(admin, timeout=timeout), writes=True))
+    if obstacle := group_obstacle(group, read_group(admin, group, timeout)):
+        obstacles.append(obstacle)
+    return obstacles
+
+
+def topic_denied(name: str, right: str) -> Obstacle:
+    """Return that Kafka denies this client the *right* to use the topic *name*."""
+    return Obstacle(
+        name, DENIED, f"Kafka does not allow this client to {right} the topic {name}",
+        how_to_grant("topic", name, (right,)),
+    )  # fmt: skip
+
+
 def group_denied(name: str) -> Obstacle:
     """Return that Kafka lets nobody join the consumer group *name*."""
     return Obstacle(

@@ -17,7 +17,7 @@ REDIS: Final = Area("redis")
 #: the timestamps of records that it appends, and a doctor publishes nothing.
 _CLOCKS: Final = 5.0
 
-#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent. For how
+#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent. How
 #: many days the rest lasts is not said: a day takes most while it is open and little once it is
 #: sealed, and a load of history looks like growth, so a rate seen now says nothing of next month.
 _MUCH, _TOO_MUCH = 0.7, 0.9
