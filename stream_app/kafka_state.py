@@ -1,7 +1,7 @@
 """What Kafka says of topics and of the consumer group, and what keeps workers from using them.
 
 Metadata of all topics leaves out those that a client may not see; here each topic is asked for by
-its name, so one that is missing and one that is denied are told apart.
+its name, so one that is missing differs from one that is denied.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
