@@ -64,8 +64,8 @@ def _whole(least: int, most: int, unit: str) -> Any:
 
 
 def _path(text: str) -> str:
-    if "\0" in text or text.endswith("/"):
-        raise ValueError("must be the path of a file")
+    if text and (not text.startswith("/") or text.endswith("/") or "\0" in text):
+        raise ValueError("must be the absolute path of a file")
     return text
 
 

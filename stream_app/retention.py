@@ -49,7 +49,8 @@ def sentence(topic: str, found: Retention, oldest_ms: int | None, now_ms: int) -
     *oldest_ms* is the timestamp of its oldest record; None if it has none, or that is unknown.
     """
     if oldest_ms is not None:
-        reach = f"its oldest record is {duration(max(0, now_ms - oldest_ms))} old"
+        age = duration(max(0, now_ms - oldest_ms))
+        reach = f"its oldest record is {age} old, and a rebuild reaches no further back"
     elif found.age_ms >= 0:
         reach = f"a rebuild reaches back {duration(found.age_ms)} at most"
     else:
