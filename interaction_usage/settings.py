@@ -93,9 +93,29 @@ def _whole(least: int, most: int, unit: str) -> Any:
     return parse
 
 
+def _path(text: str) -> str:
+    if text and (not text.startswith("/") or text.endswith("/") or "\0" in text):
+        raise ValueError("must be the absolute path of a file")
+    return text
+
+
+class Listen(NamedTuple):
+    """Where a process listens."""
+
+    host: str  #: empty for all addresses
+    port: int  #: 0 for nowhere
+
+
+def _listen(text: str) -> Listen:
+    shape = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?([0-9]{1,5})", text.strip())
+    if shape is None or int(shape[2]) > 65_535:
+        raise ValueError("must be a port, from 0 to 65535, or host:port")
+    return Listen((shape[1] or "").strip("[]"), int(shape[2]))
+
+
 def _variable(parse: Callable[[str], Any], default: str, meaning: str) -> Any:
     """Return a member of `Settings` whose variable is named after it."""
-    return field(metadata={"": Setting(parse, default, meaning)})
+    return field(default=parse(default), metadata={"": Setting(parse, default, meaning)})
 
 
 def _variable_per(
@@ -106,7 +126,8 @@ def _variable_per(
     The variables are named after the member, in the singular, and the name.
     """
     rows = {name: Setting(parse, default, meaning.format(name)) for name in names}
-    return field(metadata=rows)
+    values = {name: parse(default) for name in names}
+    return field(default_factory=values.copy, metadata=rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,6 +159,15 @@ class Settings:
         APPLICATIONS, _whole(1, 35 * 86_400, "seconds"), str(DEFAULT_SESSION_LIMIT),
         "seconds after which a `{}` session without a stop ends",
     )  # fmt: skip
+    alive_file: str = _variable(
+        _path,
+        "",
+        "the file that a worker touches while it lives, one for each; empty for one in the runtime "
+        "folder",
+    )
+    health_port: Listen = _variable(  # noqa: RUF009 (a tuple)
+        _listen, "0", "where a worker answers `/healthz` and `/readyz`: a port, or `host:port`"
+    )
 
     def __repr__(self) -> str:
         """Show where Redis is, but not the password."""

@@ -1,6 +1,6 @@
 """Requests to the broker outside the stream: which topics exist, where they begin and end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from stream_app import clients
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
+from stream_app.grants import how_to_grant
 from stream_app.topics import DEAD_LETTERS
 
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
@@ -103,17 +104,56 @@ def admin_client(servers: str) -> Any:
 def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int]:
     """Return how many partitions each of *topics* has; those that do not exist are left out.
 
-    Raises BrokerUnavailableError.
+    Raises BrokerUnavailableError; BrokerDeniedError where this client may not see one of them.
     """
-    metadata = _metadata(admin, timeout).topics
-    return {name: len(metadata[name].partitions) for name in topics if name in metadata}
+    metadata = cluster_metadata(admin, timeout)
+    hidden = [name for name in topics if name not in metadata.topics]
+    if hidden and not metadata.is_mock:
+        _raise_if_denied(admin, hidden, timeout)
+    return {name: metadata.topics[name] for name in topics if name in metadata.topics}
+
+
+def _raise_if_denied(admin: Any, topics: Sequence[str], timeout: float) -> None:
+    """Raise BrokerDeniedError if Kafka hides one of *topics*, which seems to be missing then."""
+    described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout)
+    for topic, answer in described.items():
+        try:
+            answer.result(timeout + 1)
+        except KafkaException as error:
+            if _is_denial(error):
+                raise BrokerDeniedError(
+                    f"Kafka does not allow this client to see the topic {topic}. "
+                    f"{how_to_grant('topic', topic, ('DESCRIBE',))}"
+                ) from None
+        except TimeoutError:
+            raise unavailable(admin) from None
+
+
+class Metadata(NamedTuple):
+    """What a broker says of the cluster."""
+
+    cluster_id: str
+    brokers: int
+    topics: Mapping[str, int]  #: name to partitions; only those that this client may see
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether it is librdkafka's mock cluster, which answers few requests and keeps nothing."""
+        return self.cluster_id.startswith(_MOCK)
+
+
+def cluster_metadata(admin: Any, timeout: float = 5.0) -> Metadata:
+    """Return what a broker says of the cluster. Raises BrokerUnavailableError."""
+    metadata = _metadata(admin, timeout)
+    topics = {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+    return Metadata(metadata.cluster_id or "", len(metadata.brokers), topics)
 
 
 def _metadata(admin: Any, timeout: float, *topic: str) -> Any:
     try:
         return admin.list_topics(*topic, timeout=timeout)
     except KafkaException as error:
-        raise _unavailable(admin, error) from None
+        raise unavailable(admin, error) from None
 
 
 def ensure_topics(
@@ -128,7 +168,7 @@ def ensure_topics(
     missing = [topic for topic in topics if topic not in there]
     if not missing:
         return
-    if _metadata(admin, timeout).cluster_id.startswith(_MOCK):
+    if cluster_metadata(admin, timeout).is_mock:
         for topic in missing:
             _metadata(admin, timeout, topic)
         return
@@ -152,11 +192,8 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
     A topic that was deleted and created again has another id. Topics that do not exist are left
     out; librdkafka's mock cluster has no ids, so all are empty. Raises BrokerUnavailableError.
     """
-    metadata = _metadata(admin, timeout)
-    there = [topic for topic in topics if topic in metadata.topics]
-    if not there:
-        return {}
-    if metadata.cluster_id.startswith(_MOCK):
+    there = list(topic_partitions(admin, topics, timeout))
+    if not there or cluster_metadata(admin, timeout).is_mock:
         return dict.fromkeys(there, "")
     futures = admin.describe_topics(TopicCollection(there), request_timeout=timeout)
     ids = {}
@@ -165,9 +202,9 @@ def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[s
             ids[topic] = str(described.result(timeout + 1).topic_id)[:8]
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise _unavailable(admin, error) from None
+                raise unavailable(admin, error) from None
         except TimeoutError:
-            raise _unavailable(admin) from None
+            raise unavailable(admin) from None
     return ids
 
 
@@ -231,12 +268,22 @@ def committed_offsets(admin: Any, group: str, timeout: float = 5.0) -> dict[tupl
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return {}
-        raise _unavailable(admin, error) from None
+        raise unavailable(admin, error) from None
     except TimeoutError:
-        raise _unavailable(admin) from None
+        raise unavailable(admin) from None
     return {
         (tp.topic, tp.partition): tp.offset for tp in committed if tp.offset >= 0 and not tp.error
     }
+
+
+def offset_answers(
+    admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float
+) -> Iterator[tuple[tuple[str, int], Any]]:
+    """Yield each topic-partition with what Kafka answers for *spec*: an offset and a timestamp.
+
+    Raises BrokerUnavailableError.
+    """
+    yield from _answers(admin, _list_offsets(admin, partitions, spec, timeout), timeout)
 
 
 def _list_offsets(
@@ -248,20 +295,23 @@ def _list_offsets(
 
 
 def _offsets(admin: Any, futures: Any, timeout: float) -> dict[tuple[str, int], int]:
-    offsets = {}
+    return {place: answer.offset for place, answer in _answers(admin, futures, timeout)}
+
+
+def _answers(admin: Any, futures: Any, timeout: float) -> Iterator[tuple[tuple[str, int], Any]]:
     for tp, future in futures.items():
         try:
-            offsets[tp.topic, tp.partition] = future.result(timeout + 1).offset
+            yield (tp.topic, tp.partition), future.result(timeout + 1)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise TopicDeletedError(tp.topic) from None
-            raise _unavailable(admin, error) from None
+            raise unavailable(admin, error) from None
         except TimeoutError:
-            raise _unavailable(admin) from None
-    return offsets
+            raise unavailable(admin) from None
 
 
-def _unavailable(admin: Any, error: KafkaException | None = None) -> BrokerUnavailableError:
+def unavailable(admin: Any, error: KafkaException | None = None) -> BrokerUnavailableError:
+    """Return what it means that Kafka did not answer, or answered with *error*."""
     if isinstance(admin, Admin):
         admin.renew()
     if error and _is_denial(error):
@@ -278,5 +328,5 @@ def _sentence(error: KafkaException) -> str:
     reason = error.args[0]
     text = reason.str() if isinstance(reason, KafkaError) else str(reason)
     if _is_denial(error):
-        return f"Kafka does not allow it ({text}); grant it to this client with kafka-acls"
+        return f"Kafka does not allow it ({text}). Grant it to this client with kafka-acls"
     return f"no broker answered ({text})"

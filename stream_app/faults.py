@@ -27,15 +27,20 @@ def permanent_fault(error: BaseException) -> str | None:
 
     It says what is wrong and what to do, and shows nothing that could be a secret.
     """
+    return denial(error) or errors.permanent_fault(error)
+
+
+def denial(error: BaseException) -> str | None:
+    """Return a sentence where Kafka does not allow what was tried; None for any other *error*."""
     for cause in errors.causes(error):
         if isinstance(cause, BrokerDeniedError):
             return str(cause)
         if isinstance(cause, _LOGIN):
             return "Kafka does not accept the login"
-        for denial, what in _DENIALS.items():
-            if isinstance(cause, denial):
+        for kind, what in _DENIALS.items():
+            if isinstance(cause, kind):
                 return f"Kafka does not allow this worker {what}; grant it with kafka-acls"
-    return errors.permanent_fault(error)
+    return None
 
 
 def raise_if_permanent(error: BaseException) -> None:

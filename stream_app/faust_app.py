@@ -36,10 +36,16 @@ from stream_app.errors import (
     StaleAssignmentError,
 )
 from stream_app.faults import raise_if_permanent
+from stream_app.health_server import HealthServer
 from stream_app.heartbeat import Heartbeat
+from stream_app.kafka_state import DENIED, raise_first, read_obstacles
+from stream_app.liveness import Liveness
 from stream_app.micro_batches import MicroBatches
+from stream_app.obstacles import KafkaWatch
 from stream_app.progress import INTERVAL, Lookout
+from stream_app.readiness import Readiness
 from stream_app.rejoin import Rejoin
+from stream_app.retention import ADVICE, read_warnings
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
 from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
 from stream_app.sealing import Sealing, event_spans
@@ -80,6 +86,11 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.gate, writer, lambda: self.producer, Telemetry(), self._start_again
         )
         self._admin = admin_client(config.kafka)
+        self.obstacles = self.context.obstacles
+        self.context.telemetry.obstacles = lambda: list(map(str, self.obstacles.current()))
+        self.kafka_watch = KafkaWatch(
+            self.obstacles, partial(read_obstacles, self._admin, config.group)
+        )
         read_topic_ids = partial(topic_ids, self._admin, EVENT_TOPICS)
         self.start_offsets = StartOffsets(
             self.context, read_topic_ids, self._earlier_rejections, self.give_up
@@ -88,6 +99,10 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.heartbeat = Heartbeat(
             self.context, lambda: self.consumer, self.start_offsets, self.rejoin, self.give_up
         )
+        self.liveness = Liveness(config.alive_file)
+        self.readiness = Readiness(self.gate, self.context.telemetry, self.obstacles)
+        self.heartbeat.on_sent = self.readiness.heartbeat_sent
+        self.health_server = HealthServer(self.readiness.reasons)
         self.watchdog = Watchdog(
             self.gate, lambda: self.consumer, self.start_offsets, self.rejoin, read_topic_ids,
             self.give_up,
@@ -106,19 +121,33 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Wait for Kafka and Redis, refuse rollups made with other limits, then start."""
+        self.add_future(self.liveness.run())
+        await self._serve_health(*self.config.health_port)
         await self._wait_until_ready("Redis", self._prepare_redis)
         await self._wait_until_ready("Kafka", self._prepare_kafka)
         await super().on_start()
+        self.readiness.starting = ""
         self.add_future(self._watch_group_membership())
         self.add_future(self.micro_batches.run())
 
+    async def _serve_health(self, host: str, port: int) -> None:
+        if not port:
+            return
+        try:
+            await self.health_server.start(host, port)
+        except OSError as error:
+            log.critical("The worker ends: USAGE_HEALTH_PORT: %s", error.strerror or error)
+            raise SystemExit(1) from None
+
     async def on_stop(self) -> None:
         """Finish the micro-batch that is being written and commit it; begin nothing else."""
+        self.readiness.starting = "The worker is ending"
         await self.micro_batches.stop(_LAST_MICRO_BATCH)
         with suppress(Exception):  # for others to look at; a worker starts from Redis' positions
             async with asyncio.timeout(_LAST_COMMIT):
                 await self.consumer.commit()
         await super().on_stop()
+        self.health_server.close()
 
     async def _prepare_redis(self) -> None:
         writer = self.context.writer
@@ -134,6 +163,13 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.config.partitions,
             self.config.replication,
         )
+        obstacles = await asyncio.to_thread(read_obstacles, self._admin, self.config.group)
+        # A topic that was created just now may not be known to each broker yet.
+        raise_first([each for each in obstacles if each.kind == DENIED])
+        now_ms = int(time.time() * 1000)
+        names = [*EVENT_TOPICS, DEAD_LETTERS]
+        if finite := await asyncio.to_thread(read_warnings, self._admin, names, now_ms):
+            log.warning("%s. %s", "; ".join(finite), ADVICE)
 
     async def _wait_until_ready(self, name: str, prepare: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -145,6 +181,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         def on_failure(error: Exception) -> None:
             nonlocal failures
             raise_if_permanent(error)
+            self.readiness.starting = f"The worker waits for {name} to start: {error}"
             if failures % 5 == 0:
                 log.warning("Waiting for %s: %s", name, error)
             failures += 1
@@ -249,6 +286,8 @@ def create_app(config: settings.Settings) -> UsageApp:
 
     @app.timer(interval=_WATCHDOG_INTERVAL, name="watchdog")  # type: ignore[untyped-decorator]
     async def watchdog() -> None:
+        app.consumer.retry_coordination()
+        await app.kafka_watch.look()
         await app.watchdog.look()
 
     @app.timer(interval=_SEALING_INTERVAL, name="seal")  # type: ignore[untyped-decorator]

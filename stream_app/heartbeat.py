@@ -41,6 +41,7 @@ class Heartbeat:
     ) -> None:
         self._context, self._consumer = context, consumer
         self._start_offsets, self._rejoin, self._give_up = start_offsets, rejoin, give_up
+        self.on_sent: Callable[[], None] = lambda: None  #: called when Redis took a heartbeat
 
     async def beat(self, second: int) -> None:
         """Write the heartbeat of this *second*, and positions where no batch is in process."""
@@ -67,6 +68,7 @@ class Heartbeat:
     async def _write(self, second: int) -> None:
         nodes, report = self._context.writer.nodes, self._context.telemetry.encoded()
         await send_heartbeat(nodes, worker_name(), report, second)
+        self.on_sent()
 
     async def _start_again(self, error: ReseekRequired, assignment: Assignment) -> None:
         """Start from what Redis has, unless a seek is doing that."""

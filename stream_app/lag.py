@@ -1,34 +1,85 @@
 """How far the rollups are behind what was published, per topic-partition."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
-from rollups.watermark import Position, Reach
-from stream_app.broker import spans_of, topic_ids
+from rollups.watermark import Reach
+from stream_app.broker import spans_of
 from stream_app.errors import TopicDeletedError, TopicsMissingError
-from stream_app.topics import EVENT_TOPICS
+from stream_app.kafka_state import (
+    MISSING,
+    TopicState,
+    group_obstacle,
+    raise_first,
+    read_group,
+    read_topics,
+    topic_obstacles,
+)
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+
+
+class Progress(NamedTuple):
+    """A topic-partition in Kafka, and how far it is counted."""
+
+    begin: int  #: the first offset that Kafka still has
+    position: int | None  #: the position in Redis; None if nothing was ever counted
+    reach: Reach
+
+    @property
+    def lost(self) -> range:
+        """The offsets that Kafka deleted before they were counted."""
+        return range(self.position or 0, self.begin)
 
 
 def partition_progress(
-    admin: Any, redis: Any, timeout: float = 10.0
+    admin: Any, redis: Any, timeout: float = 10.0, group: str = ""
 ) -> dict[tuple[str, int], Reach]:
     """Return how far each topic-partition is counted, and where it ends.
 
-    *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerUnavailableError;
-    TopicsMissingError where nothing is known of a topic, which is not a lag of 0.
+    The arguments and errors are those of `read_progress`.
+    """
+    progress = read_progress(admin, redis, timeout, group)
+    return {place: each.reach for place, each in progress.items()}
+
+
+def read_progress(
+    admin: Any, redis: Any, timeout: float = 10.0, group: str = ""
+) -> dict[tuple[str, int], Progress]:
+    """Return how far each topic-partition is counted, and from where to where Kafka has it.
+
+    *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerUnavailableError:
+    TopicsMissingError where nothing is known of a topic, which is not a lag of 0; BrokerDeniedError
+    where a topic, the dead letters or the consumer *group* (if named) may not be read.
     """
     spans = spans_of(admin, EVENT_TOPICS, timeout)
-    present = {topic for topic, _ in spans}
-    if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
-        raise TopicsMissingError(missing)
-    ids = topic_ids(admin, EVENT_TOPICS, timeout)
+    topics = read_topics(admin, (*EVENT_TOPICS, DEAD_LETTERS), timeout)
+    _raise_if_unknown(admin, topics, {topic for topic, _ in spans}, group, timeout)
     # Read after the ends: what was published before the call is included.
     positions = Rollups.live(redis).positions()
     progress = {}
-    for (topic, partition), (begin, stable, end) in spans.items():
-        if topic not in ids:
-            raise TopicDeletedError(topic)
-        counted = positions.get(keys.fence(topic, partition, ids[topic]), Position(0)).offset
-        progress[topic, partition] = Reach(min(max(counted, begin), end), stable, end)
+    for (topic, number), (begin, stable, end) in spans.items():
+        position = positions.get(keys.fence(topic, number, topics[topic].id))
+        offset = position.offset if position else None
+        counted = min(max(offset or 0, begin), end)
+        progress[topic, number] = Progress(begin, offset, Reach(counted, stable, end))
     return progress
+
+
+def _raise_if_unknown(
+    admin: Any, topics: Mapping[str, TopicState], present: set[str], group: str, timeout: float
+) -> None:
+    """Raise BrokerUnavailableError where nobody can say how far everything is counted."""
+    obstacles = list(topic_obstacles(topics))
+    if group and (obstacle := group_obstacle(group, read_group(admin, group, timeout))):
+        obstacles.append(obstacle)
+    for each in obstacles:
+        if each.kind == MISSING and each.subject in present:
+            raise TopicDeletedError(each.subject)
+    # A worker creates dead letters' topic; without it nothing is refused, and so events wait.
+    raise_first(
+        [each for each in obstacles if (each.kind, each.subject) != (MISSING, DEAD_LETTERS)]
+    )
+    if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
+        raise TopicsMissingError(missing)  # it was created between the two requests

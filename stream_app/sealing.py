@@ -9,6 +9,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.writer import Writer
 from rollups.watermark import CaughtUp, Position
 from stream_app.broker import Span, spans_of, topic_ids
+from stream_app.errors import TopicsMissingError
 from stream_app.topics import EVENT_TOPICS
 
 #: Accounts that are checked in one go; each costs Redis some microseconds.
@@ -69,10 +70,11 @@ def _behind(positions: Mapping[str, Position], spans: Mapping[str, Span]) -> dic
 def event_spans(admin: Any) -> dict[str, Span]:
     """Return where each topic-partition of events begins and ends now, by its name in positions.
 
-    Raises BrokerUnavailableError.
+    Raises BrokerUnavailableError, also where a topic is missing or hidden: its events may wait.
     """
     ids = topic_ids(admin, EVENT_TOPICS)
-    return {
-        keys.fence(topic, partition, ids.get(topic, "")): span
-        for (topic, partition), span in spans_of(admin, EVENT_TOPICS).items()
-    }
+    spans = spans_of(admin, EVENT_TOPICS)
+    present = ids.keys() & {topic for topic, _ in spans}
+    if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
+        raise TopicsMissingError(missing)
+    return {keys.fence(topic, number, ids[topic]): span for (topic, number), span in spans.items()}

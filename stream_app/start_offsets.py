@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 
+from aiokafka.errors import UnknownTopicOrPartitionError
 from faust.types import TP
 from redis.exceptions import RedisError
 
@@ -18,13 +19,16 @@ from interaction_usage.store import keys
 from interaction_usage.store.errors import ReseekRequired, UnusableRollupsError
 from interaction_usage.store.progress import last_progress
 from stream_app.errors import BrokerUnavailableError
-from stream_app.faults import permanent_fault
+from stream_app.faults import denial, permanent_fault
 from stream_app.retry import REDIS_ERRORS, retry
 from stream_app.sealed_rejections import SealedRejections
 from stream_app.worker_context import WorkerContext
 from stream_app.write_gate import State
 
 log = logging.getLogger(__name__)
+
+#: Seconds before the group is rejoined because a topic that it assigned is gone.
+_PAUSE_S = 1.0
 
 
 class StartOffsets:
@@ -41,6 +45,7 @@ class StartOffsets:
         self._read_topic_ids, self._read_rejections = read_topic_ids, read_rejections
         self._give_up = give_up
         self._beginning = asyncio.Lock()
+        self._waits_for = ""  # what was logged last
         self.topic_ids: dict[str, str] = {}  #: of the topics as they were at the last start
 
     def fence(self, tp: TP) -> str:
@@ -50,9 +55,11 @@ class StartOffsets:
     async def find(self, assigned: Collection[TP]) -> dict[TP, int]:
         """Return the offset from which each partition is read, however long that takes.
 
-        Nothing that was read before this call is written after it.
+        Nothing that was read before this call is written after it. Raises
+        UnknownTopicOrPartitionError where a topic is gone.
         """
         await self._context.gate.quiet()
+        self._waits_for = ""
         return await retry(
             partial(self._find, assigned),
             self._wait_for,
@@ -68,6 +75,11 @@ class StartOffsets:
     async def _find(self, assigned: Collection[TP]) -> dict[TP, int]:
         while True:
             self.topic_ids = await asyncio.to_thread(self._read_topic_ids)
+            if gone := sorted({tp.topic for tp in assigned} - self.topic_ids.keys()):
+                # Without its id it would be read from the beginning, under fences of no topic. The
+                # group assigns it to nobody as soon as it has noticed.
+                await asyncio.sleep(_PAUSE_S)
+                raise UnknownTopicOrPartitionError(", ".join(gone))
             names = {tp: self.fence(tp) for tp in assigned}
             async with self._beginning:
                 ends = await self._writer.begin(list(names.values()))
@@ -82,9 +94,12 @@ class StartOffsets:
                 return offsets
 
     def _wait_for(self, error: Exception) -> None:
-        if fault := permanent_fault(error):
+        if not denial(error) and (fault := permanent_fault(error)):
             self._give_up(fault)
             return
+        if str(error) == self._waits_for:
+            return
+        self._waits_for = str(error)
         who = "Kafka" if isinstance(error, BrokerUnavailableError) else "Redis"
         log.warning("Waiting for %s to determine the start offsets: %s", who, error)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -26,6 +27,7 @@ class Telemetry:
     refused: Counter[str] = field(default_factory=Counter)  #: by reason
     waiting_for: str = ""  #: what it waits for; empty while it works
     rollups: str = ""  #: the namespace that it writes
+    obstacles: Callable[[], list[str]] = list  #: what it may not use in Kafka, a sentence each
 
     def add_batch(self, events: int) -> None:
         """Note that a batch with so many valid events is in the rollups."""
@@ -42,5 +44,6 @@ class Telemetry:
                 "refused": dict(self.refused),
                 "waiting_for": self.waiting_for,
                 "rollups": self.rollups,
+                "obstacles": self.obstacles(),
             }
         )

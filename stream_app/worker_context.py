@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 from redis.exceptions import RedisError
 
 from interaction_usage.store.errors import ReseekRequired
@@ -12,11 +14,14 @@ from interaction_usage.store.writer import Writer
 from stream_app.dead_letter_producer import publish
 from stream_app.decode_batch import PendingDeadLetter
 from stream_app.errors import StaleAssignmentError
-from stream_app.faults import raise_if_permanent
+from stream_app.faults import denial, raise_if_permanent
 from stream_app.fetched_batch import Assignment
+from stream_app.kafka_state import WRITE, topic_denied
+from stream_app.obstacles import Obstacles
 from stream_app.retry import BACKOFF, Backoff, Result, retry
 from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
 from stream_app.telemetry import Telemetry
+from stream_app.topics import DEAD_LETTERS
 from stream_app.write_gate import WriteGate
 
 log = logging.getLogger(__name__)
@@ -33,6 +38,7 @@ class WorkerContext:
     on_lost_writes: Callable[[ReseekRequired], None]  #: called when Redis lost what it acknowledged
     earlier_rejections: SealedRejections = NO_REJECTIONS  #: where topics are read again
     backoff: Backoff = BACKOFF
+    obstacles: Obstacles = field(default_factory=Obstacles)
 
     async def write(
         self, attempt: Callable[[], Awaitable[Result]], assignment: Assignment
@@ -66,6 +72,11 @@ class WorkerContext:
             self.telemetry.refused.update(str(each.reason) for each in pending)
 
     def _wait_for(self, error: Exception) -> None:
+        if isinstance(error, ProducerSendError | KafkaError) and denial(error):
+            # A right may be given back, and until then a new process could do no more.
+            self.obstacles.met(topic_denied(DEAD_LETTERS, WRITE))
+            self.telemetry.waiting_for = f"Kafka: {denial(error)}"
+            return
         raise_if_permanent(error)
         who = "Redis" if isinstance(error, RedisError) else "Kafka"
         if not self.telemetry.waiting_for:

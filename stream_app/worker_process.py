@@ -50,6 +50,11 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "GroupCoordinatorNotAvailable" not in record.getMessage()
 
 
+def _is_said_once(record: logging.LogRecord) -> bool:
+    """Leave out what aiokafka logs at every attempt, and `stream_app.obstacles` says once."""
+    return "uthorized" not in record.getMessage()
+
+
 def _is_unforeseen(record: logging.LogRecord) -> bool:
     """Leave out Faust's traceback of an end whose reason was logged as a sentence."""
     foreseen = (GroupMembershipError, PermanentFaultError)
@@ -70,6 +75,8 @@ def tune_garbage_collection() -> None:
 def run(app: Any, loglevel: str) -> int:
     """Run *app* until a signal ends it; return the exit code."""
     logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
+    for name in ("aiokafka.consumer.fetcher", "aiokafka.cluster"):
+        logging.getLogger(name).addFilter(_is_said_once)
     logging.getLogger("stream_app.faust_app").addFilter(_is_unforeseen)
     app.finalize()
     app.worker_init()

@@ -34,6 +34,8 @@ def test_nothing_set_gives_the_defaults() -> None:
         replication=1,
         max_batch_bytes=64 * 1024 * 1024,
         session_limits=dict.fromkeys(LIMITS, 86_400),
+        alive_file="",
+        health_port=settings.Listen("", 0),
     )
 
 
@@ -61,6 +63,10 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ("USAGE_PARTITIONS", "1", "partitions", 1),
         ("USAGE_PARTITIONS", " 10000 ", "partitions", 10_000),
         ("USAGE_REPLICATION", "3", "replication", 3),
+        ("USAGE_ALIVE_FILE", "/run/usage/alive", "alive_file", "/run/usage/alive"),
+        ("USAGE_HEALTH_PORT", "8081", "health_port", ("", 8081)),
+        ("USAGE_HEALTH_PORT", "127.0.0.1:8081", "health_port", ("127.0.0.1", 8081)),
+        ("USAGE_HEALTH_PORT", "[::1]:8081", "health_port", ("::1", 8081)),
     ],
 )  # fmt: skip
 def test_a_variable_is_read(variable: str, text: str, member: str, value: Any) -> None:
@@ -91,6 +97,8 @@ def test_each_application_has_the_own_limit(application: str) -> None:
         ("USAGE_GROUP", ["a b", "a/b", "ä", "x" * 201, " "]),
         ("USAGE_PARTITIONS", ["0", "-1", "10001", "1.5", "ten", "1e3", "0x10", "٣", "1_000"]),
         ("USAGE_REPLICATION", ["0", "21", "one"]),
+        ("USAGE_ALIVE_FILE", ["alive", "/run/", "/run/a\0b"]),
+        ("USAGE_HEALTH_PORT", ["-1", "65536", "port", ":8081", "a b:1", "http://h:1", "::1:80"]),
         *((limit, ["0", "-5", "3024001", "24h", "1.5", "9" * 13]) for limit in LIMITS.values()),
     ],
 )  # fmt: skip

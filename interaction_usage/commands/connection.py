@@ -9,15 +9,17 @@ from interaction_usage.commands.errors import CommandError
 
 
 @contextmanager
-def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
+def redis_connection(
+    config: settings.Settings, patience: float = 30, *, late: bool = False
+) -> Iterator[Any]:
     """Yield a client of the Redis in *config*; its errors become a CommandError.
 
-    Wait up to *patience* seconds for an answer.
+    Wait up to *patience* seconds for an answer. A *late* client may be had while Redis is away.
     """
     from redis.exceptions import MovedError, RedisError
 
     from interaction_usage.store.address import place
-    from interaction_usage.store.client import connect
+    from interaction_usage.store.client import connect, connect_late
     from interaction_usage.store.errors import (
         IS_CLUSTER_NODE,
         LayoutDiffersError,
@@ -26,8 +28,11 @@ def redis_connection(config: settings.Settings, patience: float = 30) -> Iterato
     )
 
     where = f"Redis at {place(config.redis)}"
+    new_client = connect_late if late else connect
     try:
-        with connect(config.redis, socket_timeout=patience, socket_connect_timeout=3) as connected:
+        with new_client(
+            config.redis, socket_timeout=patience, socket_connect_timeout=3
+        ) as connected:
             yield connected
     except MovedError:
         raise CommandError(f"{where}: {IS_CLUSTER_NODE}.") from None

@@ -67,9 +67,9 @@ def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Re
     from stream_app.lag import partition_progress
 
     try:
-        return partition_progress(admin_client(config.kafka), redis)
+        return partition_progress(admin_client(config.kafka), redis, group=config.group)
     except BrokerUnavailableError as error:
-        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
+        raise CommandError(f"Kafka at {config.kafka}: {error}") from None
 
 
 def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:

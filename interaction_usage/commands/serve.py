@@ -5,6 +5,7 @@ import faulthandler
 import gc
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,7 +49,6 @@ def serve(host: str, port: int, is_open: bool) -> None:
       usage serve --open
       usage serve --host 0.0.0.0 --port 80
     """
-    from interaction_usage.dashboard import tokens
     from interaction_usage.dashboard.hosts import is_loopback
 
     if is_open and not is_loopback(host):
@@ -57,18 +57,43 @@ def serve(host: str, port: int, is_open: bool) -> None:
             "Create a token with `usage token create --operator`, and omit --open."
         )
     config = settings.read()
-    with redis_connection(config, patience=_REDIS_TIMEOUT_S) as redis:
-        known = tokens.exist(redis)
-        if not known and not is_loopback(host):
+    with redis_connection(config, patience=_REDIS_TIMEOUT_S, late=True) as redis:
+        has_tokens = _has_tokens(config, redis)
+        if not has_tokens and not is_loopback(host):
             raise CommandError(
                 f"There is no token yet, and others can reach {host}. "
                 "Create one first: usage token create --operator"
             )
         with listening(host, port) as listener:
-            if not known and not is_open:
+            if not has_tokens and not is_open:
                 click.echo("There is no token yet: usage token create --operator", err=True)
             click.echo(f"Dashboard: {_address(host, listener.getsockname()[1])}")
             asyncio.run(_serve(config, redis, listener, is_open))
+
+
+def _has_tokens(config: settings.Settings, redis: Any) -> bool:
+    """Tell whether there are tokens; where Redis is away, say so and take it that there are.
+
+    Without a token nobody can log in, whether there are any or not.
+    """
+    from redis.exceptions import RedisError
+
+    from interaction_usage.dashboard import tokens
+    from interaction_usage.store.address import place
+    from interaction_usage.store.errors import permanent_fault, shown
+
+    try:
+        return tokens.exist(redis)
+    except RedisError as error:
+        if permanent_fault(error):
+            raise
+        where = place(config.redis)
+        click.echo(
+            f"Redis at {where} does not answer: {shown(error).rstrip('.')}. Every page says so "
+            "until it does.",
+            err=True,
+        )
+        return True
 
 
 @contextmanager
@@ -103,7 +128,7 @@ async def _serve(
     most = most_connections()
     app = create_app(
         redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
-        places=places_of(config, redis), connections=most,
+        places=places_of(config, redis), warnings=warnings_of(config), connections=most,
     )  # fmt: skip
     server = Server(app, most)
 
@@ -127,15 +152,44 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
     from interaction_usage.dashboard.health import KafkaUnavailableError
     from rollups.watermark import Reach
     from stream_app.broker import admin_client
-    from stream_app.errors import BrokerUnavailableError
+    from stream_app.errors import (
+        BrokerDeniedError,
+        BrokerUnavailableError,
+        TopicDeletedError,
+        TopicsMissingError,
+    )
     from stream_app.lag import partition_progress
 
     admin = admin_client(config.kafka)
 
     def places() -> dict[tuple[str, int], Reach]:
         try:
-            return partition_progress(admin, redis, timeout=3.0)
+            return partition_progress(admin, redis, timeout=3.0, group=config.group)
+        except BrokerDeniedError as error:
+            raise KafkaUnavailableError(str(error), "kafka-denied") from None
+        except (TopicDeletedError, TopicsMissingError) as error:
+            raise KafkaUnavailableError(str(error), "topic-missing") from None
         except BrokerUnavailableError as error:
             raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
 
     return places
+
+
+def warnings_of(config: settings.Settings) -> Any:
+    """Return a function that returns what may become trouble later, a sentence each."""
+    from interaction_usage.dashboard.health import KafkaUnavailableError
+    from stream_app.broker import admin_client
+    from stream_app.errors import BrokerUnavailableError
+    from stream_app.retention import ADVICE, read_warnings
+    from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+
+    admin = admin_client(config.kafka)
+
+    def warnings() -> list[str]:
+        try:
+            found = read_warnings(admin, (*EVENT_TOPICS, DEAD_LETTERS), int(time.time() * 1000))
+        except BrokerUnavailableError as error:
+            raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
+        return [f"{each}. {ADVICE}" for each in found]
+
+    return warnings

@@ -18,12 +18,16 @@ from interaction_usage.commands.errors import CommandError
 @click.option(
     "--alive",
     is_flag=True,
-    help="Run nothing; exit 0 if a worker on this host sent a heartbeat in the last 10 s.",
+    help="Run nothing; exit 0 if a worker of this user on this host is alive.",
 )
 def worker(loglevel: str, alive: bool) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
 
     Start as many as you like, on any machines: they share the partitions of the topics.
+
+    A worker is alive as long as its event loop turns, whether Kafka and Redis answer or not: it
+    touches a file (USAGE_ALIVE_FILE), which --alive looks at. With USAGE_HEALTH_PORT it answers
+    /healthz while it is alive, and /readyz with 200 while it counts, else with 503 and the reasons.
 
     \b
     Example:
@@ -43,12 +47,13 @@ def worker(loglevel: str, alive: bool) -> None:
 
 
 def _check_alive(config: settings.Settings) -> None:
-    import socket
+    import time
 
-    from interaction_usage.commands.connection import redis_connection
-    from interaction_usage.store.worker_registry import heartbeats
+    from stream_app.liveness import ALIVE_S, is_alive, runtime_folder
 
-    with redis_connection(config) as redis:
-        host = f"{socket.gethostname()}:"
-        if not any(heartbeat.worker.startswith(host) for heartbeat in heartbeats(redis)):
-            raise CommandError("No heartbeat from a worker on this host.")
+    if not is_alive(config.alive_file, time.time()):
+        where = config.alive_file or f"{runtime_folder()}/"
+        raise CommandError(
+            f"No worker is alive on this host: none touched {where} within {ALIVE_S:g} s. "
+            "Start one: usage worker"
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -12,7 +12,7 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from interaction_usage.dashboard import api, assets, errors, pages
+from interaction_usage.dashboard import api, assets, errors, pages, probes
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
@@ -45,16 +45,18 @@ def create_app(
     open_to_all: bool,
     lifetime: float,
     places: Callable[[], Places] | None = None,
+    warnings: Callable[[], Sequence[str]] | None = None,
     connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*.
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
-    unknown. A worker's heartbeat in Redis expires after *lifetime* seconds. The server has at most
-    so many *connections*.
+    unknown. *warnings* returns what may become trouble later (and raises the same). A worker's
+    heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
+    *connections*.
     """
-    watch = Watch(redis, places, lifetime)
+    watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
     heavy = HeavyWork()
@@ -87,6 +89,7 @@ def create_app(
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
+    app.include_router(probes.router)
     app.include_router(pages.router)
     app.include_router(assets.router)
     app.add_exception_handler(RequestError, _refused)
@@ -145,4 +148,6 @@ async def _http(request: Request, problem: Exception) -> Response:
 def _wants_page(request: Request) -> bool:
     """Tell whether a person is to read the answer."""
     path = request.url.path
-    return not path.startswith(("/api/", "/assets/", "/openapi.json"))
+    return not path.startswith(
+        ("/api/", "/assets/", "/openapi.json", probes.ALIVE_PATH, probes.READY_PATH)
+    )

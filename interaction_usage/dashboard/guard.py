@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from interaction_usage.dashboard import probes
 from interaction_usage.dashboard.auth import COOKIE
 from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.limits import (
@@ -50,6 +51,9 @@ class Guard:
             whole = await _with_body(headers, receive)
             if whole is None:
                 return  # the client has gone
+            if scope["path"] in (probes.ALIVE_PATH, probes.READY_PATH):
+                await self._app(scope, whole, send)
+                return
             visitor = _visitor(scope, headers)
             await self._places.take(visitor)
         except RequestError as refused:

@@ -3,10 +3,11 @@
 One thread looks, for all viewers. `Looks` is what it saw, and decides from that alone.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 import orjson
@@ -27,6 +28,9 @@ LOOK: Final = 1.0
 #: Seconds after which data is stale: without a worker's heartbeat, or behind what was published.
 PATIENCE: Final = 3.0
 
+#: Seconds between two looks at what may become trouble later.
+WARNINGS_S: Final = 60.0
+
 #: Seconds over which events per second are counted.
 _SPAN: Final = 5.0
 
@@ -36,7 +40,7 @@ _FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
 
-    reason: str  #: redis-away, layout, no-worker, worker-waits, kafka-away or lag
+    reason: str  #: as `schemas.Stale` lists them
     message: str  #: a sentence for people
 
     def for_customers(self) -> "Stale":
@@ -51,6 +55,7 @@ class Health(NamedTuple):
     events_per_second: float | None = 0.0
     lag: int | None = None  #: events published but not yet in the rollups; None if unknown
     stale: Stale | None = None
+    warnings: tuple[str, ...] = ()  #: what may become trouble later
 
     def for_customers(self) -> "Health":
         """Return what the holder of an account's token may see of it: is it up to date."""
@@ -58,7 +63,11 @@ class Health(NamedTuple):
 
 
 class KafkaUnavailableError(DashboardError):
-    """Kafka did not answer how far its topics reach."""
+    """Kafka did not say how far its topics reach; *reason* is kafka-away or what else is so."""
+
+    def __init__(self, sentence: str, reason: str = "kafka-away") -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class Looks:
@@ -74,7 +83,9 @@ class Looks:
         self._lag: int | None = None
         self._held = 0
         self._reached: float | None = None
-        self._kafka_away = ""
+        self._kafka_away: Stale | None = None
+        self._obstacles: list[str] = []
+        self.warnings: tuple[str, ...] = ()
 
     def workers(self, now: float, heartbeats: Mapping[str, Mapping[str, object]]) -> None:
         """Take in the newest *heartbeats* by worker; those without one are missing."""
@@ -90,10 +101,15 @@ class Looks:
             self._totals.popleft()
         waits = [str(beat.get("waiting_for", "")) for beat in heartbeats.values()]
         self._waiting = waits[0] if waits and all(waits) else ""
+        self._obstacles = [
+            str(each)
+            for beat in heartbeats.values()
+            for each in cast(Sequence[object], beat.get("obstacles", ()))
+        ]
 
     def topics(self, now: float, places: Places) -> None:
         """Take in how far each topic-partition is counted, and where it ends."""
-        self._kafka_away = ""
+        self._kafka_away = None
         self._ends.append((now, {place: reach.end for place, reach in places.items()}))
         self._lag = sum(reach.behind for reach in places.values())
         self._held = sum(reach.blocked for reach in places.values())
@@ -104,9 +120,11 @@ class Looks:
         ]  # fmt: skip
         self._reached = max(seen, default=self._ends[0][0])
 
-    def kafka_is_away(self, sentence: str) -> None:
-        """Take in that Kafka does not answer."""
-        self._kafka_away, self._lag = sentence, None
+    def kafka_is_away(self, sentence: str, reason: str = "kafka-away") -> None:
+        """Take in that Kafka does not say how far its topics reach, and why."""
+        if reason == "kafka-away":
+            sentence = f"Kafka does not answer: {sentence}"
+        self._kafka_away, self._lag = Stale(reason, sentence), None
 
     def health(self, now: float) -> Health:
         """Return the state of the stream, and why the rollups may be behind."""
@@ -114,15 +132,17 @@ class Looks:
         if len(self._totals) > 1:
             (began, before), (ended, total) = self._totals[0], self._totals[-1]
             rate = (total - before) / (ended - began) if ended > began else 0.0
-        return Health(self._workers, round(rate, 1), self._lag, self._stale(now))
+        return Health(self._workers, round(rate, 1), self._lag, self._stale(now), self.warnings)
 
     def _stale(self, now: float) -> Stale | None:
         if not self._workers:
             return Stale("no-worker", "No worker runs, so nothing new is counted: usage worker")
         if self._waiting:
             return Stale("worker-waits", f"The worker waits for {self._waiting}")
+        if self._obstacles:
+            return Stale("worker-waits", self._obstacles[0])
         if self._kafka_away:
-            return Stale("kafka-away", f"Kafka does not answer: {self._kafka_away}")
+            return self._kafka_away
         if self._lag and self._reached is not None and now - self._reached > PATIENCE:
             behind = now - self._reached
             events = "event is" if self._lag == 1 else "events are"
@@ -147,8 +167,16 @@ def heartbeats_of_workers(redis: Redis, lifetime: float) -> dict[str, dict[str, 
 class Watch:
     """Looks at workers and topics in threads of its own, for as long as it runs."""
 
-    def __init__(self, redis: Redis, places: Callable[[], Places] | None, lifetime: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        places: Callable[[], Places] | None,
+        lifetime: float,
+        warnings: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         self._redis, self._places, self._lifetime = redis, places, lifetime
+        self._warnings, self._warned_at = warnings or tuple, -math.inf
+        self._redis_answered_at = self._redis_failed_at = -math.inf
         self._looks, self._lock = Looks(), threading.Lock()
         self._over = threading.Event()
         tasks = [self._look_at_workers, *([self._look_at_topics] if places else [])]
@@ -173,13 +201,24 @@ class Watch:
         with self._lock:
             return self._looks.health(time.monotonic())
 
+    def redis_answers(self) -> bool:
+        """Tell whether Redis answered the last look, and that within `PATIENCE`."""
+        silent = time.monotonic() - self._redis_answered_at
+        return silent < PATIENCE and not self.redis_is_away()
+
+    def redis_is_away(self) -> bool:
+        """Tell whether the last look failed; there may have been none yet."""
+        return self._redis_failed_at > self._redis_answered_at
+
     def _look_at_workers(self) -> None:
         while True:
             try:
                 heartbeats = heartbeats_of_workers(self._redis, self._lifetime)
             except (RedisError, OSError):
-                pass  # whoever reads the rollups gets the same error, and reports it
+                # Whoever reads the rollups gets the same error, and reports it.
+                self._redis_failed_at = time.monotonic()
             else:
+                self._redis_answered_at = time.monotonic()
                 with self._lock:
                     self._looks.workers(time.monotonic(), heartbeats)
             if self._over.wait(LOOK):
@@ -190,10 +229,11 @@ class Watch:
         while True:
             began = time.monotonic()
             try:
+                self._look_at_warnings(began)
                 places = self._places()
             except KafkaUnavailableError as error:
                 with self._lock:
-                    self._looks.kafka_is_away(str(error))
+                    self._looks.kafka_is_away(str(error), error.reason)
             except (RedisError, OSError, LayoutDiffersError):
                 pass
             else:
@@ -201,3 +241,11 @@ class Watch:
                     self._looks.topics(began, places)
             if self._over.wait(LOOK):
                 return
+
+    def _look_at_warnings(self, now: float) -> None:
+        """Look at what changes seldom. Raises KafkaUnavailableError."""
+        if now - self._warned_at >= WARNINGS_S:
+            warnings = tuple(self._warnings())
+            self._warned_at = now
+            with self._lock:
+                self._looks.warnings = warnings

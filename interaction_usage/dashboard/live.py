@@ -98,6 +98,7 @@ def state(health: Health) -> dict[str, Any]:
             "lag": health.lag,
         },
         "stale": {"reason": stale.reason, "message": stale.message} if stale else None,
+        "warnings": list(health.warnings),
     }
 
 

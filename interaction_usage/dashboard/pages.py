@@ -40,6 +40,9 @@ _templates = Jinja2Templates(
     )
 )
 
+#: Seconds after which a page loads again that could not be shown, or not with what is in Redis.
+_RELOAD_S: Final = 5
+
 #: The most that a login form may weigh, in bytes.
 _FORM_BYTES: Final = 4096
 
@@ -76,7 +79,12 @@ def _page(
         "catalog": None,
         **more,
     }
-    return _templates.TemplateResponse(request, template, context, status)
+    # A page with status 503 is about that itself.
+    is_away = context["redis_away"] = request.app.state.watch.redis_is_away() and status != 503
+    page = _templates.TemplateResponse(request, template, context, status)
+    if is_away:
+        page.headers["Refresh"] = str(_RELOAD_S)
+    return page
 
 
 # --------------------------------------------------------------------------------- login
@@ -237,5 +245,13 @@ def docs_page(request: Request) -> Response:
 
 
 def problem_page(request: Request, refused: RequestError) -> Response:
-    """Return a page that says what a browser was refused."""
-    return _page(request, "problem.html", None, status=refused.status, problem=refused.sentence)
+    """Return a page that says what a browser was refused; it loads again where that may pass."""
+    passes = refused.status == 503 and request.method == "GET"
+    page = _page(
+        request, "problem.html", None, status=refused.status, problem=refused.sentence,
+        passes=passes,
+    )  # fmt: skip
+    page.headers.update(refused.headers)
+    if passes:
+        page.headers["Refresh"] = str(_RELOAD_S)
+    return page

@@ -396,6 +396,19 @@ class Curve(BaseModel):
     levels: dict[str, list[int]]
 
 
+class Alive(BaseModel):
+    """That the server runs."""
+
+    status: str = Field(description="`alive`.")
+
+
+class Ready(BaseModel):
+    """Whether the server can answer."""
+
+    status: str = Field(description="`ready` or `not-ready`.")
+    reasons: list[str] = Field(description="Why it cannot; empty if it can.")
+
+
 class Stream(BaseModel):
     """How the stream of all accounts is; for operators, and null for an account's token."""
 
@@ -409,7 +422,8 @@ class Stale(BaseModel):
 
     reason: str = Field(
         description="`redis-away`, `layout` (the rollups are of another version), `no-worker`, "
-        "`worker-waits`, `kafka-away` or `lag`."
+        "`worker-waits`, `kafka-away` (no broker answers), `kafka-denied` (a right is missing), "
+        "`topic-missing` or `lag`."
     )
     message: str
 
@@ -428,6 +442,10 @@ class Live(BaseModel):
     )
     stream: Stream
     stale: Stale | None
+    warnings: list[str] = Field(
+        description="What may become trouble later, such as topics that Kafka deletes events from; "
+        "for operators, and empty for an account's token."
+    )
 
 
 class Sentence(BaseModel):

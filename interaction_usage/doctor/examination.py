@@ -1,10 +1,10 @@
 """The examination: every check in its order, as long as what it needs has answered."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Generator, Iterator
+from importlib.metadata import version
+from typing import Any, Final, cast
 
-from confluent_kafka import KafkaException
 from redis.client import Redis
 from redis.exceptions import RedisError
 
@@ -12,27 +12,23 @@ from interaction_usage import settings
 from interaction_usage.dashboard.health import heartbeats_of_workers
 from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Area, Finding
-from interaction_usage.store import keys
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
-from rollups.watermark import Position
-from stream_app.broker import LARGEST_DEAD_LETTER, admin_client, spans_of, topic_ids
-from stream_app.errors import BrokerUnavailableError, TopicsMissingError
+from stream_app.broker import LARGEST_DEAD_LETTER, admin_client
+from stream_app.errors import BrokerUnavailableError
+from stream_app.lag import read_progress
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
 _PATIENCE: Final = 5.0
+_REDIS_PATIENCE: Final[Any] = {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE}
+
+#: Packages whose versions a report of a problem needs.
+_VERSIONS: Final = ("interaction-usage", "faust-streaming", "aiokafka", "confluent-kafka", "redis")
 
 _SETTINGS: Final = Area("settings")
-
-
-class _Counted(NamedTuple):
-    """What Redis says of the stream."""
-
-    positions: Mapping[str, Position]
-    workers: Mapping[str, Mapping[str, object]]
 
 
 def examine() -> Iterator[Finding]:
@@ -43,71 +39,60 @@ def examine() -> Iterator[Finding]:
         yield _SETTINGS.wrong(error.variable, str(error), "Correct it in the environment")
         return
     yield _SETTINGS.ok("environment", f"Kafka {config.kafka}, consumer group {config.group}")
-    counted = yield from _examine_redis(config)
-    topics = yield from _examine_kafka(config)
-    if counted and topics:
-        yield from _examine_stream(config, counted)
+    yield _SETTINGS.ok("versions", ", ".join(f"{name} {version(name)}" for name in _VERSIONS))
+    redis_answers = yield from _examine_redis(config)
+    kafka_answers = yield from _examine_kafka(config)
+    if redis_answers and kafka_answers:
+        try:
+            with connect(config.redis, **_REDIS_PATIENCE) as client:
+                yield from _examine_stream(config, client)
+        except RedisError as error:  # it answered a moment ago
+            yield redis.explain(error, place(config.redis))
 
 
-def _examine_redis(config: settings.Settings) -> Generator[Finding, None, _Counted | None]:
-    """Yield findings; return what Redis says of the stream, if it answers."""
+def _examine_redis(config: settings.Settings) -> Generator[Finding, None, bool]:
+    """Yield findings; return whether Redis answers."""
     where = place(config.redis)
-    patience: Any = {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE}
     try:
-        with connect(config.redis, **patience) as client:
+        with connect(config.redis, **_REDIS_PATIENCE) as client:
             yield from redis.judge(redis.ask(client, where, time.time()))
-            return (yield from _examine_rollups(client, config))
+            yield from _examine_rollups(client, config)
     except RedisError as error:
         yield redis.explain(error, where)
-    return None
+        return False
+    return True
 
 
-def _examine_rollups(
-    client: Client, config: settings.Settings
-) -> Generator[Finding, None, _Counted]:
+def _examine_rollups(client: Client, config: settings.Settings) -> Iterator[Finding]:
     rollups = Rollups.of_any_layout(client)
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
-    return _Counted(
-        rollups.positions(), heartbeats_of_workers(cast(Redis, client), HEARTBEAT_TTL_S)
-    )
 
 
 def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
     """Yield findings; return whether the topics can be asked how far they reach."""
     try:
         cluster = kafka.ask(config.kafka, (*EVENT_TOPICS, DEAD_LETTERS), config.group, _PATIENCE)
-    except KafkaException as error:
+    except BrokerUnavailableError as error:
         yield kafka.explain(error, config.kafka)
         return False
-    yield from kafka.judge(cluster, EVENT_TOPICS, DEAD_LETTERS, LARGEST_DEAD_LETTER)
+    yield from kafka.judge(cluster, config.group, LARGEST_DEAD_LETTER, int(time.time() * 1000))
     return True
 
 
-def _examine_stream(config: settings.Settings, counted: _Counted) -> Iterator[Finding]:
+def _examine_stream(config: settings.Settings, client: Client) -> Iterator[Finding]:
+    workers = heartbeats_of_workers(cast(Redis, client), HEARTBEAT_TTL_S)
     try:
-        places = _places(config, counted.positions)
-    except BrokerUnavailableError as error:
-        yield stream.ROLLUPS.wrong("lag", f"Unknown: {error}", "See what is said of Kafka above")
+        progress = read_progress(admin_client(config.kafka), client, _PATIENCE, config.group)
+    except BrokerUnavailableError:
+        yield stream.ROLLUPS.wrong(
+            "lag",
+            "The lag is unknown: not every topic can be read",
+            "Do what is said of Kafka above",
+        )
+        yield from stream.judge_workers(workers, None)
         return
-    yield from stream.judge_lag(places)
-    yield from stream.judge_beginnings(places)
-    yield from stream.judge_workers(counted.workers, stream.waiting(places))
-
-
-def _places(
-    config: settings.Settings, positions: Mapping[str, Position]
-) -> dict[tuple[str, int], stream.Partition]:
-    admin = admin_client(config.kafka)
-    spans = spans_of(admin, EVENT_TOPICS, _PATIENCE)
-    present = {topic for topic, _ in spans}
-    if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
-        raise TopicsMissingError(missing)
-    ids = topic_ids(admin, EVENT_TOPICS, _PATIENCE)
-    places = {}
-    for (topic, number), span in spans.items():
-        at = positions.get(keys.fence(topic, number, ids[topic]))
-        offset = at.offset if at else None
-        places[topic, number] = stream.Partition(span.begin, offset, span.stable, span.end)
-    return places
+    yield from stream.judge_lag(progress)
+    yield from stream.judge_beginnings(progress)
+    yield from stream.judge_workers(workers, stream.waiting(progress))

@@ -13,10 +13,13 @@ from interaction_usage.store.preflight import OLDEST_REDIS
 
 REDIS: Final = Area("redis")
 
-#: Seconds that the clocks of this machine and of Redis may differ by.
+#: Seconds that the clocks of this machine and of Redis may differ by. Kafka tells its time only in
+#: the timestamps of records that it appends, and a doctor publishes nothing.
 _CLOCKS: Final = 5.0
 
-#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent.
+#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent. How
+#: many days the rest lasts is not said: a day takes most while it is open and little once it is
+#: sealed, and a load of history looks like growth, so a rate seen now says nothing of next month.
 _MUCH, _TOO_MUCH = 0.7, 0.9
 
 _RIGHTS: Final = "docs/redis.md has the ACL line that each command needs"
@@ -91,7 +94,7 @@ def judge(server: Server) -> Iterator[Finding]:
     if server.information is None:
         yield REDIS.warning(
             server.place,
-            "This user may not run INFO: nobody sees whether this Redis evicts keys, is full or "
+            "This user may not run INFO: it is unknown whether this Redis evicts keys, is full or "
             "writes to disk",
             f"Allow INFO, or check maxmemory-policy by hand; {_RIGHTS}",
         )
@@ -168,7 +171,10 @@ def _judge_persistence(place: str, info: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def _judge_clock(place: str, difference: float | None) -> Iterator[Finding]:
-    if difference is None or abs(difference) <= _CLOCKS:
+    if difference is None:
+        return
+    if abs(difference) <= _CLOCKS:
+        yield REDIS.ok(place, f"Its clock is within {_CLOCKS:g} s of this machine's")
         return
     side = "ahead of" if difference > 0 else "behind"
     yield REDIS.warning(

@@ -8,6 +8,7 @@ import orjson
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LayoutDiffersError
+from stream_app.lag import Progress
 
 ROLLUPS: Final = Area("rollups")
 WORKERS: Final = Area("workers")
@@ -19,20 +20,6 @@ class Rollups(NamedTuple):
     layout: int | None  #: None where there are none yet
     limits: Mapping[str, int]  #: of sessions, by application
     has_secret: bool
-
-
-class Partition(NamedTuple):
-    """A topic-partition in Kafka, and how far it is counted."""
-
-    begin: int  #: the first offset that Kafka still has
-    counted: int | None  #: everything before it is counted or refused; None if nothing ever was
-    stable: int  #: where an open producer transaction begins, or the end
-    end: int
-
-    @property
-    def reached(self) -> int:
-        """The first offset that Kafka still has and that is not counted."""
-        return min(max(self.counted or 0, self.begin), self.end)
 
 
 def rollups_from(recorded: bytes | None, secret: bytes | None) -> Rollups:
@@ -76,38 +63,43 @@ def judge_rollups(rollups: Rollups, limits: Mapping[str, int]) -> Iterator[Findi
         yield ROLLUPS.ok("session limits", "As in the settings")
 
 
-def judge_workers(workers: Mapping[str, Mapping[str, object]], waiting: int) -> Iterator[Finding]:
-    """Yield what is to be said of the *workers* by name; *waiting* events are not counted yet."""
+def judge_workers(
+    workers: Mapping[str, Mapping[str, object]], waiting: int | None
+) -> Iterator[Finding]:
+    """Yield what is to be said of the *workers* by name.
+
+    So many events are *waiting* to be counted; None if that is unknown.
+    """
     if not workers:
-        say = WORKERS.wrong if waiting else WORKERS.warning
+        say = WORKERS.warning if waiting == 0 else WORKERS.wrong
         events = f": {waiting:,} published events are not counted" if waiting else ""
         yield say("workers", f"No worker sends a heartbeat{events}", "Start one: usage worker")
         return
     for name, words in sorted(workers.items()):
         if reason := str(words.get("waiting_for", "")):
-            yield WORKERS.warning(name, f"Waits for {reason}", "See its log")
+            what, _, advice = reason.partition(". ")
+            yield WORKERS.warning(name, f"Waits: {what}", advice or "See the worker's log")
         else:
             yield WORKERS.ok(name, "Counts")
 
 
-def waiting(places: Mapping[tuple[str, int], Partition]) -> int:
+def waiting(progress: Mapping[tuple[str, int], Progress]) -> int:
     """Return how many offsets that Kafka still has are not counted yet."""
-    return sum(at.end - at.reached for at in places.values())
+    return sum(each.reach.behind for each in progress.values())
 
 
-def judge_lag(places: Mapping[tuple[str, int], Partition]) -> Iterator[Finding]:
+def judge_lag(progress: Mapping[tuple[str, int], Progress]) -> Iterator[Finding]:
     """Yield what is to be said of what is not counted yet, and of what never can be."""
-    for (topic, number), at in sorted(places.items()):
-        counted = at.counted or 0
-        if at.begin > counted:
+    for (topic, number), each in sorted(progress.items()):
+        if lost := each.lost:
             yield ROLLUPS.wrong(
                 f"{topic}/{number}",
-                f"Kafka deleted offsets {counted:,} to {at.begin - 1:,} before they were counted: "
-                "reports miss their events",
+                f"Kafka deleted offsets {lost.start:,} to {lost.stop - 1:,} before they were "
+                "counted: reports miss their events",
                 "Publish them again from their source, and set retention.ms=-1",
             )
-    blocked = sum(at.end - max(at.reached, at.stable) for at in places.values())
-    behind = waiting(places) - blocked
+    blocked = sum(each.reach.blocked for each in progress.values())
+    behind = waiting(progress) - blocked
     if blocked:
         yield ROLLUPS.warning(
             "lag",
@@ -120,13 +112,13 @@ def judge_lag(places: Mapping[tuple[str, int], Partition]) -> Iterator[Finding]:
         yield ROLLUPS.ok("lag", "Every published event is counted or refused")
 
 
-def judge_beginnings(places: Mapping[tuple[str, int], Partition]) -> Iterator[Finding]:
+def judge_beginnings(progress: Mapping[tuple[str, int], Progress]) -> Iterator[Finding]:
     """Yield where Kafka has deleted events that were counted: a rebuild would miss them."""
-    for (topic, number), at in sorted(places.items()):
-        if 0 < at.begin <= (at.counted or 0):
+    for (topic, number), each in sorted(progress.items()):
+        if each.begin > 0 and not each.lost:
             yield ROLLUPS.warning(
                 f"{topic}/{number}",
-                f"Kafka no longer has the first {at.begin:,} offsets: a rebuild would miss their "
+                f"Kafka no longer has the first {each.begin:,} offsets: a rebuild would miss their "
                 "events",
                 "Set retention.ms=-1, and back Redis up",
             )

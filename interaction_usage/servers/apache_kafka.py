@@ -78,6 +78,12 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 """
 
+# Everybody may do everything to what no ACL is about.
+_AUTHORIZER = """
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+"""
+
 Progress = Callable[[str], None]
 
 
@@ -89,8 +95,8 @@ class ApacheKafka:
     """An Apache Kafka with everything it writes in `folder`; a context manager that runs it.
 
     Started again on the same folder it has its topics, records and committed offsets back, also
-    after `kill()` and also on other ports. `progress` receives one sentence before something
-    slow (a download) begins.
+    after `kill()` and also on other ports. With `authorizer` it has access control lists, empty at
+    first. `progress` receives one sentence before something slow (a download) begins.
     """
 
     def __init__(
@@ -99,11 +105,13 @@ class ApacheKafka:
         port: int | None = None,
         controller_port: int | None = None,
         *,
+        authorizer: bool = False,
         progress: Progress = _say_nothing,
     ) -> None:
         self.folder = folder.absolute()
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
+        self._properties = _PROPERTIES + (_AUTHORIZER if authorizer else "")
         self._progress = progress
         self._child = Child("Apache Kafka", self.folder / "kafka.log")
 
@@ -215,7 +223,7 @@ class ApacheKafka:
     def _write_properties(self, name: str, data: Path) -> Path:
         path = self.folder / name
         path.write_text(
-            _PROPERTIES.format(
+            self._properties.format(
                 port=self.port,
                 controller_port=self.controller_port,
                 data=data,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
 from redis.client import Redis
 from redis.cluster import RedisCluster
@@ -25,6 +26,40 @@ def connect(url: str, **options: Any) -> Client:
     if is_cluster(url):
         return _Cluster.from_url(server_url(url), **options)
     return Redis.from_url(server_url(url), **options)
+
+
+def connect_late(url: str, **options: Any) -> Client:
+    """Return the same, which discovers the nodes of a cluster when it is first used.
+
+    Raises no RedisError, but its commands do as long as no node answers.
+    """
+    return cast(Client, _LateCluster(url, options)) if is_cluster(url) else connect(url, **options)
+
+
+class _LateCluster:
+    """Stands for a cluster's client, and makes it when that is first possible."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url, self._options = url, options
+        self._client: Any = None
+        self._making = Lock()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[RedisCluster]:  # type: ignore[override]
+        return RedisCluster
+
+    def __getattr__(self, name: str) -> Any:
+        with self._making:  # each would wait for nodes that do not answer, and make a client
+            if self._client is None:
+                self._client = connect(self._url, **self._options)
+        return getattr(self._client, name)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
 
 
 class _Cluster(RedisCluster):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -46,8 +46,14 @@ def usage(redis_url: str) -> Callable[..., Result]:
 def process(redis_url: str) -> Callable[..., "subprocess.Popen[bytes]"]:
     """Return a function that starts `usage` as a process of its own."""
 
-    def start(*arguments: str, kafka: str = NOWHERE, **more: Any) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, "USAGE_KAFKA": kafka, "USAGE_REDIS": redis_url}
+    def start(
+        *arguments: str,
+        kafka: str = NOWHERE,
+        environment: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> "subprocess.Popen[bytes]":
+        servers = {"USAGE_KAFKA": kafka, "USAGE_REDIS": redis_url}
+        environment = {**os.environ, **servers, **(environment or {})}
         command = [sys.executable, "-m", "interaction_usage.commands.main", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=environment, **(pipes | more))

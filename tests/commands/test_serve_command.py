@@ -14,6 +14,8 @@ import pytest
 from click.testing import Result
 from redis.client import Redis
 
+from interaction_usage.servers.ports import free_port
+from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import account_settings, keys
 
 Usage = Callable[..., Result]
@@ -84,11 +86,47 @@ def test_a_port_that_is_taken(usage: Usage) -> None:
     assert f"127.0.0.1:{port}" in done.stderr
 
 
-def test_redis_away(usage: Usage) -> None:
-    """It says so rather than serving pages of nothing."""
-    done = usage("serve", "--open", "--port", "0", redis="redis://127.0.0.1:1/0")
-    assert done.exit_code == 1
-    assert "Redis at 127.0.0.1:1/0 does not answer" in done.stderr
+@pytest.mark.parametrize("options", ["", "?cluster=true"])
+def test_redis_away(process: Start, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    """It starts, and says so on stderr and on every page, rather than showing pages of nothing."""
+    server = process(
+        "serve", "--port", "0", environment={"USAGE_REDIS": f"redis://127.0.0.1:1/0{options}"}
+    )
+    address = address_of(server)
+    assert httpx.get(f"{address}/healthz").status_code == 200
+    for path in ("/", "/login", "/accounts/acme", "/docs"):
+        page = httpx.get(f"{address}{path}")
+        assert "Redis does not answer" in page.text
+        assert "loads again by itself" in page.text
+        assert page.headers["refresh"] == "5"
+    assert httpx.get(f"{address}/api/accounts/acme").status_code == 503
+    server.terminate()
+    _, err = server.communicate(timeout=10)
+    assert server.returncode == 0
+    [said] = err.decode().splitlines()
+    assert said.startswith("Redis at 127.0.0.1:1")
+    assert said.endswith("Every page says so until it does.")
+
+
+def test_redis_comes_back(process: Start) -> None:
+    """The server that was started without it goes on by itself."""
+    port = free_port()
+    server = process(
+        "serve", "--open", "--port", "0",
+        environment={"USAGE_REDIS": f"redis://127.0.0.1:{port}/0"},
+    )  # fmt: skip
+    address = address_of(server)
+    assert httpx.get(f"{address}/readyz").status_code == 503
+    with redis_server(port=port) as redis, Redis.from_url(redis.url) as client:
+        account_settings.put(client, "acme", name="Acme Ltd")
+        deadline = time.monotonic() + 10
+        while httpx.get(f"{address}/readyz").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert httpx.get(f"{address}/api/accounts/acme").json()["name"] == "Acme Ltd"
+        assert "does not answer" not in httpx.get(f"{address}/accounts/acme").text
+    server.terminate()
+    server.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

@@ -42,8 +42,11 @@ def test_the_document_has_what_is_promised(document: Any) -> None:
         for each in document["paths"]["/api/accounts/{account}/report"]["get"]["parameters"]
     }
     assert {"from", "to", "tz"} <= query
+    assert {"/healthz", "/readyz"} <= set(document["paths"])
     assert all(
-        path.startswith("/api/") and content["summary"] and content.get("description")
+        path.startswith(("/api/", "/healthz", "/readyz"))
+        and content["summary"]
+        and content.get("description")
         for path, methods in document["paths"].items()
         for content in methods.values()
     )

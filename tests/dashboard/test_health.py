@@ -121,6 +121,26 @@ def test_kafka_away_and_back() -> None:
     assert (reason(looks, 2), looks.health(2).lag) == (None, 0)
 
 
+def test_what_kafka_denies_is_not_kafka_away() -> None:
+    """In words and by its reason, whoever noticed it: the dashboard itself, or a worker."""
+    looks = Looks()
+    looks.workers(0, ALIVE)
+    looks.kafka_is_away("Kafka does not allow this client to READ the topic t", "kafka-denied")
+    stale = looks.health(1).stale
+    assert stale == ("kafka-denied", "Kafka does not allow this client to READ the topic t")
+    looks.topics(2, {PLACE: at(1, 1)})
+    looks.workers(2, {"w1": {**ALIVE["w1"], "obstacles": ["The topic t does not exist. Create"]}})
+    assert looks.health(2).stale == ("worker-waits", "The topic t does not exist. Create")
+
+
+def test_warnings_are_for_operators() -> None:
+    """They name the insides of the deployment."""
+    looks = Looks()
+    looks.warnings = ("Kafka deletes events of usage.flows after 7 days",)
+    assert looks.health(1).warnings == looks.warnings
+    assert looks.health(1).for_customers().warnings == ()
+
+
 def test_a_worker_is_silent_before_the_word_is_gone(redis_url: str) -> None:
     """Its word lives ten seconds; after three without a new one it counts as gone."""
     with Redis.from_url(redis_url) as redis:

@@ -7,13 +7,19 @@ import pytest
 
 from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Finding, Level, is_healthy
-from interaction_usage.doctor.kafka import Cluster, Group, Topic
-from interaction_usage.doctor.stream import Partition
+from interaction_usage.doctor.kafka import Cluster
 from interaction_usage.store import keys
+from rollups.watermark import Reach
+from stream_app.broker import Metadata
+from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
+from stream_app.kafka_state import DENIED, MISSING, GroupState, TopicState
+from stream_app.lag import Progress
+from stream_app.topics import DEAD_LETTERS
 
 KEPT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 ALL = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
-GOOD = Topic(12, 3, 0, ALL, {**KEPT, "min.insync.replicas": "2"})
+GOOD = TopicState("id", 12, 3, 0, ALL, {**KEPT, "min.insync.replicas": "2"})
+DAY_MS = 86_400_000
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -22,11 +28,21 @@ def worst(findings: list[Finding]) -> Level:
     return max((finding.level for finding in findings), key=order.index)
 
 
-def judged(topic: Topic = GOOD, group: Group | None = None, brokers: int = 3) -> list[Finding]:
-    """Return what is said of a cluster with *topic* and a good topic of dead letters."""
-    usable = Group("stable", 2, frozenset({"READ"}))
-    cluster = Cluster("abc", brokers, {"events": topic, "dead": GOOD}, group or usable)
-    return list(kafka.judge(cluster, ["events"], "dead", 1_000))
+def judged(
+    topic: TopicState = GOOD,
+    group: GroupState | None = None,
+    brokers: int = 3,
+    *,
+    cluster_id: str = "abc",
+    dead_letters: TopicState = GOOD,
+) -> list[Finding]:
+    """Return what is said of a cluster with *topic*, whose oldest record is a day old."""
+    usable = GroupState("stable", 2, frozenset({"READ"}))
+    topics = {"events": topic, DEAD_LETTERS: dead_letters}
+    cluster = Cluster(
+        Metadata(cluster_id, brokers, {}), topics, group or usable, {"events": 9 * DAY_MS}
+    )
+    return list(kafka.judge(cluster, "usage", 1_000, 10 * DAY_MS))
 
 
 def about(findings: list[Finding], subject: str) -> str:
@@ -38,7 +54,7 @@ def about(findings: list[Finding], subject: str) -> str:
     )
 
 
-def with_settings(**settings: str) -> Topic:
+def with_settings(**settings: str) -> TopicState:
     """Return the good topic with some settings changed."""
     named = {name.replace("_", "."): value for name, value in settings.items()}
     return GOOD._replace(configuration={**(GOOD.configuration or {}), **named})
@@ -52,14 +68,15 @@ def test_a_good_cluster_is_healthy() -> None:
 @pytest.mark.parametrize(
     ("topic", "level", "sentence"),
     [
-        (Topic(error="missing"), Level.WRONG, "does not exist"),
-        (Topic(error="denied"), Level.WRONG, "may not see"),
-        (Topic(error="boom"), Level.WRONG, "boom"),
-        (GOOD._replace(operations=frozenset({"DESCRIBE"})), Level.WRONG, "may not READ"),
+        (TopicState(error=MISSING), Level.WRONG, "does not exist"),
+        (TopicState(error=DENIED), Level.WRONG, "does not allow this client to see"),
+        (TopicState(error="boom"), Level.WRONG, "boom"),
+        (GOOD._replace(operations=frozenset({"DESCRIBE"})), Level.WRONG, "to READ the topic"),
         (GOOD._replace(leaderless=2), Level.WRONG, "2 of 12 partitions have no leader"),
         (GOOD._replace(replicas=1), Level.WARNING, "one copy"),
-        (GOOD._replace(configuration=None), Level.WARNING, "how long"),
+        (GOOD._replace(configuration=None), Level.WARNING, "It is unknown how long"),
         (with_settings(retention_ms="604800000"), Level.WARNING, "after 7 days"),
+        (with_settings(retention_ms="604800000"), Level.WARNING, "oldest record is 1 day old"),
         (with_settings(retention_ms="3600000"), Level.WARNING, "after 1 hour "),
         (with_settings(retention_bytes="1000000"), Level.WARNING, "beyond 1,000,000 bytes"),
         (with_settings(cleanup_policy="compact"), Level.WRONG, "cleanup.policy=compact"),
@@ -68,7 +85,9 @@ def test_a_good_cluster_is_healthy() -> None:
         (with_settings(min_insync_replicas="3"), Level.WARNING, "One broker away"),
     ],
 )
-def test_a_topic_that_is_not_as_it_should_be(topic: Topic, level: Level, sentence: str) -> None:
+def test_a_topic_that_is_not_as_it_should_be(
+    topic: TopicState, level: Level, sentence: str
+) -> None:
     """It is said in a sentence, with what to do."""
     findings = judged(topic)
     assert sentence in about(findings, "events")
@@ -84,13 +103,13 @@ def test_one_broker_needs_no_copies() -> None:
 @pytest.mark.parametrize(
     ("group", "level"),
     [
-        (Group(), Level.OK),  # no worker has joined it yet
-        (Group(error="denied"), Level.WRONG),
-        (Group("stable", 1, frozenset({"DESCRIBE"})), Level.WRONG),
-        (Group(error="timed out"), Level.WRONG),
+        (GroupState(), Level.OK),  # no worker has joined it yet
+        (GroupState(error=DENIED), Level.WRONG),
+        (GroupState("stable", 1, frozenset({"DESCRIBE"})), Level.WRONG),
+        (GroupState(error="timed out"), Level.WRONG),
     ],
 )
-def test_the_consumer_group(group: Group, level: Level) -> None:
+def test_the_consumer_group(group: GroupState, level: Level) -> None:
     """Workers must be able to join it."""
     assert worst(judged(group=group)) is level
 
@@ -98,9 +117,39 @@ def test_the_consumer_group(group: Group, level: Level) -> None:
 def test_a_dead_letter_that_would_be_cut_is_foreseen() -> None:
     """The topic's limit is below what a refused record may need."""
     small = with_settings(max_message_bytes="999")
-    cluster = Cluster("abc", 3, {"events": GOOD, "dead": small}, Group())
-    findings = list(kafka.judge(cluster, ["events"], "dead", 1_000))
-    assert "999 bytes" in about(findings, "dead")
+    assert "999 bytes" in about(judged(dead_letters=small), DEAD_LETTERS)
+
+
+def test_what_may_not_be_refused_is_wrong() -> None:
+    """Workers publish dead letters, and only these."""
+    reader = GOOD._replace(operations=frozenset({"READ", "DESCRIBE"}))
+    assert worst(judged(reader)) is Level.OK
+    assert "to WRITE the topic" in about(judged(dead_letters=reader), DEAD_LETTERS)
+
+
+def test_the_embedded_broker_says_nothing_of_retention() -> None:
+    """Unknown is said to be unknown, and not to be fine."""
+    bare = TopicState(partitions=4, replicas=1)
+    findings = judged(bare, brokers=1, cluster_id="mockCluster1", dead_letters=bare)
+    assert [each.subject for each in findings if each.level is not Level.OK] == ["cluster"]
+    assert "how long it keeps events is unknown" in findings[1].sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "advice"),
+    [
+        (BrokerUnavailableError("no broker"), "h:1 does not answer: no broker", "USAGE_KAFKA"),
+        (BrokerDeniedError("It is denied. Grant it"), "It is denied", "Grant it"),
+    ],
+)
+def test_a_kafka_that_denies_is_not_one_that_is_away(
+    error: BrokerUnavailableError, sentence: str, advice: str
+) -> None:
+    """In words."""
+    finding = kafka.explain(error, "h:1")
+    assert finding.level is Level.WRONG
+    assert sentence in finding.sentence
+    assert advice in finding.advice
 
 
 # ------------------------------------------------------------------------------------- redis
@@ -189,19 +238,25 @@ def test_an_earlier_layout_is_upgraded() -> None:
     assert "usage upgrade" in finding.advice
 
 
+def at(begin: int, position: int | None, stable: int, end: int) -> Progress:
+    """Return a partition that is counted up to *position*."""
+    counted = min(max(position or 0, begin), end)
+    return Progress(begin, position, Reach(counted, stable, end))
+
+
 @pytest.mark.parametrize(
     ("at", "level", "sentence"),
     [
-        # counted to 10          begin   stable  end
-        (Partition(0, 10, 10, 10), Level.OK, "Every published event"),
-        (Partition(0, 7, 10, 10), Level.WARNING, "3 events are not counted yet"),
-        (Partition(0, 7, 8, 10), Level.WARNING, "2 events are blocked"),
-        (Partition(9, 7, 10, 10), Level.WRONG, "offsets 7 to 8 before"),
-        (Partition(4, None, 10, 10), Level.WRONG, "offsets 0 to 3 before"),
-        (Partition(0, None, 0, 0), Level.OK, "Every published event"),
+        # begin, counted, stable, end
+        (at(0, 10, 10, 10), Level.OK, "Every published event"),
+        (at(0, 7, 10, 10), Level.WARNING, "3 events are not counted yet"),
+        (at(0, 7, 8, 10), Level.WARNING, "2 events are blocked"),
+        (at(9, 7, 10, 10), Level.WRONG, "offsets 7 to 8 before"),
+        (at(4, None, 10, 10), Level.WRONG, "offsets 0 to 3 before"),
+        (at(0, None, 0, 0), Level.OK, "Every published event"),
     ],
 )
-def test_what_is_not_counted(at: Partition, level: Level, sentence: str) -> None:
+def test_what_is_not_counted(at: Progress, level: Level, sentence: str) -> None:
     """Waiting is worth a look; deleted before it was counted is wrong for good."""
     findings = list(stream.judge_lag({("t", 0): at}))
     assert worst(findings) is level
@@ -210,9 +265,9 @@ def test_what_is_not_counted(at: Partition, level: Level, sentence: str) -> None
 
 def test_a_beginning_that_is_gone_is_named() -> None:
     """It is counted, but a rebuild could not count it again."""
-    findings = list(stream.judge_beginnings({("t", 0): Partition(4, 10, 10, 10)}))
+    findings = list(stream.judge_beginnings({("t", 0): at(4, 10, 10, 10)}))
     assert [finding.subject for finding in findings] == ["t/0"]
-    assert list(stream.judge_beginnings({("t", 0): Partition(0, 10, 10, 10)})) == []
+    assert list(stream.judge_beginnings({("t", 0): at(0, 10, 10, 10)})) == []
 
 
 @pytest.mark.parametrize(
@@ -220,6 +275,7 @@ def test_a_beginning_that_is_gone_is_named() -> None:
     [
         ({}, 0, Level.WARNING),
         ({}, 1, Level.WRONG),
+        ({}, None, Level.WRONG),
         ({"host:1": {}}, 1, Level.OK),
         ({"host:1": {"waiting_for": "Redis"}}, 1, Level.WARNING),
     ],
@@ -232,4 +288,4 @@ def test_the_workers(workers: Any, waiting: int, level: Level) -> None:
 def test_warnings_are_healthy() -> None:
     """Only what is wrong makes the exit code 1."""
     assert is_healthy(judged(with_settings(retention_ms="1000")))
-    assert not is_healthy(judged(Topic(error="missing")))
+    assert not is_healthy(judged(TopicState(error=MISSING)))

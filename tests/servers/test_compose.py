@@ -73,6 +73,12 @@ def test_a_service_that_stays_is_watched_and_restarted(name: str):
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
+def test_a_healthcheck_asks_neither_kafka_nor_redis():
+    """Else each worker would be restarted because Kafka is, and none of them could help it."""
+    assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "usage", "worker", "--alive"]
+    assert "/healthz" in SERVICES["dashboard"]["healthcheck"]["test"][-1]
+
+
 def test_servers_keep_their_data_in_volumes():
     """Kafka and Redis each write to a named volume, and Redis evicts nothing."""
     for name in ("kafka", "redis"):

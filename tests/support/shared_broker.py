@@ -7,7 +7,14 @@ Consumer groups and transactional ids stay, so each test has a group of its own.
 import time
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from interaction_usage.servers.apache_kafka import ApacheKafka
 
@@ -27,9 +34,11 @@ class SharedBroker:
         """Return the running broker, with no topic but Kafka's own."""
         if self._broker is None or not self._broker.alive:
             self._started += 1
-            self._broker = ApacheKafka(self._folder / f"kafka-{self._started}")
+            folder = self._folder / f"kafka-{self._started}"
+            self._broker = ApacheKafka(folder, authorizer=True)
             self._broker.start()
         else:
+            delete_acls(self._broker.bootstrap)
             _delete_topics(self._broker)
         return self._broker
 
@@ -37,6 +46,17 @@ class SharedBroker:
         """End the broker at once: nothing of it is needed any more."""
         if self._broker is not None:
             self._broker.kill()
+
+
+def delete_acls(bootstrap: str) -> None:
+    """Let everybody do everything again."""
+    everything = AclBindingFilter(
+        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY,
+        AclPermissionType.ANY,
+    )  # fmt: skip
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    for deleted in admin.delete_acls([everything]).values():
+        deleted.result(10)
 
 
 def _delete_topics(broker: ApacheKafka) -> None:

@@ -91,20 +91,21 @@ function draw(timezone) {
 
 let shown = "";
 
-function status({ stream, stale }) {
-  pill(stale ? "Not up to date" : "Live", stale ? "off" : "live", stale?.message ?? "");
+function status({ stream, stale, warnings }) {
+  pill(stale ? "Not up to date" : "Live", stale ? "off" : "live", stale?.message ?? "", warnings);
   if (!$("#rate")) return; // for operators only
   $("#rate").textContent = rate(stream.events_per_second);
   $("#lag").textContent = stream.lag === null ? "–" : several(stream.lag, "event");
 }
 
-function pill(text, kind, message) {
+function pill(text, kind, message, warnings = []) {
   const place = $("#pill");
   place.className = `pill ${kind}`;
   if (place.textContent !== text) place.textContent = text;
-  if (message === shown) return;
-  shown = message;
-  $("#problem").replaceChildren(...(message ? [callout(message, "warn")] : []));
+  const messages = [message, ...warnings].filter(Boolean);
+  if (messages.join() === shown) return;
+  shown = messages.join();
+  $("#problem").replaceChildren(...messages.map((each) => callout(each, "warn")));
 }
 
 function away(why = "The server does not answer; connecting again") {

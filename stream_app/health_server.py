@@ -1,0 +1,75 @@
+"""A worker's health over HTTP, for probes: `/healthz` while it lives, `/readyz` while it counts.
+
+Served by the event loop itself, so an answer is proof that the loop turns.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+
+#: Seconds that a request and its answer may take, bytes that a request may have, and how many
+#: connections there may be at once. Probes need a fraction of each.
+_TIMEOUT_S: Final = 5.0
+_MAX_REQUEST_BYTES: Final = 8 * 1024
+_MAX_CONNECTIONS: Final = 32
+
+
+class HealthServer:
+    """Answers on one port until it is closed; *reasons* returns why the worker does not count."""
+
+    def __init__(self, reasons: Callable[[], Sequence[str]]) -> None:
+        self._reasons = reasons
+        self._connections = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Begin to listen; on all addresses where *host* is empty. Raises OSError."""
+        self._server = await asyncio.start_server(
+            self._serve, host or None, port, limit=_MAX_REQUEST_BYTES
+        )
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        try:
+            if self._connections <= _MAX_CONNECTIONS:
+                async with asyncio.timeout(_TIMEOUT_S):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(self._answer(head))
+                    await writer.drain()
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass  # it sent no request in time, or none that is one
+        finally:
+            self._connections -= 1
+            with suppress(OSError):
+                writer.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        words = head.partition(b"\r\n")[0].split(b" ")
+        method, path = words[0], words[1].partition(b"?")[0] if len(words) > 1 else b""
+        status, content = self._content(path)
+        if method not in (b"GET", b"HEAD"):
+            status, content = HTTPStatus.METHOD_NOT_ALLOWED, {"detail": "Use GET."}
+        body = orjson.dumps(content)
+        lines = [
+            f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json",
+            f"Content-Length: {len(body)}", "Cache-Control: no-store", "Connection: close", "", "",
+        ]  # fmt: skip
+        return "\r\n".join(lines).encode() + (b"" if method == b"HEAD" else body)
+
+    def _content(self, path: bytes) -> tuple[HTTPStatus, dict[str, object]]:
+        if path == b"/healthz":
+            return HTTPStatus.OK, {"status": "alive"}
+        if path != b"/readyz":
+            return HTTPStatus.NOT_FOUND, {"detail": "There are /healthz and /readyz."}
+        if reasons := list(self._reasons()):
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not-ready", "reasons": reasons}
+        return HTTPStatus.OK, {"status": "ready", "reasons": []}
