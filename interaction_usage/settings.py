@@ -19,6 +19,7 @@ from interaction_usage.kafka_address import (
     KafkaAddress,
     Security,
 )
+from interaction_usage.logs import FORMATS, LEVELS
 from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
@@ -164,6 +165,12 @@ class Settings:
         "",
         "the file that a worker touches while it lives, one for each; empty for one in the runtime "
         "folder",
+    )
+    log_level: str = _variable(
+        _one_of(*LEVELS), "info", f"the lowest level of log lines: {', '.join(LEVELS)}"
+    )
+    log_format: str = _variable(
+        _one_of(*FORMATS), "text", "log lines for people, `text`, or for programs, `json`"
     )
     health_port: Listen = _variable(  # noqa: RUF009 (a tuple)
         _listen, "0", "where a worker answers `/healthz` and `/readyz`: a port, or `host:port`"

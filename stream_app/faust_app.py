@@ -50,6 +50,7 @@ from stream_app.retry import REDIS_ERRORS, Backoff, retry
 from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
 from stream_app.sealing import Sealing, event_spans
 from stream_app.start_offsets import StartOffsets
+from stream_app.state_log import INTERVAL_S, StateLog
 from stream_app.telemetry import HEARTBEAT, Telemetry
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from stream_app.transport import BatchTransport
@@ -109,6 +110,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
         )  # fmt: skip
         self.sealing = Sealing(writer, partial(event_spans, self._admin))
         self.lookout = Lookout(writer, partial(event_spans, self._admin))
+        self.state_log = StateLog(
+            self.readiness.reasons, self.context.telemetry, lambda: self.lookout.pending
+        )
         self._crashing: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> Any:
@@ -297,6 +301,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     @app.timer(interval=INTERVAL, name="look_out")  # type: ignore[untyped-decorator]
     async def look_out() -> None:
         await app.look_out()
+
+    @app.timer(interval=INTERVAL_S, name="state_log")  # type: ignore[untyped-decorator]
+    async def state_log() -> None:
+        app.state_log.look()
 
     return app
 

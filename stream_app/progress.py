@@ -44,6 +44,7 @@ class Lookout:
     ) -> None:
         self._writer, self._spans, self._unread, self._clock = writer, spans, unread, clock
         self._caught_up: CaughtUp | None = None
+        self.pending: int | None = None  #: events that are waiting, if this worker looked last
 
     async def look(self) -> Progress | None:
         """Look and report what is seen, unless another worker does.
@@ -52,7 +53,7 @@ class Lookout:
         """
         nodes = self._writer.nodes
         if not await take_turn(nodes, worker_name()):
-            self._caught_up = None
+            self._caught_up = self.pending = None
             return None
         now = int(self._clock())
         positions = await self._writer.positions()
@@ -60,6 +61,7 @@ class Lookout:
         if self._caught_up is None:
             self._caught_up = _continued(await last_progress(nodes), positions)
         seen = self._progress(now, positions, spans, problem)
+        self.pending = seen.pending
         await report_progress(nodes, seen)
         return seen
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from faust.worker import Worker
 
+from interaction_usage import logs
 from stream_app.errors import GroupMembershipError, PermanentFaultError
 
 log = logging.getLogger(__name__)
@@ -45,16 +46,6 @@ def _end_now(code: int) -> None:
     os._exit(code)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out what every first start logs: the group's coordinator is being chosen."""
-    return "GroupCoordinatorNotAvailable" not in record.getMessage()
-
-
-def _is_said_once(record: logging.LogRecord) -> bool:
-    """Leave out what aiokafka logs at every attempt, and `stream_app.obstacles` says once."""
-    return "uthorized" not in record.getMessage()
-
-
 def _is_unforeseen(record: logging.LogRecord) -> bool:
     """Leave out Faust's traceback of an end whose reason was logged as a sentence."""
     foreseen = (GroupMembershipError, PermanentFaultError)
@@ -72,16 +63,14 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-def run(app: Any, loglevel: str) -> int:
+def run(app: Any, loglevel: str, log_format: str) -> int:
     """Run *app* until a signal ends it; return the exit code."""
-    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
-    for name in ("aiokafka.consumer.fetcher", "aiokafka.cluster"):
-        logging.getLogger(name).addFilter(_is_said_once)
+    logs.configure(loglevel, log_format)
     logging.getLogger("stream_app.faust_app").addFilter(_is_unforeseen)
     app.finalize()
     app.worker_init()
     tune_garbage_collection()
-    worker = _QuietWorker(app, loglevel=loglevel, redirect_stdouts=False)
+    worker = _QuietWorker(app, loglevel=loglevel, override_logging=False, redirect_stdouts=False)
     try:
         worker.execute_from_commandline()
     except SystemExit as ending:

@@ -118,13 +118,13 @@ def _address(host: str, port: int) -> str:
 async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
-    from interaction_usage.dashboard import bounded_log
+    from interaction_usage import logs
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 
     faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
-    bounded_log.configure()
+    logs.configure(config.log_level, config.log_format)
     most = most_connections()
     app = create_app(
         redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,

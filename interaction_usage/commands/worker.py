@@ -4,23 +4,22 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.logs import LEVELS
 
 
 @click.command("worker")
 @click.option(
     "-l",
     "--loglevel",
-    type=click.Choice(["debug", "info", "warn", "error"]),
-    default="warn",
-    show_default=True,
-    help="Lowest level of log lines to show.",
+    type=click.Choice(list(LEVELS)),
+    help="Lowest level of log lines to show.  [default: USAGE_LOG_LEVEL, or info]",
 )
 @click.option(
     "--alive",
     is_flag=True,
     help="Run nothing; exit 0 if a worker of this user on this host is alive.",
 )
-def worker(loglevel: str, alive: bool) -> None:
+def worker(loglevel: str | None, alive: bool) -> None:
     """Run a worker: events from Kafka into the rollups, until SIGTERM or Ctrl-C.
 
     Start as many as you like, on any machines: they share the partitions of the topics.
@@ -41,7 +40,7 @@ def worker(loglevel: str, alive: bool) -> None:
     from stream_app.faust_app import create_app
     from stream_app.worker_process import run
 
-    code = run(create_app(config), loglevel)
+    code = run(create_app(config), loglevel or config.log_level, config.log_format)
     if code:
         raise CommandError("The worker stopped because of the error above.")
 

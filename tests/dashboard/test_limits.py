@@ -18,10 +18,10 @@ from redis.client import Redis
 
 from interaction_usage.dashboard import connections
 from interaction_usage.dashboard.api import live as live_api
-from interaction_usage.dashboard.bounded_log import LINES, SPAN_S, OneLineFormatter, RateFilter
 from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.limits import MAX_BODY_BYTES, MAX_QUERY_BYTES, BusyError, Shares
+from interaction_usage.logs import LINES, SPAN_S, RateFilter, formatter
 from interaction_usage.store import account_settings
 from tests.support.event_lines import event
 from tests.support.filling import fill
@@ -467,8 +467,8 @@ def test_a_log_line_cannot_be_forged() -> None:
             "x", logging.ERROR, "x.py", 1, "b\r\nERROR x: forged\x1b[2J\x85\u2028.", (),
             (ValueError, error, error.__traceback__),
         )  # fmt: skip
-    lines = OneLineFormatter().format(failed).splitlines()
-    assert lines[0] == "ERROR x: b\\x0d\\x0aERROR x: forged\\x1b[2J\\x85\\u2028."
+    lines = formatter("text").format(failed).splitlines()
+    assert lines[0].endswith("Z error x: b\\x0d\\x0aERROR x: forged\\x1b[2J\\x85\\u2028.")
     assert all(line.startswith("    ") for line in lines[1:])
     assert "\x1b" not in "".join(lines)
 
