@@ -180,7 +180,7 @@ def _topic_obstacle(name: str, topic: TopicState, rights: Sequence[str]) -> Obst
     if topic.error == MISSING:
         return Obstacle(
             name, MISSING, f"The topic {name} does not exist",
-            "Start a worker, which creates it, or create it",
+            "Create it; a worker that starts does so as well",
         )  # fmt: skip
     if topic.error == DENIED:
         return Obstacle(

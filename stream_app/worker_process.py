@@ -52,7 +52,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _is_said_once(record: logging.LogRecord) -> bool:
     """Leave out what aiokafka logs at every attempt, and `stream_app.obstacles` says once."""
-    return "uthorized" not in record.getMessage()
+    message = record.getMessage()
+    return "uthorized" not in message and "not found in cluster metadata" not in message
 
 
 def _is_unforeseen(record: logging.LogRecord) -> bool:
