@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from interaction_usage.reports.model import Report
-from rollups.catalog import SERIES_ROWS
+from rollups.catalog import APPLICATION_LABELS, SERIES_ROWS
 from rollups.completeness import Status
 from rollups.local_time import zone
 
@@ -56,7 +56,8 @@ def notes(report: Report) -> list[Note]:
         instant = _local(report, said.complete_to)
         sentence = f"Everything published before {instant} is counted or refused."
         found.append(Note("Complete to", (sentence,)))
-    return [*found, Note("Refused events", (_refused(said.refused),)), *_concurrency(report)]
+    found.append(Note("Refused events", (_refused(said.refused),)))
+    return [*found, *_concurrency(report), Note("Sessions", _sessions(report))]
 
 
 def _refused(number: int) -> str:
@@ -70,6 +71,23 @@ def _refused(number: int) -> str:
     return (
         f"{number:,} events of these days were refused for errors and are not counted. They are "
         "kept in the dead letters, and counted once they are corrected and published again."
+    )
+
+
+def _sessions(report: Report) -> tuple[str, ...]:
+    """Return how many sessions began, and how many of these have no stop, by application."""
+    if not report.counts.has_sessions:
+        return (
+            "How many began is not known: these days were counted by a version that did not keep "
+            "it.",
+        )
+    return (
+        "Sessions that began in these days, and of these without a stop; such a session counts up "
+        "to the session limit:",
+        *(
+            f"{APPLICATION_LABELS[name]}: {started:,}, {without_stop:,} without a stop"
+            for name, (started, without_stop) in report.counts.sessions.items()
+        ),
     )
 
 

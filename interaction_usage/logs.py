@@ -29,7 +29,7 @@ _REPEATED: Final = re.compile(
     r"Unable connect|Unable to (?:request|update) metadata|NodeNotReady|KafkaConnectionError"
     r"|Failed fetch messages|Request failed|request failed|coordinator dead|HeartbeatRequest"
     r"|Heartbeat failed|is overlapping|RequestTimedOut|GroupCoordinatorNotAvailable|uthorized"
-    r"|CorrelationIdError|NotLeaderForPartition|NotCoordinator"
+    r"|CorrelationIdError|NotLeaderForPartition|NotCoordinator|not found in cluster metadata"
 )
 
 #: Characters that move a terminal's cursor or begin a line, and what is written for them.

@@ -5,7 +5,7 @@ StreamError
 ├── BrokerUnavailableError   no broker answered in time: wait and try again
 │   ├── BrokerDeniedError    a broker denied the request: waiting does not help
 │   ├── TopicDeletedError    a topic was deleted between two requests about it
-│   └── TopicsMissingError   topics of events do not exist, or cannot be seen
+│   └── TopicsMissingError   topics of events do not exist
 ├── PermanentFaultError      Redis or Kafka gives this answer until somebody acts
 ├── StaleAssignmentError     the batch belongs to an earlier assignment of its partition
 ├── OffsetGapError           a batch does not continue what was processed before it
@@ -46,15 +46,14 @@ class TopicDeletedError(BrokerUnavailableError):
 
 
 class TopicsMissingError(BrokerUnavailableError):
-    """Topics of events do not exist, or this client may not see them: their lag is unknown."""
+    """Topics of events do not exist: their lag is unknown."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         names = ", ".join(topics)
         one = len(topics) == 1
         super().__init__(
-            f"the {'topic' if one else 'topics'} {names} {'does' if one else 'do'} not exist, or "
-            f"this client may not see {'it' if one else 'them'}. A worker creates missing topics; "
-            "usage doctor says more"
+            f"the {'topic' if one else 'topics'} {names} {'does' if one else 'do'} not exist. "
+            f"Create {'it' if one else 'them'}; a worker that starts does so as well"
         )
         self.topics = tuple(topics)
 

@@ -81,7 +81,7 @@ def _topic(admin: Any, answer: Any, timeout: float) -> TopicState:
     try:
         topic = answer.result(timeout + 1)
     except KafkaException as error:
-        return TopicState(error=_kind(error))
+        return TopicState(error=_kind(admin, error))
     except TimeoutError:
         raise unavailable(admin) from None
     return TopicState(
@@ -128,7 +128,7 @@ def read_group(admin: Any, name: str, timeout: float = 5.0) -> GroupState:
     try:
         group = described[name].result(timeout + 1)
     except KafkaException as error:
-        kind = _kind(error)
+        kind = _kind(admin, error)
         return GroupState() if kind == MISSING else GroupState(error=kind)
     except TimeoutError:
         raise unavailable(admin) from None
@@ -150,8 +150,16 @@ _DENIED_CODES: Final = (
 )
 
 
-def _kind(error: KafkaException) -> str:
+_AWAY_CODES: Final = (
+    KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+)  # fmt: skip
+
+
+def _kind(admin: Any, error: KafkaException) -> str:
     reason = error.args[0]
+    if reason.code() in _AWAY_CODES:
+        raise unavailable(admin, error) from None
     if reason.code() in _MISSING_CODES:
         return MISSING
     return DENIED if reason.code() in _DENIED_CODES else str(reason.str())
@@ -180,7 +188,7 @@ def _topic_obstacle(name: str, topic: TopicState, rights: Sequence[str]) -> Obst
     if topic.error == MISSING:
         return Obstacle(
             name, MISSING, f"The topic {name} does not exist",
-            "Start a worker, which creates it, or create it",
+            "Create it; a worker that starts does so as well",
         )  # fmt: skip
     if topic.error == DENIED:
         return Obstacle(

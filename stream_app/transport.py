@@ -27,7 +27,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -46,6 +45,7 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from stream_app import bounded_fetch
+from stream_app.coordination import retry_coordination
 from stream_app.errors import OffsetGapError, RecordsLostError
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.kafka_state import READ, Obstacle, group_denied, topic_denied
@@ -164,8 +164,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._denied(topic_denied(str(error.args[0]), READ))
             return  # the other topics are read on
         except GroupAuthorizationFailedError:
-            self._denied(group_denied(self.app.config.group))
-            return
+            return  # `retry_coordination` says it
         except NoOffsetForPartitionError:
             return  # it was assigned just now; the seek is still to come
         assignment = self.gate.assignment
@@ -186,18 +185,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.context.obstacles.met(obstacle)
 
     def retry_coordination(self) -> None:
-        """Have aiokafka's coordinator go on that waits because Kafka denied it the group.
-
-        It waits until somebody takes the error, which a consumer's own `getmany` does and Faust
-        does not: without this it would never try again, and nobody would know.
-        """
-        coordinator = getattr(self._thread._consumer, "_coordinator", None)
-        error = getattr(coordinator, "_pending_exception", None)
-        if error is None:
-            return
-        if isinstance(error, GroupAuthorizationFailedError):
+        """Have a coordinator go on that waits because Kafka denied it the group."""
+        if retry_coordination(self._thread):
             self._denied(group_denied(self.app.config.group))
-        self._thread.thread_loop.call_soon_threadsafe(_take_error, coordinator)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         """Fetch; for the first time after a seek, from the offsets of that seek.
@@ -410,12 +400,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no list: `_new_offset` looks at the ends of batches only."""
-
-
-def _take_error(coordinator: Any) -> None:
-    with suppress(KafkaError):
-        coordinator.check_errors()
-    coordinator.request_rejoin()  # or it would see the failed heartbeat again, and never join
 
 
 def _check_retention(tp: TP, counted: int, earliest: int, latest: int) -> None:

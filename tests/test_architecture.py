@@ -252,3 +252,18 @@ def test_a_page_has_every_setting(readme: str, variable: str) -> None:
 def test_every_command_has_the_module(command: str) -> None:
     """What `usage --help` lists can be run."""
     assert COMMANDS[command][0] in MODULES
+
+
+#: What makes a client of Kafka, by name.
+_CLIENTS = {"AdminClient", "Producer", "Consumer", "AIOKafkaConsumer", "AIOKafkaProducer"}
+#: Where the broker is one that was started here, without any login.
+_LOCAL = ("interaction_usage.servers.", "interaction_usage.commands.demo")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(_LOCAL)])
+def test_every_client_of_kafka_logs_in_as_the_settings_say(module: str) -> None:
+    """None of them can ignore a setting: it is made with what `stream_app.clients` returns."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in _CLIENTS:
+                assert "clients." in ast.unparse(node), f"{module}:{node.lineno}"

@@ -1,7 +1,7 @@
 """The rollups and the workers: whether everything that was published is counted, and by whom."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
@@ -76,10 +76,13 @@ def judge_workers(
         yield say("workers", f"No worker sends a heartbeat{events}", "Start one: usage worker")
         return
     for name, words in sorted(workers.items()):
+        obstacles = [str(each) for each in cast(Sequence[object], words.get("obstacles", ()))]
+        for obstacle in obstacles:
+            sentence, _, advice = obstacle.partition(". ")
+            yield WORKERS.wrong(name, sentence, advice)
         if reason := str(words.get("waiting_for", "")):
-            what, _, advice = reason.partition(". ")
-            yield WORKERS.warning(name, f"Waits: {what}", advice or "See the worker's log")
-        else:
+            yield WORKERS.warning(name, f"Waits for {reason}", "See the worker's log")
+        elif not obstacles:
             yield WORKERS.ok(name, "Counts")
 
 

@@ -37,7 +37,7 @@ def answers(address: str) -> bool:
         return False
 
 
-def test_a_worker_is_alive_whether_its_servers_are_there_or_not(
+def test_a_worker_is_alive_whether_servers_are_there_or_not(
     usage: Usage, process: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
     """By its file and its port; it is not ready, and says why."""

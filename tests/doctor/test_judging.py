@@ -278,6 +278,7 @@ def test_a_beginning_that_is_gone_is_named() -> None:
         ({}, None, Level.WRONG),
         ({"host:1": {}}, 1, Level.OK),
         ({"host:1": {"waiting_for": "Redis"}}, 1, Level.WARNING),
+        ({"host:1": {"obstacles": ["The topic t does not exist. Create it"]}}, 0, Level.WRONG),
     ],
 )
 def test_the_workers(workers: Any, waiting: int, level: Level) -> None:

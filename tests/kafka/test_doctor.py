@@ -12,6 +12,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from stream_app.broker import ensure_topics
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support.event_lines import event
 from tests.support.system import System
 
@@ -52,8 +54,13 @@ def test_a_deployment_in_good_health_and_in_bad(
     configure(system, "usage.calls", "cleanup.policy", "compact")
     found = doctor(system, 1)
     assert [each["subject"] for each in found["warning"]] == ["usage.clicks"]
-    assert "7 days" in found["warning"][0]["sentence"]
+    assert "a rebuild reaches back 7 days at most" in found["warning"][0]["sentence"]
     assert [each["subject"] for each in found["wrong"]] == ["usage.calls"]
+    configure(system, "usage.flows", "retention.bytes", "1000000")
+    [flows, _] = doctor(system, 1)["warning"]
+    assert "retention.bytes=1000000" in flows["sentence"]
+    assert "its oldest record is less than an hour old" in flows["sentence"]
+    configure(system, "usage.flows", "retention.bytes", "-1")
 
     worker.kill()
     configure(system, "usage.calls", "cleanup.policy", "delete")
@@ -65,3 +72,17 @@ def test_a_deployment_in_good_health_and_in_bad(
     [wrong] = found["wrong"]
     assert wrong["area"] == "workers"
     assert "1 published events are not counted" in wrong["sentence"]
+
+
+def test_a_worker_warns_of_what_kafka_deletes(
+    system: System, eventually: Callable[..., None]
+) -> None:
+    """In one line, when it starts: a rebuild could miss what is deleted by then."""
+    ensure_topics(system.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 1, 1)
+    configure(system, "usage.clicks", "retention.ms", "604800000")
+    configure(system, "usage.dead-letters", "retention.ms", "86400000")
+    system.start_worker()
+    eventually(lambda: "Set retention.ms=-1" in system.log(), "it warns")
+    [said] = [line for line in system.log().splitlines() if "Kafka deletes" in line]
+    assert "usage.clicks after 7 days" in said
+    assert "usage.dead-letters after 1 day" in said

@@ -10,6 +10,7 @@ from interaction_usage.servers.redis_server import redis_server
 from stream_app.broker import admin_client, ensure_topics
 from stream_app.errors import TopicDeletedError, TopicsMissingError
 from stream_app.lag import partition_progress
+from stream_app.sealing import event_spans
 from stream_app.topics import EVENT_TOPICS, FLOWS
 
 
@@ -51,3 +52,15 @@ def test_a_topic_that_is_missing_has_no_lag_of_0() -> None:
         ensure_topics(broker.bootstrap, present, 1, 1)
         with pytest.raises(TopicsMissingError, match=r"the topic usage\.flows does not exist"):
             partition_progress(admin_client(broker.bootstrap), redis)
+
+
+def test_nothing_is_sealed_while_a_topic_is_missing() -> None:
+    """Nobody knows what waits in it: where it is hidden, its events would come too late."""
+    present = [topic for topic in EVENT_TOPICS if topic != FLOWS]
+    with mock_broker() as broker:
+        ensure_topics(broker.bootstrap, present, 1, 1)
+        with pytest.raises(TopicsMissingError, match=r"the topic usage\.flows does not exist"):
+            event_spans(admin_client(broker.bootstrap))
+        ensure_topics(broker.bootstrap, EVENT_TOPICS, 1, 1)
+        spans = event_spans(admin_client(broker.bootstrap))
+        assert {name.partition("/")[0] for name in spans} == set(EVENT_TOPICS)

@@ -27,7 +27,7 @@ async def run_for_a_moment(alive: Liveness) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "worker.alive"])
-def test_a_worker_is_alive_while_its_loop_touches_the_file(tmp_path: Path, name: str) -> None:
+def test_a_worker_is_alive_while_the_loop_touches_the_file(tmp_path: Path, name: str) -> None:
     """Its own file, or the one of the setting; it goes with the worker."""
     alive_file = name and str(tmp_path / name)
 

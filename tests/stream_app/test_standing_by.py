@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import UnknownTopicOrPartitionError
 from faust.types import TP
 
 from interaction_usage.store import keys
 from interaction_usage.store.errors import ClusterChangedError, LostWritesError
+from stream_app import start_offsets
 from stream_app.heartbeat import Heartbeat
 from stream_app.rejoin import Rejoin
 from stream_app.sealed_rejections import NO_REJECTIONS
@@ -129,3 +131,13 @@ def test_a_worker_without_partitions_takes_a_topic_as_it_is(state: State) -> Non
     assert bool(worker.rejoined) is (state is not State.STANDBY)
     current = "another" if state is State.STANDBY else "one"
     assert worker.start_offsets.fence(FLOWS) == f"usage.flows/0@{current}"
+
+
+def test_a_topic_that_is_gone_is_not_read_under_fences_of_no_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without its id everything in it would look new; the group is joined again instead."""
+    monkeypatch.setattr(start_offsets, "_PAUSE_S", 0.0)
+    worker = _Worker(State.JOINING, cast(Any, None), topic_ids={"usage.clicks": "one"})
+    with pytest.raises(UnknownTopicOrPartitionError, match=r"usage\.flows"):
+        asyncio.run(worker.start_offsets.find([FLOWS]))
