@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-import structlog
-
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
@@ -96,6 +94,8 @@ def configure(level: str = "info", log_format: str = "text") -> None:
 
 def formatter(log_format: str) -> logging.Formatter:
     """Return what makes a line of a record: text for people, or one JSON object."""
+    import structlog  # with all that it imports, which only a process that logs needs
+
     is_json = log_format == "json"
     before: list[Any] = [
         structlog.stdlib.add_log_level,

@@ -39,16 +39,17 @@ MAY_IMPORT = {
     "rollups": set[str](),
     "store": {"rollups"},
     "kafka_address": set[str](),
-    "settings": {"rollups", "store", "kafka_address"},
+    "logs": set[str](),
+    "settings": {"rollups", "store", "kafka_address", "logs"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
-    "stream_app": {"rollups", "store", "settings", "kafka_address"},
+    "stream_app": {"rollups", "store", "settings", "kafka_address", "logs"},
     "export": {"rollups", "reports"},
     "dashboard": {"rollups", "store", "reports", "export", "settings"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
-        "doctor",
+        "doctor", "logs",
     },
 }  # fmt: skip
 
@@ -264,6 +265,6 @@ _LOCAL = ("interaction_usage.servers.", "interaction_usage.commands.demo")
 def test_every_client_of_kafka_logs_in_as_the_settings_say(module: str) -> None:
     """None of them can ignore a setting: it is made with what `stream_app.clients` returns."""
     for node in ast.walk(tree(module)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in _CLIENTS:
-                assert "clients." in ast.unparse(node), f"{module}:{node.lineno}"
+        made = node.func if isinstance(node, ast.Call) else None
+        if isinstance(made, ast.Name) and made.id in _CLIENTS:
+            assert "clients." in ast.unparse(node), f"{module} makes {made.id} without"

@@ -110,7 +110,7 @@ def test_what_was_refused_stays_refused_where_the_topics_are_read_again(
     system.usage("rebuild", "--verify")
 
 
-def test_what_was_refused_stays_refused_where_redis_forgets_before_kafka_commits(
+def test_a_refusal_that_redis_forgot_before_kafka_has_the_commit_stays(
     system: Any,
 ) -> None:
     """Redis and the group's commit are both behind the event; only its dead letter knows."""
