@@ -52,6 +52,18 @@ change them together. Numbers in keys and fields are decimal.
     usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
                                         JSON
     {usage:tokens}:used         hash    SHA-256 of a token, hex -> second of last use    revoked
+    {usage:tokens}:read         hash    "topic/partition@id" -> the offset up to which   permanent
+                                        the topic of tokens is in usage:tokens
+    usage:gaps                  hash    id of a gap -> what Kafka deleted uncounted,     permanent
+                                        and who accepted that, JSON
+    {usage:gaps}:read           hash    the same of usage:gaps                           permanent
+    usage:ledger                hash    the same of other topics that are read into      permanent
+                                        Redis; on a cluster usage:ledger:{t}:0-5460, on
+                                        each node
+    usage:ledger:reader         string  the worker that reads these topics               10 s
+    usage:ledger:adopting       string  who publishes what Redis had before the topics   60 s
+    usage:progress:last         string  JSON: the second up to which everything is       permanent
+                                        counted
     usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h
                                         cookie: the hash of its token
     usage:failures:<hash>       string  failed logins of an address                      15 min
@@ -81,6 +93,13 @@ SETTINGS_ACCOUNTS: Final = "usage:accounts"
 WORKERS: Final = "usage:workers"
 TOKENS: Final = "usage:tokens"
 TOKENS_USED: Final = "{usage:tokens}:used"
+TOKENS_READ: Final = "{usage:tokens}:read"
+GAPS: Final = "usage:gaps"
+GAPS_READ: Final = "{usage:gaps}:read"
+_LEDGER: Final = "usage:ledger"
+LEDGER_READER: Final = "usage:ledger:reader"
+LEDGER_ADOPTING: Final = "usage:ledger:adopting"
+LAST_PROGRESS: Final = "usage:progress:last"
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
@@ -237,6 +256,11 @@ def live_at(tag: str) -> str:
 def log_begun(suffix: str) -> str:
     """Return the key of the server that last began a new append-only file, on a node if any."""
     return f"{_LOG_BEGUN}:{suffix}" if suffix else _LOG_BEGUN
+
+
+def ledger(suffix: str) -> str:
+    """Return the key of how far topics are read into Redis, on a node (`Primary.key_suffix`)."""
+    return f"{_LEDGER}:{suffix}" if suffix else _LEDGER
 
 
 def active(names: Iterable[bytes | None]) -> Namespace:
