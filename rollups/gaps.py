@@ -58,9 +58,9 @@ class Gap(NamedTuple):
 def unknown_part(gap: Gap, known: Iterable[Gap]) -> Gap | None:
     """Return what of *gap* lies behind the *known* gaps that cover its beginning; None for nothing.
 
-        known   [------)
-        gap        [----------)
-        answer         [------)
+    known   [------)
+    gap        [----------)
+    answer         [------)
     """
     for other in sorted(known, key=lambda each: each.first):
         if _is_same_place(gap, other) and other.first <= gap.first < other.end:

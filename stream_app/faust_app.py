@@ -37,6 +37,7 @@ from stream_app.errors import (
 )
 from stream_app.faults import raise_if_permanent
 from stream_app.heartbeat import Heartbeat
+from stream_app.ledger_reader import LedgerReader
 from stream_app.micro_batches import MicroBatches
 from stream_app.rejoin import Rejoin
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
@@ -44,7 +45,7 @@ from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections, read_s
 from stream_app.sealing import Sealing, event_spans
 from stream_app.start_offsets import StartOffsets
 from stream_app.telemetry import HEARTBEAT, Telemetry
-from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from stream_app.topics import EVENT_TOPICS, TOPICS
 from stream_app.transport import BatchTransport
 from stream_app.watchdog import Watchdog
 from stream_app.worker_context import WorkerContext
@@ -90,6 +91,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.give_up,
         )  # fmt: skip
         self.sealing = Sealing(writer, partial(event_spans, self._admin))
+        self.ledger = LedgerReader(config)
         self._crashing: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> Any:
@@ -107,6 +109,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await super().on_start()
         self.add_future(self._watch_group_membership())
         self.add_future(self.micro_batches.run())
+        self.add_future(self.ledger.run())
 
     async def on_stop(self) -> None:
         """Finish the micro-batch that is being written and commit it; begin nothing else."""
@@ -126,7 +129,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await asyncio.to_thread(
             ensure_topics,
             self.config.kafka,
-            [*EVENT_TOPICS, DEAD_LETTERS],
+            TOPICS,
             self.config.partitions,
             self.config.replication,
         )

@@ -17,6 +17,7 @@ from interaction_usage.servers.child import ServerMissingError
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
 from interaction_usage.store.client import connect
+from tests.support.memory_ledger import MemoryLedger
 
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
@@ -130,6 +131,12 @@ def redis(server: RedisServer | RedisCluster) -> Iterator[Any]:
     with connect(server.url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def ledger(redis: Any) -> MemoryLedger:
+    """Return a ledger of the empty server, without Kafka."""
+    return MemoryLedger(redis)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,21 @@ from interaction_usage.commands.errors import CommandError
 
 
 @contextmanager
+def ledger_connection(config: settings.Settings) -> Iterator[Any]:
+    """Yield the ledger (`store.ledger`) of the deployment; errors become a CommandError."""
+    from interaction_usage.store.errors import LedgerError, LedgerUnavailableError
+    from stream_app.ledger import KafkaLedger
+
+    try:
+        with redis_connection(config) as redis:
+            yield KafkaLedger(config, redis)
+    except LedgerUnavailableError as error:
+        raise CommandError(f"{error}; nothing was changed.") from None
+    except LedgerError as error:
+        raise CommandError(f"{error}.") from None
+
+
+@contextmanager
 def redis_connection(config: settings.Settings, patience: float = 30) -> Iterator[Any]:
     """Yield a client of the Redis in *config*; its errors become a CommandError.
 

@@ -1,12 +1,14 @@
 """The gaps that are known: a hash in Redis, kept in step with the topic of gaps."""
 
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import orjson
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
-from rollups.gaps import Acceptance, Gap
+from interaction_usage.store.ledger import Entry, HashTable, Ledger
+from rollups.gaps import Acceptance, Gap, unknown_part
 
 #: The second up to which everything is counted, as the stream's progress in Redis names it.
 _COMPLETE_TO: Final = "complete_to"
@@ -43,3 +45,34 @@ def gap_from(stored: bytes) -> Gap:
         return Gap(**members, accepted=Acceptance(**accepted) if accepted else None)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"this is not a gap ({error})") from None
+
+
+def _entry(gap_id: str, value: bytes) -> Entry:
+    if gap_from(value).id != gap_id:
+        raise ValueError("its key is not the id of its gap")
+    return Entry(gap_id, value)
+
+
+GAPS: Final = HashTable("usage.gaps", keys.GAPS, keys.GAPS_READ, _entry)
+
+
+def record(ledger: Ledger, gaps: Iterable[Gap]) -> list[Gap]:
+    """Record *gaps*, without what is known of them already; return what was recorded.
+
+    Kafka has acknowledged it then. Raises LedgerError and RedisError.
+    """
+    ledger.sync(GAPS)
+    known = read_gaps(ledger.redis)
+    new = [part for gap in gaps if (part := unknown_part(gap, known))]
+    _publish(ledger, new)
+    return new
+
+
+def accept(ledger: Ledger, gaps: Iterable[Gap], acceptance: Acceptance) -> None:
+    """Record that *gaps* are accepted. Raises LedgerError and RedisError."""
+    _publish(ledger, [gap._replace(accepted=acceptance) for gap in gaps])
+
+
+def _publish(ledger: Ledger, gaps: list[Gap]) -> None:
+    if gaps:
+        ledger.publish(GAPS, [(gap.id, gap_bytes(gap)) for gap in gaps])

@@ -32,10 +32,10 @@ def broker() -> Iterator[str]:
 
 
 @pytest.fixture
-def usage(redis_url: str) -> Callable[..., Result]:
+def usage(redis_url: str, broker: str) -> Callable[..., Result]:
     """Return a function that runs `usage` with some arguments in this process."""
 
-    def run(*arguments: str, kafka: str = NOWHERE, redis: str = redis_url, **more: Any) -> Result:
+    def run(*arguments: str, kafka: str = broker, redis: str = redis_url, **more: Any) -> Result:
         environment = {"USAGE_KAFKA": kafka, "USAGE_REDIS": redis}
         return CliRunner().invoke(main, arguments, env=environment, **more)
 

@@ -15,6 +15,7 @@ from click.testing import Result
 from redis.client import Redis
 
 from interaction_usage.store import account_settings, keys
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -33,7 +34,7 @@ def address_of(server: "subprocess.Popen[bytes]") -> str:
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS)
-        account_settings.put(redis, "acme", name="Acme Ltd")
+        account_settings.put(MemoryLedger(redis), "acme", name="Acme Ltd")
 
 
 def test_open_on_this_machine(process: Start) -> None:

@@ -12,6 +12,7 @@ from redis.client import Redis
 
 from interaction_usage.dashboard import tokens
 from interaction_usage.store import account_settings, keys
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 
@@ -20,7 +21,7 @@ Usage = Callable[..., Result]
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS, keys.TOKENS_USED)
-        account_settings.put(redis, "acme")
+        account_settings.put(MemoryLedger(redis), "acme")
 
 
 def rows(usage: Usage) -> list[dict[str, Any]]:
@@ -78,7 +79,7 @@ def test_when_it_expires(usage: Usage) -> None:
 def test_the_list_marks_what_has_expired(usage: Usage, redis_url: str) -> None:
     """It stays there until it is revoked."""
     with Redis.from_url(redis_url) as redis:
-        tokens.create(redis, "acme", 1_600_000_000, expires=1_700_000_000)
+        tokens.create(MemoryLedger(redis), "acme", 1_600_000_000, expires=1_700_000_000)
     assert "\texpired 2023-11-14T22:13:20Z\t" in usage("token", "list").stdout
 
 

@@ -85,7 +85,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
     """The label of a token and its id, never the token; customers see no operator's name."""
     jane = served.token("acme", role=Role.MANAGER, label="Jane")
     put(served, jane, name="Acme Ltd")
-    account_settings.put(served.redis, "acme", timezone="Europe/Paris")
+    account_settings.put(served.ledger, "acme", timezone="Europe/Paris")
     ops = served.token(label="ops on call")
     put(served, ops, sms=False, name="Acme Ltd")  # the name stays
     for token, names in ((ops, ["ops on call", "command", "Jane"]),
@@ -106,7 +106,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
 def test_the_history_comes_in_pages(served: Dashboard) -> None:
     """At most 500 in one; what is no id is refused."""
     for number in range(5):
-        account_settings.put(served.redis, "acme", name=f"Name {number}")
+        account_settings.put(served.ledger, "acme", name=f"Name {number}")
     first = served.get_json("/accounts/acme/history", limit="2")
     rest = served.get_json("/accounts/acme/history", before=first["next"])
     found = [each["to"] for each in first["changes"] + rest["changes"]]
@@ -139,7 +139,7 @@ def test_an_accounts_own_tokens_change_it_a_bounded_number_of_times(served: Dash
 
 def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) -> None:
     """26 hours; asking changes nothing."""
-    account_settings.put(served.redis, "acme", timezone="Etc/GMT+12")
+    account_settings.put(served.ledger, "acme", timezone="Etc/GMT+12")
     path = "/accounts/acme/timezone-change"
     found = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
     assert [each["seconds"] for each in found["months"]] == [-26 * 3600] * 2
