@@ -36,6 +36,7 @@ from stream_app.errors import (
     StaleAssignmentError,
 )
 from stream_app.faults import raise_if_permanent
+from stream_app.gaps import record_deleted
 from stream_app.heartbeat import Heartbeat
 from stream_app.ledger_reader import LedgerReader
 from stream_app.micro_batches import MicroBatches
@@ -189,6 +190,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
         if all(offset >= committed.get(tp, 1) for tp, offset in start_offsets.items()):
             return NO_REJECTIONS
         return read_sealed_rejections(self.config.kafka)
+
+    async def record_gaps(self, deleted: Mapping[TP, tuple[int, int]]) -> None:
+        """Record that Kafka deleted these offsets [first, end) uncounted, and log it.
+
+        Kafka has acknowledged it then. Raises LedgerError and RedisError.
+        """
+        ids, until = self.start_offsets.topic_ids, int(time.time())
+        await self.ledger.use(partial(record_deleted, deleted=deleted, ids=ids, until=until))
 
     # ---------------------------------------------------------------------- timers
 

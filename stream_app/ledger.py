@@ -75,6 +75,7 @@ class KafkaLedger:
         self._config, self._patience = config, patience
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
+        self._producer: Producer | None = None
 
     def now_ms(self) -> int:
         """Return the time, in milliseconds."""
@@ -189,8 +190,7 @@ class KafkaLedger:
                 except ChangePendingError as error:
                     raise LedgerUnavailableError(str(error)) from None
             if records:
-                log.warning("%s: published %s records that only Redis had", table.topic,
-                            len(records))  # fmt: skip
+                log.info("%s: published %s records that only Redis had", table.topic, len(records))
             for place in places.values():
                 table.begin(self.redis, place.name)
 
@@ -246,7 +246,27 @@ class KafkaLedger:
             else:
                 offsets.append(message.offset())
 
-        producer = Producer(
+        producer = self._producer = self._producer or self._new_producer()
+        for key, value in records:
+            producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
+        deadline = time.monotonic() + self._timeout + 1
+        while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
+            producer.poll(0.1)
+        if len(offsets) == len(records):
+            return max(offsets) + 1
+        self._producer = None  # a failure may be the end of it
+        if not failures or failures[0].code() in _UNDECIDED:
+            raise ChangePendingError(
+                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s; "
+                "if Kafka stored it anyway, it takes effect within seconds, so look before you "
+                "repeat it"
+            )
+        raise LedgerUnavailableError(
+            f"Kafka at {self._config.kafka} does not take it: {failures[0].str()}"
+        )
+
+    def _new_producer(self) -> Producer:
+        return Producer(
             {
                 "bootstrap.servers": self._config.kafka,
                 "enable.idempotence": True,  # a repeated record could undo a later one
@@ -255,20 +275,6 @@ class KafkaLedger:
                 "message.max.bytes": LARGEST_DEAD_LETTER,
                 "log_level": 0,
             }
-        )
-        for key, value in records:
-            producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
-        left = producer.flush(self._timeout + 1)
-        if not left and not failures:
-            return max(offsets) + 1
-        if left or failures[0].code() in _UNDECIDED:
-            raise ChangePendingError(
-                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s; "
-                "if Kafka stored it anyway, it takes effect within seconds, so look before you "
-                "repeat it"
-            )
-        raise LedgerUnavailableError(
-            f"Kafka at {self._config.kafka} does not take it: {failures[0].str()}"
         )
 
     @contextmanager

@@ -16,6 +16,7 @@ def ledger_connection(config: settings.Settings) -> Iterator[Any]:
 
     try:
         with redis_connection(config) as redis:
+            redis.ping()  # nothing is published that Redis could not have at once
             yield KafkaLedger(config, redis)
     except LedgerUnavailableError as error:
         raise CommandError(f"{error}; nothing was changed.") from None

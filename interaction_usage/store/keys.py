@@ -317,3 +317,10 @@ def fence(topic: str, partition: int, topic_id: str = "") -> str:
     0 again, has new fences.
     """
     return f"{topic}/{partition}@{topic_id}" if topic_id else f"{topic}/{partition}"
+
+
+def parse_fence(name: str) -> tuple[str, int, str]:
+    """Return the topic, partition and topic id that `fence` made *name* of."""
+    place, _, topic_id = name.partition("@")
+    topic, _, partition = place.rpartition("/")
+    return topic, int(partition), topic_id
