@@ -53,9 +53,7 @@ class Gap(NamedTuple):
     def place(self) -> str:
         """What people call it: `usage.flows/3, offsets 10 to 19`."""
         last = self.end - 1
-        offsets = (
-            f"offset {last:,}" if self.first == last else f"offsets {self.first:,} to {last:,}"
-        )
+        offsets = f"offsets {self.first:,} to {last:,}" if self.first < last else f"offset {last:,}"
         return f"{self.topic}/{self.partition}, {offsets}"
 
     def touches(self, begin: int, end: int) -> bool:

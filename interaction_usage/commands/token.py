@@ -2,7 +2,6 @@
 
 import re
 import time
-import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.terminal import print_table
+from interaction_usage.commands.terminal import is_one_line, print_table
 
 if TYPE_CHECKING:
     from interaction_usage.dashboard.tokens import Token
@@ -63,9 +62,7 @@ class _Expiry(click.ParamType):
 
 def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     label = value.strip()
-    if len(label) > _MOST_LABEL or any(
-        unicodedata.category(each) in ("Cc", "Cs", "Cn", "Zl", "Zp") for each in label
-    ):
+    if label and not is_one_line(label, _MOST_LABEL):
         raise click.BadParameter(
             f"a label has at most {_MOST_LABEL} characters and no control characters"
         )

@@ -6,7 +6,7 @@ One thread looks, for all viewers. `Looks` is what it saw, and decides from that
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 import orjson
@@ -14,7 +14,9 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 
 from interaction_usage.dashboard.errors import DashboardError
+from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.worker_registry import heartbeats
+from rollups.gaps import Gap, unaccepted
 from rollups.watermark import Reach
 
 #: Topic-partition to how far it is counted.
@@ -32,15 +34,21 @@ _SPAN: Final = 5.0
 _FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
 
 
+_GAPS: Final = "gaps"
+
+
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
 
-    reason: str  #: redis-away, no-worker, worker-waits, kafka-away or lag
+    reason: str  #: redis-away, no-worker, worker-waits, kafka-away, lag or gaps
     message: str  #: a sentence for people
 
-    def for_customers(self) -> "Stale":
-        """Return the same without the insides of the deployment: addresses, numbers, causes."""
-        return Stale(self.reason, _FOR_CUSTOMERS)
+    def for_customers(self) -> "Stale | None":
+        """Return the same without the insides of the deployment: addresses, numbers, causes.
+
+        Gaps do not make what is shown old; reports say where they touch one.
+        """
+        return None if self.reason == _GAPS else Stale(self.reason, _FOR_CUSTOMERS)
 
 
 class Health(NamedTuple):
@@ -74,6 +82,11 @@ class Looks:
         self._held = 0
         self._reached: float | None = None
         self._kafka_away = ""
+        self._gaps = 0
+
+    def gaps(self, gaps: Sequence[Gap]) -> None:
+        """Take in the known gaps."""
+        self._gaps = len(unaccepted(gaps))
 
     def workers(self, now: float, heartbeats: Mapping[str, Mapping[str, object]]) -> None:
         """Take in the newest *heartbeats* by worker; those without one are missing."""
@@ -128,6 +141,10 @@ class Looks:
             pending = "; a transaction of a producer is open" if self._held else ""
             old = f"; what is shown is {behind:.0f} s old"
             return Stale("lag", f"{self._lag:,} {events} not counted yet{pending}{old}")
+        if self._gaps:
+            gaps = "gap" if self._gaps == 1 else "gaps"
+            lost = "Kafka deleted events before they were counted"
+            return Stale(_GAPS, f"{lost}: {self._gaps:,} {gaps} to accept (usage gaps list)")
         return None
 
 
@@ -176,11 +193,13 @@ class Watch:
         while True:
             try:
                 heartbeats = heartbeats_of_workers(self._redis, self._lifetime)
+                gaps = read_gaps(self._redis)
             except (RedisError, OSError):
                 pass  # whoever reads the rollups gets the same error, and reports it
             else:
                 with self._lock:
                     self._looks.workers(time.monotonic(), heartbeats)
+                    self._looks.gaps(gaps)
             if self._over.wait(LOOK):
                 return
 

@@ -15,12 +15,13 @@ from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
+from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from rollups.watermark import Position
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client, spans_of, topic_ids
 from stream_app.errors import BrokerUnavailableError, TopicsMissingError
-from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, LEDGER_TOPICS, TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
 _PATIENCE: Final = 5.0
@@ -69,6 +70,7 @@ def _examine_rollups(
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
+    yield from stream.judge_gaps(read_gaps(client))
     return _Counted(
         rollups.positions(), heartbeats_of_workers(cast(Redis, client), HEARTBEAT_TTL_S)
     )
@@ -77,11 +79,11 @@ def _examine_rollups(
 def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
     """Yield findings; return whether the topics can be asked how far they reach."""
     try:
-        cluster = kafka.ask(config.kafka, (*EVENT_TOPICS, DEAD_LETTERS), config.group, _PATIENCE)
+        cluster = kafka.ask(config.kafka, TOPICS, config.group, _PATIENCE)
     except KafkaException as error:
         yield kafka.explain(error, config.kafka)
         return False
-    yield from kafka.judge(cluster, EVENT_TOPICS, DEAD_LETTERS, LARGEST_DEAD_LETTER)
+    yield from kafka.judge(cluster, EVENT_TOPICS, DEAD_LETTERS, LEDGER_TOPICS, LARGEST_DEAD_LETTER)
     return True
 
 

@@ -151,7 +151,11 @@ def _kind(error: KafkaException) -> str:
 
 
 def judge(
-    cluster: Cluster, event_topics: Sequence[str], dead_letters: str, largest_dead_letter: int
+    cluster: Cluster,
+    event_topics: Sequence[str],
+    dead_letters: str,
+    ledger: Sequence[str],
+    largest_dead_letter: int,
 ) -> Iterator[Finding]:
     """Yield what is to be said of a cluster that answers."""
     brokers = "1 broker" if cluster.brokers == 1 else f"{cluster.brokers} brokers"
@@ -163,28 +167,37 @@ def judge(
         )
     else:
         yield KAFKA.ok("cluster", f"{cluster.id}, {brokers}")
-    for name in (*event_topics, dead_letters):
-        rights = ("READ", "WRITE") if name == dead_letters else ("READ",)
-        yield from _judge_topic(name, cluster.topics[name], rights, cluster.brokers)
+    for name in (*event_topics, dead_letters, *ledger):
+        rights = ("READ",) if name in event_topics else ("READ", "WRITE")
+        yield from _judge_topic(
+            name, cluster.topics[name], rights, cluster.brokers, is_compacted=name in ledger
+        )
     yield from _judge_sizes(cluster, event_topics)
     yield from _judge_dead_letters(cluster.topics[dead_letters], dead_letters, largest_dead_letter)
     if not cluster.is_mock:
         yield from _judge_group(cluster.group)
 
 
-def _judge_topic(name: str, topic: Topic, rights: Sequence[str], brokers: int) -> Iterator[Finding]:
+def _judge_topic(
+    name: str, topic: Topic, rights: Sequence[str], brokers: int, *, is_compacted: bool
+) -> Iterator[Finding]:
     if topic.error:
         yield _unknown_topic(name, topic.error)
         return
     problems = [
         *_judge_rights(name, topic, rights),
         *_judge_replicas(name, topic, brokers),
-        *_judge_configuration(name, topic),
+        *(_judge_compaction if is_compacted else _judge_configuration)(name, topic),
     ]
     yield from problems
     if not problems:
         partitions = "1 partition" if topic.partitions == 1 else f"{topic.partitions} partitions"
-        yield KAFKA.ok(name, f"{partitions}, nothing is deleted by age or size")
+        kept = (
+            "the last record of each key is kept"
+            if is_compacted
+            else ("nothing is deleted by age or size")
+        )
+        yield KAFKA.ok(name, f"{partitions}, {kept}")
 
 
 def _unknown_topic(name: str, error: str) -> Finding:
@@ -245,14 +258,30 @@ def _judge_replicas(name: str, topic: Topic, brokers: int) -> Iterator[Finding]:
         )
 
 
+def _judge_compaction(name: str, topic: Topic) -> Iterator[Finding]:
+    """Say where settings, tokens or gaps are not kept for ever."""
+    if topic.configuration is None:
+        yield from _unknown_configuration(name, topic)
+    elif (policy := topic.configuration.get("cleanup.policy", "delete")) != "compact":
+        yield KAFKA.wrong(
+            name,
+            f"Kafka deletes records that a bill needs (cleanup.policy={policy})",
+            "Set cleanup.policy=compact with kafka-configs",
+        )
+
+
+def _unknown_configuration(name: str, topic: Topic) -> Iterator[Finding]:
+    if topic.operations is not None:
+        yield KAFKA.warning(
+            name,
+            "This client may not see how long the topic keeps its records",
+            _allow(["DESCRIBE_CONFIGS"]),
+        )
+
+
 def _judge_configuration(name: str, topic: Topic) -> Iterator[Finding]:
     if topic.configuration is None:
-        if topic.operations is not None:
-            yield KAFKA.warning(
-                name,
-                "This client may not see how long the topic keeps its events",
-                _allow(["DESCRIBE_CONFIGS"]),
-            )
+        yield from _unknown_configuration(name, topic)
         return
     if "compact" in topic.configuration.get("cleanup.policy", "delete"):
         yield KAFKA.wrong(

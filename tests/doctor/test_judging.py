@@ -10,10 +10,14 @@ from interaction_usage.doctor.findings import Finding, Level, is_healthy
 from interaction_usage.doctor.kafka import Cluster, Group, Topic
 from interaction_usage.doctor.stream import Partition
 from interaction_usage.store import keys
+from rollups.gaps import Acceptance, Gap
 
 KEPT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 ALL = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
 GOOD = Topic(12, 3, 0, ALL, {**KEPT, "min.insync.replicas": "2"})
+
+
+COMPACTED = Topic(1, 3, 0, ALL, {"cleanup.policy": "compact", "min.insync.replicas": "2"})
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -22,11 +26,14 @@ def worst(findings: list[Finding]) -> Level:
     return max((finding.level for finding in findings), key=order.index)
 
 
-def judged(topic: Topic = GOOD, group: Group | None = None, brokers: int = 3) -> list[Finding]:
+def judged(
+    topic: Topic = GOOD, group: Group | None = None, brokers: int = 3, ledger: Topic = COMPACTED
+) -> list[Finding]:
     """Return what is said of a cluster with *topic* and a good topic of dead letters."""
     usable = Group("stable", 2, frozenset({"READ"}))
-    cluster = Cluster("abc", brokers, {"events": topic, "dead": GOOD}, group or usable)
-    return list(kafka.judge(cluster, ["events"], "dead", 1_000))
+    topics = {"events": topic, "dead": GOOD, "ledger": ledger}
+    cluster = Cluster("abc", brokers, topics, group or usable)
+    return list(kafka.judge(cluster, ["events"], "dead", ["ledger"], 1_000))
 
 
 def about(findings: list[Finding], subject: str) -> str:
@@ -76,6 +83,34 @@ def test_a_topic_that_is_not_as_it_should_be(topic: Topic, level: Level, sentenc
     assert all(finding.advice for finding in findings if finding.level is not Level.OK)
 
 
+@pytest.mark.parametrize(
+    ("topic", "level", "sentence"),
+    [
+        (GOOD, Level.WRONG, "cleanup.policy=delete"),
+        (with_settings(cleanup_policy="compact,delete"), Level.WRONG, "compact,delete"),
+        (COMPACTED._replace(operations=frozenset({"READ"})), Level.WRONG, "may not WRITE"),
+        (COMPACTED._replace(configuration=None), Level.WARNING, "how long"),
+        (Topic(error="missing"), Level.WRONG, "does not exist"),
+    ],
+)
+def test_a_topic_of_the_ledger_is_compacted(topic: Topic, level: Level, sentence: str) -> None:
+    """And nothing is deleted by age, or settings and tokens would be lost with Redis."""
+    findings = judged(ledger=topic)
+    assert sentence in about(findings, "ledger")
+    assert worst(findings) is level
+
+
+def test_open_gaps_are_wrong_until_they_are_accepted() -> None:
+    """Each is named, with what to do."""
+    gap = Gap("usage.flows", 3, "", 10, 20, None, 100, "worker")
+    accepted = gap._replace(accepted=Acceptance("a test", "ann", 1))
+    [found] = stream.judge_gaps([gap])
+    assert found.level is Level.WRONG
+    assert "usage.flows/3, offsets 10 to 19" in found.sentence
+    for gaps in ([], [accepted]):
+        assert worst(list(stream.judge_gaps(gaps))) is Level.OK
+
+
 def test_one_broker_needs_no_copies() -> None:
     """Where there is one broker, more copies could not be had."""
     assert worst(judged(GOOD._replace(replicas=1), brokers=1)) is Level.OK
@@ -99,7 +134,7 @@ def test_a_dead_letter_that_would_be_cut_is_foreseen() -> None:
     """The topic's limit is below what a refused record may need."""
     small = with_settings(max_message_bytes="999")
     cluster = Cluster("abc", 3, {"events": GOOD, "dead": small}, Group())
-    findings = list(kafka.judge(cluster, ["events"], "dead", 1_000))
+    findings = list(kafka.judge(cluster, ["events"], "dead", [], 1_000))
     assert "999 bytes" in about(findings, "dead")
 
 
