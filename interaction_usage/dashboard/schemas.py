@@ -376,7 +376,8 @@ class Stale(BaseModel):
     """Why the numbers may be older than they look."""
 
     reason: str = Field(
-        description="`redis-away`, `no-worker`, `worker-waits`, `kafka-away` or `lag`."
+        description="`redis-away`, `no-worker`, `worker-waits`, `kafka-away`, `lag`, or "
+        "for operators `gaps`."
     )
     message: str
 

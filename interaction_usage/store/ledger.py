@@ -163,7 +163,10 @@ class HashTable(NamedTuple):
     def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
         """Apply *records*, and keep that *end* is read."""
         script = redis.register_script(_SCRIPT)
-        entries = [(each.offset, entry) for each in records if (entry := self._entry(each))]
+        # The last of each key alone: a token that was revoked is not valid for a moment.
+        newest = {each.key: each for each in records}.values()
+        entries = [(each.offset, entry) for each in newest if (entry := self._entry(each))]
+        entries.sort()
         for some in _batches(entries):
             flat: list[Any] = []
             for offset, (field, value) in some:
