@@ -33,7 +33,7 @@ _ALONE = {
 _SERVERS = {
     "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
     "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
-    "test_events_page.py", "test_libreoffice.py",
+    "test_events_page.py", "test_libreoffice.py", "test_kafka_ledger.py",
     "test_wheel.py", "test_catalog.py",
 }  # fmt: skip
 _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
