@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from interaction_usage.commands import connection
 from interaction_usage.commands.main import main
 from interaction_usage.servers.mock_broker import mock_broker
 from interaction_usage.servers.redis_server import redis_server
@@ -53,3 +54,9 @@ def process(redis_url: str) -> Callable[..., "subprocess.Popen[bytes]"]:
         return subprocess.Popen(command, env=environment, **(pipes | more))
 
     return start
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a change refused soon where Kafka is away."""
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.5)

@@ -12,6 +12,7 @@ from redis.client import Redis
 
 from interaction_usage.dashboard import tokens
 from interaction_usage.store import account_settings, keys
+from tests.commands.conftest import NOWHERE
 from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
@@ -130,9 +131,10 @@ def test_revoked_by_the_id(usage: Usage) -> None:
 
 def test_an_id_must_name_one_token(usage: Usage, redis_url: str) -> None:
     """An empty one, or what two of them begin with, revokes neither."""
-    for _ in range(17):  # of 17 hexadecimal digits, two are the same
-        usage("token", "create", "--operator")
     with Redis.from_url(redis_url) as redis:
+        ledger = MemoryLedger(redis)
+        for _ in range(17):  # of 17 hexadecimal digits, two are the same
+            tokens.create(ledger, None, 1_700_000_000)
         digests = [name.decode() for name in redis.hkeys(keys.TOKENS)]
     shared = next(d[0] for d in digests if sum(e[0] == d[0] for e in digests) > 1)
     for given, answer in (
@@ -157,3 +159,17 @@ def test_an_id_that_cannot_be(usage: Usage) -> None:
     """A typing mistake makes no token."""
     assert usage("token", "create", "--account", "a b").exit_code == 2
     assert "no token yet" in usage("token", "list").stderr
+
+
+@pytest.mark.usefixtures("quickly")
+def test_without_kafka_no_token_is_made_or_revoked(usage: Usage, redis_url: str) -> None:
+    """What is printed must be valid, and what was revoked must stay so."""
+    with Redis.from_url(redis_url) as redis:
+        tokens.create(MemoryLedger(redis), None, 1_700_000_000)
+    before = usage("token", "list", "--json").stdout
+    first = json.loads(before)[0]["id"]
+    for arguments in (("create", "--operator"), ("revoke", first)):
+        done = usage("token", *arguments, kafka=NOWHERE)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.endswith("nothing was changed.\n")
+    assert usage("token", "list", "--json").stdout == before

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from interaction_usage.dashboard import changes
+from interaction_usage.dashboard.limits import MAX_CHANGES
 from interaction_usage.dashboard.tokens import Role
 from interaction_usage.store import account_settings, keys
 from tests.support.event_lines import flow
@@ -156,3 +157,30 @@ def test_an_account_whose_zone_is_none_any_more_can_get_another(served: Dashboar
     assert put(served, served.token(), timezone="Europe/Paris").status_code == 200
     history = served.get_json("/accounts/acme/history")["changes"]
     assert (history[0]["from"], history[0]["to"]) == ("Mars/Olympus", "Europe/Paris")
+
+
+def test_without_kafka_a_change_is_refused_and_nothing_changes(served: Dashboard) -> None:
+    """503 in a sentence that names no address; reading goes on."""
+    token = served.token()
+    served.ledger.refusing = True
+    try:
+        answer = put(served, token, name="Other")
+    finally:
+        served.ledger.refusing = False
+    assert answer.status_code == 503
+    assert "nothing was changed" in answer.json()["detail"]
+    assert "nowhere" not in answer.text
+    assert answer.headers["Retry-After"]
+    assert account_settings.get(served.redis, "acme").name == "acme"
+
+
+def test_changes_at_once_are_bounded(served: Dashboard) -> None:
+    """Each waits for Kafka in a thread; whoever comes when all are taken may try again."""
+    token, changing = served.token(), served.app.state.changing
+    while changing.acquire(blocking=False):
+        pass
+    try:
+        assert put(served, token, name="Other").status_code == 503
+    finally:
+        changing.release(MAX_CHANGES)
+    assert put(served, token, name="Other").status_code == 200
