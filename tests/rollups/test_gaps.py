@@ -20,7 +20,7 @@ GAP = Gap("usage.flows", 3, "abcd", 10, 20, SINCE, UNTIL, "worker")
         (0, 10**10, True),
     ],
 )
-def test_a_gap_touches_what_its_events_may_belong_to(begin: int, end: int, touches: bool) -> None:
+def test_a_gap_touches_what_events_in_it_may_belong_to(begin: int, end: int, touches: bool) -> None:
     """The seconds from 35 days before it to the clocks' difference behind it."""
     assert GAP.touches(begin, end) is touches
 
