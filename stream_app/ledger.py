@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from aiokafka.errors import KafkaError as ReaderError
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
@@ -86,12 +87,18 @@ class KafkaLedger:
 
         Raises LedgerUnavailableError and RedisError.
         """
+        return self.sync_all([table])[table.topic, _PARTITION].name
+
+    def sync_all(self, tables: Sequence[Table]) -> _Places:
+        """Do the same for several tables, in fewer requests; return the places of all of them."""
         with self._failures():
-            places = self._places(table.topic)
-            if not self._begun(table, places):
-                self._adopt(table, places)
-            self._read(table, places)
-        return places[table.topic, _PARTITION].name
+            places = self._places([table.topic for table in tables])
+            for table in tables:
+                own = {tp: place for tp, place in places.items() if tp[0] == table.topic}
+                if not self._begun(table, own):
+                    self._adopt(table, own)
+                self._read(table, own)
+        return places
 
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
         """Publish *records*, wait until Kafka has acknowledged each, and apply them.
@@ -115,19 +122,20 @@ class KafkaLedger:
 
     # --------------------------------------------------------------------------- reading
 
-    def _places(self, topic: str) -> _Places:
-        """Return the topic's partitions, after creating it if it is missing."""
-        ids = topic_ids(self._admin, [topic], self._timeout)
-        if topic not in ids:
+    def _places(self, topics: Sequence[str]) -> _Places:
+        """Return the partitions of *topics*, after creating those that are missing."""
+        ids = topic_ids(self._admin, topics, self._timeout)
+        if missing := [topic for topic in topics if topic not in ids]:
             config = self._config
             ensure_topics(
-                config.kafka, [topic], config.partitions, config.replication, self._timeout
+                config.kafka, missing, config.partitions, config.replication, self._timeout
             )
-            ids = topic_ids(self._admin, [topic], self._timeout)
-        spans = spans_of(self._admin, [topic], self._timeout)
-        if topic not in ids or (topic, _PARTITION) not in spans:
-            raise BrokerUnavailableError(f"{topic} was created just now; try again")
-        return {tp: _Place(keys.fence(*tp, ids[topic]), span) for tp, span in spans.items()}
+            ids = topic_ids(self._admin, topics, self._timeout)
+        spans = spans_of(self._admin, topics, self._timeout)
+        for topic in topics:
+            if topic not in ids or (topic, _PARTITION) not in spans:
+                raise BrokerUnavailableError(f"{topic} was created just now; try again")
+        return {tp: _Place(keys.fence(*tp, ids[tp[0]]), span) for tp, span in spans.items()}
 
     def _begun(self, table: Table, places: _Places) -> bool:
         positions = table.positions(self.redis)
@@ -180,22 +188,26 @@ class KafkaLedger:
         with self._adopting() as renew:
             if self._begun(table, places):
                 return
-            records: list[tuple[str, bytes]] = []
             if next(table.unpublished(self.redis, ()), None):
-                records = list(table.unpublished(self.redis, self._published(places)))
-            for begin in range(0, len(records), _ADOPTED_AT_ONCE):
-                renew()
-                try:
-                    self._send(table.topic, records[begin : begin + _ADOPTED_AT_ONCE])
-                except ChangePendingError as error:
-                    raise LedgerUnavailableError(str(error)) from None
-            if records:
-                log.info("%s: published %s records that only Redis had", table.topic, len(records))
+                self._publish_all(table, self._published(places), renew)
             for place in places.values():
                 table.begin(self.redis, place.name)
 
+    def _publish_all(self, table: Table, published: set[str], renew: Callable[[], None]) -> None:
+        """Publish what Redis has beside what is *published*."""
+        records, count = table.unpublished(self.redis, published), 0
+        while some := list(islice(records, _ADOPTED_AT_ONCE)):
+            renew()
+            try:
+                self._send(table.topic, some)
+            except ChangePendingError as error:
+                raise LedgerUnavailableError(str(error)) from None
+            count += len(some)
+        if count:
+            log.info("%s: published %s records that only Redis had", table.topic, count)
+
     @contextmanager
-    def _adopting(self) -> Iterator[Callable[[], Any]]:
+    def _adopting(self) -> Iterator[Callable[[], None]]:
         """Let nobody else adopt; yield what renews that."""
         token, key = uuid4().hex, keys.LEDGER_ADOPTING
         deadline = time.monotonic() + 2 * self._timeout
@@ -247,8 +259,12 @@ class KafkaLedger:
                 offsets.append(message.offset())
 
         producer = self._producer = self._producer or self._new_producer()
-        for key, value in records:
-            producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
+        try:
+            for key, value in records:
+                producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
+        except KafkaException as error:
+            why = error.args[0].str()
+            raise LedgerUnavailableError(f"{topic} does not take {key!r}: {why}") from None
         deadline = time.monotonic() + self._timeout + 1
         while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
             producer.poll(0.1)
@@ -300,6 +316,6 @@ def _check(tp: tuple[str, int], at: int, span: Span) -> None:
         )
     if at < span.begin:
         log.error(
-            "%s/%s: the offsets %s to %s were deleted before they were read; set its "
-            "cleanup.policy to compact", topic, partition, at, span.begin - 1,
+            "%s/%s: the offsets %s to %s were deleted before they were read into Redis; `usage "
+            "doctor` says how long the topic keeps records", topic, partition, at, span.begin - 1,
         )  # fmt: skip

@@ -51,8 +51,7 @@ class LedgerReader:
         try:
             ledger = self._opened()
             if self._is_mine(ledger):
-                for table in self._tables:
-                    ledger.sync(table)
+                ledger.sync_all(self._tables)
             self._failure = ""
         except (LedgerUnavailableError, RedisError, OSError) as error:
             failure = shown(error) if isinstance(error, RedisError) else str(error)

@@ -79,9 +79,10 @@ def list_(as_json: bool) -> None:
     help="Who accepts them.  [default: the name of the user]",
 )  # fmt: skip
 def accept(ids: tuple[str, ...], every: bool, reason: str, by: str | None) -> None:
-    """Accept the gaps with these IDs: that their events are lost is known from then on.
+    """Accept the gaps with these IDs.
 
-    They stay listed, with who accepted them, when, and why.
+    Reports are not incomplete because of them any more. They stay listed, with who accepted them,
+    when, and why.
 
     \b
     Examples:

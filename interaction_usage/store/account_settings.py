@@ -66,8 +66,9 @@ def put(
     before = defaults(account) | {field.decode(): value.decode() for field, value in stored.items()}
     if not stored or any(before[field] != value for field, value in given.items()):
         change = ChangeRecord(ledger.now_ms(), *author, given)
-        record = change_record(account, change)
-        ledger.publish(ACCOUNTS, [*ACCOUNTS.to_import(redis, account, place), record])
+        # Behind what it changes, or that would not count.
+        for record in (*ACCOUNTS.to_import(redis, account, place), change_record(account, change)):
+            ledger.publish(ACCOUNTS, [record])
     return get(redis, account)
 
 

@@ -13,6 +13,7 @@ changes that people make: by some 300 bytes each, 2 KB at most, and an account's
 
 import logging
 from collections.abc import Container, Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, cast
 from uuid import uuid4
 
@@ -28,9 +29,6 @@ _SCRIPT: Final = scripts.source("settings")
 
 #: What a history's entry is made of, in the order of the script.
 _ENTRY: Final = ("by", "token", "operator", "field", "from", "to")
-#: Fields of the settings that say nothing of the account.
-_BESIDE: Final = {b"at", b"set"}
-
 Field = Literal["name", "timezone", "dnis", "sms"]
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 #: Not later than the year 9999: ids are made of it.
@@ -50,7 +48,7 @@ class ChangeRecord(msgspec.Struct, tag="change"):
 class ImportRecord(msgspec.Struct, tag="import"):
     """What was set before there was the topic: the settings, and (id, entry) of each change."""
 
-    values: dict[str, str]
+    values: dict[Field, str]
     history: list[tuple[Annotated[str, msgspec.Meta(pattern=r"^\d{1,19}-\d{1,19}$")], list[str]]]
 
 
@@ -144,6 +142,9 @@ def _arguments(account: str, value: bytes) -> list[Any]:
         entries = [text for change, entry in record.history for text in (change, *entry)]
         if any(len(entry) != len(_ENTRY) for _, entry in record.history):
             raise ValueError("an entry of the history has other members")
+        order = [(0, 0), *(_order(change) for change, _ in record.history)]
+        if any(after <= before for before, after in pairwise(order)):
+            raise ValueError("the ids of the history do not ascend")
         return ["import", len(record.values), *pairs, *entries]
     before = defaults(account)
     triples = [
@@ -155,13 +156,18 @@ def _arguments(account: str, value: bytes) -> list[Any]:
 
 def _import(redis: Client, account: str) -> tuple[str, bytes]:
     stored = cast(dict[bytes, bytes], redis.hgetall(keys.settings(account)))
-    values = {name.decode(): value.decode() for name, value in stored.items()
-              if name not in _BESIDE}  # fmt: skip
+    texts = {name.decode(): value.decode() for name, value in stored.items()}
+    values = {field: texts[field] for field in defaults(account) if field in texts}
     entries = cast(
         list[tuple[bytes, dict[bytes, bytes]]], redis.xrange(keys.settings_history(account))
     )
     history = [
-        (change.decode(), [entry[name.encode()].decode() for name in _ENTRY])
+        (change.decode(), [entry.get(name.encode(), b"").decode() for name in _ENTRY])
         for change, entry in entries
     ]
     return _key(account), _encode(ImportRecord(values, history))
+
+
+def _order(change: str) -> tuple[int, ...]:
+    """Return what the ids of changes are ordered by."""
+    return tuple(map(int, change.split("-")))

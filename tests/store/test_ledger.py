@@ -247,6 +247,9 @@ def test_after_a_restore_the_topic_has_the_last_word(
                              b'"values":{}}'),
         (ACCOUNTS, "acme/1", b'{"type":"change","at":1,"by":"","token":"","operator":true,'
                              b'"values":{"at":"x"}}'),
+        (ACCOUNTS, "acme/1", b'{"type":"import","values":{},"history":'
+                             b'[["0-0",["","","","","",""]]]}'),
+        (ACCOUNTS, "acme/1", b'{"type":"import","values":{},"history":[["1-0",["",""]]]}'),
         (TOKENS, "short", b'{"account":null,"created":1}'),
         (TOKENS, "0" * 64, b"{}"),
         (TOKENS, "0" * 64, b""),
