@@ -189,7 +189,8 @@ class KafkaLedger:
             if self._begun(table, places):
                 return
             if next(table.unpublished(self.redis, ()), None):
-                self._publish_all(table, self._published(places), renew)
+                now = self._places([table.topic])  # others may have published while this waited
+                self._publish_all(table, self._published(now), renew)
             for place in places.values():
                 table.begin(self.redis, place.name)
 
