@@ -35,7 +35,6 @@ class Progress(NamedTuple):
     rests_on: Mapping[str, int]  #: the positions that this is so with, by topic-partition
     pending: int | None  #: how many events were waiting; None if unknown
     blocked: int = 0  #: of these, behind an open transaction of a producer
-    unread: bool = False  #: whether there are dead letters that are in no count of refused events
     problem: str = ""  #: why it could not see how far topics reach: a clause, or empty
 
 
@@ -45,6 +44,7 @@ class Known(NamedTuple):
     progress: Progress | None = None  #: what was reported last, however long ago
     is_current: bool = False  #: whether that was within the last seconds
     positions: Mapping[str, Position] = {}
+    has_refused: bool = True  #: whether all dead letters are in the counts of refused events
     gaps: Sequence[Gap] = ()
 
 
@@ -114,7 +114,7 @@ def _reasons(known: Known) -> list[str]:
         behind = ", behind an open transaction of a producer" if progress.blocked else ""
         since = f"; what was published before {shown(counted)} is counted" if counted else ""
         reasons.append(f"{_events(progress.pending or 0)} not counted yet{behind}{since}")
-    if progress.unread:
+    if not known.has_refused:
         reasons.append("How many events were refused is unknown: dead letters are being read")
     return reasons
 

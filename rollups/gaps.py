@@ -49,6 +49,13 @@ class Gap(NamedTuple):
         place = f"{self.topic}/{self.partition}@{self.topic_id}:{self.first}-{self.end}"
         return hashlib.sha256(place.encode()).hexdigest()[:_ID_DIGITS]
 
+    @property
+    def place(self) -> str:
+        """What people call it: `usage.flows/3, offsets 10 to 19`."""
+        last = self.end - 1
+        offsets = f"offsets {self.first:,} to {last:,}" if self.first < last else f"offset {last:,}"
+        return f"{self.topic}/{self.partition}, {offsets}"
+
     def touches(self, begin: int, end: int) -> bool:
         """Tell whether an event in it may belong to the seconds [begin, end)."""
         is_after = self.since is not None and end <= self.since - OLDEST_EVENT_S

@@ -13,10 +13,11 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from interaction_usage.store.account_table import ACCOUNTS
 from stream_app import clients
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
 from stream_app.grants import how_to_grant
-from stream_app.topics import DEAD_LETTERS
+from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
 
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 
@@ -25,8 +26,8 @@ _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 #: have; one that does not fit is shortened (`stream_app.dead_letters`).
 LARGEST_DEAD_LETTER = 32 * 1024 * 1024
 
-#: Nothing is deleted by its age: rollups are rebuilt from the topics, and what was rejected for a
-#: sealed day is known from the dead letters.
+#: Nothing is deleted by its age: rollups are rebuilt from the topics, what was rejected for a
+#: sealed day is known from the dead letters, and settings and tokens from their own topics.
 _FOR_EVER = {"retention.ms": "-1"}
 
 
@@ -37,7 +38,9 @@ def topic_configuration(topic: str, replication: int) -> dict[str, str]:
     events, and one may be away without stopping producers.
     """
     configuration = dict(_FOR_EVER)
-    if topic == DEAD_LETTERS:
+    if topic in LEDGER_TOPICS:
+        configuration["cleanup.policy"] = "compact"
+    if topic in (DEAD_LETTERS, ACCOUNTS.topic):  # the whole history of an account may be imported
         configuration["max.message.bytes"] = str(LARGEST_DEAD_LETTER)
     if replication >= 3:
         configuration["min.insync.replicas"] = "2"
@@ -161,6 +164,7 @@ def ensure_topics(
 ) -> None:
     """Create those of *topics* that are missing. Raises BrokerUnavailableError.
 
+    Those of the ledger have one partition, for their records have one order.
     librdkafka's mock cluster answers no such request; it creates topics on a metadata request.
     """
     admin = admin_client(servers)
@@ -173,7 +177,12 @@ def ensure_topics(
             _metadata(admin, timeout, topic)
         return
     wanted = [
-        NewTopic(topic, partitions, replication, config=topic_configuration(topic, replication))
+        NewTopic(
+            topic,
+            1 if topic in LEDGER_TOPICS else partitions,
+            replication,
+            config=topic_configuration(topic, replication),
+        )
         for topic in missing
     ]
     futures = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)

@@ -24,6 +24,8 @@ StreamError
 
 from collections.abc import Sequence
 
+from rollups.gaps import Gap
+
 
 class StreamError(Exception):
     """The root of all errors of this package."""
@@ -124,9 +126,9 @@ class LockLostError(RebuildError):
 class RetentionGapError(RebuildError):
     """Kafka no longer holds everything that was ever published."""
 
-    def __init__(self, gaps: Sequence[str]) -> None:
-        super().__init__("; ".join(gaps))
-        self.gaps = list(gaps)  #: a sentence for each
+    def __init__(self, lost: Sequence[Gap]) -> None:
+        super().__init__(", ".join(gap.place for gap in lost))
+        self.lost = list(lost)
 
 
 class TopicRecreatedError(RebuildError):

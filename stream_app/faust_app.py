@@ -36,14 +36,17 @@ from stream_app.errors import (
     StaleAssignmentError,
 )
 from stream_app.faults import raise_if_permanent
+from stream_app.gaps import record_deleted
 from stream_app.health_server import HealthServer
 from stream_app.heartbeat import Heartbeat
 from stream_app.kafka_state import DENIED, raise_first, read_obstacles
+from stream_app.ledger_reader import LedgerReader
 from stream_app.liveness import Liveness
 from stream_app.micro_batches import MicroBatches
 from stream_app.obstacles import KafkaWatch
 from stream_app.progress import INTERVAL, Lookout
 from stream_app.readiness import Readiness
+from stream_app.refusals import REFUSALS
 from stream_app.rejoin import Rejoin
 from stream_app.retention import ADVICE, read_warnings
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
@@ -52,7 +55,7 @@ from stream_app.sealing import Sealing, event_spans
 from stream_app.start_offsets import StartOffsets
 from stream_app.state_log import INTERVAL_S, StateLog
 from stream_app.telemetry import HEARTBEAT, Telemetry
-from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, LEDGER, TOPICS
 from stream_app.transport import BatchTransport
 from stream_app.watchdog import Watchdog
 from stream_app.worker_context import WorkerContext
@@ -113,6 +116,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.state_log = StateLog(
             self.readiness.reasons, self.context.telemetry, lambda: self.lookout.pending
         )
+        self.ledger = LedgerReader(config, (*LEDGER, REFUSALS))
         self._crashing: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> Any:
@@ -133,6 +137,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.readiness.starting = ""
         self.add_future(self._watch_group_membership())
         self.add_future(self.micro_batches.run())
+        self.add_future(self.ledger.run())
 
     async def _serve_health(self, host: str, port: int) -> None:
         if not port:
@@ -163,7 +168,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         await asyncio.to_thread(
             ensure_topics,
             self.config.kafka,
-            [*EVENT_TOPICS, DEAD_LETTERS],
+            TOPICS,
             self.config.partitions,
             self.config.replication,
         )
@@ -235,6 +240,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
         is_further = all(offset >= committed.get(tp, 1) for tp, offset in start_offsets.items())
         since = seen - _UNCOMMITTED_S if seen is not None and is_further else 0
         return read_sealed_rejections(self.config.kafka, since)
+
+    async def record_gaps(self, deleted: Mapping[TP, tuple[int, int]]) -> None:
+        """Record that Kafka deleted these offsets [first, end) uncounted, and log it.
+
+        Kafka has acknowledged it then. Raises LedgerError and RedisError.
+        """
+        ids, until = self.start_offsets.topic_ids, int(time.time())
+        await self.ledger.use(partial(record_deleted, deleted=deleted, ids=ids, until=until))
 
     # ---------------------------------------------------------------------- timers
 

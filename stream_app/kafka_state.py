@@ -13,7 +13,7 @@ from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 from stream_app.broker import cluster_metadata, unavailable
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicsMissingError
 from stream_app.grants import how_to_grant
-from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, TOPICS
 
 MISSING: Final = "missing"
 DENIED: Final = "denied"
@@ -174,12 +174,12 @@ READ, WRITE = "READ", "WRITE"
 def topic_obstacles(
     topics: Mapping[str, TopicState], *, writes: bool = False
 ) -> Iterator[Obstacle]:
-    """Yield what is wrong with *topics*; where the client *writes* dead letters, also with those.
+    """Yield what is wrong with *topics*; where the client *writes* some, also with its rights to.
 
-    Every client reads dead letters and events; workers and rebuilds also publish dead letters.
+    Every client reads them; workers and rebuilds publish to all topics but those of events.
     """
     for name, topic in topics.items():
-        rights = (READ, WRITE) if writes and name == DEAD_LETTERS else (READ,)
+        rights = (READ, WRITE) if writes and name not in EVENT_TOPICS else (READ,)
         if obstacle := _topic_obstacle(name, topic, rights):
             yield obstacle
 
@@ -227,7 +227,8 @@ def read_obstacles(admin: Any, group: str, timeout: float = 5.0) -> list[Obstacl
 
     Raises BrokerUnavailableError where no broker answers at all.
     """
-    obstacles = list(topic_obstacles(read_topics(admin, timeout=timeout), writes=True))
+    topics = read_topics(admin, TOPICS, timeout)
+    obstacles = list(topic_obstacles(topics, writes=True))
     if obstacle := group_obstacle(group, read_group(admin, group, timeout)):
         obstacles.append(obstacle)
     return obstacles

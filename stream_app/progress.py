@@ -39,10 +39,9 @@ class Lookout:
         self,
         writer: Writer,
         spans: Callable[[], Mapping[str, Span]],
-        unread: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._writer, self._spans, self._unread, self._clock = writer, spans, unread, clock
+        self._writer, self._spans, self._clock = writer, spans, clock
         self._caught_up: CaughtUp | None = None
         self.pending: int | None = None  #: events that are waiting, if this worker looked last
 
@@ -88,7 +87,7 @@ class Lookout:
         assert self._caught_up is not None
         caught_up = self._caught_up
         if problem:
-            return Progress(now, caught_up.second, caught_up.ends, None, 0, self._unread(), problem)
+            return Progress(now, caught_up.second, caught_up.ends, None, 0, problem)
         caught_up.observe(
             now, positions, {name: (span.begin, span.end) for name, span in spans.items()}
         )
@@ -100,7 +99,7 @@ class Lookout:
         blocked = sum(
             max(0, span.end - max(counted[name], span.stable)) for name, span in spans.items()
         )
-        return Progress(now, caught_up.second, caught_up.ends, pending, blocked, self._unread())
+        return Progress(now, caught_up.second, caught_up.ends, pending, blocked)
 
 
 def _continued(last: Progress | None, positions: Mapping[str, Position]) -> CaughtUp:

@@ -1,13 +1,22 @@
 """What `usage.dead-letters` says of accounts: which of their events are refused."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 
-from interaction_usage.store.refusals import Refused
+from interaction_usage.store.client import Client
+from interaction_usage.store.ledger import (
+    Record,
+    Table,
+    advance_on_nodes,
+    begin_on_nodes,
+    node_positions,
+)
+from interaction_usage.store.refusals import Refused, note
 from rollups.timestamps import SECOND, parse_rfc3339
 from stream_app.codec.envelope import is_account
 from stream_app.dead_letter_reader import attribute_of
 from stream_app.dead_letters import DeadLetterHeaders, read_dead_letter, read_marker
+from stream_app.topics import DEAD_LETTERS
 
 
 def refusals_in(messages: Iterable[Any]) -> Iterator[Refused]:
@@ -31,3 +40,29 @@ def _second(message: Any, headers: DeadLetterHeaders) -> int:
         return parse_rfc3339(time or "") // SECOND
     except ValueError:
         return int(message.timestamp) // 1000
+
+
+class _Refusals:
+    """The dead letters as Redis has them: which events of an account are refused."""
+
+    topic = DEAD_LETTERS
+
+    def positions(self, redis: Client) -> dict[str, int]:
+        """Return up to which offset each place is read."""
+        return node_positions(redis)
+
+    def begin(self, redis: Client, place: str) -> None:
+        """Keep that *place* is read from its beginning."""
+        begin_on_nodes(redis, place)
+
+    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
+        """Apply *records*, and keep that *end* is read."""
+        note(redis, list(refusals_in(records)))
+        advance_on_nodes(redis, place, end)
+
+    def unpublished(self, _redis: Client, _published: Container[str]) -> Iterator[Any]:
+        """Yield nothing: only what is published is in Redis."""
+        return iter(())
+
+
+REFUSALS: Final = cast(Table, _Refusals())

@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from interaction_usage.store.account_table import ACCOUNTS
+from interaction_usage.store.gaps import GAPS
+from interaction_usage.store.ledger import Table
+from interaction_usage.store.token_table import TOKENS
 from rollups.catalog import EVENT_TYPES
 
 DEAD_LETTERS: Final = "usage.dead-letters"
@@ -11,6 +15,13 @@ TOPIC_OF: Final = {row.name: row.topic for row in EVENT_TYPES}
 
 #: The topics that events are consumed from.
 EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))
+
+#: What people decide, each with how it is kept in Redis: compacted, never deleted.
+LEDGER: Final[tuple[Table, ...]] = (ACCOUNTS, TOKENS, GAPS)
+LEDGER_TOPICS: Final = tuple(table.topic for table in LEDGER)
+
+#: Every topic that a deployment needs.
+TOPICS: Final = (*EVENT_TOPICS, DEAD_LETTERS, *LEDGER_TOPICS)
 
 # Those that are spoken of by themselves.
 SESSIONS: Final = TOPIC_OF["usage.session.started"]

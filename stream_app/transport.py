@@ -14,8 +14,9 @@ What else is different, and why it must be:
   which then reads again from where the rollups end. It is never skipped.
 - A partition is read from where the rollups end (`stream_app.start_offsets`), not from the commit:
   what Redis lost is read again.
-- Where Kafka no longer has the next records, the group is rejoined and the seek that follows logs
-  what was deleted. aiokafka would go on with what there is, in silence.
+- Where Kafka no longer has the next records, the group is rejoined and the seek that follows
+  records what was deleted as a gap (`stream_app.gaps`). aiokafka would go on with what there is, in
+  silence.
 - Only committed transactions are read. Offsets without records (transaction markers, aborted
   records) are skipped as soon as no batch is in process, so that lag can reach zero.
 
@@ -43,7 +44,9 @@ from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
+from redis.exceptions import RedisError
 
+from interaction_usage.store.errors import LedgerError
 from stream_app import bounded_fetch
 from stream_app.coordination import retry_coordination
 from stream_app.errors import OffsetGapError, RecordsLostError
@@ -274,7 +277,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             succeeded = True
         except IllegalStateError:
             raise
-        except (TimeoutError, KafkaError) as error:
+        except (TimeoutError, KafkaError, RedisError, LedgerError) as error:
             why = f"{error}" or f"not within {_SEEK_TIMEOUT:g} s"
             self.app.rejoin.request(f"Could not determine the start offsets ({why}); trying again")
             raise IllegalStateError("the start offsets could not be determined") from None
@@ -291,7 +294,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         latest = await self.highwaters(*assigned)
         starts = {tp: max(ends[tp], earliest[tp]) for tp in assigned}
         for tp in assigned:
-            _check_retention(tp, ends[tp], earliest[tp], latest[tp])
+            if ends[tp] > latest[tp]:
+                raise RecordsLostError(tp, ends[tp], latest[tp])
+        deleted = {tp: (ends[tp], earliest[tp]) for tp in assigned if ends[tp] < earliest[tp]}
+        if deleted:
+            await self.app.record_gaps(deleted)  # before anything goes on behind them
         await self.seek_wait(starts)
         self._committed_offset.clear()
         return starts
@@ -400,17 +407,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no list: `_new_offset` looks at the ends of batches only."""
-
-
-def _check_retention(tp: TP, counted: int, earliest: int, latest: int) -> None:
-    """Log what Kafka deleted uncounted. Raises RecordsLostError where it lost what was counted."""
-    if counted > latest:
-        raise RecordsLostError(tp, counted, latest)
-    if counted < earliest:
-        log.error(
-            "%s/%s: Kafka deleted the offsets %s to %s, and the rollups end before them",
-            tp.topic, tp.partition, counted, earliest - 1,
-        )  # fmt: skip
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

@@ -17,6 +17,7 @@ from interaction_usage.servers.child import ServerMissingError
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
 from interaction_usage.store.client import connect
+from tests.support.memory_ledger import MemoryLedger
 
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
@@ -32,7 +33,7 @@ _ALONE = {
 _SERVERS = {
     "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
     "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
-    "test_events_page.py", "test_libreoffice.py",
+    "test_events_page.py", "test_libreoffice.py", "test_kafka_ledger.py",
     "test_wheel.py", "test_catalog.py",
 }  # fmt: skip
 _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
@@ -130,6 +131,12 @@ def redis(server: RedisServer | RedisCluster) -> Iterator[Any]:
     with connect(server.url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def ledger(redis: Any) -> MemoryLedger:
+    """Return a ledger of the empty server, without Kafka."""
+    return MemoryLedger(redis)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import orjson
 
 from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id, unknown_account
-from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.terminal import plain, print_table
 
 
@@ -51,18 +51,18 @@ def set_(
     from interaction_usage.store.errors import InvalidAccountSettingError
     from rollups.local_time import UnknownZone
 
-    with redis_connection(settings.read()) as redis:
+    with ledger_connection(settings.read()) as ledger:
         try:
-            for sentence in _moves(redis, account_id, timezone):
+            for sentence in _moves(ledger.redis, account_id, timezone):
                 click.echo(sentence, err=True)
             account_settings.put(
-                redis, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms
+                ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms
             )
         except UnknownZone as error:
             raise click.BadParameter(str(error), param_hint="--timezone") from None
         except InvalidAccountSettingError as error:
             raise click.BadParameter(str(error), param_hint="--name") from None
-        _show(redis, account_id)
+        _show(ledger.redis, account_id)
 
 
 @account.command("show")

@@ -9,7 +9,7 @@ from interaction_usage.commands.errors import CommandError
 
 def check_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Return *value* if it is a valid account id, or left out; anything else is wrong usage."""
-    from interaction_usage.store.account_settings import is_valid_id
+    from interaction_usage.store.account_table import is_valid_id
 
     if value is None or is_valid_id(value):
         return value

@@ -7,6 +7,25 @@ from typing import Any
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
 
+#: Seconds that Kafka may take to answer before a change is refused.
+PATIENCE_S = 5.0
+
+
+@contextmanager
+def ledger_connection(config: settings.Settings) -> Iterator[Any]:
+    """Yield the ledger (`store.ledger`) of the deployment; errors become a CommandError."""
+    from interaction_usage.store.errors import LedgerError, LedgerUnavailableError
+    from stream_app.ledger import KafkaLedger
+
+    try:
+        with redis_connection(config) as redis:
+            redis.ping()  # nothing is published that Redis could not have at once
+            yield KafkaLedger(config, redis, PATIENCE_S)
+    except LedgerUnavailableError as error:
+        raise CommandError(f"{error}; nothing was changed.") from None
+    except LedgerError as error:
+        raise CommandError(f"{error}.") from None
+
 
 @contextmanager
 def redis_connection(

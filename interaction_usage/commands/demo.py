@@ -95,7 +95,8 @@ class _Demo:
         from interaction_usage.servers.redis_server import redis_server
         from interaction_usage.store import account_settings
         from stream_app.broker import ensure_topics
-        from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+        from stream_app.ledger import KafkaLedger
+        from stream_app.topics import TOPICS
 
         self._say("Starting a broker and Redis …")
         broker = running.enter_context(mock_broker())
@@ -103,17 +104,16 @@ class _Demo:
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
         environment |= {"USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url}
         self.config = settings.read(environment)
-        ensure_topics(broker.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 4, 1)
+        ensure_topics(broker.bootstrap, TOPICS, 4, 1)
         self.worker = Child("The worker", folder / "worker.log")
         command = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
         self.worker.start(command, lambda: True, environment=environment)
         running.callback(self.worker.stop)
         self.redis = Redis.from_url(store.url)
         running.callback(self.redis.close)
+        ledger = KafkaLedger(self.config, self.redis)
         for company in COMPANIES:
-            account_settings.put(
-                self.redis, company.id, name=company.name, timezone=company.timezone
-            )
+            account_settings.put(ledger, company.id, name=company.name, timezone=company.timezone)
         self.producer = Producer(
             {"bootstrap.servers": broker.bootstrap, "linger.ms": 5, "log_level": 0}
         )

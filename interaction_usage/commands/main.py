@@ -35,6 +35,7 @@ COMMANDS = {
         "interaction_usage.commands.dead_letters",
         "Inspect and replay refused events.",
     ),
+    "gaps": ("interaction_usage.commands.gaps", "List and accept what Kafka deleted uncounted."),
     "backup": ("interaction_usage.commands.backup", "Write everything a bill needs to a file."),
     "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),
     "upgrade": (

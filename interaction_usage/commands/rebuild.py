@@ -16,6 +16,7 @@ from interaction_usage.commands.signals import call_on_signals
 from interaction_usage.commands.terminal import plain
 
 if TYPE_CHECKING:
+    from rollups.gaps import Gap
     from stream_app.identity_conflicts import IdentityConflict
 
 #: Differences that are printed one by one: of an account, and in all.
@@ -33,7 +34,8 @@ _UNTOUCHED = "The active rollups are unchanged."
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Continue even if Kafka has deleted events; these are not counted.",
+    help="Continue even if Kafka has deleted events; these are not counted, and reports say so "
+    "until the gaps are accepted.",
 )
 def rebuild(verify: bool, incomplete: bool) -> None:
     """Rebuild the rollups from the topics, beside the active ones, and switch to them.
@@ -56,7 +58,7 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
     """Rebuild or verify; every failure becomes a CommandError."""
     from aiokafka.errors import KafkaError
 
-    from interaction_usage.store.errors import AccountBusyError, ReseekRequired
+    from interaction_usage.store.errors import AccountBusyError, LedgerError, ReseekRequired
     from stream_app.errors import (
         BrokerUnavailableError,
         LockLostError,
@@ -81,8 +83,8 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
             "started. Nothing was switched. Run it again."
         ) from None
     except RetentionGapError as error:
-        shown = "; ".join(error.gaps[:3])
-        more = f"; and {len(error.gaps) - 3} more" if len(error.gaps) > 3 else ""
+        shown = "; ".join(gap.place for gap in error.lost[:3])
+        more = f"; and {len(error.lost) - 3} more" if len(error.lost) > 3 else ""
         raise CommandError(
             f"Kafka has deleted events that were published: {shown}{more}. Rebuilt rollups "
             f"would not count them. {_UNTOUCHED} To continue anyway, pass --incomplete."
@@ -93,6 +95,8 @@ async def _run(config: settings.Settings, redis: Any, verify: bool, incomplete: 
         ) from None
     except AccountBusyError as error:
         raise CommandError(f"Account {error} changes too often to be compared.") from None
+    except LedgerError as error:
+        raise CommandError(f"{error}. {_UNTOUCHED}") from None
     except ReseekRequired as error:
         raise CommandError(f"{error}; run it again. {_UNTOUCHED}") from None
     except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
@@ -108,6 +112,7 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
     async with rebuilding(config, redis, incomplete=incomplete) as under_way:
         with _progress("Reading the topics", "records") as update:
             count = await under_way.catch_up(update)
+        _print_gaps(await under_way.record_gaps())
         followed = await under_way.switch()
     seconds = time.monotonic() - began
     click.echo(f"Reports now use the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
@@ -117,6 +122,14 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
             "lost meanwhile. A worker with other session limits stops.",
             err=True,
         )
+
+
+def _print_gaps(new: "Sequence[Gap]") -> None:
+    """Say which gaps are recorded, before reports lack their events."""
+    for gap in new:
+        click.echo(f"Gap {gap.id}: Kafka has deleted {gap.place}; not counted.", err=True)
+    if new:
+        click.echo("Reports say so until they are accepted: usage gaps list", err=True)
 
 
 async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> None:

@@ -122,12 +122,13 @@ async def _serve(
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
+    from stream_app.ledger import KafkaLedger
 
     faulthandler.enable()  # a crash in a C extension leaves the stacks of its threads in the log
     logs.configure(config.log_level, config.log_format)
     most = most_connections()
     app = create_app(
-        redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
+        redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), warnings=warnings_of(config), connections=most,
     )  # fmt: skip
     server = Server(app, most)

@@ -7,6 +7,7 @@ Every console and every table of the commands is made here, so that none of it c
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -51,3 +52,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     console().print(table)
+
+
+def is_one_line(text: str, most: int) -> bool:
+    """Tell whether *text* has 1 to *most* characters, and no control characters or line ends."""
+    return 1 <= len(text) <= most and not any(
+        unicodedata.category(each) in ("Cc", "Cs", "Cn", "Zl", "Zp") for each in text
+    )

@@ -2,7 +2,6 @@
 
 import re
 import time
-import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +10,9 @@ import orjson
 
 from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id, unknown_account
-from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.terminal import print_table
+from interaction_usage.commands.terminal import is_one_line, print_table
 
 if TYPE_CHECKING:
     from interaction_usage.dashboard.tokens import Token
@@ -63,9 +62,7 @@ class _Expiry(click.ParamType):
 
 def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     label = value.strip()
-    if len(label) > _MOST_LABEL or any(
-        unicodedata.category(each) in ("Cc", "Cs", "Cn", "Zl", "Zp") for each in label
-    ):
+    if label and not is_one_line(label, _MOST_LABEL):
         raise click.BadParameter(
             f"a label has at most {_MOST_LABEL} characters and no control characters"
         )
@@ -113,11 +110,11 @@ def create(
     if operator and role:
         raise click.UsageError("--role goes with --account; an operator may change everything.")
     granted = Role.OPERATOR if operator else Role(role or "viewer")
-    with redis_connection(settings.read()) as redis:
-        if account is not None and not force and not Rollups.live(redis).exists(account):
+    with ledger_connection(settings.read()) as ledger:
+        if account is not None and not force and not Rollups.live(ledger.redis).exists(account):
             raise unknown_account(account, hint="To create the token anyway, pass --force.")
         secret = tokens.create(
-            redis, account, int(time.time()), role=granted, label=label, expires=expires
+            ledger, account, int(time.time()), role=granted, label=label, expires=expires
         )
     until = "never expires" if expires is None else f"expires {_shown(expires)}"
     click.echo(f"Token for {_whose(account, granted)}, {until}, shown this once: {secret}")
@@ -161,9 +158,9 @@ def revoke(token_id: str) -> None:
     """
     from interaction_usage.dashboard import tokens
 
-    with redis_connection(settings.read()) as redis:
+    with ledger_connection(settings.read()) as ledger:
         try:
-            gone = tokens.revoke(redis, token_id)
+            gone = tokens.revoke(ledger, token_id, int(time.time()))
         except tokens.TokenNotFoundError as error:
             raise CommandError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     click.echo(f"Revoked: {gone.id}, for {_whose(gone.account, gone.role)}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -21,6 +22,7 @@ from interaction_usage.dashboard.head import Head
 from interaction_usage.dashboard.health import Places, Watch
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.limits import (
+    MAX_CHANGES,
     MAX_CONNECTIONS,
     MAX_LARGE,
     MAX_LARGE_EACH,
@@ -31,7 +33,8 @@ from interaction_usage.dashboard.limits import (
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
-from interaction_usage.store.errors import LayoutDiffersError
+from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
+from interaction_usage.store.ledger import Ledger
 
 _DESCRIPTION: Final = (
     "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
@@ -41,6 +44,7 @@ _DESCRIPTION: Final = (
 
 def create_app(
     redis: Redis,
+    ledger: Ledger,
     *,
     open_to_all: bool,
     lifetime: float,
@@ -48,7 +52,7 @@ def create_app(
     warnings: Callable[[], Sequence[str]] | None = None,
     connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
-    """Return the dashboard of the rollups in *redis*.
+    """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
@@ -81,12 +85,14 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     app.state.redis = redis
+    app.state.ledger = ledger
     app.state.open = open_to_all
     app.state.watch = watch
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
+    app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
     app.include_router(probes.router)
@@ -97,6 +103,7 @@ def create_app(
     app.add_exception_handler(LoginRequiredError, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(LayoutDiffersError, _other_layout)
+    app.add_exception_handler(LedgerError, _not_confirmed)
     app.add_exception_handler(OSError, _no_files)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Head)
@@ -128,6 +135,13 @@ async def _redis_away(request: Request, _error: Exception) -> Response:
 async def _other_layout(request: Request, error: Exception) -> Response:
     assert isinstance(error, LayoutDiffersError)
     return await _refused(request, OtherLayoutError(error))
+
+
+async def _not_confirmed(request: Request, error: Exception) -> Response:
+    sentence = "Kafka does not take the change, so nothing was changed; try again in a moment."
+    if isinstance(error, ChangePendingError):
+        sentence = "The change is not confirmed yet; it may take effect within seconds. Look again."
+    return await _refused(request, RequestError(503, sentence, {"Retry-After": "5"}))
 
 
 async def _no_files(request: Request, error: Exception) -> Response:

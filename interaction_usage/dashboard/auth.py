@@ -21,8 +21,8 @@ from interaction_usage.dashboard.errors import AccountNotFoundError, RequestErro
 from interaction_usage.dashboard.hosts import is_same_origin
 from interaction_usage.dashboard.logins import Login
 from interaction_usage.dashboard.tokens import ExpiredTokenError, Role, Token, UnknownTokenError
-from interaction_usage.store import account_settings
 from interaction_usage.store.account_history import Author
+from interaction_usage.store.account_table import is_valid_id
 
 FORM_KEY_HEADER: Final = "x-form-key"
 
@@ -47,7 +47,7 @@ class Asker:
 
     def must_see(self, account: str) -> None:
         """Raise AccountNotFoundError unless they may see *account*, whether it exists or not."""
-        if not account_settings.is_valid_id(account) or self.account not in (None, account):
+        if not is_valid_id(account) or self.account not in (None, account):
             raise AccountNotFoundError
 
     @property

@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 
 from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store.errors import LayoutDiffersError
+from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.worker_registry import heartbeats
+from rollups.gaps import Gap, unaccepted
 from rollups.watermark import Reach
 
 #: Topic-partition to how far it is counted.
@@ -37,15 +39,21 @@ _SPAN: Final = 5.0
 _FOR_CUSTOMERS: Final = "New usage is delayed; the numbers may be out of date"
 
 
+_GAPS: Final = "gaps"
+
+
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
 
     reason: str  #: as `schemas.Stale` lists them
     message: str  #: a sentence for people
 
-    def for_customers(self) -> "Stale":
-        """Return the same without the insides of the deployment: addresses, numbers, causes."""
-        return Stale(self.reason, _FOR_CUSTOMERS)
+    def for_customers(self) -> "Stale | None":
+        """Return the same without the insides of the deployment: addresses, numbers, causes.
+
+        Gaps do not make what is shown old; reports say where they touch one.
+        """
+        return None if self.reason == _GAPS else Stale(self.reason, _FOR_CUSTOMERS)
 
 
 class Health(NamedTuple):
@@ -86,6 +94,11 @@ class Looks:
         self._kafka_away: Stale | None = None
         self._obstacles: list[str] = []
         self.warnings: tuple[str, ...] = ()
+        self._gaps = 0
+
+    def gaps(self, gaps: Sequence[Gap]) -> None:
+        """Take in the known gaps."""
+        self._gaps = len(unaccepted(gaps))
 
     def workers(self, now: float, heartbeats: Mapping[str, Mapping[str, object]]) -> None:
         """Take in the newest *heartbeats* by worker; those without one are missing."""
@@ -149,6 +162,10 @@ class Looks:
             pending = "; a transaction of a producer is open" if self._held else ""
             old = f"; what is shown is {behind:.0f} s old"
             return Stale("lag", f"{self._lag:,} {events} not counted yet{pending}{old}")
+        if self._gaps:
+            gaps = "gap" if self._gaps == 1 else "gaps"
+            lost = "Kafka deleted events before they were counted"
+            return Stale(_GAPS, f"{lost}: {self._gaps:,} {gaps} to accept (usage gaps list)")
         return None
 
 
@@ -214,6 +231,7 @@ class Watch:
         while True:
             try:
                 heartbeats = heartbeats_of_workers(self._redis, self._lifetime)
+                gaps = read_gaps(self._redis)
             except (RedisError, OSError):
                 # Whoever reads the rollups gets the same error, and reports it.
                 self._redis_failed_at = time.monotonic()
@@ -221,6 +239,7 @@ class Watch:
                 self._redis_answered_at = time.monotonic()
                 with self._lock:
                     self._looks.workers(time.monotonic(), heartbeats)
+                    self._looks.gaps(gaps)
             if self._over.wait(LOOK):
                 return
 

@@ -62,6 +62,9 @@ LARGE_BYTES: Final = 1024 * 1024
 MAX_LARGE: Final = 32
 MAX_LARGE_EACH: Final = 8
 
+#: Changes of settings at once: each waits for Kafka, in a thread that others need as well.
+MAX_CHANGES: Final = 8
+
 # --------------------------------------------------------------------------------- shares
 
 _RETRY_AFTER: Final = {"Retry-After": "2"}

@@ -423,7 +423,7 @@ class Stale(BaseModel):
     reason: str = Field(
         description="`redis-away`, `layout` (the rollups are of another version), `no-worker`, "
         "`worker-waits`, `kafka-away` (no broker answers), `kafka-denied` (a right is missing), "
-        "`topic-missing` or `lag`."
+        "`topic-missing`, `lag`, or for operators `gaps`."
     )
     message: str
 

@@ -1,5 +1,7 @@
 """Tokens: who may see and change what. Made once, shown once, and kept as a hash only.
 
+They stand in a topic of Kafka first, and are read from Redis (`store.ledger`).
+
 A token is 256 random bits, so its plain SHA-256 gives nothing away: there is no list of likely ones
 to try, which is what slow hashes are for. For the same reason no number of wrong tokens needs to
 keep a right one out.
@@ -17,6 +19,8 @@ from redis.client import Redis
 from interaction_usage.dashboard.errors import DashboardError
 from interaction_usage.store import keys
 from interaction_usage.store.account_history import Author
+from interaction_usage.store.ledger import Ledger
+from interaction_usage.store.token_table import TOKENS, RevokedRecord, TokenRecord, encode
 
 _PREFIX: Final = "usage_"
 _ID_DIGITS: Final = 10
@@ -84,7 +88,7 @@ class ExpiredTokenError(TokenError):
 
 
 def create(
-    redis: Redis,
+    ledger: Ledger,
     account: str | None,
     second: int,
     *,
@@ -92,12 +96,14 @@ def create(
     label: str = "",
     expires: int | None = None,
 ) -> str:
-    """Make a token for *account*, or an operator's for None, at *second*, and return it."""
+    """Make a token for *account*, or an operator's for None, at *second*, and return it.
+
+    Raises LedgerError.
+    """
     token = _PREFIX + secrets.token_urlsafe(32)
-    kept = {"account": account, "created": second, "label": label, "expires": expires}
-    if account is not None:
-        kept["role"] = role
-    redis.hset(keys.TOKENS, digest_of(token), orjson.dumps(kept))
+    kept = TokenRecord(account, second, label, expires, None if account is None else str(role))
+    ledger.sync(TOKENS)
+    ledger.publish(TOKENS, [(digest_of(token), encode(kept))])
     return token
 
 
@@ -144,8 +150,13 @@ def exist(redis: Redis) -> bool:
     return bool(redis.exists(keys.TOKENS))
 
 
-def revoke(redis: Redis, token_id: str) -> Token:
-    """Make the token with that id worthless, and return what it was. Raises TokenNotFoundError."""
+def revoke(ledger: Ledger, token_id: str, second: int) -> Token:
+    """Make the token with that id worthless at *second*, and return what it was.
+
+    Raises TokenNotFoundError and LedgerError.
+    """
+    ledger.sync(TOKENS)
+    redis = cast(Redis, ledger.redis)
     found = [token for token in every(redis) if token_id and token.digest.startswith(token_id)]
     if len(found) > 1:
         raise TokenNotFoundError(
@@ -155,7 +166,7 @@ def revoke(redis: Redis, token_id: str) -> Token:
         raise TokenNotFoundError(
             f"there is no token {token_id!r}; `usage token list` shows all token ids"
         )
-    redis.hdel(keys.TOKENS, found[0].digest)
+    ledger.publish(TOKENS, [(found[0].digest, encode(RevokedRecord(second)))])
     redis.hdel(keys.TOKENS_USED, found[0].digest)
     return found[0]
 

@@ -14,12 +14,13 @@ from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
+from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client
 from stream_app.errors import BrokerUnavailableError
 from stream_app.lag import read_progress
-from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from stream_app.topics import TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
 _PATIENCE: Final = 5.0
@@ -68,12 +69,13 @@ def _examine_rollups(client: Client, config: settings.Settings) -> Iterator[Find
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
+    yield from stream.judge_gaps(read_gaps(client))
 
 
 def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
     """Yield findings; return whether the topics can be asked how far they reach."""
     try:
-        cluster = kafka.ask(config.kafka, (*EVENT_TOPICS, DEAD_LETTERS), config.group, _PATIENCE)
+        cluster = kafka.ask(config.kafka, TOPICS, config.group, _PATIENCE)
     except BrokerUnavailableError as error:
         yield kafka.explain(error, config.kafka)
         return False

@@ -18,7 +18,7 @@ from stream_app.kafka_state import (
     topic_obstacles,
 )
 from stream_app.retention import ADVICE, read_oldest, retention, sentence
-from stream_app.topics import DEAD_LETTERS
+from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
 
 KAFKA: Final = Area("kafka")
 
@@ -59,7 +59,11 @@ def judge(cluster: Cluster, group: str, largest_dead_letter: int, now_ms: int) -
             oldest = cluster.oldest.get(name)
             problems = [
                 *_judge_replicas(name, topic, cluster.metadata.brokers),
-                *_judge_configuration(name, topic, oldest, now_ms),
+                *(
+                    _judge_compaction(name, topic)
+                    if name in LEDGER_TOPICS
+                    else _judge_configuration(name, topic, oldest, now_ms)
+                ),
             ]
             yield from problems
             if not problems and name not in obstacles:
@@ -126,16 +130,32 @@ def _judge_replicas(name: str, topic: TopicState, brokers: int) -> Iterator[Find
         )
 
 
+def _judge_compaction(name: str, topic: TopicState) -> Iterator[Finding]:
+    """Say where settings, tokens or gaps are not kept for ever."""
+    if topic.configuration is None:
+        yield from _unknown_configuration(name, topic)
+    elif (policy := topic.configuration.get("cleanup.policy", "delete")) != "compact":
+        yield KAFKA.wrong(
+            name,
+            f"Kafka deletes records that a bill needs (cleanup.policy={policy})",
+            "Set cleanup.policy=compact with kafka-configs",
+        )
+
+
+def _unknown_configuration(name: str, topic: TopicState) -> Iterator[Finding]:
+    if topic.id:  # the mock cluster has neither ids nor configurations
+        yield KAFKA.warning(
+            name,
+            "It is unknown how long the topic keeps its records: this client may not ask",
+            how_to_grant("topic", name, ["DescribeConfigs"]),
+        )
+
+
 def _judge_configuration(
     name: str, topic: TopicState, oldest: int | None, now_ms: int
 ) -> Iterator[Finding]:
     if topic.configuration is None:
-        if topic.id:  # the mock cluster has neither ids nor configurations
-            yield KAFKA.warning(
-                name,
-                "It is unknown how long the topic keeps its events: this client may not ask",
-                how_to_grant("topic", name, ["DescribeConfigs"]),
-            )
+        yield from _unknown_configuration(name, topic)
         return
     if "compact" in topic.configuration.get("cleanup.policy", "delete"):
         yield KAFKA.wrong(

@@ -8,6 +8,7 @@ import orjson
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LayoutDiffersError
+from rollups.gaps import Gap, unaccepted
 from stream_app.lag import Progress
 
 ROLLUPS: Final = Area("rollups")
@@ -61,6 +62,20 @@ def judge_rollups(rollups: Rollups, limits: Mapping[str, int]) -> Iterator[Findi
         )
     if not different:
         yield ROLLUPS.ok("session limits", "As in the settings")
+
+
+def judge_gaps(gaps: Sequence[Gap]) -> Iterator[Finding]:
+    """Yield a finding for each gap that is not accepted."""
+    open_ = unaccepted(gaps)
+    for gap in open_:
+        yield ROLLUPS.wrong(
+            f"gap {gap.id}",
+            f"Kafka deleted {gap.place}, before they were counted: reports miss their events",
+            "Publish them again from their source; then: usage gaps accept",
+        )
+    if not open_:
+        accepted = f"; {len(gaps):,} accepted" if gaps else ""
+        yield ROLLUPS.ok("gaps", f"None{accepted}")
 
 
 def judge_workers(

@@ -1,12 +1,10 @@
-"""Every change of an account's settings: who, when, from what to what; recorded with the change."""
+"""Every change of an account's settings: who, when, old and new value."""
 
 import re
 from typing import Any, Final, NamedTuple, cast
 
-from interaction_usage.store import keys, scripts
+from interaction_usage.store import keys
 from interaction_usage.store.client import Client
-
-_SCRIPT: Final = scripts.source("settings")
 
 #: A change's id: milliseconds since 1970 and a number; at most 19 digits fit into 64 bits.
 _ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
@@ -38,22 +36,8 @@ class Change(NamedTuple):
 
     @property
     def second(self) -> int:
-        """When it happened, by the clock of Redis."""
+        """When it happened, by the clock of whoever served the change."""
         return int(self.id.partition("-")[0]) // 1000
-
-
-def change(
-    redis: Client, account: str, author: Author, values: dict[str, str], defaults: dict[str, str]
-) -> None:
-    """Set *values* of *account*'s settings and record what changed, both or neither.
-
-    *defaults* has the value of each field that was never set.
-    """
-    triples = [text for field in values for text in (field, values[field], defaults[field])]
-    redis.register_script(_SCRIPT)(
-        keys=[keys.settings(account), keys.settings_history(account)],
-        args=[author.name, author.token, "1" if author.is_operator else "", *triples],
-    )
 
 
 def read(redis: Client, account: str, limit: int, before: str | None = None) -> list[Change]:

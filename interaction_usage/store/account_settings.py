@@ -3,10 +3,18 @@
 from typing import Final, NamedTuple, cast
 from unicodedata import category
 
-from interaction_usage.store import account_history, keys
+from interaction_usage.store import keys
 from interaction_usage.store.account_history import COMMAND, Author
+from interaction_usage.store.account_table import (
+    ACCOUNTS,
+    ChangeRecord,
+    Field,
+    change_record,
+    defaults,
+)
 from interaction_usage.store.client import Client
 from interaction_usage.store.errors import InvalidAccountSettingError
+from interaction_usage.store.ledger import Ledger
 from rollups.local_time import zone
 
 #: Control characters, halves of a surrogate pair, ends of lines and of paragraphs.
@@ -30,7 +38,7 @@ def get(redis: Client, account: str) -> AccountSettings:
 
 
 def put(
-    redis: Client,
+    ledger: Ledger,
     account: str,
     *,
     name: str | None = None,
@@ -41,20 +49,26 @@ def put(
 ) -> AccountSettings:
     """Set what is not None, keep the rest; the account exists from then on. Return its settings.
 
-    Changes are recorded with their *author* (see `account_history`). Raises
-    InvalidAccountSettingError, or UnknownZone.
+    Changes are recorded with their *author* (see `account_history`). What is so already is no
+    change, and nothing is published. Raises InvalidAccountSettingError, UnknownZone or LedgerError.
     """
-    given: dict[str, str] = {}
+    given: dict[Field, str] = {}
     if name is not None:
         given["name"] = _checked_name(name.strip())
     if timezone is not None:
         given["timezone"] = zone(timezone).key
-    for field, applies in (("dnis", dnis), ("sms", sms)):
-        if applies is not None:
-            given[field] = str(int(applies))
-    defaults = {"name": account, "timezone": "UTC", "dnis": "1", "sms": "1"}
-    account_history.change(redis, account, author, given, defaults)
-    redis.sadd(keys.SETTINGS_ACCOUNTS, account)
+    if dnis is not None:
+        given["dnis"] = str(int(dnis))
+    if sms is not None:
+        given["sms"] = str(int(sms))
+    place, redis = ledger.sync(ACCOUNTS), ledger.redis
+    stored = cast(dict[bytes, bytes], redis.hgetall(keys.settings(account)))
+    before = defaults(account) | {field.decode(): value.decode() for field, value in stored.items()}
+    if not stored or any(before[field] != value for field, value in given.items()):
+        change = ChangeRecord(ledger.now_ms(), *author, given)
+        # Behind what it changes, or that would not count.
+        for record in (*ACCOUNTS.to_import(redis, account, place), change_record(account, change)):
+            ledger.publish(ACCOUNTS, [record])
     return get(redis, account)
 
 
@@ -80,19 +94,6 @@ def _is_noncharacter(code: int) -> bool:
     return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
-def is_valid_id(account: str) -> bool:
-    """Return whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
-
-    `.` and `..` cannot: no page's address and no folder could be named after them.
-    """
-    return (
-        1 <= len(account) <= 128
-        and account not in {".", ".."}
-        and account.isascii()
-        and all(character.isalnum() or character in "._:-" for character in account)
-    )
-
-
 def get_many(redis: Client, accounts: list[str]) -> list[AccountSettings]:
     """Return the settings of each of *accounts*, in one round trip."""
     pipe = redis.pipeline(transaction=False)
@@ -103,9 +104,7 @@ def get_many(redis: Client, accounts: list[str]) -> list[AccountSettings]:
 
 def _read(account: str, raw: dict[bytes, bytes]) -> AccountSettings:
     stored = {name.decode(): value.decode() for name, value in raw.items()}
+    stored = defaults(account) | stored
     return AccountSettings(
-        stored.get("name", account),
-        stored.get("timezone", "UTC"),
-        stored.get("dnis", "1") == "1",
-        stored.get("sms", "1") == "1",
+        stored["name"], stored["timezone"], stored["dnis"] == "1", stored["sms"] == "1"
     )

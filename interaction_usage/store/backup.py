@@ -6,7 +6,7 @@ much is counted meanwhile:
 1. The positions. Kafka is read again from there, so they must not be ahead of any account.
 2. Each account, as of one moment: its fences say which events it has, and skip these when they are
    read again; its identities and sessions are those of the same moment.
-3. Settings, their history, and tokens (their hashes), which the rollups do not depend on.
+3. Settings, their history, tokens (their hashes) and gaps, which the rollups do not depend on.
 
 Values are kept as what they mean to Redis (hash, set, string), not as its own dump, which only
 servers of the same or a newer version can read.
@@ -23,6 +23,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.layouts import AccountKeys, Kind, upgraded
+from interaction_usage.store.ledger import forget_positions
 from interaction_usage.store.namespaces import activate, drop, new_namespace, release
 from interaction_usage.store.reads import Rollups, days_of
 from interaction_usage.store.rebuild_lock import locked
@@ -79,13 +80,19 @@ class Tokens(msgspec.Struct, tag=True):
     used: dict[bytes, bytes]
 
 
+class Gaps(msgspec.Struct, tag=True):
+    """The known gaps, accepted ones too."""
+
+    gaps: dict[bytes, bytes]
+
+
 class End(msgspec.Struct, tag=True):
     """What a whole backup ends with."""
 
     records: int  #: the header and all others before this one
 
 
-Record = Header | Account | Settings | Tokens | End
+Record = Header | Account | Settings | Tokens | Gaps | End
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Record).decode
@@ -121,7 +128,8 @@ def records(redis: Client) -> Iterator[Record]:
         yield _settings(redis, account)
         count += 1
     yield Tokens(_hash(redis, keys.TOKENS), _hash(redis, keys.TOKENS_USED))
-    yield End(count + 1)
+    yield Gaps(_hash(redis, keys.GAPS))
+    yield End(count + 2)
 
 
 def rollups(source: Rollups) -> Iterator[Header | Account]:
@@ -247,8 +255,9 @@ def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -
 
     The rollups are written beside those that are active, which then give way in one step; those of
     an earlier layout are upgraded on the way. Settings and tokens are restored only into a Redis
-    that has none: those that are there are newer. Raises BackupError, RollupsLockedError and
-    RedisError; the active rollups are as before then.
+    that has none: those that are there are newer. What the topics of the ledger have is newer, too:
+    they are read again from their beginning, and what they lack is published. Raises BackupError,
+    RollupsLockedError and RedisError; the active rollups are as before then.
     """
     live = Rollups.of_any_layout(redis).keys
     if not replace and redis.exists(live.limits):
@@ -258,21 +267,20 @@ def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -
         )
     with locked(redis) as token:
         done = replace_rollups(redis, live, backup, token)
-    return Restored(
-        done.accounts,
-        _write_all_settings(redis, done.settings),
-        _write_tokens(redis, done.tokens),
-        live,
-        done.active,
-    )
+    redis.delete(keys.PROGRESS, keys.PROGRESS_LAST)  # the rollups are older than that
+    settings = _write_all_settings(redis, done.beside.settings)
+    tokens = _write_tokens(redis, done.beside)
+    gaps = [redis.hsetnx(keys.GAPS, cast(Any, gap), text) for gap, text in done.beside.gaps.items()]
+    if settings or tokens or any(gaps):
+        forget_positions(redis)
+    return Restored(done.accounts, settings, tokens, live, done.active)
 
 
 class Replacement(NamedTuple):
     """What was put in the place of rollups, and what came with it."""
 
     accounts: int
-    settings: list[Settings]
-    tokens: Tokens
+    beside: "_Beside"
     active: Namespace
 
 
@@ -288,7 +296,7 @@ def replace_rollups(
     header = _checked_header(next(records, None))
     at = new_namespace(redis, live)
     try:
-        accounts, settings, tokens = _write_rollups(redis, at, header, records)
+        accounts, beside = _write_rollups(redis, at, header, records)
         if not activate(redis, at, token):
             raise BackupError("it took too long: another rebuild, restore or upgrade has begun")
     except BaseException:
@@ -297,7 +305,7 @@ def replace_rollups(
             if Rollups.of_any_layout(redis).keys != at:
                 drop(redis, at)
         raise
-    return Replacement(accounts, settings, tokens, at)
+    return Replacement(accounts, beside, at)
 
 
 def _checked_header(record: Record | None) -> Header:
@@ -311,27 +319,38 @@ def _checked_header(record: Record | None) -> Header:
     return record
 
 
+class _Beside(NamedTuple):
+    """What a backup has beside the rollups."""
+
+    settings: list[Settings]
+    tokens: dict[bytes, bytes]
+    used: dict[bytes, bytes]
+    gaps: dict[bytes, bytes]
+
+
 def _write_rollups(
     redis: Client, at: Namespace, header: Header, rest: Iterator[Record]
-) -> tuple[int, list[Settings], Tokens]:
+) -> tuple[int, _Beside]:
     """Write the rollups, and return what else there is. Nothing of it is active yet."""
     accounts, count = 0, 1
-    settings: list[Settings] = []
-    tokens = Tokens({}, {})
+    beside = _Beside([], {}, {}, {})
     for record in rest:
         if isinstance(record, End):
             if record.records != count:
                 raise BackupError(f"the backup has {count} of {record.records} records")
             _write_header(redis, at, header)
-            return accounts, settings, tokens
+            return accounts, beside
         count += 1
         if isinstance(record, Account):
             _write_account(redis, at, record.id, upgraded(header.layout, record.keys))
             accounts += 1
         elif isinstance(record, Settings):
-            settings.append(record)
+            beside.settings.append(record)
         elif isinstance(record, Tokens):
-            tokens = record
+            beside.tokens.update(record.tokens)
+            beside.used.update(record.used)
+        elif isinstance(record, Gaps):
+            beside.gaps.update(record.gaps)
     raise BackupError("the backup ends in the middle: it was not written to its end")
 
 
@@ -393,11 +412,11 @@ def _write_all_settings(redis: Client, settings: Sequence[Settings]) -> int:
     return len(settings)
 
 
-def _write_tokens(redis: Client, tokens: Tokens) -> int:
+def _write_tokens(redis: Client, beside: _Beside) -> int:
     """Write all tokens, unless there are some already: one that was revoked must not come back."""
-    if redis.exists(keys.TOKENS) or not tokens.tokens:
+    if redis.exists(keys.TOKENS) or not beside.tokens:
         return 0
-    redis.hset(keys.TOKENS, mapping=cast(Any, tokens.tokens))
-    if tokens.used:
-        redis.hset(keys.TOKENS_USED, mapping=cast(Any, tokens.used))
-    return len(tokens.tokens)
+    redis.hset(keys.TOKENS, mapping=cast(Any, beside.tokens))
+    if beside.used:
+        redis.hset(keys.TOKENS_USED, mapping=cast(Any, beside.used))
+    return len(beside.tokens)

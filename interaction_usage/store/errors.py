@@ -10,6 +10,9 @@
     ├── UncoveredSlotsError           hash slots of the cluster have no node (a RedisError, too)
     ├── AccountBusyError              an account changed during every attempt to read it
     ├── InvalidAccountSettingError    an account cannot have this setting (a ValueError, too)
+    ├── LedgerError                   a change of settings, tokens or gaps is not confirmed
+    │   ├── LedgerUnavailableError    it was refused: Kafka does not take it
+    │   └── ChangePendingError        Kafka has it, or may have it, and Redis does not have it yet
     └── ReseekRequired                not a failure: read again from where the rollups end
         ├── LostWritesError           Redis lost writes that it had acknowledged
         ├── LostSecretError           Redis lost everything
@@ -217,6 +220,18 @@ class AccountBusyError(StoreError):
 
 class InvalidAccountSettingError(StoreError, ValueError):
     """A setting that an account cannot have."""
+
+
+class LedgerError(StoreError):
+    """A change that must be in Kafka first is not confirmed; the sentence says what is so."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """Kafka does not take it: nothing has changed, in Kafka or in Redis."""
+
+
+class ChangePendingError(LedgerError):
+    """Kafka has it, or may have it, so that it takes effect when it is read into Redis."""
 
 
 class ReseekRequired(StoreError):

@@ -47,6 +47,7 @@ change them together. Numbers in keys and fields are decimal.
     usage:progress:by           string  the worker that looks for all                    3 s
     usage:refused:<account>     zset    place of an event that was refused, and not      replayed
                                         replayed -> second of its time
+    {usage:refused}:read        string  there while all dead letters are read            15 s
     usage:refused               hash    place of an event that was refused -> the        permanent
                                         account; empty where it was replayed
     usage:account:<account>     hash    settings that an operator made: name, ...        permanent
@@ -60,6 +61,16 @@ change them together. Numbers in keys and fields are decimal.
     usage:tokens                hash    SHA-256 of a token, hex -> who may see what,     revoked
                                         JSON
     {usage:tokens}:used         hash    SHA-256 of a token, hex -> second of last use    revoked
+    {usage:tokens}:read         hash    "topic/partition@id" -> the offset up to which   permanent
+                                        the topic of tokens is in usage:tokens
+    usage:gaps                  hash    id of a gap -> what Kafka deleted uncounted,     permanent
+                                        and who accepted that, JSON
+    {usage:gaps}:read           hash    the same of usage:gaps                           permanent
+    usage:ledger                hash    the same of other topics that are read into      permanent
+                                        Redis; on a cluster usage:ledger:{t}:0-5460, on
+                                        each node
+    usage:ledger:reader         string  the worker that reads these topics               10 s
+    usage:ledger:adopting       string  who publishes what Redis had before the topics   60 s
     usage:login:<hash>          string  a browser's session, by the SHA-256 of its       12 h
                                         cookie: the hash of its token
     usage:failures:<hash>       string  failed logins of an address                      15 min
@@ -93,8 +104,15 @@ PROGRESS: Final = "usage:progress"
 PROGRESS_LAST: Final = "usage:progress:last"
 PROGRESS_BY: Final = "usage:progress:by"
 REFUSED: Final = "usage:refused"
+REFUSED_READ: Final = "{usage:refused}:read"
 TOKENS: Final = "usage:tokens"
 TOKENS_USED: Final = "{usage:tokens}:used"
+TOKENS_READ: Final = "{usage:tokens}:read"
+GAPS: Final = "usage:gaps"
+GAPS_READ: Final = "{usage:gaps}:read"
+_LEDGER: Final = "usage:ledger"
+LEDGER_READER: Final = "usage:ledger:reader"
+LEDGER_ADOPTING: Final = "usage:ledger:adopting"
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
@@ -257,6 +275,11 @@ def log_begun(suffix: str) -> str:
     return f"{_LOG_BEGUN}:{suffix}" if suffix else _LOG_BEGUN
 
 
+def ledger(suffix: str) -> str:
+    """Return the key of how far topics are read into Redis, on a node (`Primary.key_suffix`)."""
+    return f"{_LEDGER}:{suffix}" if suffix else _LEDGER
+
+
 def active(names: Iterable[bytes | None]) -> Namespace:
     """Return the active namespace, given the values of `LIVE` and of the keys `live_at`.
 
@@ -316,3 +339,10 @@ def fence(topic: str, partition: int, topic_id: str = "") -> str:
     0 again, has new fences.
     """
     return f"{topic}/{partition}@{topic_id}" if topic_id else f"{topic}/{partition}"
+
+
+def parse_fence(name: str) -> tuple[str, int, str]:
+    """Return the topic, partition and topic id that `fence` made *name* of."""
+    place, _, topic_id = name.partition("@")
+    topic, _, partition = place.rpartition("/")
+    return topic, int(partition), topic_id

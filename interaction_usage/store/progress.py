@@ -11,6 +11,7 @@ import msgspec
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client, primaries_of
+from interaction_usage.store.gaps import gap_from
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import lowest_positions
 from rollups.completeness import Known, Progress
@@ -62,14 +63,20 @@ def read_known(
     pipe = redis.pipeline(transaction=False)
     pipe.get(keys.PROGRESS)
     pipe.get(keys.PROGRESS_LAST)
+    pipe.exists(keys.REFUSED_READ)
+    pipe.hvals(keys.GAPS)
     for suffix in suffixes:
         pipe.hgetall(at.positions_at(suffix))
     for account, begin, end in periods:
         pipe.zcount(keys.refused(account), begin, f"({end}")
-    current, last, *answers = cast(list[Any], pipe.execute())
+    current, last, has_refused, gaps, *answers = cast(list[Any], pipe.execute())
     of_nodes, refused = answers[: len(suffixes)], answers[len(suffixes) :]
     latest = current or last
     known = Known(
-        _decode(latest) if latest else None, current is not None, lowest_positions(of_nodes)
+        _decode(latest) if latest else None,
+        current is not None,
+        lowest_positions(of_nodes),
+        bool(has_refused),
+        [gap_from(stored) for stored in gaps],
     )
     return known, refused

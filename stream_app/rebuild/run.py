@@ -11,22 +11,25 @@ What happens, in this order, and what a failure at each step leaves:
    namespace is dropped. A dead letter that is published once more is recognised by its origin.) No
    worker seals meanwhile.
 2. `differences` compares each account with the active one (`compare`). (Failure: as above.)
-3. `switch` activates the new namespace; reports are read from it from then on. Workers notice
+3. `record_gaps` records what Kafka deleted, so that the new rollups lack it: reports say so from
+   then on. (Failure: the gaps are recorded, though the active rollups may have counted it. An
+   operator accepts them.)
+4. `switch` activates the new namespace; reports are read from it from then on. Workers notice
    within a second and start from where the new rollups end. What one of them still writes into the
    old ones nobody reads, and it is read again. (Failure: nothing is switched.)
-4. The old namespace is dropped, once every worker's heartbeat names the new one, or after 15 s.
+5. The old namespace is dropped, once every worker's heartbeat names the new one, or after 15 s.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import orjson
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
-from interaction_usage.store import keys
+from interaction_usage.store import gaps, keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.diff import Difference
 from interaction_usage.store.keys import Namespace
@@ -34,11 +37,14 @@ from interaction_usage.store.namespaces import activate, drop, drop_leftovers, n
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import heartbeats
 from interaction_usage.store.writer import Writer
+from rollups.gaps import Gap
 from stream_app import bounded_fetch
 from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
 from stream_app.dead_letter_producer import DeadLetterProducer
 from stream_app.errors import LockLostError, RetentionGapError
+from stream_app.gaps import REBUILD
 from stream_app.identity_conflicts import IdentityConflict, identity_conflicts
+from stream_app.ledger import KafkaLedger
 from stream_app.rebuild.compare import Comparison
 from stream_app.rebuild.dead_letters import RebuildDeadLetters, rejected_up_to
 from stream_app.rebuild.lock import RebuildLock, locked
@@ -57,8 +63,12 @@ _FOLLOW_S, _INTERVAL_S = 15.0, 0.2
 class Rebuild:
     """A rebuild in progress: new rollups, and the active ones."""
 
-    def __init__(self, redis: Client, servers: str, new: NewRollups, lock: RebuildLock) -> None:
-        self._redis, self._servers, self._new, self._lock = redis, servers, new, lock
+    def __init__(
+        self, redis: Client, config: settings.Settings, new: NewRollups, lock: RebuildLock,
+        lost: Sequence[Gap],
+    ) -> None:  # fmt: skip
+        self._redis, self._config, self._new, self._lock = redis, config, new, lock
+        self._lost = lost
         self.is_switched = False
 
     async def catch_up(self, progress: Progress) -> int:
@@ -92,7 +102,19 @@ class Rebuild:
         """Return the identities of *accounts* that were used for two different events."""
         starts = {(tp.topic, tp.partition): at for tp, at in self._new.reader.starts.items()}
         ends = await self._new.counted_ends()
-        return await identity_conflicts(self._servers, starts, ends, accounts)
+        return await identity_conflicts(self._config.kafka, starts, ends, accounts)
+
+    async def record_gaps(self) -> list[Gap]:
+        """Record what the new rollups lack, because Kafka deleted it; return what was not known.
+
+        Raises LedgerError.
+        """
+        if not self._lost:
+            return []
+        now = int(time.time())
+        lost = [gap._replace(until=now) for gap in self._lost]
+        ledger = KafkaLedger(self._config, self._redis)
+        return await asyncio.to_thread(gaps.record, ledger, lost)
 
     async def switch(self) -> bool:
         """Activate the new rollups; return whether every worker follows to them.
@@ -135,8 +157,9 @@ async def rebuilding(
         ids = topic_ids(admin, EVENT_TOPICS)
         spans = spans_of(admin, EVENT_TOPICS)
         active = Rollups.of_any_layout(redis)
-        if (gaps := _retention_gaps(active, ids, spans)) and not incomplete:
-            raise RetentionGapError(gaps)
+        lost = _lost(active, ids, spans)
+        if lost and not incomplete:
+            raise RetentionGapError(lost)
         drop_leftovers(redis, active.keys)
         namespace = new_namespace(redis, active.keys)
         rebuild = None
@@ -152,7 +175,7 @@ async def rebuilding(
                     dead_letters = RebuildDeadLetters(producer, rejected_up_to(active, ids, spans))
                 rejections = await asyncio.to_thread(read_sealed_rejections, config.kafka)
                 new = NewRollups(active, admin, ids, writer, reader, dead_letters, lock, rejections)
-                rebuild = Rebuild(redis, config.kafka, new, lock)
+                rebuild = Rebuild(redis, config, new, lock, lost)
                 yield rebuild
         finally:
             if rebuild is None or not rebuild.is_switched:
@@ -177,20 +200,18 @@ async def _open_producer(stack: AsyncExitStack, config: settings.Settings) -> De
     return await stack.enter_async_context(DeadLetterProducer(config.kafka))
 
 
-def _retention_gaps(
+def _lost(
     active: Rollups, ids: Mapping[str, str], spans: Mapping[tuple[str, int], Span]
-) -> list[str]:
-    """Return a sentence for everything that was published and that Kafka does not hold any more."""
-    gaps = [
-        f"{topic}/{partition} begins at offset {span.begin:,}"
+) -> list[Gap]:
+    """Return everything that was published and that Kafka does not hold any more."""
+    found = [
+        Gap(topic, partition, ids.get(topic, ""), 0, span.begin, None, 0, REBUILD)
         for (topic, partition), span in sorted(spans.items())
         if span.begin > 0
     ]
     present = {keys.fence(topic, partition, ids.get(topic, "")) for topic, partition in spans}
     for name, counted in sorted(active.positions().items()):
-        if name not in present and counted.offset > 0:
-            gaps.append(
-                f"{name.partition('@')[0]} was counted up to offset {counted.offset:,} before the "
-                "topic was recreated"
-            )
-    return gaps
+        if name not in present and counted.offset > 0:  # the topic was created again
+            topic, partition, topic_id = keys.parse_fence(name)
+            found.append(Gap(topic, partition, topic_id, 0, counted.offset, None, 0, REBUILD))
+    return found

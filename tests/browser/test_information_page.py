@@ -22,9 +22,9 @@ def served(served: Dashboard, redis_url: str) -> Dashboard:
     """Return a dashboard of an account with a name and no history, and of its double."""
     fill(redis_url, [flow(1, subject="acme")])
     served.redis.delete(keys.settings("acme"), keys.settings_history("acme"))
-    account_settings.put(served.redis, "acme", name="Acme Ltd", timezone="Etc/GMT+12")
+    account_settings.put(served.ledger, "acme", name="Acme Ltd", timezone="Etc/GMT+12")
     served.redis.delete(keys.settings_history("acme"))
-    account_settings.put(served.redis, "rival", name="Acme Ltd")
+    account_settings.put(served.ledger, "rival", name="Acme Ltd")
     return served
 
 
@@ -85,7 +85,7 @@ def test_a_manager_changes_name_and_time_zone(information: Visit, served: Dashbo
 def test_an_operator_changes_everything(information: Visit, served: Dashboard) -> None:
     """One field at a time: only what was changed is sent, so that nothing else goes back."""
     page = information(Role.OPERATOR)
-    account_settings.put(served.redis, "acme", name="Changed Meanwhile")
+    account_settings.put(served.ledger, "acme", name="Changed Meanwhile")
     page.get_by_text("DNIS Service").click()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_have_text("Saved")
@@ -117,8 +117,8 @@ def test_an_open_server_lets_everybody_change_everything(
 def test_older_changes_are_fetched_when_asked_for(information: Visit, served: Dashboard) -> None:
     """Fifty at first."""
     for number in range(60):
-        account_settings.put(served.redis, "acme", name=f"Acme {number}")
-    account_settings.put(served.redis, "acme", name="Acme Ltd")
+        account_settings.put(served.ledger, "acme", name=f"Acme {number}")
+    account_settings.put(served.ledger, "acme", name="Acme Ltd")
     page = information(Role.VIEWER)
     rows = page.locator("#history tbody tr")
     expect(rows).to_have_count(50)
@@ -148,8 +148,8 @@ def test_on_a_phone_it_is_as_wide_as_the_screen(
     information: Visit, served: Dashboard, role: Role
 ) -> None:
     """With a name as long as it may be in the history."""
-    account_settings.put(served.redis, "acme", name="W" * 200)
-    account_settings.put(served.redis, "acme", name="Acme Ltd")
+    account_settings.put(served.ledger, "acme", name="W" * 200)
+    account_settings.put(served.ledger, "acme", name="Acme Ltd")
     page = information(role, viewport=PHONE)
     expect(page.locator("#history tbody tr")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -158,7 +158,7 @@ def test_on_a_phone_it_is_as_wide_as_the_screen(
 @pytest.mark.parametrize("role", list(Role))
 def test_no_barrier_for_any_role(information: Visit, served: Dashboard, role: Role) -> None:
     """With a history, and with what a time zone moves where it can be chosen."""
-    account_settings.put(served.redis, "acme", sms=False)
+    account_settings.put(served.ledger, "acme", sms=False)
     page = information(role)
     if role is not Role.VIEWER:
         page.get_by_role("combobox", name="Time zone").fill("Kiritimati")

@@ -67,9 +67,9 @@ def served(redis_url: str) -> Iterator[Dashboard]:
     with dashboard(redis_url, places=lambda: places) as running:
         for company in COMPANIES:
             account_settings.put(
-                running.redis, company.id, name=company.name, timezone=company.timezone
+                running.ledger, company.id, name=company.name, timezone=company.timezone
             )
-        account_settings.put(running.redis, "newcomer", name="Newcomer Ltd")
+        account_settings.put(running.ledger, "newcomer", name="Newcomer Ltd")
 
         def beat() -> None:
             counted = 0

@@ -31,7 +31,7 @@ def served(redis_url: str, served: Dashboard) -> Dashboard:
     fill(redis_url, runs, log="flows")
     for number in range(1000):
         account_settings.put(
-            served.redis, f"customer-{number:04}", name=f"Customer {number:04} Ltd"
+            served.ledger, f"customer-{number:04}", name=f"Customer {number:04} Ltd"
         )
     return served
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from interaction_usage.commands import connection
 from interaction_usage.commands.main import main
 from interaction_usage.servers.mock_broker import mock_broker
 from interaction_usage.servers.redis_server import redis_server
@@ -32,10 +33,10 @@ def broker() -> Iterator[str]:
 
 
 @pytest.fixture
-def usage(redis_url: str) -> Callable[..., Result]:
+def usage(redis_url: str, broker: str) -> Callable[..., Result]:
     """Return a function that runs `usage` with some arguments in this process."""
 
-    def run(*arguments: str, kafka: str = NOWHERE, redis: str = redis_url, **more: Any) -> Result:
+    def run(*arguments: str, kafka: str = broker, redis: str = redis_url, **more: Any) -> Result:
         environment = {"USAGE_KAFKA": kafka, "USAGE_REDIS": redis}
         return CliRunner().invoke(main, arguments, env=environment, **more)
 
@@ -59,3 +60,9 @@ def process(redis_url: str) -> Callable[..., "subprocess.Popen[bytes]"]:
         return subprocess.Popen(command, env=environment, **(pipes | more))
 
     return start
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a change refused soon where Kafka is away."""
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.5)

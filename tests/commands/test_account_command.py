@@ -1,10 +1,16 @@
 """`usage account`: set, show, list."""
 
+import re
 from collections.abc import Callable
 
 import orjson
 import pytest
 from click.testing import Result
+from redis.client import Redis
+
+from interaction_usage.store import account_settings
+from tests.commands.conftest import NOWHERE
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 
@@ -100,3 +106,14 @@ def test_a_list_shows_accounts_of_one_name_with_their_ids(usage: Usage) -> None:
         usage("account", "set", id_, "--name", name)
     rows = [line.split("\t")[:2] for line in usage("account", "list").stdout.splitlines()]
     assert {row[0] for row in rows if "Ltd" in row[1]} >= {"one", "two"}
+
+
+@pytest.mark.usefixtures("quickly")
+def test_without_kafka_nothing_is_set(usage: Usage, redis_url: str) -> None:
+    """One sentence, exit code 1, and the account is as it was; showing it needs no Kafka."""
+    with Redis.from_url(redis_url) as redis:
+        account_settings.put(MemoryLedger(redis), "firm", name="Firm Ltd")
+    done = usage("account", "set", "firm", "--name", "Other", kafka=NOWHERE)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: Kafka at 127.0.0.1:1: .+; nothing was changed\.\n", done.stderr)
+    assert "Firm Ltd" in usage("account", "show", "firm", kafka=NOWHERE).stdout

@@ -22,6 +22,7 @@ from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from tests.support import vector_files
 from tests.support.caught_up import caught_up
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.reference import LIMITS
 
 MONTH = ("--from", "2026-10-01", "--to", "2026-10-31")
@@ -45,9 +46,10 @@ def redis(redis_url: str) -> Iterator[Any]:
     asyncio.run(fill())
     with Redis.from_url(redis_url) as client:
         caught_up(client)
-        account_settings.put(client, "Acme", name="Another", timezone="Asia/Kathmandu", dnis=False)
-        account_settings.put(client, "eu:acme", timezone="America/New_York")
-        account_settings.put(client, "con")
+        ledger = MemoryLedger(client)
+        account_settings.put(ledger, "Acme", name="Another", timezone="Asia/Kathmandu", dnis=False)
+        account_settings.put(ledger, "eu:acme", timezone="America/New_York")
+        account_settings.put(ledger, "con")
         yield client
 
 
@@ -118,7 +120,7 @@ def test_many_failures_are_reported_up_to_some_and_counted(
 ) -> None:
     """Twenty lines, and how many more there are."""
     for number in range(30):
-        account_settings.put(redis, f"lost-{number:02}")
+        account_settings.put(MemoryLedger(redis), f"lost-{number:02}")
         redis.hset(keys.settings(f"lost-{number:02}"), "timezone", "nowhere")
     done = usage("export", "--all", *MONTH, "--format", "csv", "-d", str(tmp_path))
     assert done.exit_code == 1

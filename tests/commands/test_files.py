@@ -18,6 +18,7 @@ from click.testing import Result
 from interaction_usage.commands import files
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import make_folder, replace_file, write_target
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.system import USAGE
 
 MONTH = ("--month", "2026-10")
@@ -34,7 +35,7 @@ def _accounts(redis_url: str) -> None:
 
     with Redis.from_url(redis_url) as redis:
         for name in ("acme", "bluebird"):
-            account_settings.put(redis, name)
+            account_settings.put(MemoryLedger(redis), name)
 
 
 @contextmanager

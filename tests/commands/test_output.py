@@ -7,6 +7,7 @@ import pytest
 from redis.client import Redis
 
 from interaction_usage.store import account_settings
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.system import USAGE
 
 WRITING = [
@@ -36,7 +37,7 @@ def environment(redis_url: str, broker: str) -> dict[str, str]:
     """Return the environment of a command for which everything else is well."""
     environment = {**os.environ, "USAGE_KAFKA": broker, "USAGE_REDIS": redis_url}
     with Redis.from_url(redis_url) as redis:
-        account_settings.put(redis, "acme", name="Acme Ltd")
+        account_settings.put(MemoryLedger(redis), "acme", name="Acme Ltd")
     command = [*USAGE, "send", "-"]
     line = b'{"specversion":"1.0","id":"1","source":"t","type":"usage.flow.run","subject":"acme"}\n'
     subprocess.run(

@@ -17,6 +17,7 @@ from redis.client import Redis
 from interaction_usage.servers.ports import free_port
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import account_settings, keys
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -35,7 +36,7 @@ def address_of(server: "subprocess.Popen[bytes]") -> str:
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS)
-        account_settings.put(redis, "acme", name="Acme Ltd")
+        account_settings.put(MemoryLedger(redis), "acme", name="Acme Ltd")
 
 
 def test_open_on_this_machine(process: Start) -> None:

@@ -25,6 +25,7 @@ from interaction_usage.dashboard import tokens
 from tests.support import attacks
 from tests.support.event_lines import event
 from tests.support.filling import fill
+from tests.support.memory_ledger import MemoryLedger
 
 TWO_YEARS = "/api/accounts/acme/dashboard?from=2024-11-01&to=2026-10-31&tz=UTC"
 TEN_YEARS = "/api/accounts/acme/usage.xls?from=2016-11-01&to=2026-10-31&tz=UTC"
@@ -84,7 +85,7 @@ def token(redis_url: str) -> Iterator[Callable[[], str]]:
     flow = {"flow": "f", "application": "agent"}
     fill(redis_url, [event("1", "flow.run", flow), event("2", "flow.run", flow, subject="other")])
     with Redis.from_url(redis_url) as redis:
-        yield lambda: tokens.create(redis, None, 1_700_000_000)
+        yield lambda: tokens.create(MemoryLedger(redis), None, 1_700_000_000)
 
 
 @pytest.fixture

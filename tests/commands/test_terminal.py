@@ -16,6 +16,7 @@ from redis.client import Redis
 from interaction_usage.commands import watch
 from interaction_usage.commands.terminal import console, plain
 from interaction_usage.store import account_settings, keys
+from tests.support.memory_ledger import MemoryLedger
 
 Process = Callable[..., "subprocess.Popen[bytes]"]
 COMMANDS = Path(__file__).parents[2] / "interaction_usage" / "commands"
@@ -72,7 +73,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 def test_names_stand_in_the_table_as_they_are(process: Process, redis: Redis) -> None:
     """Brackets are no markup and colons no emoji."""
     for number, name in enumerate(NAMES):
-        account_settings.put(redis, f"a{number}", name=name)
+        account_settings.put(MemoryLedger(redis), f"a{number}", name=name)
     code, shown = on_a_terminal(process, "account", "list")
     assert code == 0, shown
     for number, name in enumerate(NAMES):
@@ -83,7 +84,7 @@ def test_a_name_that_turns_the_line_around_leaves_the_others_alone(
     process: Process, redis: Redis
 ) -> None:
     """In a table and in lines: no character that sets a direction reaches the terminal."""
-    account_settings.put(redis, "a", name="Acme \u202e\u2067 evil")
+    account_settings.put(MemoryLedger(redis), "a", name="Acme \u202e\u2067 evil")
     for arguments in (("account", "list"), ("account", "show", "a")):
         code, shown = on_a_terminal(process, *arguments)
         assert code == 0
@@ -92,7 +93,7 @@ def test_a_name_that_turns_the_line_around_leaves_the_others_alone(
 
 def test_a_name_that_was_never_checked_cannot_act_either(process: Process, redis: Redis) -> None:
     """A name is checked when it is set, and shown harmless whoever set it."""
-    account_settings.put(redis, "a")
+    account_settings.put(MemoryLedger(redis), "a")
     redis.hset(keys.settings("a"), "name", "\x1b]0;x\x07")
     _, shown = on_a_terminal(process, "account", "list")
     assert "␛]0;x␇" in shown

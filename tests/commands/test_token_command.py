@@ -12,6 +12,8 @@ from redis.client import Redis
 
 from interaction_usage.dashboard import tokens
 from interaction_usage.store import account_settings, keys
+from tests.commands.conftest import NOWHERE
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 
@@ -20,7 +22,7 @@ Usage = Callable[..., Result]
 def _no_token(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(keys.TOKENS, keys.TOKENS_USED)
-        account_settings.put(redis, "acme")
+        account_settings.put(MemoryLedger(redis), "acme")
 
 
 def rows(usage: Usage) -> list[dict[str, Any]]:
@@ -78,7 +80,7 @@ def test_when_it_expires(usage: Usage) -> None:
 def test_the_list_marks_what_has_expired(usage: Usage, redis_url: str) -> None:
     """It stays there until it is revoked."""
     with Redis.from_url(redis_url) as redis:
-        tokens.create(redis, "acme", 1_600_000_000, expires=1_700_000_000)
+        tokens.create(MemoryLedger(redis), "acme", 1_600_000_000, expires=1_700_000_000)
     assert "\texpired 2023-11-14T22:13:20Z\t" in usage("token", "list").stdout
 
 
@@ -129,9 +131,10 @@ def test_revoked_by_the_id(usage: Usage) -> None:
 
 def test_an_id_must_name_one_token(usage: Usage, redis_url: str) -> None:
     """An empty one, or what two of them begin with, revokes neither."""
-    for _ in range(17):  # of 17 hexadecimal digits, two are the same
-        usage("token", "create", "--operator")
     with Redis.from_url(redis_url) as redis:
+        ledger = MemoryLedger(redis)
+        for _ in range(17):  # of 17 hexadecimal digits, two are the same
+            tokens.create(ledger, None, 1_700_000_000)
         digests = [name.decode() for name in redis.hkeys(keys.TOKENS)]
     shared = next(d[0] for d in digests if sum(e[0] == d[0] for e in digests) > 1)
     for given, answer in (
@@ -156,3 +159,17 @@ def test_an_id_that_cannot_be(usage: Usage) -> None:
     """A typing mistake makes no token."""
     assert usage("token", "create", "--account", "a b").exit_code == 2
     assert "no token yet" in usage("token", "list").stderr
+
+
+@pytest.mark.usefixtures("quickly")
+def test_without_kafka_no_token_is_made_or_revoked(usage: Usage, redis_url: str) -> None:
+    """What is printed must be valid, and what was revoked must stay so."""
+    with Redis.from_url(redis_url) as redis:
+        tokens.create(MemoryLedger(redis), None, 1_700_000_000)
+    before = usage("token", "list", "--json").stdout
+    first = json.loads(before)[0]["id"]
+    for arguments in (("create", "--operator"), ("revoke", first)):
+        done = usage("token", *arguments, kafka=NOWHERE)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.endswith("nothing was changed.\n")
+    assert usage("token", "list", "--json").stdout == before

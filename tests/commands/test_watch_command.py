@@ -9,6 +9,7 @@ from redis.client import Redis
 
 from interaction_usage.commands.watch import blocks
 from interaction_usage.store import account_settings
+from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
 
@@ -16,7 +17,7 @@ Usage = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _an_account(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
-        account_settings.put(redis, "acme", timezone="Asia/Kathmandu")
+        account_settings.put(MemoryLedger(redis), "acme", timezone="Asia/Kathmandu")
 
 
 def test_once_as_json(usage: Usage) -> None:

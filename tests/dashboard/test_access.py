@@ -15,6 +15,7 @@ from interaction_usage.dashboard.auth import COOKIE
 from interaction_usage.store import account_settings, keys
 from tests.support.event_lines import flow
 from tests.support.filling import fill
+from tests.support.memory_ledger import MemoryLedger
 from tests.support.serving import Dashboard, dashboard
 
 SITE = Path(assets.__file__).parent
@@ -29,7 +30,7 @@ BELOW = (
 def served(redis_url: str, served: Dashboard) -> Dashboard:
     """Return a dashboard of two accounts with events and one that was only set."""
     fill(redis_url, [flow(1, subject="acme"), flow(2, subject="rival")])
-    account_settings.put(served.redis, "quiet", name="Quiet Ltd")
+    account_settings.put(served.ledger, "quiet", name="Quiet Ltd")
     return served
 
 
@@ -104,7 +105,7 @@ def test_a_token_is_kept_as_a_hash_only(served: Dashboard) -> None:
     kept = b"".join(name + output for name, output in served.redis.hgetall(keys.TOKENS).items())
     assert token.encode() not in kept
     assert token.removeprefix("usage_").encode() not in kept
-    tokens.revoke(served.redis, tokens.digest_of(token)[:10])
+    tokens.revoke(served.ledger, tokens.digest_of(token)[:10], 1_700_000_001)
     assert served.get("/accounts/acme", token).status_code == 401
 
 
@@ -194,7 +195,7 @@ def test_a_login_is_kept_as_a_hash_and_ends_with_token(served: Dashboard) -> Non
     assert served.redis.exists(keys.login(tokens.digest_of(secret)))
     assert not [key for key in served.redis.scan_iter("*") if secret.encode() in key]
     assert 0 < served.redis.ttl(keys.login(tokens.digest_of(secret))) <= logins.LIFETIME
-    tokens.revoke(served.redis, tokens.digest_of(token)[:10])
+    tokens.revoke(served.ledger, tokens.digest_of(token)[:10], 1_700_000_001)
     assert client.get("/api/accounts/acme").status_code == 401
 
 
@@ -329,7 +330,7 @@ def test_the_assets_are_small_and_kept(served: Dashboard) -> None:
 
 def test_names_are_text_wherever_they_stand(served: Dashboard) -> None:
     """An account's name cannot become markup."""
-    account_settings.put(served.redis, "acme", name="<script>alert(1)</script>")
+    account_settings.put(served.ledger, "acme", name="<script>alert(1)</script>")
     try:
         client = log_in(served, served.token())
         for page in ("", "/live", "/information"):
@@ -337,7 +338,7 @@ def test_names_are_text_wherever_they_stand(served: Dashboard) -> None:
             assert "<script>alert" not in text
             assert "&lt;script&gt;" in text
     finally:
-        account_settings.put(served.redis, "acme", name="acme")
+        account_settings.put(served.ledger, "acme", name="acme")
 
 
 # ------------------------------------------------------------------------------ open, state
@@ -371,7 +372,7 @@ def test_a_login_ends_twelve_hours_after_it_began(redis_url: str) -> None:
     """However much it is used."""
     with Redis.from_url(redis_url) as redis:
         now = int(time.time())
-        token = tokens.authenticate(redis, tokens.create(redis, None, now), now)
+        token = tokens.authenticate(redis, tokens.create(MemoryLedger(redis), None, now), now)
         login = logins.begin(redis, token)
         key = keys.login(tokens.digest_of(login.secret))
         redis.expire(key, 3600)

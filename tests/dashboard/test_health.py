@@ -7,6 +7,7 @@ from redis.client import Redis
 
 from interaction_usage.dashboard.health import PATIENCE, Looks, heartbeats_of_workers
 from interaction_usage.store import keys
+from rollups.gaps import Acceptance, Gap
 from rollups.watermark import Reach
 
 ALIVE = {"w1": {"counted": 0, "waiting_for": ""}}
@@ -52,6 +53,18 @@ def test_no_worker() -> None:
     assert reason(looks, 0) == "no-worker"
     looks.workers(1, ALIVE)
     assert reason(looks, 1) is None
+
+
+def test_open_gaps_are_the_operators_to_see() -> None:
+    """Until each is accepted; a customer's numbers are no older because of them."""
+    looks = Looks()
+    looks.workers(0, ALIVE)
+    gap = Gap("usage.flows", 0, "", 1, 2, None, 3, "worker")
+    looks.gaps([gap])
+    assert reason(looks, 0) == "gaps"
+    assert looks.health(0).for_customers().stale is None
+    looks.gaps([gap._replace(accepted=Acceptance("a test", "ann", 1))])
+    assert reason(looks, 0) is None
 
 
 def test_a_worker_that_waits_says_for_what() -> None:

@@ -281,7 +281,7 @@ def test_an_open_page_gets_all_the_reports_it_asks_for(redis_url: str) -> None:
     """The browser asks for three at once."""
     paths = [f"/api/accounts/acme/{each}" for each in ("report", "dashboard", "dashboard/heat")]
     with dashboard(redis_url, is_open=True) as served, served.client() as client:
-        account_settings.put(served.redis, "acme", name="Acme")
+        account_settings.put(served.ledger, "acme", name="Acme")
         with ThreadPoolExecutor(3) as pool:
             answers = list(pool.map(lambda path: client.get(path, timeout=5), paths))
     assert [answer.status_code for answer in answers] == [200, 200, 200]
@@ -415,14 +415,14 @@ def test_no_request_reads_all_accounts(served: Dashboard, crowd: int, redis_url:
 def test_a_new_account_and_a_new_name_are_found(served: Dashboard, crowd: int) -> None:
     """The first at once; the second after its turn has come."""
     client = served.client(served.token())
-    account_settings.put(served.redis, "a-newcomer", name="Unheard-of GmbH")
+    account_settings.put(served.ledger, "a-newcomer", name="Unheard-of GmbH")
 
     def search(text: str) -> list[str]:
         found = client.get("/api/accounts", params={"search": text})
         return [each["account"] for each in found.json()]
 
     until(lambda: search("unheard-OF g") == ["a-newcomer"], 20)
-    account_settings.put(served.redis, "a-newcomer", name="Renamed AG")
+    account_settings.put(served.ledger, "a-newcomer", name="Renamed AG")
     assert served.get("/accounts", served.token()).json()[0]["name"] == "Renamed AG"
     until(lambda: search("renamed ag") == ["a-newcomer"], 60)
 

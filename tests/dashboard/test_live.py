@@ -183,7 +183,7 @@ def test_a_token_that_ends_takes_the_streams_with_it(served: Dashboard, by: str,
             lines = stream.iter_lines()
             next(line for line in lines if line.startswith("data: "))
             if end == "revoked":
-                tokens.revoke(served.redis, tokens.digest_of(token)[:10])
+                tokens.revoke(served.ledger, tokens.digest_of(token)[:10], 1_700_000_001)
             elif end == "logged out":
                 logins.end(served.redis, client.cookies["usage_login"])
             began = time.monotonic()

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from interaction_usage.dashboard import changes
+from interaction_usage.dashboard.limits import MAX_CHANGES
 from interaction_usage.dashboard.tokens import Role
 from interaction_usage.store import account_settings, keys
 from tests.support.event_lines import flow
@@ -85,7 +86,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
     """The label of a token and its id, never the token; customers see no operator's name."""
     jane = served.token("acme", role=Role.MANAGER, label="Jane")
     put(served, jane, name="Acme Ltd")
-    account_settings.put(served.redis, "acme", timezone="Europe/Paris")
+    account_settings.put(served.ledger, "acme", timezone="Europe/Paris")
     ops = served.token(label="ops on call")
     put(served, ops, sms=False, name="Acme Ltd")  # the name stays
     for token, names in ((ops, ["ops on call", "command", "Jane"]),
@@ -106,7 +107,7 @@ def test_the_history_says_who_changed_what(served: Dashboard) -> None:
 def test_the_history_comes_in_pages(served: Dashboard) -> None:
     """At most 500 in one; what is no id is refused."""
     for number in range(5):
-        account_settings.put(served.redis, "acme", name=f"Name {number}")
+        account_settings.put(served.ledger, "acme", name=f"Name {number}")
     first = served.get_json("/accounts/acme/history", limit="2")
     rest = served.get_json("/accounts/acme/history", before=first["next"])
     found = [each["to"] for each in first["changes"] + rest["changes"]]
@@ -139,7 +140,7 @@ def test_an_accounts_own_tokens_change_it_a_bounded_number_of_times(served: Dash
 
 def test_what_a_time_zone_moves_is_said_before_it_is_saved(served: Dashboard) -> None:
     """26 hours; asking changes nothing."""
-    account_settings.put(served.redis, "acme", timezone="Etc/GMT+12")
+    account_settings.put(served.ledger, "acme", timezone="Etc/GMT+12")
     path = "/accounts/acme/timezone-change"
     found = served.get(path, served.token("acme"), to="Pacific/Kiritimati").json()
     assert [each["seconds"] for each in found["months"]] == [-26 * 3600] * 2
@@ -156,3 +157,30 @@ def test_an_account_whose_zone_is_none_any_more_can_get_another(served: Dashboar
     assert put(served, served.token(), timezone="Europe/Paris").status_code == 200
     history = served.get_json("/accounts/acme/history")["changes"]
     assert (history[0]["from"], history[0]["to"]) == ("Mars/Olympus", "Europe/Paris")
+
+
+def test_without_kafka_a_change_is_refused_and_nothing_changes(served: Dashboard) -> None:
+    """503 in a sentence that names no address; reading goes on."""
+    token = served.token()
+    served.ledger.refusing = True
+    try:
+        answer = put(served, token, name="Other")
+    finally:
+        served.ledger.refusing = False
+    assert answer.status_code == 503
+    assert "nothing was changed" in answer.json()["detail"]
+    assert "nowhere" not in answer.text
+    assert answer.headers["Retry-After"]
+    assert account_settings.get(served.redis, "acme").name == "acme"
+
+
+def test_changes_at_once_are_bounded(served: Dashboard) -> None:
+    """Each waits for Kafka in a thread; whoever comes when all are taken may try again."""
+    token, changing = served.token(), served.app.state.changing
+    while changing.acquire(blocking=False):
+        pass
+    try:
+        assert put(served, token, name="Other").status_code == 503
+    finally:
+        changing.release(MAX_CHANGES)
+    assert put(served, token, name="Other").status_code == 200

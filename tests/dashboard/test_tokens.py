@@ -44,7 +44,7 @@ def test_an_expired_token_says_that_it_is(served: Dashboard) -> None:
 
 def test_a_token_expires_to_the_second(served: Dashboard) -> None:
     """Right until the second before."""
-    token = tokens.create(served.redis, "acme", NOW, expires=NOW + 10)
+    token = tokens.create(served.ledger, "acme", NOW, expires=NOW + 10)
     assert tokens.authenticate(served.redis, token, NOW + 9).account == "acme"
     with pytest.raises(tokens.ExpiredTokenError):
         tokens.authenticate(served.redis, token, NOW + 10)
@@ -64,7 +64,7 @@ def test_a_login_ends_with_token(served: Dashboard) -> None:
 
 def test_use_is_noted_once_a_minute(served: Dashboard) -> None:
     """By programs and by browsers; what is not used was never used."""
-    token = tokens.create(served.redis, "acme", NOW)
+    token = tokens.create(served.ledger, "acme", NOW)
     digest = tokens.digest_of(token)
     uses = []
     for second in (NOW, NOW + 59, NOW + 60, NOW + 100, NOW + 200):
@@ -78,7 +78,7 @@ def test_use_is_noted_once_a_minute(served: Dashboard) -> None:
     served.redis.hdel(keys.TOKENS_USED, tokens.digest_of(other))
     client.get("/api/accounts")
     assert served.redis.hget(keys.TOKENS_USED, tokens.digest_of(other)) is not None
-    tokens.revoke(served.redis, digest[:10])
+    tokens.revoke(served.ledger, digest[:10], NOW)
     assert not served.redis.hexists(keys.TOKENS_USED, digest)
 
 

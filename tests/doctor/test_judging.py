@@ -9,17 +9,23 @@ from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Finding, Level, is_healthy
 from interaction_usage.doctor.kafka import Cluster
 from interaction_usage.store import keys
+from rollups.gaps import Acceptance, Gap
 from rollups.watermark import Reach
 from stream_app.broker import Metadata
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
 from stream_app.kafka_state import DENIED, MISSING, GroupState, TopicState
 from stream_app.lag import Progress
-from stream_app.topics import DEAD_LETTERS
+from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
 
 KEPT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 ALL = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
 GOOD = TopicState("id", 12, 3, 0, ALL, {**KEPT, "min.insync.replicas": "2"})
 DAY_MS = 86_400_000
+
+
+COMPACTED = TopicState(
+    "id", 1, 3, 0, ALL, {"cleanup.policy": "compact", "min.insync.replicas": "2"}
+)
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -35,10 +41,11 @@ def judged(
     *,
     cluster_id: str = "abc",
     dead_letters: TopicState = GOOD,
+    accounts: TopicState = COMPACTED,
 ) -> list[Finding]:
     """Return what is said of a cluster with *topic*, whose oldest record is a day old."""
     usable = GroupState("stable", 2, frozenset({"READ"}))
-    topics = {"events": topic, DEAD_LETTERS: dead_letters}
+    topics = {"events": topic, DEAD_LETTERS: dead_letters, LEDGER_TOPICS[0]: accounts}
     cluster = Cluster(
         Metadata(cluster_id, brokers, {}), topics, group or usable, {"events": 9 * DAY_MS}
     )
@@ -93,6 +100,34 @@ def test_a_topic_that_is_not_as_it_should_be(
     assert sentence in about(findings, "events")
     assert worst(findings) is level
     assert all(finding.advice for finding in findings if finding.level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("topic", "level", "sentence"),
+    [
+        (GOOD, Level.WRONG, "cleanup.policy=delete"),
+        (with_settings(cleanup_policy="compact,delete"), Level.WRONG, "compact,delete"),
+        (COMPACTED._replace(operations=frozenset({"READ"})), Level.WRONG, "to WRITE the topic"),
+        (COMPACTED._replace(configuration=None), Level.WARNING, "how long"),
+        (TopicState(error=MISSING), Level.WRONG, "does not exist"),
+    ],
+)
+def test_a_topic_of_the_ledger_is_compacted(topic: TopicState, level: Level, sentence: str) -> None:
+    """And nothing is deleted by age, or settings and tokens would be lost with Redis."""
+    findings = judged(accounts=topic)
+    assert sentence in about(findings, LEDGER_TOPICS[0])
+    assert worst(findings) is level
+
+
+def test_open_gaps_are_wrong_until_they_are_accepted() -> None:
+    """Each is named, with what to do."""
+    gap = Gap("usage.flows", 3, "", 10, 20, None, 100, "worker")
+    accepted = gap._replace(accepted=Acceptance("a test", "ann", 1))
+    [found] = stream.judge_gaps([gap])
+    assert found.level is Level.WRONG
+    assert "usage.flows/3, offsets 10 to 19" in found.sentence
+    for gaps in ([], [accepted]):
+        assert worst(list(stream.judge_gaps(gaps))) is Level.OK
 
 
 def test_one_broker_needs_no_copies() -> None:

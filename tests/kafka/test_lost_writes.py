@@ -1,11 +1,9 @@
 """Redis that forgets, and topics that begin again: the worker notices by itself and reads again."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.event_lines import flow, traffic
@@ -113,22 +111,3 @@ def test_a_topic_that_lost_what_was_counted_ends_the_worker(
     assert again.process.returncode == 1
     assert "was counted up to 1000000" in system.log()
     assert "rebuild the rollups" in system.log()
-
-
-def test_what_kafka_deleted_before_it_was_counted_is_reported(system: Any) -> None:
-    """It cannot be counted; the worker names the offsets and goes on with the rest."""
-    system.usage("send", "-", stdin=b"\n".join(flow(f"{number}") for number in range(50)))
-    worker = system.start_worker()
-    system.catch_up()
-    worker.stop()
-    system.usage("send", "-", stdin=b"\n".join(flow(f"late {number}") for number in range(50)))
-    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
-    gone = [TopicPartition("usage.flows", number, 70) for number in range(4)]
-    for place, deleted in admin.delete_records([*gone]).items():
-        with suppress(KafkaException):  # a partition that is shorter
-            deleted.result(20)
-            assert place.topic == "usage.flows"
-    system.start_worker()
-    system.catch_up()
-    assert "Kafka deleted the offsets 50 to 69, and the rollups end before them" in system.log()
-    assert system.report("acme", "2026-10-01", "2026-10-01")["flow_runs"]["total"] == 80

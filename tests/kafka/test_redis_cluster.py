@@ -137,7 +137,7 @@ def test_a_rebuild_on_a_cluster(system: System) -> None:
     check_reports(system, [*lines, more])
     for server in system.redis.primaries:
         names = ask(server, "KEYS", "*")
-        assert [name for name in names if not name.startswith(("u2:", "usage:"))] == []
+        assert [name for name in names if not name.startswith(("u2:", "usage:", "{usage:"))] == []
         assert sum(name.startswith("usage:live:") for name in names) == 1
 
 

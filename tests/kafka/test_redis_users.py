@@ -57,6 +57,8 @@ def test_every_command_does_the_work_with_own_user_of_redis(
     eventually(lambda: "The rollups were replaced" in log.read_text(), "the worker switches")
     serve(system, operator)
     usage("operator", "token", "revoke", one["id"])
+    usage("operator", "gaps", "accept", "--all", "--reason", "none")
+    assert usage("reader", "gaps", "list", "--json").strip() == b"[]"
 
     assert refusals(system.redis) == []  # type: ignore[arg-type]
     assert PASSWORD.encode() not in b"".join([*said, log.read_bytes()])

@@ -51,7 +51,7 @@ def test_a_period_that_has_not_ended_is_open() -> None:
             known(SEEN._replace(complete_to=NOW - 99, pending=1, blocked=1)),
             "behind an open transaction of a producer",
         ),
-        (known(SEEN._replace(unread=True)), "How many events were refused is unknown"),
+        (known(has_refused=False), "How many events were refused is unknown"),
         (known(gaps=[GAP]), "Kafka deleted up to 2 events uncounted, published between 2026-10-01"),
     ],
 )

@@ -23,6 +23,7 @@ from rollups.watermark import Position
 from tests.rollups.delivery import Batches, tangled
 from tests.rollups.drawing import NOON, sets_of_events
 from tests.store.redis_side import writing
+from tests.support.memory_ledger import MemoryLedger
 
 DAY_S = 86_400
 
@@ -87,12 +88,12 @@ def elsewhere() -> Iterator[RedisServer]:
 
 
 def test_what_is_restored_is_what_was_there(
-    redis: Any, server: RedisServer | RedisCluster, elsewhere: RedisServer
+    redis: Any, ledger: MemoryLedger, server: RedisServer | RedisCluster, elsewhere: RedisServer
 ) -> None:
     """Every key of every account, on any server, from any server."""
     write(server.url, busy_account())
-    account_settings.put(redis, "acme", name="Acme Ltd", timezone="Europe/Paris")
-    account_settings.put(redis, "acme", name="Acme")
+    account_settings.put(ledger, "acme", name="Acme Ltd", timezone="Europe/Paris")
+    account_settings.put(ledger, "acme", name="Acme")
     redis.hset(keys.TOKENS, mapping={"d1": "{}"})
     before = of_accounts(values(redis, keys.FIRST))
     assert sum(":i:" in key for key in before) > 5
@@ -204,12 +205,12 @@ def test_an_account_that_always_changes_is_backed_up_as_of_one_moment(
 
 
 def test_rollups_that_are_there_are_not_replaced_unasked(
-    redis: Any, server: RedisServer | RedisCluster
+    redis: Any, ledger: MemoryLedger, server: RedisServer | RedisCluster
 ) -> None:
     """Neither they nor settings nor tokens."""
     write(server.url, busy_account())
     made = copied(redis)
-    account_settings.put(redis, "acme", name="Newer")
+    account_settings.put(ledger, "acme", name="Newer")
     before = values(redis, keys.FIRST)
     with pytest.raises(backup.BackupError, match="--replace"):
         backup.restore(redis, made)

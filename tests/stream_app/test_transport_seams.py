@@ -26,6 +26,7 @@ from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage import settings
+from interaction_usage.store.errors import LedgerUnavailableError
 from stream_app import transport
 from stream_app.errors import BrokerUnavailableError, OffsetGapError, StaleAssignmentError
 from stream_app.faust_app import create_app
@@ -253,16 +254,43 @@ def test_whoever_gets_no_partition_has_nothing_processed_any_more(
     assert got == [{FLOWS}, set()]
 
 
-@pytest.mark.parametrize("counted", [0, 50])
-def test_deleted_offsets_are_logged_wherever_the_rollups_end(
-    caplog: pytest.LogCaptureFixture, counted: int
+@pytest.mark.parametrize("refused", [False, True])
+def test_deleted_offsets_are_recorded_before_anything_goes_on_behind_them(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
-    """They end at 0 where Redis lost everything, or knows nothing of these hash slots."""
-    transport._check_retention(FLOWS, counted, 70, 100)
-    assert f"Kafka deleted the offsets {counted} to 69" in caplog.text
-    caplog.clear()
-    transport._check_retention(FLOWS, 70, 70, 100)
-    assert not caplog.text
+    """The rollups end at 50, Kafka begins at 70; where that cannot be recorded nothing is read."""
+    did: list[Any] = []
+
+    async def record(deleted: Any) -> None:
+        did.append(deleted)
+        if refused:
+            raise LedgerUnavailableError("Kafka is away")
+
+    def all_at(offset: int) -> Any:
+        async def offsets(*_: Any) -> dict[TP, int]:
+            return {FLOWS: offset}
+
+        return offsets
+
+    async def seek(places: dict[TP, int]) -> None:
+        did.append(places)
+
+    consumer.app.record_gaps = record
+    consumer.app.rejoin = SimpleNamespace(request=did.append)
+    consumer.app.start_offsets = SimpleNamespace(find=all_at(50))
+    consumer._committed_offset = {}
+    monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS}, raising=False)
+    monkeypatch.setattr(consumer, "earliest_offsets", all_at(70), raising=False)
+    monkeypatch.setattr(consumer, "highwaters", all_at(100), raising=False)
+    monkeypatch.setattr(consumer, "seek_wait", seek, raising=False)
+    if refused:
+        with pytest.raises(IllegalStateError):
+            asyncio.run(consumer.perform_seek())
+        assert "Kafka is away" in did.pop()
+        assert did == [{FLOWS: (50, 70)}]
+    else:
+        asyncio.run(consumer.perform_seek())
+        assert did == [{FLOWS: (50, 70)}, {FLOWS: 70}]
 
 
 def test_an_ack_by_faust_commits_nothing(consumer: Any) -> None:

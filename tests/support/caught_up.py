@@ -17,3 +17,4 @@ def caught_up(redis: Any, **changes: Any) -> None:
     now = int(time.time()) + _AHEAD_S
     progress = Progress(now, now, {}, 0)._replace(**changes)
     redis.set(keys.PROGRESS, msgspec.json.encode(progress))
+    redis.set(keys.REFUSED_READ, "1")

@@ -18,6 +18,7 @@ from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
 from interaction_usage.store.client import connect
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
+from tests.support.memory_ledger import MemoryLedger
 
 
 @dataclass
@@ -26,13 +27,14 @@ class Dashboard:
 
     url: str
     redis: Any
+    ledger: MemoryLedger
     app: Any
     server: Server
     clients: list[httpx.Client] = field(default_factory=list)
 
     def token(self, account: str | None = None, **more: Any) -> str:
         """Return a new token, an operator's without an account."""
-        return tokens.create(self.redis, account, 1_700_000_000, **more)
+        return tokens.create(self.ledger, account, 1_700_000_000, **more)
 
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         """Return a client, with a token as programs send it."""
@@ -63,8 +65,9 @@ def dashboard(
 ) -> Iterator[Dashboard]:
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
     redis = connect(redis_url, socket_timeout=5)
+    ledger = MemoryLedger(redis)
     app = create_app(
-        redis, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
+        redis, ledger, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
         connections=connections,
     )  # fmt: skip
     server = Server(app, connections)
@@ -76,7 +79,9 @@ def dashboard(
         assert thread.is_alive()
         time.sleep(0.005)
     try:
-        running = Dashboard(f"http://127.0.0.1:{listener.getsockname()[1]}", redis, app, server)
+        running = Dashboard(
+            f"http://127.0.0.1:{listener.getsockname()[1]}", redis, ledger, app, server
+        )
         yield running
     finally:
         for client in running.clients:

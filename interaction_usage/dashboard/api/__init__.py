@@ -21,7 +21,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     },
     503: {
         "model": schemas.Sentence,
-        "description": "Too busy, or Redis does not answer; `Retry-After` says when to try again.",
+        "description": "Too busy, or Redis or Kafka does not answer; `Retry-After` says when "
+        "to try again.",
     },
 }
 

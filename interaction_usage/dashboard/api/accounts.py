@@ -16,6 +16,7 @@ from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.directory import Directory, DirectoryError, Found, matches
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
+from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.dashboard.views import shown
 from interaction_usage.store import account_history, account_settings
 from interaction_usage.store.errors import InvalidAccountSettingError
@@ -123,16 +124,20 @@ def put_account(
     A manager's token may set name and time zone of its account, an operator's everything.
     """
     asker.must_see(account)
-    redis: Redis = request.app.state.redis
     given = change.model_dump(exclude_none=True)
     _must_be_allowed(request, account, asker, given)
+    state = request.app.state
+    if not state.changing.acquire(blocking=False):
+        raise BusyError(503, "The server is busy with changes; try again in a moment.")
     try:
-        account_settings.put(redis, account, **given, author=asker.author)
+        account_settings.put(state.ledger, account, **given, author=asker.author)
     except UnknownZone as error:
         raise InvalidValueError(("body", "timezone"), str(error)) from None
     except InvalidAccountSettingError as error:
         raise InvalidValueError(("body", "name"), str(error)) from None
-    return json_answer(_details(Rollups.live(redis), account, asker))
+    finally:
+        state.changing.release()
+    return json_answer(_details(Rollups.live(state.redis), account, asker))
 
 
 def _must_be_allowed(

@@ -1,0 +1,323 @@
+"""The ledger in Kafka (`store.ledger`): publishing what people decide, and reading it into Redis.
+
+Of each topic one partition is written, so that all records have one order. A topic that is missing
+is created, as a worker does. Nothing here may be called where an event loop runs.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from aiokafka.errors import KafkaError as ReaderError
+from confluent_kafka import KafkaError, KafkaException, Producer
+from redis.exceptions import RedisError
+
+from interaction_usage import settings
+from interaction_usage.store import keys
+from interaction_usage.store.client import Client
+from interaction_usage.store.errors import ChangePendingError, LedgerUnavailableError
+from interaction_usage.store.ledger import Record, Table
+from stream_app import clients
+from stream_app.broker import (
+    LARGEST_DEAD_LETTER,
+    Span,
+    admin_client,
+    ensure_topics,
+    spans_of,
+    topic_ids,
+)
+from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+from stream_app.topic_reader import TopicReader
+
+log = logging.getLogger(__name__)
+
+#: The partition that is written.
+_PARTITION: Final = 0
+#: Seconds that the right to adopt lasts, and between two attempts to get it.
+_ADOPTING_S, _INTERVAL_S = 60, 0.2
+#: Records that are published before the right to adopt is renewed.
+_ADOPTED_AT_ONCE: Final = 500
+#: Answers after which Kafka may have a record that it has not acknowledged.
+_UNDECIDED: Final = frozenset(
+    {
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    }
+)
+
+
+class _Place(NamedTuple):
+    """A partition of a topic: the name under which Redis has a position of it, and its offsets."""
+
+    name: str
+    span: Span
+
+
+_Places = Mapping[tuple[str, int], _Place]
+
+
+class KafkaLedger:
+    """The ledger in the Kafka and in the *redis* of a deployment.
+
+    Kafka may take *patience* seconds to answer, and twice that for everything that is to be read,
+    unless *patience* is unlimited (None): then only as long as records come.
+    """
+
+    def __init__(
+        self, config: settings.Settings, redis: Client, patience: float | None = 5.0
+    ) -> None:
+        self.redis = redis
+        self._config, self._patience = config, patience
+        self._timeout = patience or 10.0
+        self._admin = admin_client(config.kafka)
+        self._producer: Producer | None = None
+
+    def now_ms(self) -> int:
+        """Return the time, in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def sync(self, table: Table) -> str:
+        """Apply everything that is published; return the place of the partition that is written.
+
+        Raises LedgerUnavailableError and RedisError.
+        """
+        return self.sync_all([table])[table.topic, _PARTITION].name
+
+    def sync_all(self, tables: Sequence[Table]) -> _Places:
+        """Do the same for several tables, in fewer requests; return the places of all of them."""
+        with self._failures():
+            places = self._places([table.topic for table in tables])
+            for table in tables:
+                own = {tp: place for tp, place in places.items() if tp[0] == table.topic}
+                if not self._begun(table, own):
+                    self._adopt(table, own)
+                self._read(table, own)
+        return places
+
+    def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
+        """Publish *records*, wait until Kafka has acknowledged each, and apply them.
+
+        `sync` comes before: so nothing is left to adopt. Raises LedgerError.
+        """
+        end = self._send(table.topic, records)
+        try:
+            place = self.sync(table)
+            reached = table.positions(self.redis).get(place, 0)
+        except (LedgerUnavailableError, RedisError, OSError) as error:
+            raise ChangePendingError(
+                f"Kafka has the change, but it is not in Redis yet ({error}); it takes effect as "
+                "soon as a worker reads it"
+            ) from None
+        if reached < end:
+            raise ChangePendingError(
+                f"Kafka has the change, but {table.topic} cannot be read up to it yet; it takes "
+                "effect as soon as a worker reads it"
+            )
+
+    # --------------------------------------------------------------------------- reading
+
+    def _places(self, topics: Sequence[str]) -> _Places:
+        """Return the partitions of *topics*, after creating those that are missing."""
+        ids = topic_ids(self._admin, topics, self._timeout)
+        if missing := [topic for topic in topics if topic not in ids]:
+            config = self._config
+            ensure_topics(
+                config.kafka, missing, config.partitions, config.replication, self._timeout
+            )
+            ids = topic_ids(self._admin, topics, self._timeout)
+        spans = spans_of(self._admin, topics, self._timeout)
+        for topic in topics:
+            if topic not in ids or (topic, _PARTITION) not in spans:
+                raise BrokerUnavailableError(f"{topic} was created just now; try again")
+        return {tp: _Place(keys.fence(*tp, ids[tp[0]]), span) for tp, span in spans.items()}
+
+    def _begun(self, table: Table, places: _Places) -> bool:
+        positions = table.positions(self.redis)
+        return all(place.name in positions for place in places.values())
+
+    def _read(self, table: Table, places: _Places) -> None:
+        """Apply what Redis does not have yet."""
+        positions = table.positions(self.redis)
+        starts: dict[tuple[str, int], int] = {}
+        for tp, (name, span) in places.items():
+            at = positions.get(name)
+            if at is None:
+                raise LedgerUnavailableError("Redis was emptied meanwhile; try again")
+            _check(tp, at, span)
+            start = max(at, span.begin)
+            if start < span.stable:
+                starts[tp] = start
+            elif start > at:
+                table.apply(self.redis, name, [], start)
+
+        def apply(tp: tuple[str, int], records: Sequence[Record], end: int) -> None:
+            table.apply(self.redis, places[tp].name, records, end)
+
+        self._each_chunk(starts, places, apply)
+
+    def _each_chunk(
+        self,
+        starts: Mapping[tuple[str, int], int],
+        places: _Places,
+        use: Callable[[tuple[str, int], Sequence[Record], int], None],
+    ) -> None:
+        """Call *use* with (partition, records, the offset after them) from *starts* on."""
+        ends = {tp: places[tp].span.stable for tp in starts}
+
+        async def read() -> None:
+            async with asyncio.timeout(self._patience and 2 * self._patience):
+                async with TopicReader(self._config.kafka, starts) as reader:
+                    async for chunk in reader.read_to(ends):
+                        use((chunk.tp.topic, chunk.tp.partition), chunk.records, chunk.ends)
+                    for tp, end in reader.ends.items():  # behind transaction markers
+                        use((tp.topic, tp.partition), [], end)
+
+        if starts:
+            asyncio.run(read())
+
+    # -------------------------------------------------------------------------- adopting
+
+    def _adopt(self, table: Table, places: _Places) -> None:
+        """Publish what Redis has and the topic lacks, by one process at a time."""
+        with self._adopting() as renew:
+            if self._begun(table, places):
+                return
+            if next(table.unpublished(self.redis, ()), None):
+                now = self._places([table.topic])  # others may have published while this waited
+                self._publish_all(table, self._published(now), renew)
+            for place in places.values():
+                table.begin(self.redis, place.name)
+
+    def _publish_all(self, table: Table, published: set[str], renew: Callable[[], None]) -> None:
+        """Publish what Redis has beside what is *published*."""
+        records, count = table.unpublished(self.redis, published), 0
+        while some := list(islice(records, _ADOPTED_AT_ONCE)):
+            renew()
+            try:
+                self._send(table.topic, some)
+            except ChangePendingError as error:
+                raise LedgerUnavailableError(str(error)) from None
+            count += len(some)
+        if count:
+            log.info("%s: published %s records that only Redis had", table.topic, count)
+
+    @contextmanager
+    def _adopting(self) -> Iterator[Callable[[], None]]:
+        """Let nobody else adopt; yield what renews that."""
+        token, key = uuid4().hex, keys.LEDGER_ADOPTING
+        deadline = time.monotonic() + 2 * self._timeout
+        while not self.redis.set(key, token, nx=True, ex=_ADOPTING_S):
+            if time.monotonic() > deadline:
+                raise LedgerUnavailableError(
+                    "another process is still publishing what Redis has; try again in a minute"
+                )
+            time.sleep(_INTERVAL_S)
+
+        def renew() -> None:
+            if self.redis.get(key) != token.encode():
+                raise LedgerUnavailableError("publishing what Redis has took too long; try again")
+            self.redis.expire(key, _ADOPTING_S)
+
+        try:
+            yield renew
+        finally:
+            if self.redis.get(key) == token.encode():
+                self.redis.delete(key)
+
+    def _published(self, places: _Places) -> set[str]:
+        """Return the keys of everything that the topic has, up to the first slash."""
+        published: set[str] = set()
+
+        def note(_: tuple[str, int], records: Sequence[Record], __: int) -> None:
+            texts = ((each.key or b"").decode("utf-8", "replace") for each in records)
+            published.update(text.partition("/")[0] for text in texts)
+
+        starts = {tp: at.span.begin for tp, at in places.items() if at.span.begin < at.span.stable}
+        self._each_chunk(starts, places, note)
+        return published
+
+    # ------------------------------------------------------------------------ publishing
+
+    def _send(self, topic: str, records: Sequence[tuple[str, bytes]]) -> int:
+        """Publish *records*; return the offset after them, once Kafka has acknowledged each.
+
+        Raises LedgerUnavailableError where it has not all of them, and ChangePendingError where
+        that is unknown.
+        """
+        failures: list[KafkaError] = []
+        offsets: list[int] = []
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            if error:
+                failures.append(error)
+            else:
+                offsets.append(message.offset())
+
+        producer = self._producer = self._producer or self._new_producer()
+        try:
+            for key, value in records:
+                producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
+        except KafkaException as error:
+            why = error.args[0].str()
+            raise LedgerUnavailableError(f"{topic} does not take {key!r}: {why}") from None
+        deadline = time.monotonic() + self._timeout + 1
+        while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
+            producer.poll(0.1)
+        if len(offsets) == len(records):
+            return max(offsets) + 1
+        self._producer = None  # a failure may be the end of it
+        if not failures or failures[0].code() in _UNDECIDED:
+            raise ChangePendingError(
+                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s; "
+                "if Kafka stored it anyway, it takes effect within seconds, so look before you "
+                "repeat it"
+            )
+        raise LedgerUnavailableError(
+            f"Kafka at {self._config.kafka} does not take it: {failures[0].str()}"
+        )
+
+    def _new_producer(self) -> Producer:
+        return Producer(
+            {
+                **clients.librdkafka(self._config.kafka),
+                "enable.idempotence": True,  # a repeated record could undo a later one
+                "compression.type": "zstd",
+                "message.timeout.ms": int(self._timeout * 1000),
+                "message.max.bytes": LARGEST_DEAD_LETTER,
+                "log_level": 0,
+            }
+        )
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn the failures of Kafka into LedgerUnavailableError."""
+        try:
+            yield
+        except (BrokerUnavailableError, RecordsUnavailableError, ReaderError) as error:
+            raise LedgerUnavailableError(f"Kafka at {self._config.kafka}: {error}") from None
+        except TimeoutError:
+            raise LedgerUnavailableError(
+                f"Kafka at {self._config.kafka} returned too few records in time; try again"
+            ) from None
+
+
+def _check(tp: tuple[str, int], at: int, span: Span) -> None:
+    """Log what was deleted unread. Raises LedgerUnavailableError where Kafka lost what was read."""
+    topic, partition = tp
+    if at > span.end:
+        raise LedgerUnavailableError(
+            f"{topic}/{partition} ends at offset {span.end}, but was read up to {at}: Kafka lost "
+            "acknowledged records. Delete the topic; what Redis has is published to a new one"
+        )
+    if at < span.begin:
+        log.error(
+            "%s/%s: the offsets %s to %s were deleted before they were read into Redis; `usage "
+            "doctor` says how long the topic keeps records", topic, partition, at, span.begin - 1,
+        )  # fmt: skip
