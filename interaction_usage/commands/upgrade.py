@@ -32,38 +32,43 @@ def upgrade(dry_run: bool) -> None:
     from interaction_usage.store.backup import BackupError
     from interaction_usage.store.errors import RollupsLockedError
 
-    with redis_connection(settings.read()) as redis:
+    with redis_connection(settings.read()) as redis, stopping_on_signals():
         try:
-            with stopping_on_signals():
-                _run(redis, dry_run)
+            if what := _planned(redis):
+                _upgrade(redis, what, dry_run)
         except (BackupError, RollupsLockedError) as error:
             raise CommandError(f"Nothing was upgraded: {error}. {_UNCHANGED}") from None
+        except StopRequested:
+            raise _stopped(redis) from None
 
 
-def _run(redis: Any, dry_run: bool) -> None:
+def _planned(redis: Any) -> str:
+    """Return what an upgrade would do; where that is nothing, say so and return nothing."""
     from interaction_usage.store import keys
-    from interaction_usage.store.namespaces import drop
     from interaction_usage.store.reads import Rollups
-    from interaction_usage.store.upgrade import upgradable, upgrade
+    from interaction_usage.store.upgrade import upgradable
 
     wanted = upgradable(redis)
     if wanted is None:
         layout = Rollups.of_any_layout(redis).layout()
         why = f"the rollups have layout {layout}" if layout else "there are no rollups yet"
         click.echo(f"Nothing to upgrade: {why}.", err=True)
-        return
+        return ""
     accounts = f"{wanted.accounts:,} account{'' if wanted.accounts == 1 else 's'}"
-    what = f"the rollups of {accounts} from layout {wanted.layout} to {keys.LAYOUT}"
+    return f"the rollups of {accounts} from layout {wanted.layout} to {keys.LAYOUT}"
+
+
+def _upgrade(redis: Any, what: str, dry_run: bool) -> None:
+    from interaction_usage.store.namespaces import drop
+    from interaction_usage.store.upgrade import upgrade as upgrade_rollups
+
     if dry_run:
         click.echo(f"Would upgrade {what}. {_UNCHANGED}", err=True)
         return
     click.echo(f"Upgrading {what}, beside the active ones.", err=True)
     began = time.monotonic()
-    try:
-        with progress_bar("Upgrading") as update:
-            done = upgrade(redis, lambda at, of: update(at, of, f"{at:,} of {of:,} accounts"))
-    except StopRequested:
-        _explain_stop(redis)
+    with progress_bar("Upgrading") as update:
+        done = upgrade_rollups(redis, lambda at, of: update(at, of, f"{at:,} of {of:,} accounts"))
     if done is None:
         click.echo("Another upgrade has just done it.", err=True)
         return
@@ -72,14 +77,8 @@ def _run(redis: Any, dry_run: bool) -> None:
         f"{time.monotonic() - began:.1f} s. Start the workers of this version now.",
         err=True,
     )
-    try:
-        ended = wait_for_workers(redis, done.active)
-        drop(redis, done.replaced)
-    except StopRequested:
-        raise CommandError(
-            "Stopped. The upgrade is complete; the old rollups are still in Redis until the next "
-            "rebuild."
-        ) from None
+    ended = wait_for_workers(redis, done.active)
+    drop(redis, done.replaced)
     if not ended:
         click.echo(
             "A worker of the earlier version still runs; it ends when it answers again. What it "
@@ -88,10 +87,13 @@ def _run(redis: Any, dry_run: bool) -> None:
         )
 
 
-def _explain_stop(redis: Any) -> None:
-    """Raise the CommandError that says what became of an upgrade that was stopped."""
+def _stopped(redis: Any) -> CommandError:
+    """Return what became of an upgrade that was stopped."""
     from interaction_usage.store.upgrade import upgradable
 
-    if upgradable(redis) is None:
-        raise CommandError("Stopped just after the switch: reports use the upgraded rollups.")
-    raise CommandError(f"Stopped. {_UNCHANGED}")
+    if upgradable(redis):
+        return CommandError(f"Stopped. {_UNCHANGED}")
+    return CommandError(
+        "Stopped; nothing is left to upgrade. Rollups that were replaced stay in Redis until the "
+        "next rebuild."
+    )

@@ -255,30 +255,29 @@ local function move(application, from, to, amount)
   if to ~= UNKNOWN_SECOND then add_delta(application, to, amount) end
 end
 
-local counts = {} -- UTC day -> metric -> slot of the day -> growth
+local counts = {} -- metric -> slot -> growth
 local slots_counted = 0
 
 local function count(metric, second, amount)
-  if second == UNKNOWN_SECOND then return end
-  local slot = floor(second / SLOT_SECONDS)
-  local day = floor(slot / SLOTS_PER_DAY)
-  local place, slots = slot - day * SLOTS_PER_DAY, nest(nest(counts, day), metric)
-  if not slots[place] then slots_counted = slots_counted + 1 end
-  slots[place] = (slots[place] or 0) + amount
+  local slots, slot = nest(counts, metric), floor(second / SLOT_SECONDS)
+  local growth = slots[slot]
+  if not growth then slots_counted = slots_counted + 1 end
+  slots[slot] = (growth or 0) + amount
 end
 
 local function recount(metric, from, to)
   if from == to then return end
-  count(metric, from, -1)
-  count(metric, to, 1)
+  if from ~= UNKNOWN_SECOND then count(metric, from, -1) end
+  if to ~= UNKNOWN_SECOND then count(metric, to, 1) end
 end
 
 -- Of days before this second nobody knows how many sessions there were.
-local counted_from = (head_fields[SESSIONS_COUNTED_FROM] or UNKNOWN_SECOND) * DAY_SECONDS
+local counted_from = head_fields[SESSIONS_COUNTED_FROM] and head_fields[SESSIONS_COUNTED_FROM] * DAY_SECONDS
 
-local function if_counted(start) return start < counted_from and UNKNOWN_SECOND or start end
-
-local function if_unstopped(start, stop) return stop == UNKNOWN_SECOND and start or UNKNOWN_SECOND end
+local function if_counted(start)
+  if counted_from and start < counted_from then return UNKNOWN_SECOND end
+  return start
+end
 
 local function earliest(known_second, other)
   if other == UNKNOWN_SECOND or (known_second ~= UNKNOWN_SECOND and known_second <= other) then return known_second end
@@ -307,7 +306,8 @@ do
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
       local counted, new_counted = if_counted(start), if_counted(new_start)
-      local unstopped, new_unstopped = if_unstopped(counted, stop), if_unstopped(new_counted, new_stop)
+      local unstopped = stop == UNKNOWN_SECOND and counted or UNKNOWN_SECOND
+      local new_unstopped = new_stop == UNKNOWN_SECOND and new_counted or UNKNOWN_SECOND
       if alters_sealed(start, new_start) or alters_sealed(ended, ends)
         or alters_sealed(unstopped, new_unstopped) then return {CHANGES_SEALED} end
       move(application, start, new_start, 1)
@@ -332,15 +332,13 @@ for i = 1, #counters, 3 do
   local n = #list
   list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
 end
-for day, metrics in pairs(counts) do
-  local list = nest(growth_of, day)
-  local n = #list
-  for metric, slots in pairs(metrics) do
-    for slot, amount in pairs(slots) do
-      if amount ~= 0 then
-        list[n + 1], list[n + 2], list[n + 3] = metric, slot, amount
-        n = n + 3
-      end
+for metric, slots in pairs(counts) do
+  for slot, amount in pairs(slots) do
+    local day = floor(slot / SLOTS_PER_DAY)
+    local list = nest(growth_of, day) -- also where it comes to nothing: the day is touched
+    if amount ~= 0 then
+      local n = #list
+      list[n + 1], list[n + 2], list[n + 3] = metric, slot - day * SLOTS_PER_DAY, amount
     end
   end
 end
@@ -352,13 +350,12 @@ do
     touched[i] = days[i]
     is_there[days[i]] = true
   end
-  for _, changed in ipairs({deltas, counts}) do
-    for day in pairs(changed) do
-      if not is_there[day] then
-        touched[#touched + 1] = day
-        is_there[day] = true
-      end
-    end
+  for day in pairs(deltas) do
+    if not is_there[day] then touched[#touched + 1] = day end
+    is_there[day] = true
+  end
+  for day in pairs(growth_of) do
+    if not is_there[day] then touched[#touched + 1] = day end
   end
 end
 if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return {TOO_MUCH} end
