@@ -21,6 +21,9 @@ from interaction_usage.commands.signals import call_on_signals
 _REDIS_TIMEOUT_S = 5
 
 
+#: Seconds within which Kafka must answer: a server that ends waits for a look at it.
+_KAFKA_TIMEOUT_S = 3.0
+
 #: Seconds for which one thread runs Python while others wait for it.
 _SWITCH_S = 0.001
 
@@ -165,7 +168,7 @@ def places_of(config: settings.Settings, redis: Any) -> Any:
 
     def places() -> dict[tuple[str, int], Reach]:
         try:
-            return partition_progress(admin, redis, timeout=3.0, group=config.group)
+            return partition_progress(admin, redis, _KAFKA_TIMEOUT_S, config.group)
         except BrokerDeniedError as error:
             raise KafkaUnavailableError(str(error), "kafka-denied") from None
         except (TopicDeletedError, TopicsMissingError) as error:
@@ -188,7 +191,8 @@ def warnings_of(config: settings.Settings) -> Any:
 
     def warnings() -> list[str]:
         try:
-            found = read_warnings(admin, (*EVENT_TOPICS, DEAD_LETTERS), int(time.time() * 1000))
+            topics, now_ms = (*EVENT_TOPICS, DEAD_LETTERS), int(time.time() * 1000)
+            found = read_warnings(admin, topics, now_ms, _KAFKA_TIMEOUT_S)
         except BrokerUnavailableError as error:
             raise KafkaUnavailableError(f"{config.kafka}: {error}") from None
         return [f"{each}. {ADVICE}" for each in found]

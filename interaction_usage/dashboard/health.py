@@ -248,8 +248,8 @@ class Watch:
         while True:
             began = time.monotonic()
             try:
-                self._look_at_warnings(began)
                 places = self._places()
+                self._look_at_warnings(began)  # not where it would wait for Kafka once more
             except KafkaUnavailableError as error:
                 with self._lock:
                     self._looks.kafka_is_away(str(error), error.reason)
