@@ -97,7 +97,7 @@ def test_what_kafka_does_not_acknowledge_in_time_is_not_called_refused(
     ledger.sync(ACCOUNTS)
     nowhere = settings.read({"USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url})
     away = KafkaLedger(nowhere, redis, patience=0.3)
-    with pytest.raises(ChangePendingError, match="did not acknowledge it within 0.3 s"):
+    with pytest.raises(ChangePendingError, match=r"did not acknowledge it within 0\.3 s"):
         away.publish(ACCOUNTS, [("acme/1", b"{}")])
     assert not redis.exists(keys.settings("acme"))
 
