@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _INTERVAL_S, _LOCK_S = 2.0, 10
 #: Seconds for which everything counts as read after a look.
 _READ_S: Final = 15
+#: Failed looks in a row after which that is logged: topics that were just created have no leader.
+_LOOKS_TO_LOG: Final = 3
 #: Seconds that Redis may take to answer.
 _REDIS_TIMEOUT_S: Final = 10.0
 
@@ -37,10 +39,10 @@ class LedgerReader:
     def __init__(self, config: settings.Settings, tables: Sequence[Table] = LEDGER) -> None:
         self._config, self._tables = config, tables
         self._ledger: KafkaLedger | None = None
-        self._failure = ""
+        self._failures = 0
 
     async def run(self) -> None:
-        """Look again and again; what fails is logged once, and tried again."""
+        """Look again and again; what goes on failing is logged once."""
         while True:
             await asyncio.to_thread(self._look)
             await asyncio.sleep(_INTERVAL_S)
@@ -55,13 +57,14 @@ class LedgerReader:
             if self._is_mine(ledger):
                 ledger.sync_all(self._tables)
                 ledger.redis.set(keys.REFUSED_READ, "1", ex=_READ_S)
-            self._failure = ""
+            self._failures = 0
         except (LedgerUnavailableError, RedisError, OSError) as error:
-            failure = shown(error) if isinstance(error, RedisError) else str(error)
-            if not self._failure:
-                log.warning("Settings, tokens and gaps are not read from Kafka (%s); trying again",
-                            failure)  # fmt: skip
-            self._failure = failure
+            self._failures += 1
+            if self._failures == _LOOKS_TO_LOG:
+                why = shown(error) if isinstance(error, RedisError) else error
+                log.warning(
+                    "Settings, tokens and gaps are not read from Kafka (%s); trying again", why
+                )
 
     def _opened(self) -> KafkaLedger:
         """Return the ledger, connected now: a cluster must answer for that."""

@@ -89,6 +89,19 @@ def test_what_kafka_has_and_redis_does_not_takes_effect_later(
     assert account_settings.get(redis, "acme").name == "Acme"
 
 
+def test_what_kafka_does_not_acknowledge_in_time_is_not_called_refused(
+    config: settings.Settings, redis: Any, redis_url: str
+) -> None:
+    """It may be in the topic."""
+    ledger = KafkaLedger(config, redis)
+    ledger.sync(ACCOUNTS)
+    nowhere = settings.read({"USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url})
+    away = KafkaLedger(nowhere, redis, patience=0.3)
+    with pytest.raises(ChangePendingError, match=r"did not acknowledge it within 0\.3 s"):
+        away.publish(ACCOUNTS, [("acme/1", b"{}")])
+    assert not redis.exists(keys.settings("acme"))
+
+
 def test_who_begins_together_adopts_once(config: settings.Settings, redis: Any) -> None:
     """A worker, a dashboard and a command after an upgrade; and a command changes something."""
     old = MemoryLedger(redis)
@@ -142,11 +155,11 @@ def test_one_worker_reads_and_another_takes_over(
 def test_a_reader_without_kafka_says_so_once(
     redis: Any, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And looks again: a worker counts meanwhile."""
+    """When it lasts; it looks again, and a worker counts meanwhile."""
     nowhere = settings.read({"USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url})
     reader = LedgerReader(nowhere, [ACCOUNTS])
-    reader._opened()._timeout = 0.3
-    for _ in range(2):
+    reader._opened()._timeout = 0.1
+    for _ in range(5):
         reader._look()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "127.0.0.1:1" in caplog.text
