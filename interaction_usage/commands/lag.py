@@ -17,6 +17,10 @@ from rollups.watermark import Reach
 _PAUSE = 0.1
 
 
+class _DeniedError(CommandError):
+    """Kafka does not allow what is needed: waiting does not help."""
+
+
 @click.command("lag")
 @click.option(
     "--until-zero",
@@ -29,7 +33,9 @@ _PAUSE = 0.1
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
-    0 means that every event published before the call is in the rollups or in the dead letters.
+    0 means that every event published before the call is in the rollups or in the dead letters. A
+    topic that is missing, or that may not be read, is an error.
+
     Events behind an open producer transaction count as lag until it is committed or aborted, for
     they cannot be read before.
 
@@ -44,8 +50,8 @@ def lag(seconds: float | None, as_json: bool) -> None:
             over = seconds is None or time.monotonic() >= deadline
             try:
                 places = _progress(config, redis)
-            except CommandError:
-                if over:
+            except CommandError as error:
+                if over or isinstance(error, _DeniedError):
                     raise
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
@@ -63,11 +69,13 @@ def lag(seconds: float | None, as_json: bool) -> None:
 def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
     """Return how far each topic and partition is counted. Raises CommandError."""
     from stream_app.broker import admin_client
-    from stream_app.errors import BrokerUnavailableError
+    from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
     from stream_app.lag import partition_progress
 
     try:
         return partition_progress(admin_client(config.kafka), redis, group=config.group)
+    except BrokerDeniedError as error:
+        raise _DeniedError(f"Kafka at {config.kafka}: {error}") from None
     except BrokerUnavailableError as error:
         raise CommandError(f"Kafka at {config.kafka}: {error}") from None
 

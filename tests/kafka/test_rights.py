@@ -87,8 +87,9 @@ def test_a_group_that_may_not_be_joined_any_more_is_waited_for(
     said = f"Kafka does not allow this client to join the group {counting.group}"
     deny(counting, ResourceType.GROUP, counting.group, AclOperation.READ)
     eventually(lambda: said in counting.log(), "the worker says what it may not join")
-    assert said in counting.usage("lag", code=1).stderr.decode()
+    assert said in counting.usage("lag", "--until-zero", "60", code=1).stderr.decode()
     delete_acls(counting.kafka.bootstrap)
+    eventually(lambda: counting.usage("lag", code=None).returncode == 0, "the lag is known")
     counting.usage("send", "-", stdin=flow("1"))
     counting.catch_up()
     assert lines_of(counting, said) == 1
