@@ -78,6 +78,8 @@ def test_it_does_not_matter_who_reads_and_how_often(
             begin, end = readers[reader], min(readers[reader] + rng.randrange(1, 9), len(topic))
             table.apply(redis, place, topic[begin:end], end)
             readers[reader] = end
+        for end in range(len(topic)):  # somebody who slept
+            table.apply(redis, place, topic[:end], end)
     assert everything(redis) == before
 
 
