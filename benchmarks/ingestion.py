@@ -280,7 +280,7 @@ class Result(NamedTuple):
 
 
 def against_peers(
-    at: Stage, sizes: Sequence[int], rounds: int, only: Sequence[str] = ()
+    at: Stage, sizes: Sequence[int], micro_batches: int, only: Sequence[str] = ()
 ) -> list[Result]:
     """Run the worker and all peers, the slow ones on the beginning of the same backlog."""
     wanted = [peer for peer in PEERS if not only or peer.name in only]
@@ -296,17 +296,17 @@ def against_peers(
         publish(at.kafka, records)
         total = size
         del records
-        results += _rounds(at, own_peers, rounds, expected, total)
+        results += _rounds(at, own_peers, micro_batches, expected, total)
     return results
 
 
 def _rounds(
-    at: Stage, peers: Sequence[Peer], rounds: int, expected: Tally, total: int
+    at: Stage, peers: Sequence[Peer], micro_batches: int, expected: Tally, total: int
 ) -> list[Result]:
     """Run each of *peers* once a micro-batch; return their medians."""
     timings: dict[str, list[Timing]] = {peer.name: [] for peer in peers}
     why: dict[str, str] = {}
-    for number in range(rounds):
+    for number in range(micro_batches):
         for peer in peers:
             if peer.name in why:
                 continue
@@ -422,12 +422,12 @@ def hot_row(hot: Timing, spread: Timing) -> Row:
     )  # fmt: skip
 
 
-def run(*, short: bool, rounds: int | None = None, only: Sequence[str] = ()) -> list[Row]:
+def run(*, short: bool, micro_batches: int | None = None, only: Sequence[str] = ()) -> list[Row]:
     """Run everything of this benchmark and return its rows."""
-    rounds = rounds or (1 if short else 3)
+    micro_batches = micro_batches or (1 if short else 3)
     with stage() as at:
         renew_topics(at.kafka)
-        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, rounds, only))
+        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, micro_batches, only))
         if only and "scale" not in only:
             return table
         events = 300_000 if short else 600_000
@@ -444,11 +444,17 @@ def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer events, one micro-batch")
-    parser.add_argument("--rounds", type=int, help="runs of each, of which the median counts")
+    parser.add_argument(
+        "--rounds",
+        dest="micro_batches",
+        metavar="N",
+        type=int,
+        help="runs of each, of which the median counts",
+    )
     parser.add_argument("--only", default="", help="names of peers, or scale, by commas")
     arguments = parser.parse_args()
     only = tuple(filter(None, arguments.only.split(",")))
-    print(markdown(run(short=arguments.short, rounds=arguments.rounds, only=only)))
+    print(markdown(run(short=arguments.short, micro_batches=arguments.micro_batches, only=only)))
 
 
 if __name__ == "__main__":
