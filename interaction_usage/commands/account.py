@@ -51,17 +51,16 @@ def set_(
     from interaction_usage.store.errors import InvalidAccountSettingError
     from rollups.local_time import UnknownZone
 
+    try:
+        account_settings.check(name, timezone)
+    except UnknownZone as error:
+        raise click.BadParameter(str(error), param_hint="--timezone") from None
+    except InvalidAccountSettingError as error:
+        raise click.BadParameter(str(error), param_hint="--name") from None
     with ledger_connection(settings.read()) as ledger:
-        try:
-            for sentence in _moves(ledger.redis, account_id, timezone):
-                click.echo(sentence, err=True)
-            account_settings.put(
-                ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms
-            )
-        except UnknownZone as error:
-            raise click.BadParameter(str(error), param_hint="--timezone") from None
-        except InvalidAccountSettingError as error:
-            raise click.BadParameter(str(error), param_hint="--name") from None
+        for sentence in _moves(ledger.redis, account_id, timezone):
+            click.echo(sentence, err=True)
+        account_settings.put(ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         _show(ledger.redis, account_id)
 
 

@@ -52,11 +52,7 @@ def put(
     Changes are recorded with their *author* (see `account_history`). What is so already is no
     change, and nothing is published. Raises InvalidAccountSettingError, UnknownZone or LedgerError.
     """
-    given: dict[Field, str] = {}
-    if name is not None:
-        given["name"] = _checked_name(name.strip())
-    if timezone is not None:
-        given["timezone"] = zone(timezone).key
+    given = check(name, timezone)
     if dnis is not None:
         given["dnis"] = str(int(dnis))
     if sms is not None:
@@ -70,6 +66,19 @@ def put(
         for record in (*ACCOUNTS.to_import(redis, account, place), change_record(account, change)):
             ledger.publish(ACCOUNTS, [record])
     return get(redis, account)
+
+
+def check(name: str | None, timezone: str | None) -> dict[Field, str]:
+    """Return those that are not None as they are stored.
+
+    Raises InvalidAccountSettingError, or UnknownZone.
+    """
+    given: dict[Field, str] = {}
+    if name is not None:
+        given["name"] = _checked_name(name.strip())
+    if timezone is not None:
+        given["timezone"] = zone(timezone).key
+    return given
 
 
 def _checked_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-import orjson
+import msgspec
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
@@ -27,23 +27,23 @@ def complete_to(redis: Client) -> int | None:
     It was, whatever has become of the topics since.
     """
     progress = cast(bytes | None, redis.get(keys.PROGRESS_LAST))
-    second = orjson.loads(progress).get(_COMPLETE_TO) if progress else None
+    second = msgspec.json.decode(progress).get(_COMPLETE_TO) if progress else None
     return None if second is None else int(second)
 
 
 def gap_bytes(gap: Gap) -> bytes:
     """Return *gap* as JSON, as it stands in the topic and in Redis."""
     accepted = gap.accepted and gap.accepted._asdict()
-    return orjson.dumps(gap._asdict() | {"accepted": accepted})
+    return msgspec.json.encode(gap._asdict() | {"accepted": accepted})
 
 
 def gap_from(stored: bytes) -> Gap:
     """Return the gap that `gap_bytes` wrote. Raises ValueError."""
     try:
-        members: dict[str, Any] = orjson.loads(stored)
+        members: dict[str, Any] = msgspec.json.decode(stored)
         accepted = members.pop("accepted")
         return Gap(**members, accepted=Acceptance(**accepted) if accepted else None)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
         raise ValueError(f"this is not a gap ({error})") from None
 
 

@@ -24,8 +24,18 @@ _CURRENT_MS: Final = 10_000
 #: Milliseconds after which another worker looks, if the one that did is gone.
 _TURN_MS: Final = 3_000
 
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Progress).decode
+
+def encoded(progress: Progress) -> bytes:
+    """Return *progress* as one JSON object."""
+    return msgspec.json.encode(progress._asdict())
+
+
+def _decoded(content: bytes) -> Progress | None:
+    """Return the progress in *content*; None where another version wrote it."""
+    try:
+        return Progress(**msgspec.json.decode(content))
+    except (TypeError, msgspec.DecodeError):
+        return None
 
 
 async def take_turn(nodes: "Nodes", worker: str) -> bool:
@@ -40,7 +50,7 @@ async def take_turn(nodes: "Nodes", worker: str) -> bool:
 
 async def report_progress(nodes: "Nodes", progress: Progress) -> None:
     """Leave *progress* for whoever reads reports."""
-    content = _encode(progress)
+    content = encoded(progress)
     await nodes.execute("SET", keys.PROGRESS_LAST, content)
     await nodes.execute("SET", keys.PROGRESS, content, "PX", _CURRENT_MS)
 
@@ -48,7 +58,7 @@ async def report_progress(nodes: "Nodes", progress: Progress) -> None:
 async def last_progress(nodes: "Nodes") -> Progress | None:
     """Return what was reported last, by whichever worker."""
     content = await nodes.execute("GET", keys.PROGRESS_LAST)
-    return _decode(content) if content else None
+    return _decoded(content) if content else None
 
 
 def read_known(
@@ -73,7 +83,7 @@ def read_known(
     of_nodes, refused = answers[: len(suffixes)], answers[len(suffixes) :]
     latest = current or last
     known = Known(
-        _decode(latest) if latest else None,
+        _decoded(latest) if latest else None,
         current is not None,
         lowest_positions(of_nodes),
         bool(has_refused),

@@ -15,6 +15,7 @@ from stream_app.dead_letters import Place, dead_letter, shortened
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import Reason, RejectedError
 from stream_app.topics import DEAD_LETTERS
+from tests.commands.conftest import NOWHERE
 
 Usage = Callable[..., Result]
 
@@ -277,7 +278,7 @@ def test_a_record_that_was_never_refused_is_a_failure(usage: Usage, broker: str)
 
 def test_a_broker_that_is_away_is_said_in_a_line(usage: Usage) -> None:
     """Exit code 1."""
-    done = usage("dead-letters", "replay", "--all")
+    done = usage("dead-letters", "replay", "--all", kafka=NOWHERE)
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert "Kafka at 127.0.0.1:1" in done.stderr

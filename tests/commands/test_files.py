@@ -18,6 +18,7 @@ from click.testing import Result
 from interaction_usage.commands import files
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import make_folder, replace_file, write_target
+from tests.support.caught_up import caught_up
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.system import USAGE
 
@@ -34,6 +35,7 @@ def _accounts(redis_url: str) -> None:
     from interaction_usage.store import account_settings
 
     with Redis.from_url(redis_url) as redis:
+        caught_up(redis)
         for name in ("acme", "bluebird"):
             account_settings.put(MemoryLedger(redis), name)
 

@@ -119,7 +119,7 @@ def test_redis_comes_back(process: Start) -> None:
     address = address_of(server)
     assert httpx.get(f"{address}/readyz").status_code == 503
     with redis_server(port=port) as redis, Redis.from_url(redis.url) as client:
-        account_settings.put(client, "acme", name="Acme Ltd")
+        account_settings.put(MemoryLedger(client), "acme", name="Acme Ltd")
         deadline = time.monotonic() + 10
         while httpx.get(f"{address}/readyz").status_code != 200:
             assert time.monotonic() < deadline
