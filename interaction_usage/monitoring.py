@@ -29,7 +29,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 # A `_created` series beside each counter says nothing that Prometheus does not know.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Row(NamedTuple):
@@ -38,13 +38,13 @@ class Row(NamedTuple):
     name: str
     kind: str
     meaning: str
-    action: str = ""
+    action: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  #: upper bounds, of a histogram
 
     def of(self, samples: Samples | float) -> Metric:
         """Return the metric with these values, or with one that has no labels."""
-        made = {COUNTER: CounterMetricFamily, GAUGE: GaugeMetricFamily}[self.kind]
+        made = CounterMetricFamily if self.kind == COUNTER else GaugeMetricFamily
         family = made(self.name, self.meaning, labels=self.labels)
         rows = [((), samples)] if isinstance(samples, int | float) else samples
         for values, number in rows:
@@ -80,7 +80,8 @@ COUNTED: Final = Row(
 DUPLICATES: Final = Row(
     "usage_events_duplicate_total",
     COUNTER,
-    "Of these, events that another record had reported before. They change nothing.",
+    "Of these, events that another record had reported before. They change nothing. (Some of a "
+    "micro-batch that was interrupted by a failure of Redis may be missing.)",
     "A sudden rise: a producer sends again what it has sent. Nothing is counted twice.",
 )
 REFUSED: Final = Row(
@@ -137,7 +138,8 @@ READY: Final = Row(
 STATE: Final = Row(
     "usage_worker_state",
     GAUGE,
-    "1 for the state that the worker is in: starting, joining, seeking, open, closed, standby.",
+    "1 for the state that the worker is in: starting (or ending), joining, seeking, open, closed, "
+    "standby.",
     "Counting is `open`. For long in another one, but standby: read its log.",
     ("state",),
 )
@@ -194,6 +196,7 @@ SEALED: Final = Row(
     "usage_sealings_total",
     COUNTER,
     "UTC days of accounts that this worker sealed.",
+    "Nothing: it comes in bursts, 35 days after the events.",
 )
 SEALING_AT: Final = Row(
     "usage_sealing_timestamp_seconds",
@@ -255,7 +258,8 @@ GAPS: Final = Row(
 REQUESTS: Final = Row(
     "usage_http_requests_total",
     COUNTER,
-    "Requests that the dashboard answered, by route and status; `other` where no route matched, and for HEAD.",
+    "Requests that the dashboard answered, by route and status; `other` where no route matched, "
+    "and for HEAD.",
     "Many of 5xx: Redis is away or the server is too busy. Many of 401: somebody guesses tokens.",
     ("route", "code"),
 )
@@ -282,10 +286,8 @@ WORKERS: Final = Row(
 STALE: Final = Row(
     "usage_dashboard_stale",
     GAUGE,
-    "1 for the reason why the live page says that its numbers may be out of date; nothing else "
-    "is reported while they are not.",
-    "The reasons are those of `stale` in the API.",
-    ("reason",),
+    "1 while the live page says that its numbers may be out of date.",
+    "The page says why, to operators with the insides; so does `stale` in the API.",
 )
 
 #: What a worker reports, and what the dashboard does.
@@ -323,4 +325,4 @@ def process() -> Iterable[Metric]:
 
 def rendered(families: Iterable[Metric]) -> bytes:
     """Return *families* in Prometheus' text format."""
-    return generate_latest(_Families([*families]))  # type: ignore[arg-type]
+    return generate_latest(_Families([*families]))

@@ -1,4 +1,4 @@
-"""For how long a worker's writes waited for Redis and for Kafka, and how often an attempt failed."""
+"""For how long a worker's writes waited for Redis and for Kafka, and how often they failed."""
 
 import time
 from collections import Counter

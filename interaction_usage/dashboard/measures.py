@@ -51,7 +51,7 @@ class Measures:
         if answers:  # else nothing is known
             health = watch.health()
             yield monitoring.WORKERS.of(health.workers or 0)
-            yield monitoring.STALE.of([((health.stale.reason,), 1)] if health.stale else [])
+            yield monitoring.STALE.of(health.stale is not None)
 
 
 class Measured:
