@@ -173,7 +173,9 @@ class Settings:
         _one_of(*FORMATS), "text", "log lines for people, `text`, or for programs, `json`"
     )
     health_port: Listen = _variable(  # noqa: RUF009 (a tuple)
-        _listen, "0", "where a worker answers `/healthz`, `/readyz`, `/metrics`: a port, or `host:port`"
+        _listen,
+        "0",
+        "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
     )
 
     def __repr__(self) -> str:

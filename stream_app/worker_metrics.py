@@ -60,7 +60,7 @@ def collected(app: "UsageApp") -> Iterator[Metric]:
     yield from _state(app)
     yield from _sealing(app)
     if look := app.lookout.current:
-        yield from _stream(look)
+        yield from stream(look)
 
 
 def _counting(app: "UsageApp") -> Iterator[Metric]:
@@ -97,7 +97,8 @@ def _sealing(app: "UsageApp") -> Iterator[Metric]:
     yield monitoring.STALLED.of(len(app.sealing.stalled))
 
 
-def _stream(look: "Look") -> Iterator[Metric]:
+def stream(look: "Look") -> Iterator[Metric]:
+    """Yield what the worker reports that looks for all."""
     places = [(_place(name), lag) for name, lag in sorted(look.lags.items())]
     yield monitoring.LAG.of((place, lag.records) for place, lag in places)
     yield monitoring.BLOCKED.of((place, lag.blocked) for place, lag in places)

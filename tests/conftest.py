@@ -33,7 +33,7 @@ _ALONE = {
 _SERVERS = {
     "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "monitoring",
     "test_locks.py",
-    "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
+    "test_lookout.py", "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
     "test_events_page.py", "test_libreoffice.py", "test_kafka_ledger.py",
     "test_wheel.py", "test_catalog.py",
 }  # fmt: skip

@@ -49,7 +49,7 @@ def test_what_is_behind_an_open_transaction_is_both() -> None:
     assert lag(PartitionLags(), 100, 5, 12, stable=7) == PartitionLag(7, 5, 0)
 
 
-def test_what_kafka_deleted_is_not_waiting() -> None:
+def test_deleted_records_do_not_wait() -> None:
     """A position before the first offset that Kafka has."""
     seen = PartitionLags().observe(100, {A: Position(2)}, {A: Span(6, 9, 9)})
     assert seen[A].records == 3
