@@ -87,7 +87,8 @@ DUPLICATES: Final = Row(
 REFUSED: Final = Row(
     "usage_events_refused_total",
     COUNTER,
-    "Records that are not counted and became dead letters, by the reason of the dead letter.",
+    "Records that are not counted and became dead letters, by the reason of the dead letter. One "
+    "that is read again is in here again.",
     "`usage dead-letters list`; have the producer corrected, then `usage dead-letters replay`.",
     ("reason",),
 )

@@ -7,7 +7,7 @@ while that is unknown: a number that is old looks like any other.
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.metrics_core import Metric
@@ -39,6 +39,10 @@ _CAUSES: Final[dict[type[ReseekRequired], str]] = {
 }
 _OTHER: Final = "other"
 
+#: Rendering takes milliseconds where there are many partitions, and touches nothing of the app. The
+#: loop's own threads may all be waiting for Kafka, just when metrics are needed.
+_renderer: Final = ThreadPoolExecutor(1, "metrics")
+
 
 def cause_of(error: ReseekRequired) -> str:
     """Return by which cause a worker reads again."""
@@ -48,8 +52,8 @@ def cause_of(error: ReseekRequired) -> str:
 async def worker_metrics(app: "UsageApp") -> bytes:
     """Return the metrics of *app* in Prometheus' text format."""
     families = [*collected(app)]
-    # Rendering takes milliseconds where there are many partitions, and touches nothing of the app.
-    return await asyncio.to_thread(partial(monitoring.rendered, families))
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_renderer, monitoring.rendered, families)
 
 
 def collected(app: "UsageApp") -> Iterator[Metric]:

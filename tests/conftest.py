@@ -73,7 +73,7 @@ def _pure_or_marked(request: pytest.FixtureRequest) -> Iterator[None]:
         assert after == before, "it started a process, and is not marked `servers`"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def need() -> Callable[[str, str], str]:
     """Return the path of a program, or skip the test and have the summary say so."""
 

@@ -86,8 +86,11 @@ def configured(folder: Path, port: int, served: Dashboard) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(
+    need: Callable[[str, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     """Yield a deployment in which all is well."""
+    need("prometheus", "the metrics as Prometheus sees them")
     folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
         broker = stack.enter_context(mock_broker()).bootstrap
@@ -120,11 +123,6 @@ def _answers(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/-/ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-@pytest.fixture(autouse=True)
-def _needs_prometheus(need: Callable[[str, str], str]) -> None:
-    need("prometheus", "the metrics as Prometheus sees them")
 
 
 def expressions() -> list[str]:
