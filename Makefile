@@ -33,7 +33,7 @@ pure: $(VENV)/.tested
 	$(BIN)/python -m pytest -q -n 2 -m "not servers" tests/rollups tests/store tests/export \
 	  tests/stream_app tests/test_architecture.py tests/test_guarantees.py tests/test_settings.py
 
-# What the documentation takes from the catalogue: JSON Schemas, tables of events.md.
+# What the documentation takes from the code: JSON Schemas, tables of events.md and metrics.md.
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
 

@@ -1,8 +1,8 @@
-"""Write what the documentation takes from the catalogue: schemas, AsyncAPI, parts of events.md.
+"""Write what the documentation takes from the code: schemas, AsyncAPI, tables of two pages.
 
     python docs/generate.py [FOLDER]
 
-A part of the page stands between two comments that name it, and is written again each time. A type
+A part of a page stands between two comments that name it, and is written again each time. A type
 that has no heading yet gets a section of its own behind the others; what people write there around
 its table stays.
 """
@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from interaction_usage import monitoring
 from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
 from stream_app.codec.json_schema import example, json_schema, members, summary
 
@@ -92,6 +93,17 @@ def page(text: str) -> str:
     return text
 
 
+def metrics_page(text: str) -> str:
+    """Return the page of metrics, *text*, with its tables as they are defined."""
+    text = _with(text, "worker", map(_metric, monitoring.WORKER))
+    return _with(text, "dashboard", map(_metric, monitoring.DASHBOARD))
+
+
+def _metric(row: monitoring.Row) -> str:
+    labels = f"{{{','.join(row.labels)}}}" if row.labels else ""
+    return f"| `{row.name}{labels}` | {row.kind} | {row.meaning} | {row.action} |"
+
+
 def _with(text: str, part: str, lines: Iterable[str]) -> str:
     """Return *text* with the rows of the table in *part* replaced by *lines*."""
     marks = rf"(<!-- {re.escape(part)} -->\n\|.*\n\|[-|]+\n)(?:\|.*\n)*(<!-- / -->)"
@@ -161,6 +173,8 @@ def main() -> None:
     (folder / "asyncapi.json").write_text(asyncapi(), "utf-8")
     events = folder / "events.md"
     events.write_text(page(events.read_text("utf-8")), "utf-8")
+    metrics = folder / "metrics.md"
+    metrics.write_text(metrics_page(metrics.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def _whole(least: int, most: int, unit: str) -> Any:
 
 
 def _path(text: str) -> str:
-    if text and (not text.startswith("/") or text.endswith("/") or "\0" in text):
+    # Not //: what has no scheme before it may be a URL with a password, and a path is shown.
+    if text and (text[:1] != "/" or text[:2] == "//" or text.endswith("/") or "\0" in text):
         raise ValueError("must be the absolute path of a file")
     return text
 
@@ -173,7 +174,9 @@ class Settings:
         _one_of(*FORMATS), "text", "log lines for people, `text`, or for programs, `json`"
     )
     health_port: Listen = _variable(  # noqa: RUF009 (a tuple)
-        _listen, "0", "where a worker answers `/healthz` and `/readyz`: a port, or `host:port`"
+        _listen,
+        "0",
+        "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
     )
 
     def __repr__(self) -> str:

@@ -59,6 +59,7 @@ from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, LEDGER, TOPICS
 from stream_app.transport import BatchTransport
 from stream_app.watchdog import Watchdog
 from stream_app.worker_context import WorkerContext
+from stream_app.worker_metrics import cause_of, worker_metrics
 from stream_app.write_gate import WriteGate
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.liveness = Liveness(config.alive_file)
         self.readiness = Readiness(self.gate, self.context.telemetry, self.obstacles)
         self.heartbeat.on_sent = self.readiness.heartbeat_sent
-        self.health_server = HealthServer(self.readiness.reasons)
+        self.health_server = HealthServer(self.readiness.reasons, partial(worker_metrics, self))
         self.watchdog = Watchdog(
             self.gate, lambda: self.consumer, self.start_offsets, self.rejoin, read_topic_ids,
             self.give_up,
@@ -223,6 +224,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
 
     def _start_again(self, error: ReseekRequired) -> None:
         """Read again from what Redis has."""
+        self.context.telemetry.recoveries[cause_of(error)] += 1
         self.rejoin.request(f"{error}. Reading again from where the rollups end")
 
     def _earlier_rejections(
@@ -247,7 +249,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
         Kafka has acknowledged it then. Raises LedgerError and RedisError.
         """
         ids, until = self.start_offsets.topic_ids, int(time.time())
-        await self.ledger.use(partial(record_deleted, deleted=deleted, ids=ids, until=until))
+        record = partial(record_deleted, deleted=deleted, ids=ids, until=until)
+        self.context.telemetry.deleted += await self.ledger.use(record)
 
     # ---------------------------------------------------------------------- timers
 

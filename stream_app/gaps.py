@@ -20,8 +20,10 @@ def record_deleted(
     deleted: Mapping[tuple[str, int], tuple[int, int]],
     ids: Mapping[str, str],
     until: int,
-) -> None:
+) -> int:
     """Record that the offsets [first, end) of topic-partitions were *deleted* uncounted.
+
+    Returns how many of them were not known to be.
 
     *first* is up to where they are counted, *ids* are those of the topics, and *until* is now.
     Kafka has acknowledged it then. Raises LedgerError and RedisError.
@@ -36,7 +38,7 @@ def record_deleted(
         # Nothing is known of when what lies behind no position was published.
         since = min(complete_to, until) if first > 0 and complete_to is not None else None
         found.append(Gap(topic, partition, ids.get(topic, ""), first, end, since, until, WORKER))
-    gaps.record(ledger, found)
+    return sum(gap.end - gap.first for gap in gaps.record(ledger, found))
 
 
 def _complete_to(redis: Client) -> int | None:

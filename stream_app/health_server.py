@@ -1,15 +1,17 @@
-"""A worker's health over HTTP, for probes: `/healthz` while it lives, `/readyz` while it counts.
+"""A worker's health over HTTP: `/healthz` while it lives, `/readyz` while it counts, `/metrics`.
 
 Served by the event loop itself, so an answer is proof that the loop turns.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
 import orjson
+
+from interaction_usage.monitoring import CONTENT_TYPE
 
 #: Seconds that a request and its answer may take, bytes that a request may have, and how many
 #: connections there may be at once. Probes need a fraction of each.
@@ -19,10 +21,15 @@ _MAX_CONNECTIONS: Final = 32
 
 
 class HealthServer:
-    """Answers on one port until it is closed; *reasons* returns why the worker does not count."""
+    """Answers on one port until it is closed.
 
-    def __init__(self, reasons: Callable[[], Sequence[str]]) -> None:
-        self._reasons = reasons
+    *reasons* returns why the worker does not count, *metrics* what Prometheus is answered.
+    """
+
+    def __init__(
+        self, reasons: Callable[[], Sequence[str]], metrics: Callable[[], Awaitable[bytes]]
+    ) -> None:
+        self._reasons, self._metrics = reasons, metrics
         self._connections = 0
         self._server: asyncio.Server | None = None
 
@@ -43,7 +50,7 @@ class HealthServer:
             if self._connections <= _MAX_CONNECTIONS:
                 async with asyncio.timeout(_TIMEOUT_S):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
+                    writer.write(await self._answer(head))
                     await writer.drain()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # it sent no request in time, or none that is one
@@ -52,15 +59,19 @@ class HealthServer:
             with suppress(OSError):
                 writer.close()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         words = head.partition(b"\r\n")[0].split(b" ")
         method, path = words[0], words[1].partition(b"?")[0] if len(words) > 1 else b""
-        status, content = self._content(path)
+        kind = "application/json"
         if method not in (b"GET", b"HEAD"):
-            status, content = HTTPStatus.METHOD_NOT_ALLOWED, {"detail": "Use GET."}
-        body = orjson.dumps(content)
+            status, body = HTTPStatus.METHOD_NOT_ALLOWED, orjson.dumps({"detail": "Use GET."})
+        elif path == b"/metrics":
+            status, kind, body = HTTPStatus.OK, CONTENT_TYPE, await self._metrics()
+        else:
+            status, content = self._content(path)
+            body = orjson.dumps(content)
         lines = [
-            f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json",
+            f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {kind}",
             f"Content-Length: {len(body)}", "Cache-Control: no-store", "Connection: close", "", "",
         ]  # fmt: skip
         return "\r\n".join(lines).encode() + (b"" if method == b"HEAD" else body)
@@ -69,7 +80,7 @@ class HealthServer:
         if path == b"/healthz":
             return HTTPStatus.OK, {"status": "alive"}
         if path != b"/readyz":
-            return HTTPStatus.NOT_FOUND, {"detail": "There are /healthz and /readyz."}
+            return HTTPStatus.NOT_FOUND, {"detail": "There are /healthz, /readyz and /metrics."}
         if reasons := list(self._reasons()):
             return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not-ready", "reasons": reasons}
         return HTTPStatus.OK, {"status": "ready", "reasons": []}

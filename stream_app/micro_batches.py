@@ -14,6 +14,7 @@ Each partition has one batch in process at most, and the next in a queue behind 
 
 import asyncio
 import logging
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -151,8 +152,14 @@ class MicroBatches:
             batches.append(queued)
         return batches
 
+    @property
+    def weight(self) -> int:
+        """How many records are in the queues and in process, or KiB of them if that is more."""
+        return self._weight
+
     async def _prepare(self, batches: Sequence[QueuedBatch]) -> _MicroBatch | None:
         """Decode and fold *batches*; those of an earlier assignment are released."""
+        began = time.perf_counter()
         current: list[QueuedBatch] = []
         for queued in batches:
             if self._consumer().continues(queued.batch):
@@ -172,6 +179,9 @@ class MicroBatches:
             await asyncio.sleep(0)  # so that the connection of the one being written is served
         write = self._context.writer.micro_batch(decoded)
         await write.prepare()
+        telemetry = self._context.telemetry
+        telemetry.events.observe(sum(len(batch.placed) for batch in decoded))
+        telemetry.preparing.observe(time.perf_counter() - began)
         return _MicroBatch(current, dead_letters, write)
 
     async def _write(self, micro_batch: _MicroBatch) -> None:
@@ -179,6 +189,7 @@ class MicroBatches:
         context, queued = self._context, micro_batch.queued
         assignment = queued[0].batch.assignment
         batches = {each.fence: each.batch for each in queued}
+        began = time.perf_counter()
 
         async def publish_sealed(sealed: Sequence[SealedEvent]) -> None:
             records = (record_of(batches[fence], event) for fence, event in sealed)
@@ -193,6 +204,7 @@ class MicroBatches:
                 self._consumer().finished(each.batch)
                 context.telemetry.add_batch(result.events - result.rejected)
                 self._release(each)
+            context.telemetry.writing.observe(time.perf_counter() - began)
         except StaleAssignmentError:
             for each in queued:
                 self._release(each)

@@ -7,11 +7,12 @@ published, whether all of it may be read, what is held back.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
+from interaction_usage.store import gaps
 from interaction_usage.store.progress import last_progress, report_progress, take_turn
 from interaction_usage.store.writer import Writer
-from rollups.completeness import Progress
+from rollups.completeness import PATIENCE_S, Progress
 from rollups.watermark import CaughtUp, Position
 from stream_app.broker import Span
 from stream_app.errors import (
@@ -20,6 +21,7 @@ from stream_app.errors import (
     TopicDeletedError,
     TopicsMissingError,
 )
+from stream_app.partition_lag import PartitionLag, PartitionLags
 from stream_app.telemetry import worker_name
 from stream_app.topics import EVENT_TOPICS
 
@@ -30,6 +32,14 @@ INTERVAL: Final = 1.0
 _AWAY: Final = "Kafka does not answer"
 _DENIED: Final = "Kafka does not allow it"
 _MISSING: Final = "a topic is missing, or may not be read"
+
+
+class Look(NamedTuple):
+    """What this worker saw when it looked for all."""
+
+    progress: Progress
+    lags: Mapping[str, PartitionLag]  #: by topic-partition, as positions name them; none if unknown
+    gaps: int  #: how many nobody accepted
 
 
 class Lookout:
@@ -43,7 +53,20 @@ class Lookout:
     ) -> None:
         self._writer, self._spans, self._clock = writer, spans, clock
         self._caught_up: CaughtUp | None = None
-        self.pending: int | None = None  #: events that are waiting, if this worker looked last
+        self._lags = PartitionLags()
+        self._last: tuple[float, Look] | None = None
+
+    @property
+    def pending(self) -> int | None:
+        """How many events are waiting, if this worker looked last and could know."""
+        return self._last[1].progress.pending if self._last else None
+
+    @property
+    def current(self) -> Look | None:
+        """What was seen within the last seconds; None if it was not this worker that looked."""
+        if self._last is None or time.monotonic() - self._last[0] > PATIENCE_S:
+            return None
+        return self._last[1]
 
     async def look(self) -> Progress | None:
         """Look and report what is seen, unless another worker does.
@@ -52,16 +75,18 @@ class Lookout:
         """
         nodes = self._writer.nodes
         if not await take_turn(nodes, worker_name()):
-            self._caught_up = self.pending = None
+            self._caught_up = self._last = None
             return None
         now = int(self._clock())
         positions = await self._writer.positions()
         spans, problem = await self._look_at_topics()
         if self._caught_up is None:
             self._caught_up = _continued(await last_progress(nodes), positions)
-        seen = self._progress(now, positions, spans, problem)
-        self.pending = seen.pending
+            self._lags = PartitionLags(self._caught_up.second)
+        lags = self._lags.observe(now, positions, spans) if spans else {}
+        seen = self._progress(now, positions, spans, lags, problem)
         await report_progress(nodes, seen)
+        self._last = time.monotonic(), Look(seen, lags, await gaps.unaccepted_gaps(nodes))
         return seen
 
     async def _look_at_topics(self) -> tuple[Mapping[str, Span], str]:
@@ -82,6 +107,7 @@ class Lookout:
         now: int,
         positions: Mapping[str, Position],
         spans: Mapping[str, Span],
+        lags: Mapping[str, PartitionLag],
         problem: str,
     ) -> Progress:
         assert self._caught_up is not None
@@ -91,14 +117,8 @@ class Lookout:
         caught_up.observe(
             now, positions, {name: (span.begin, span.end) for name, span in spans.items()}
         )
-        nowhere = Position(0)
-        counted = {name: positions.get(name, nowhere).offset for name in spans}
-        pending = sum(
-            max(0, span.end - max(counted[name], span.begin)) for name, span in spans.items()
-        )
-        blocked = sum(
-            max(0, span.end - max(counted[name], span.stable)) for name, span in spans.items()
-        )
+        pending = sum(lag.records for lag in lags.values())
+        blocked = sum(lag.blocked for lag in lags.values())
         return Progress(now, caught_up.second, caught_up.ends, pending, blocked)
 
 

@@ -20,12 +20,14 @@ class Rejoin:
         self._gate, self._rejoin = gate, rejoin
         self._requested_for: Assignment | None = None
         self._requested_at = 0.0
+        self.requests = 0  #: how often it was asked for, repetitions left out
 
     def request(self, why: str) -> None:
         """Rejoin the group, and log *why*, unless that was just requested."""
         now = asyncio.get_running_loop().time()
         if self._requested_for != self._gate.assignment:
             self._requested_for = self._gate.assignment
+            self.requests += 1
             log.warning("%s", why)
         elif now < self._requested_at + _REPEAT_AFTER_S:
             return

@@ -29,6 +29,8 @@ class Sealing:
         self._cursor = 0
         self._caught_up = CaughtUp()
         self._behind: dict[str, int] = {}
+        self.sealed = 0  #: how many days were sealed
+        self.looked_at: int | None = None  #: the second of the last look for days to seal
         #: Partitions that had records at the last two calls of `some`, of which none was counted
         #: in between.
         self.stalled: set[str] = set()
@@ -54,7 +56,9 @@ class Sealing:
         if self.complete is None:
             return 0
         self._cursor, names = await self._writer.scan_accounts(self._cursor, _ACCOUNTS)
-        return await self._writer.seal(names, self.complete)
+        sealed = await self._writer.seal(names, self.complete)
+        self.sealed, self.looked_at = self.sealed + sealed, now
+        return sealed
 
 
 def _behind(positions: Mapping[str, Position], spans: Mapping[str, Span]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a worker's heartbeat carries: counts since its start, for people to look at."""
+"""What a worker counts of itself since its start: for its heartbeat, and for `worker_metrics`."""
 
 import os
 import socket
@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
+from prometheus_client import Histogram
+
+from interaction_usage import monitoring
+from stream_app.waits import Waits
 
 #: Seconds between two heartbeats of a worker.
 HEARTBEAT = 0.5
@@ -22,9 +26,15 @@ class Telemetry:
     """Counts of records since the worker's start."""
 
     counted: int = 0  #: events in the rollups, duplicates included
-    duplicates: int = 0  #: of these, counted before and so without effect
+    duplicates: int = 0  #: of these, events that another record had reported
     batches: int = 0
     refused: Counter[str] = field(default_factory=Counter)  #: by reason
+    waits: Waits = field(default_factory=Waits)
+    recoveries: Counter[str] = field(default_factory=Counter)  #: by cause
+    deleted: int = 0  #: offsets that Kafka had deleted before they were counted
+    events: Histogram = field(default_factory=monitoring.MICRO_BATCH_EVENTS.histogram)
+    preparing: Histogram = field(default_factory=monitoring.PREPARE_SECONDS.histogram)
+    writing: Histogram = field(default_factory=monitoring.WRITE_SECONDS.histogram)
     waiting_for: str = ""  #: what it waits for; empty while it works
     rollups: str = ""  #: the namespace that it writes
     obstacles: Callable[[], list[str]] = list  #: what it may not use in Kafka, a sentence each

@@ -22,6 +22,7 @@ from stream_app.retry import BACKOFF, Backoff, Result, retry
 from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
 from stream_app.telemetry import Telemetry
 from stream_app.topics import DEAD_LETTERS
+from stream_app.waits import KAFKA, REDIS
 from stream_app.write_gate import WriteGate
 
 log = logging.getLogger(__name__)
@@ -75,15 +76,18 @@ class WorkerContext:
         if isinstance(error, ProducerSendError | KafkaError) and denial(error):
             # A right may be given back, and until then a new process could do no more.
             self.obstacles.met(topic_denied(DEAD_LETTERS, WRITE))
-            self.telemetry.waiting_for = f"Kafka: {denial(error)}"
+            self.telemetry.waiting_for = f"{KAFKA}: {denial(error)}"
+            self.telemetry.waits.failed(KAFKA)
             return
         raise_if_permanent(error)
-        who = "Redis" if isinstance(error, RedisError) else "Kafka"
+        who = REDIS if isinstance(error, RedisError) else KAFKA
         if not self.telemetry.waiting_for:
             log.warning("%s is unavailable (%s); retrying, nothing is lost", who, error)
         self.telemetry.waiting_for = f"{who}: {error}"
+        self.telemetry.waits.failed(who)
 
     def _answered(self) -> None:
         if self.telemetry.waiting_for:
             log.warning("%s is available again", self.telemetry.waiting_for.partition(":")[0])
             self.telemetry.waiting_for = ""
+            self.telemetry.waits.succeeded()

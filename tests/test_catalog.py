@@ -254,6 +254,12 @@ def test_the_asyncapi_document_is_current_and_valid() -> None:
     assert [*document["channels"]] == [*dict.fromkeys(row.topic for row in EVENT_TYPES)]
 
 
+def test_the_page_of_metrics_is_current() -> None:
+    """If this fails: make docs."""
+    page = (DOCS / "metrics.md").read_text("utf-8")
+    assert generated(ROOT).metrics_page(page) == page
+
+
 def test_the_page_for_producers_is_current() -> None:
     """If this fails: make docs."""
     page = (DOCS / "events.md").read_text("utf-8")

@@ -15,7 +15,15 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 #: Where no retired word may occur: documents, product code, tests.
 DOCUMENTS = ("README.md", "CHANGELOG.md", "docs")
 PRODUCT = ("rollups", "stream_app", "export", "interaction_usage")
-OTHERS = ("benchmarks", "tests", "Makefile", "docker-compose.yml", "Dockerfile", "pyproject.toml")
+OTHERS = (
+    "benchmarks",
+    "deploy",
+    "tests",
+    "Makefile",
+    "docker-compose.yml",
+    "Dockerfile",
+    "pyproject.toml",
+)
 SUFFIXES = {".md", ".py", ".lua", ".js", ".html", ".toml", ".yml", ".json", ""}
 
 #: Retired word to the patterns that find it, whatever their case. `~` is what separates two words:

@@ -97,7 +97,7 @@ def test_each_application_has_the_own_limit(application: str) -> None:
         ("USAGE_GROUP", ["a b", "a/b", "ä", "x" * 201, " "]),
         ("USAGE_PARTITIONS", ["0", "-1", "10001", "1.5", "ten", "1e3", "0x10", "٣", "1_000"]),
         ("USAGE_REPLICATION", ["0", "21", "one"]),
-        ("USAGE_ALIVE_FILE", ["alive", "/run/", "/run/a\0b"]),
+        ("USAGE_ALIVE_FILE", ["alive", "/run/", "/run/a\0b", "//u:p@h"]),
         ("USAGE_HEALTH_PORT", ["-1", "65536", "port", ":8081", "a b:1", "http://h:1", "::1:80"]),
         *((limit, ["0", "-5", "3024001", "24h", "1.5", "9" * 13]) for limit in LIMITS.values()),
     ],

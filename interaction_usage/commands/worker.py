@@ -26,7 +26,8 @@ def worker(loglevel: str | None, alive: bool) -> None:
 
     A worker is alive as long as its event loop turns, whether Kafka and Redis answer or not: it
     touches a file (USAGE_ALIVE_FILE), which --alive looks at. With USAGE_HEALTH_PORT it answers
-    /healthz while it is alive, and /readyz with 200 while it counts, else with 503 and the reasons.
+    /healthz while it is alive, /readyz with 200 while it counts, else with 503 and the reasons, and
+    /metrics for Prometheus.
 
     \b
     Example:

@@ -13,7 +13,7 @@ from redis.client import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from interaction_usage.dashboard import api, assets, errors, pages, probes
+from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
@@ -88,6 +88,7 @@ def create_app(
     app.state.ledger = ledger
     app.state.open = open_to_all
     app.state.watch = watch
+    app.state.measures = measures.Measures()
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
@@ -96,6 +97,7 @@ def create_app(
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
     app.include_router(probes.router)
+    app.include_router(measures.router)
     app.include_router(pages.router)
     app.include_router(assets.router)
     app.add_exception_handler(RequestError, _refused)
@@ -109,6 +111,7 @@ def create_app(
     app.add_middleware(Head)
     app.add_middleware(Guard, refuse=_refused)
     app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
+    app.add_middleware(measures.Measured, measures=app.state.measures)
     return app
 
 
@@ -163,5 +166,5 @@ def _wants_page(request: Request) -> bool:
     """Tell whether a person is to read the answer."""
     path = request.url.path
     return not path.startswith(
-        ("/api/", "/assets/", "/openapi.json", probes.ALIVE_PATH, probes.READY_PATH)
+        ("/api/", "/assets/", "/openapi.json", probes.ALIVE_PATH, probes.READY_PATH, measures.PATH)
     )

@@ -1,14 +1,17 @@
 """The gaps that are known: a hash in Redis, kept in step with the topic of gaps."""
 
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import Entry, HashTable, Ledger
-from rollups.gaps import Acceptance, Gap, unknown_part
+from rollups.gaps import Acceptance, Gap, unaccepted, unknown_part
+
+if TYPE_CHECKING:
+    from interaction_usage.store.nodes import Nodes
 
 #: The second up to which everything is counted, as the stream's progress in Redis names it.
 _COMPLETE_TO: Final = "complete_to"
@@ -19,6 +22,12 @@ def read_gaps(redis: Client) -> list[Gap]:
     stored = cast(dict[bytes, bytes], redis.hgetall(keys.GAPS))
     found = [gap_from(value) for value in stored.values()]
     return sorted(found, key=lambda gap: (gap.until, gap.topic, gap.partition, gap.first))
+
+
+async def unaccepted_gaps(nodes: "Nodes") -> int:
+    """Return how many gaps nobody accepted."""
+    stored = cast(list[bytes], await nodes.execute("HVALS", keys.GAPS))
+    return len(unaccepted([gap_from(value) for value in stored]))
 
 
 def complete_to(redis: Client) -> int | None:

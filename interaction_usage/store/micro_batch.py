@@ -68,7 +68,7 @@ class ApplyResult(NamedTuple):
     """What became of a batch."""
 
     events: int  #: how many events it had
-    duplicates: int  #: how many events of its micro-batch were applied before
+    duplicates: int  #: how many events of its micro-batch had been reported by another record
     rejected: int = 0  #: how many events were for a sealed day
 
 
@@ -102,13 +102,20 @@ class DeltaSizes:
                 del self.limits[account]
 
 
+class _Folded(NamedTuple):
+    """A delta as the script takes it."""
+
+    packed: tuple[bytes, bytes]
+    counts: int  #: how many of its events count; the others are duplicates
+
+
 class _Call(NamedTuple):
     """A delta on its way to its account."""
 
     account: str
     portions: list[Portion]
     known: frozenset[str]
-    packed: tuple[bytes, bytes]
+    folded: _Folded
 
     @property
     def size(self) -> int:
@@ -142,7 +149,7 @@ class MicroBatch:
         self._rejected: dict[str, int] = defaultdict(int)  # by the name of the topic-partition
         self._duplicates = 0
         #: Stretches that were folded as if nothing was known, by their id, with the result.
-        self._folded: dict[int, tuple[list[Portion], tuple[bytes, bytes]]] = {}
+        self._folded: dict[int, tuple[list[Portion], _Folded]] = {}
 
     async def prepare(self) -> None:
         """Fold everything, with pauses in which other tasks can run."""
@@ -155,10 +162,9 @@ class MicroBatch:
                     folded = 0
                     await asyncio.sleep(0)
 
-    def _fold(
-        self, portions: list[Portion], known: frozenset[str] = frozenset()
-    ) -> tuple[bytes, bytes]:
-        return fold(portions, self._writer.secret, self._writer.limits, known).packed()
+    def _fold(self, portions: list[Portion], known: frozenset[str] = frozenset()) -> _Folded:
+        delta = fold(portions, self._writer.secret, self._writer.limits, known)
+        return _Folded(delta.packed(), sum(map(len, delta.identities.values())))
 
     async def run(self, reject: Reject = publish_nothing) -> list[ApplyResult]:
         """Apply everything, then move the positions; return what became of each batch.
@@ -210,10 +216,10 @@ class MicroBatch:
         for account, (portions, *_) in self._pending.items():
             known = self._known.get(account, frozenset())
             if not known and id(portions) in self._folded:
-                _, packed = self._folded[id(portions)]
+                _, folded = self._folded[id(portions)]
             else:
-                packed = self._fold(portions, known)
-            calls.append(_Call(account, portions, known, packed))
+                folded = self._fold(portions, known)
+            calls.append(_Call(account, portions, known, folded))
         return calls
 
     async def _send(
@@ -247,7 +253,7 @@ class MicroBatch:
         runs = [
             (
                 node.script_keys(writer.keys, call.account),
-                (*call.packed, writer.packed_limits, now),
+                (*call.folded.packed, writer.packed_limits, now),
             )
             for call in calls
         ]
@@ -257,13 +263,13 @@ class MicroBatch:
         """Act on what the script answered to *call*; return the events to reject."""
         if code == ApplyAnswer.APPLIED:
             self._finish(call.account)
+            self._duplicates += call.size - call.folded.counts
             self._writer.delta_sizes.was_applied(call.account, call.size)
         elif code == ApplyAnswer.BELOW_FENCE:
             pairs = zip(rest[::2], rest[1::2], strict=True)
             fences = {name.decode(): offset for name, offset in pairs}
             self._keep(call, partial(_is_above, fences))
         elif code == ApplyAnswer.KNOWN:
-            self._duplicates += len(rest)
             known = frozenset(identity.decode() for identity in rest)
             self._known[call.account] = call.known | known
         elif code == ApplyAnswer.SEALED:

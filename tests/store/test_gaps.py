@@ -49,7 +49,9 @@ def test_what_is_found_missing_is_recorded_with_what_is_known_of_when(
     """Everything before the position was counted then; on a cluster a node may have lost some."""
     redis.set(keys.PROGRESS_LAST, orjson.dumps({"complete_to": complete}))
     place = ("usage.flows", 3)
-    record_deleted(ledger, {place: (first, 20)}, {"usage.flows": "abcd"}, 1_000)
+    deleted, ids = {place: (first, 20)}, {"usage.flows": "abcd"}
+    assert record_deleted(ledger, deleted, ids, 1_000) == 20 - first
+    assert record_deleted(ledger, deleted, ids, 1_001) == 0  # it is known
     known = since if isinstance(redis, Redis) else None
     gap = Gap("usage.flows", 3, "abcd", first, 20, known, 1_000, "worker")
     assert read_gaps(redis) == [gap]

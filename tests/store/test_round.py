@@ -119,10 +119,23 @@ def test_a_repeat_in_another_partition_of_the_micro_batch_counts_once(
 ) -> None:
     """a: [x][y]  b: [y][x], at once."""
     x, y = sms("x"), sms("y")
-    run_micro_batch(
+    first, _ = run_micro_batch(
         server.url, PartitionBatch("a/0", log(x, y), 2), PartitionBatch("b/0", log(y, x), 2)
     )
     assert messages(redis) == 2
+    assert first.duplicates == 2
+
+
+def test_duplicates_are_those_of_the_micro_batch_and_of_earlier_ones(
+    server: Any, redis: Redis
+) -> None:
+    """a: [x] before; then a: [x][y][y][z], of which two are; what is read again is none."""
+    x, y, z = sms("x"), sms("y"), sms("z")
+    run_micro_batch(server.url, PartitionBatch("a/0", log(x), 1))
+    batch = PartitionBatch("a/0", log(x, y, y, z, first=1), 5)
+    assert run_micro_batch(server.url, batch)[0].duplicates == 2
+    assert run_micro_batch(server.url, batch)[0].duplicates == 0
+    assert messages(redis) == 3
 
 
 async def seal_everything(writer: Writer, *accounts: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from interaction_usage import monitoring
 from interaction_usage.servers.ports import free_port
 from stream_app import health_server
 from stream_app.health_server import HealthServer
@@ -16,7 +17,7 @@ def with_server(use: Callable[[int], Awaitable[Any]], reasons: list[str] | None 
     """Return what *use* returns, given the port of a server."""
 
     async def run() -> Any:
-        server, port = HealthServer(lambda: reasons or []), free_port()
+        server, port = HealthServer(lambda: reasons or [], metrics), free_port()
         await server.start("127.0.0.1", port)
         try:
             return await use(port)
@@ -26,6 +27,11 @@ def with_server(use: Callable[[int], Awaitable[Any]], reasons: list[str] | None 
     return asyncio.run(run())
 
 
+async def metrics() -> bytes:
+    """Return what a worker reports."""
+    return monitoring.rendered([monitoring.build()])
+
+
 async def asked(port: int, request: bytes) -> tuple[int, Any]:
     """Return the status and the content that are answered to *request*."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -33,7 +39,9 @@ async def asked(port: int, request: bytes) -> tuple[int, Any]:
     answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
-    return (int(head.split(b" ")[1]), body and json.loads(body)) if head else (0, b"")
+    if body and b"application/json" in head:
+        return int(head.split(b" ")[1]), json.loads(body)
+    return (int(head.split(b" ")[1]), body) if head else (0, b"")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,9 @@ async def asked(port: int, request: bytes) -> tuple[int, Any]:
         ("GET /readyz?verbose", [], 200),
         ("GET /readyz", ["Redis is away"], 503),
         ("GET /", [], 404),
+        ("GET /metrics", ["Redis is away"], 200),
+        ("HEAD /metrics", [], 200),
+        ("POST /metrics", [], 405),
         ("POST /healthz", [], 405),
         ("nonsense", [], 405),
     ],
@@ -55,6 +66,8 @@ def test_what_is_answered(request_line: str, reasons: list[str], status: int) ->
     request = f"{request_line} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     found, content = with_server(lambda port: asked(port, request), reasons)
     assert found == status
+    if request_line == "GET /metrics":
+        assert b"\nusage_build_info{" in content
     if request_line == "GET /readyz":
         assert content["reasons"] == reasons
 
