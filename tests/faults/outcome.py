@@ -125,10 +125,9 @@ class Outcome:
         }
         published = self._published()
         assert {value for _, value in published}.issuperset(self._lines)
-        valid = set(self._lines)
         counted = {value for place, value in published if (place, value) not in refused}
         self._run.note(f"{len(refused):,} records were refused, {len(counted):,} are not")
-        return [line for line in self._lines if line in counted & valid]
+        return [line for line in self._lines if line in counted]
 
     def _published(self) -> set[tuple[Place, bytes]]:
         """Return all records of the topics of events, without those that were aborted."""

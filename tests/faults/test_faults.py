@@ -7,9 +7,11 @@ runs other fault runs than the ones that `make test` runs. A failure tells its s
 
 import os
 import random
+import time
 
 import pytest
 
+from interaction_usage.store.reads import Rollups
 from stream_app.broker import ensure_topics
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.faults.auditor import Auditor
@@ -71,6 +73,7 @@ def live_through(faults: Faults) -> None:
     for _ in range(workers):
         fault_run.start_worker()
     publisher.start()
+    await_first_count(fault_run)
     for fault in faults.plan(FAULTS):
         faults.wait(rng.uniform(0.3, 2.5))
         faults.replace_the_last()
@@ -81,6 +84,15 @@ def live_through(faults: Faults) -> None:
     publisher.join(200)
     assert not publisher.is_alive(), "the publisher never came to its end"
     faults.note("everything is published")
+
+
+def await_first_count(fault_run: System) -> None:
+    """Wait until something is counted, for most faults do nothing to what is not there yet."""
+    deadline = time.monotonic() + 60
+    with fault_run.client() as client:
+        while not Rollups.live(client).accounts():
+            assert time.monotonic() < deadline, "nothing is counted"
+            time.sleep(0.05)
 
 
 def settle(faults: Faults) -> None:
