@@ -7,6 +7,7 @@ report incomplete, and none says that more was refused than was.
 
 import json
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from redis.exceptions import RedisError
 from interaction_usage.reports.errors import UnknownAccountError
 from interaction_usage.reports.model import Report
 from interaction_usage.reports.service import Detail, ReportRequest, make_report
+from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.gaps import read_gaps
 from rollups.completeness import Completeness, Status
 from rollups.gaps import unaccepted
@@ -51,7 +53,7 @@ class Auditor:
         self._publisher, self._rng = publisher, random.Random(seed)
         self._runs: dict[bytes, str] = {}  # of flows: line to account
         self._thread, self._over = threading.Thread(target=self._run), threading.Event()
-        self.statuses: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()  #: or the reasons of those that are incomplete
         self.has_gaps = False  #: whether a gap was ever known; `forget_gaps` where Kafka lost them
         self._short: list[_Short] = []
         self._most_refused: Counter[str] = Counter()
@@ -103,14 +105,18 @@ class Auditor:
     def _run(self) -> None:
         while not self._over.wait(self._rng.uniform(0.05, 0.6)):
             account = f"account-{self._rng.randrange(8)}"
-            with suppress(RedisError, OSError, UnknownAccountError):
+            with suppress(RedisError, OSError, UnknownAccountError, LayoutDiffersError):
                 self.has_gaps |= bool(unaccepted(read_gaps(self._redis)))
                 has_gaps = self.has_gaps
                 report = _report(self._redis, account)
-                self.statuses[report.completeness.status.value] += 1
+                self._note(report.completeness)
                 self._hold(account, report.counts.flow_runs_total, report.completeness)
                 if has_gaps and report.completeness.status is not Status.INCOMPLETE:
                     self._wrong.append(f"{account}: a gap is known; {report.completeness}")
+
+    def _note(self, said: Completeness) -> None:
+        reasons = said.reasons or (said.status.value,)
+        self.statuses.update(re.sub(r"[\d,]+.*", "…", reason) for reason in reasons)
 
     def _hold(self, account: str, runs: int, said: Completeness) -> None:
         self._most_refused[account] = max(self._most_refused[account], said.refused)

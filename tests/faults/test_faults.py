@@ -48,7 +48,7 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
                 live_through(faults)
                 settle(faults)
             Outcome(faults, auditor, lines, BROKEN).check()
-            faults.note(f"{auditor.statuses} of reports made meanwhile")
+            faults.note(f"reports made meanwhile: {dict(auditor.statuses)}")
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             answer = [
