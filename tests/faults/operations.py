@@ -199,8 +199,8 @@ class Operations(Run):
             ends = {
                 number: int(at.offset * share)
                 for name, at in positions.items()
-                for of, number, its_id in [keys.parse_fence(name)]
-                if (of, its_id) == (topic, topic_id) and at.offset * share >= 1
+                for of, number, named_id in [keys.parse_fence(name)]
+                if (of, named_id) == (topic, topic_id) and at.offset * share >= 1
             }
             self._delete(topic, ends)
         except (RedisError, BrokerUnavailableError) as error:
