@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
+import msgspec
 import orjson
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import Entry, HashTable, Ledger
+from rollups.completeness import Progress
 from rollups.gaps import Acceptance, Gap, unknown_part
 
-#: The second up to which everything is counted, as the stream's progress in Redis names it.
-_COMPLETE_TO: Final = "complete_to"
+_progress: Final = msgspec.json.Decoder(Progress).decode
 
 
 def read_gaps(redis: Client) -> list[Gap]:
@@ -26,9 +27,8 @@ def complete_to(redis: Client) -> int | None:
 
     It was, whatever has become of the topics since.
     """
-    progress = cast(bytes | None, redis.get(keys.PROGRESS_LAST))
-    second = orjson.loads(progress).get(_COMPLETE_TO) if progress else None
-    return None if second is None else int(second)
+    stored = cast(bytes | None, redis.get(keys.PROGRESS_LAST))
+    return _progress(stored).complete_to if stored else None
 
 
 def gap_bytes(gap: Gap) -> bytes:
