@@ -54,17 +54,18 @@ class Operations(Run):
     def restore(self) -> None:
         """`usage restore` of what was backed up earlier in the run; some are killed."""
         if not self._backup.exists():
-            return self._back_up()
+            return self.back_up()
         self._begin("restore", str(self._backup), "--replace")
         if self.rng.random() < 0.5:
-            self._back_up()
+            self.back_up()
         return None
 
     @property
     def _backup(self) -> Any:
         return self.system.folder / "usage.backup"
 
-    def _back_up(self) -> None:
+    def back_up(self) -> None:
+        """`usage backup`, of whatever is counted by now."""
         if self._is_there(REDIS):
             done = self.system.usage("backup", str(self._backup), "--force", code=None)
             self.note(f"usage backup: {_last_line(done.stderr.decode())}")

@@ -74,6 +74,7 @@ def live_through(faults: Faults) -> None:
         fault_run.start_worker()
     publisher.start()
     await_first_count(fault_run)
+    faults.back_up()
     for fault in faults.plan(FAULTS):
         faults.wait(rng.uniform(0.3, 2.5))
         faults.replace_the_last()
