@@ -20,7 +20,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
-from interaction_usage.store.client import Client, primaries_of
+from interaction_usage.store.client import Client, primaries_of, run_ids
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.layouts import AccountKeys, Kind, upgraded
 from interaction_usage.store.ledger import forget_positions
@@ -120,7 +120,7 @@ def records(redis: Client) -> Iterator[Record]:
 
     Raises BackupError, LayoutDiffersError and RedisError.
     """
-    count = 0
+    count, servers = 0, run_ids(redis)
     for record in rollups(Rollups.live(redis)):
         yield record
         count += 1
@@ -129,6 +129,7 @@ def records(redis: Client) -> Iterator[Record]:
         count += 1
     yield Tokens(_hash(redis, keys.TOKENS), _hash(redis, keys.TOKENS_USED))
     yield Gaps(_hash(redis, keys.GAPS))
+    _check_servers(redis, servers)
     yield End(count + 2)
 
 
@@ -292,12 +293,13 @@ def replace_rollups(
     *token* is that of the lock (`rebuild_lock`). Raises BackupError and RedisError; what was
     written is dropped then, unless it is active already.
     """
-    records = iter(arriving)
+    records, servers = iter(arriving), run_ids(redis)
     header = _checked_header(next(records, None))
     at = new_namespace(redis, live)
     try:
         accounts, beside = _write_rollups(redis, at, header, records)
-        if not activate(redis, at, token):
+        if not activate(redis, at, token, servers):
+            _check_servers(redis, servers)
             raise BackupError("it took too long: another rebuild, restore or upgrade has begun")
     except BaseException:
         with suppress(RedisError):
@@ -306,6 +308,15 @@ def replace_rollups(
                 drop(redis, at)
         raise
     return Replacement(accounts, beside, at)
+
+
+def _check_servers(redis: Client, servers: Sequence[str]) -> None:
+    """Raise BackupError unless the servers are those with these run ids.
+
+    Another one may lack what was acknowledged last, and have what was written or read after that.
+    """
+    if run_ids(redis) != servers:
+        raise BackupError("Redis restarted meanwhile and may have lost its last writes; try again")
 
 
 def _checked_header(record: Record | None) -> Header:

@@ -8,11 +8,12 @@ from typing import Any, cast
 from redis.client import Redis
 from redis.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, ResponseError
 
 from interaction_usage.store import keys
 from interaction_usage.store.address import is_cluster, server_url
 from interaction_usage.store.cluster_topology import Primary, parse_topology
+from interaction_usage.store.errors import is_denied
 
 #: A client to read the rollups with.
 Client = Redis | RedisCluster
@@ -112,3 +113,22 @@ def primaries_of(redis: Client) -> tuple[Primary, ...]:
 def live_keys(redis: Client) -> list[str]:
     """Return the keys that name the active namespace (`keys.active`), on a cluster one per node."""
     return [keys.LIVE, *(keys.live_at(primary.tag) for primary in primaries_of(redis))]
+
+
+def run_ids(redis: Client) -> list[str]:
+    """Return the run id of every primary, which is another one after a restart or a failover.
+
+    What a server acknowledged under another run id it may have lost. Empty where this user may not
+    run INFO.
+    """
+    of_nodes: dict[str, Any] = (
+        {"target_nodes": RedisCluster.PRIMARIES} if isinstance(redis, RedisCluster) else {}
+    )
+    try:
+        answer = cast(Any, redis).info("server", **of_nodes)
+    except ResponseError as error:
+        if is_denied(error):
+            return []
+        raise
+    each = [answer] if "run_id" in answer else answer.values()
+    return sorted(server["run_id"] for server in each)

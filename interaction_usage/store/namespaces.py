@@ -1,15 +1,20 @@
 """Creating, activating and dropping whole sets of rollups, as a rebuild does."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.cluster import RedisCluster
 
 from interaction_usage.store import keys
-from interaction_usage.store.client import Client, live_keys
+from interaction_usage.store.client import Client, live_keys, run_ids
 from interaction_usage.store.keys import Namespace
 
 _IF_LOCKED = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-_SET_IF_LOCKED = _IF_LOCKED + "redis.call('SET', KEYS[2], ARGV[2]) return 1"
+_IF_SAME_SERVER = (
+    "if ARGV[3] ~= '' and not string.find(redis.call('INFO', 'server'), ARGV[3], 1, true) then "
+    "return 0 end "
+)
+_SET_IF_LOCKED = _IF_LOCKED + _IF_SAME_SERVER + "redis.call('SET', KEYS[2], ARGV[2]) return 1"
 _RENEW_IF_LOCKED = _IF_LOCKED + "return redis.call('EXPIRE', KEYS[1], ARGV[2])"
 _RELEASE_IF_LOCKED = _IF_LOCKED + "return redis.call('DEL', KEYS[1])"
 
@@ -39,16 +44,23 @@ def new_namespace(redis: Client, live: Namespace) -> Namespace:
             return new
 
 
-def activate(redis: Client, at: Namespace, token: str) -> bool:
+def activate(
+    redis: Client, at: Namespace, token: str, servers: Sequence[str] | None = None
+) -> bool:
     """Activate the rollups *at* a namespace: reports read them and workers write them from now on.
 
-    Returns whether that was done: only if *token* is the value of `keys.REBUILD`. On one server
+    Returns whether that was done: only if *token* is the value of `keys.REBUILD`, and the servers
+    still have these run ids (`client.run_ids`), unless any will do. On one server
     that is one step; on a cluster the other keys are on other nodes, and are set right after the
     check. Every node gets the name there: rollups that are dropped afterwards must not become
     active again because one node has lost its last writes.
     """
     if not isinstance(redis, RedisCluster):
-        return bool(redis.eval(_SET_IF_LOCKED, 2, keys.REBUILD, keys.LIVE, token, at.name))
+        run_id = servers[0] if servers else ""
+        arguments = (keys.REBUILD, keys.LIVE, token, at.name, run_id)
+        return bool(redis.eval(_SET_IF_LOCKED, 2, *arguments))
+    if servers is not None and run_ids(redis) != servers:
+        return False
     if not renew(redis, token, _SWITCH_S):
         return False
     for name in live_keys(redis):

@@ -15,7 +15,7 @@ from tests.support.system import System
 def fault_run(need_kafka: None, tmp_path: Path) -> Iterator[System]:
     """Yield a system whose Redis keeps its data."""
     with ExitStack() as running:
-        broker = running.enter_context(ApacheKafka(tmp_path / "kafka"))
+        broker = running.enter_context(ApacheKafka(tmp_path / "kafka", authorizer=True))
         store = running.enter_context(redis_server(tmp_path / "redis"))
         made = System(broker, store, tmp_path)
         yield made

@@ -5,70 +5,49 @@ Each is one function. A fault that lasts has its end written down, so that other
 """
 
 import os
-import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import NewPartitions
 
 from interaction_usage.servers.child import Child
 from interaction_usage.store import keys
 from stream_app.broker import ensure_topics, topic_ids
 from stream_app.errors import BrokerUnavailableError
-from stream_app.topics import CLICKS, DEAD_LETTERS, EVENT_TOPICS, FLOWS, SESSIONS
-from tests.faults.flaky_link import FlakyLink, Script
-from tests.faults.publisher import Publisher
-from tests.support.system import System
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
+from tests.faults.flaky_link import Script
+from tests.faults.operations import BUSY_TOPICS, Operations
+from tests.faults.run import BROKER, REDIS
 
 #: A pause longer than the group's session timeout makes a worker a zombie.
 SESSION_TIMEOUT = 6.0
-MOST_WORKERS = 4
 MOST_PARTITIONS = 4  # of a topic when it is created
 LONG = 30.0
-BROKER, REDIS = "the broker", "Redis"
 _MARKERS = 0.3  # seconds within which every partition has its marker of a transaction (65 ms seen)
-BUSY_TOPICS = (SESSIONS, FLOWS, CLICKS)
-
-
-class End(NamedTuple):
-    """The end of a fault that lasts: when it is due, what it ends, and how."""
-
-    due: float
-    of: object
-    act: Callable[[], None]
 
 
 @dataclass
-class Faults:
+class Faults(Operations):
     """Does faults to `system`, and keeps a diary."""
-
-    system: System
-    rng: random.Random
-    link: FlakyLink
-    publisher: Publisher
-    diary: list[str] = field(default_factory=list)
-    begun: float = field(default_factory=time.monotonic)
-    ends: list[End] = field(default_factory=list)
-    long: str = ""  #: which server is away for long
-
-    def note(self, what: str) -> None:
-        """Write a line into the diary."""
-        self.diary.append(f"{time.monotonic() - self.begun:6.1f} s  {what}")
 
     def plan(self, count: int) -> list[Callable[[], None]]:
         """Draw *count* faults; in one fault run of eight, one of them is long."""
         weights = {
             self.kill_worker: 3, self.stop_worker: 1, self.add_worker: 2, self.pause_worker: 1,
             self.kill_broker: 2, self.freeze_broker: 1, self.add_partitions: 1,
-            self.recreate_topic: 2, self.replace_cluster: 1, self.kill_redis: 2,
-            self.freeze_redis: 1, self.lose_writes: 3, self.empty_redis: 1,
-            self.slow_answers: 1, self.break_connections: 1, self.lose_an_answer: 3,
+            self.kill_redis: 2, self.freeze_redis: 1, self.lose_writes: 3, self.empty_redis: 1,
+            self.slow_answers: 1, self.break_connections: 1, self.lose_an_answer: 2,
+            self.rebuild: 3, self.restore: 3, self.take_a_right: 2,
+        }  # fmt: skip
+        weights |= {self.seal_days: 6} if self.seals else {
+            self.recreate_topic: 2, self.replace_cluster: 1, self.upgrade: 2,
+            self.delete_counted: 2, self.delete_uncounted: 1,
         }  # fmt: skip
         planned: list[Callable[[], None]] = self.rng.choices(
             [*weights], [*weights.values()], k=count
@@ -77,74 +56,7 @@ class Faults:
             planned[self.rng.randrange(count)] = self.long_outage
         return planned
 
-    # ------------------------------------------------------------- what has an end
-
-    def wait(self, seconds: float) -> None:
-        """Let *seconds* pass, in which faults end whose time has come."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.end_what_is_due()
-            time.sleep(min(left, 0.05))
-
-    def end_what_is_due(self) -> None:
-        """End the faults whose time has come."""
-        for end in self._in_order():
-            if end in self.ends and time.monotonic() >= end.due:
-                self._end(end)
-
-    def sit_out(self) -> None:
-        """Let everything last as long as it should."""
-        while self.ends:
-            self.wait(0.1)
-
-    def end_all(self) -> None:
-        """End every fault."""
-        while self.ends:
-            self._end(self._in_order()[0])
-        self.link.calm()
-
-    def _in_order(self) -> list[End]:
-        return sorted(self.ends, key=lambda end: end.due)
-
-    def _end(self, end: End) -> None:
-        self.ends.remove(end)
-        if end.of == self.long:
-            self.long = ""
-        end.act()
-
-    def _ends_in(self, seconds: float, of: object, act: Callable[[], None]) -> None:
-        self.ends.append(End(time.monotonic() + seconds, of, act))
-
-    def _is_there(self, server: str) -> bool:
-        """End what keeps *server* away, for the next fault needs it; not so a long outage."""
-        if server == self.long:
-            return False
-        for end in self._in_order():
-            if end in self.ends and end.of == server:
-                self._end(end)
-        return True
-
-    def _is_away(self, server: str) -> bool:
-        return any(end.of == server for end in self.ends)
-
     # ------------------------------------------------------------------ workers
-
-    @property
-    def running(self) -> list[Child]:
-        """The workers that run, those that be suspended included."""
-        return [worker for worker in self.system.workers if worker.alive]
-
-    @property
-    def awake(self) -> list[Child]:
-        """The workers that run and do not be suspended."""
-        still = [end.of for end in self.ends]
-        return [worker for worker in self.running if worker not in still]
-
-    def add_worker(self) -> None:
-        """One more worker, if there are not too many."""
-        if len(self.running) < MOST_WORKERS:
-            self.note("a worker joins")
-            self.system.start_worker()
 
     def kill_worker(self) -> None:
         """SIGKILL in the middle of whatever it does; another takes its place."""
@@ -255,6 +167,8 @@ class Faults:
         if not self._is_there(BROKER):
             return
         self.publisher.halt()
+        self.was_replaced = True
+        self.on_new_cluster()
         self.ends = [end for end in self.ends if end.of not in EVENT_TOPICS]
         self.note("the broker is replaced by a new cluster")
         self.system.kafka.kill()
@@ -262,19 +176,6 @@ class Faults:
         self.system.kafka.start()
         self._create(EVENT_TOPICS)
         self.publisher.go_on()
-
-    def _admin(self) -> Any:
-        return AdminClient({"bootstrap.servers": self.system.kafka.bootstrap, "log_level": 0})
-
-    def _insist(self, act: Callable[[], None]) -> None:
-        """Do *act* until the broker answers."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                return act()
-            except BrokerUnavailableError:
-                assert time.monotonic() < deadline, "the broker did not answer for 60 s"
-                time.sleep(0.1)
 
     # ------------------------------------------------------------------ Redis
 

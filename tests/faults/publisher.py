@@ -10,17 +10,17 @@ import queue
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Producer
 
 from stream_app.topics import EVENT_TOPICS, TOPIC_OF
-from tests.support.event_lines import flow
+from tests.support.event_lines import event, flow
 
 #: No outage of a fault run lasts as long as a producer tries.
 PATIENCE = 120
@@ -33,13 +33,24 @@ _YEARS_MS = 10 * 365 * 86_400_000
 _ONE_AFTER_THE_OTHER = {"max.in.flight.requests.per.connection": 1}
 
 
+class Place(NamedTuple):
+    """Where a record is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class _Halted(Exception):
     """Kafka is about to be another one."""
 
 
 def broken_record(number: int) -> bytes:
-    """Return a record that is no event."""
-    return b"broken %d" % number
+    """Return a record that is no event, or an event of an account that is not valid."""
+    if number % 2:
+        return b"broken %d" % number
+    subject = f"account-{number % 8}"
+    return event(f"broken {number}", "flow.run", {"application": "agent"}, subject=subject)
 
 
 class Publisher(threading.Thread):
@@ -55,9 +66,12 @@ class Publisher(threading.Thread):
         self.hurry = False  #: whether to publish what is left at once, and end
         self._place = {line: _place(json.loads(line)) for line in lines}
         for number in range(broken):
-            self._place[broken_record(number)] = (EVENT_TOPICS[number % len(EVENT_TOPICS)], b"?", 1)
+            line, topic = broken_record(number), EVENT_TOPICS[number % len(EVENT_TOPICS)]
+            self._place[line] = (topic, b"?", 1) if number % 2 else _place(json.loads(line))
         self._acknowledged: dict[bytes, float] = {}  # when it was handed to its last producer
         self._kept: dict[bytes, float] = {}  # the second by the clock by which Kafka had it
+        self.places: dict[bytes, set[Place]] = defaultdict(set)  #: where Kafka has it
+        self.deleted: set[str] = set()  #: topics of which Kafka deletes records
         self._begun_again: dict[str, float] = {}  # topic to the second at which it was the last
         self._again: queue.SimpleQueue[tuple[Collection[str], float]] = queue.SimpleQueue()
         #: Held while a transaction ends; see `Faults.kill_broker`.
@@ -140,6 +154,7 @@ class Publisher(threading.Thread):
             for line, when in list(self._acknowledged.items()):
                 if when < until and self._place[line][0] in topics:
                     del self._acknowledged[line]
+                    self.places.pop(line, None)
                     found.append(line)
         self.rng.shuffle(found)
         return found
@@ -173,7 +188,7 @@ class Publisher(threading.Thread):
         producer.init_transactions(60)
         for begin in range(0, len(piece), 400):
             self._look_up()
-            answer: dict[bytes, float] = {}
+            answer: dict[bytes, tuple[float, Place]] = {}
             try:
                 self._abort_one(producer, f"{name} {begin}")
                 producer.begin_transaction()
@@ -184,8 +199,9 @@ class Publisher(threading.Thread):
                 with suppress(Exception), self.ending:  # else it ends by itself, after its timeout
                     producer.abort_transaction(5)
                 raise
-            self._acknowledged.update(answer)
-            self._kept |= dict.fromkeys(answer, time.time())
+            for line, (when, place) in answer.items():
+                self._acknowledged[line], self._kept[line] = when, time.time()
+                self.places[line].add(place)
 
     def _abort_one(self, producer: Any, name: str) -> None:
         producer.begin_transaction()
@@ -221,18 +237,28 @@ class Publisher(threading.Thread):
         if not self._go_on.is_set():
             raise _Halted
 
-    def _reported(self, line: bytes, when: float, error: Any, _message: Any) -> None:
+    def _reported(self, line: bytes, when: float, error: Any, message: Any) -> None:
         if error:
             self.errors.append(str(error))
         else:
             self._acknowledged[line] = when
             self._kept[line] = time.time()
+            self.places[line].add(_place_of(message))
 
     def _noted(
-        self, answer: dict[bytes, float], line: bytes, when: float, error: Any, _message: Any
+        self,
+        answer: dict[bytes, tuple[float, Place]],
+        line: bytes,
+        when: float,
+        error: Any,
+        message: Any,
     ) -> None:
         if not error:
-            answer[line] = when
+            answer[line] = when, _place_of(message)
+
+
+def _place_of(message: Any) -> Place:
+    return Place(message.topic(), message.partition(), message.offset())
 
 
 def _place(answer: dict[str, Any]) -> tuple[str, bytes, int]:

@@ -4,34 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.support.event_lines import event, flow
+from tests.support.rights import deny
 from tests.support.shared_broker import delete_acls
 from tests.support.system import System
 
 INVALID = b'{"specversion":"1.0"}'
-
-
-def deny(system: System, kind: ResourceType, name: str, *operations: AclOperation) -> None:
-    """Take *operations* on a topic or group away from everybody, who may do all others."""
-    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
-    denied = [(operation, AclPermissionType.DENY) for operation in operations]
-    bindings = [
-        AclBinding(
-            kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, permission
-        )
-        for operation, permission in [*denied, (AclOperation.ALL, AclPermissionType.ALLOW)]
-    ]
-    for created in admin.create_acls(bindings).values():
-        created.result(10)
 
 
 @pytest.fixture
@@ -60,7 +40,7 @@ def test_a_topic_that_may_not_be_read_any_more_is_waited_for(
 ) -> None:
     """One line says what to grant; other topics are counted meanwhile, and this one afterwards."""
     said = "Kafka does not allow this client to READ the topic usage.clicks"
-    deny(counting, ResourceType.TOPIC, "usage.clicks", AclOperation.READ)
+    deny(counting.kafka.bootstrap, ResourceType.TOPIC, "usage.clicks", AclOperation.READ)
     eventually(lambda: said in counting.log(), "the worker says what it may not read")
     chat = event("1", "assist.clicked", {"service": "chat"})
     counting.usage("send", "-", stdin=b"\n".join([chat, flow("2")]))
@@ -85,7 +65,7 @@ def test_a_group_that_may_not_be_joined_any_more_is_waited_for(
 ) -> None:
     """aiokafka's coordinator says nothing, and would never try again by itself."""
     said = f"Kafka does not allow this client to join the group {counting.group}"
-    deny(counting, ResourceType.GROUP, counting.group, AclOperation.READ)
+    deny(counting.kafka.bootstrap, ResourceType.GROUP, counting.group, AclOperation.READ)
     eventually(lambda: said in counting.log(), "the worker says what it may not join")
     assert said in counting.usage("lag", "--until-zero", "60", code=1).stderr.decode()
     delete_acls(counting.kafka.bootstrap)
@@ -101,7 +81,7 @@ def test_dead_letters_that_may_not_be_written_any_more_are_waited_for(
 ) -> None:
     """What is invalid is refused when that is allowed again."""
     said = "Kafka does not allow this client to WRITE the topic usage.dead-letters"
-    deny(counting, ResourceType.TOPIC, "usage.dead-letters", AclOperation.WRITE)
+    deny(counting.kafka.bootstrap, ResourceType.TOPIC, "usage.dead-letters", AclOperation.WRITE)
     counting.publish([("usage.flows", None, INVALID, None)])
     eventually(lambda: said in counting.log(), "the worker says what it may not write")
     assert json.loads(counting.usage("lag", "--json").stdout)["usage.flows"] == 1
@@ -127,7 +107,8 @@ def test_without_a_right_a_worker_does_not_start(
     from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
     ensure_topics(system.kafka.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 1, 1)
-    deny(system, kind, "usage.calls" if kind is ResourceType.TOPIC else system.group, operation)
+    name = "usage.calls" if kind is ResourceType.TOPIC else system.group
+    deny(system.kafka.bootstrap, kind, name, operation)
     ended = system.usage("worker", code=1).stderr.decode()
     assert f"The worker ends: Kafka does not allow this client {said}" in ended
     assert "kafka-acls --add" in ended

@@ -1,6 +1,5 @@
 """An event for a sealed day, through Kafka: refused with its reason, and the report stays."""
 
-import asyncio
 import random
 import shutil
 import time
@@ -9,13 +8,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from interaction_usage import settings
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.writer import Writer
-from rollups.fold import SEALED_AFTER
 from stream_app.broker import admin_client, committed_offsets, ensure_topics
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support.event_lines import flow
+from tests.support.sealing import seal
 
 DAY_MS = 86_400_000
 #: 2026-01-10T12:00:00Z
@@ -40,21 +37,6 @@ def publish(system: Any, *answer: tuple[bytes, float], partition: int = 0) -> No
 def run(name: str, day: str = "2026-01-10") -> bytes:
     """Return a flow run of acme."""
     return flow(name, time=f"{day}T11:00:00Z")
-
-
-def seal(system: Any, *accounts: str) -> int:
-    """Do what a worker's sweep does 35 days from now; return how many days were sealed."""
-
-    async def act() -> int:
-        config = settings.read(system.environment)
-        writer = Writer.of(system.redis.url, config.session_limits, 10, clock=time.time)
-        try:
-            await writer.begin([])
-            return await writer.seal(accounts, int(time.time()) + SEALED_AFTER)
-        finally:
-            await writer.close()
-
-    return asyncio.run(act())
 
 
 def test_an_event_for_a_sealed_day_is_a_dead_letter_and_the_report_stays(system: Any) -> None:
