@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "store": {"rollups"},
     "kafka_address": set[str](),
     "logs": set[str](),
-    "settings": {"rollups", "store", "kafka_address", "logs"},
+    "env_file": set[str](),
+    "settings": {"rollups", "store", "kafka_address", "logs", "env_file"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
     "stream_app": {"rollups", "store", "settings", "kafka_address", "logs"},
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
-        "doctor", "logs",
+        "doctor", "logs", "env_file",
     },
 }  # fmt: skip
 

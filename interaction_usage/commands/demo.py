@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from interaction_usage import settings
+from interaction_usage import env_file, settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -102,7 +102,9 @@ class _Demo:
         broker = running.enter_context(mock_broker())
         store = running.enter_context(redis_server())
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
-        environment |= {"USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url}
+        environment |= {
+            "USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
+        }  # fmt: skip
         self.config = settings.read(environment)
         ensure_topics(broker.bootstrap, TOPICS, 4, 1)
         self.worker = Child("The worker", folder / "worker.log")

@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     "send": ("interaction_usage.commands.send", "Publish events from NDJSON files."),
     "lag": ("interaction_usage.commands.lag", "Show events published but not yet in the rollups."),
+    "config": ("interaction_usage.commands.config", "Show the settings that are used here."),
     "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
     "watch": (
