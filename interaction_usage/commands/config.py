@@ -96,9 +96,10 @@ def _print(found: list[Effective], *, with_all: bool) -> None:
     shown = [each for each in found if with_all or each.is_set or each.value]
     rows = [("Setting", "Value", "From")]
     rows += [(each.variable, _value(each), _source(each)) for each in shown]
-    widths = [min(44, max(len(row[column]) for row in rows)) for column in (0, 1)]
+    names = max(len(name) for name, _, _ in rows)
+    values = min(44, max(len(value) for _, value, _ in rows))
     for name, value, source in rows:  # not wrapped, so that a line can be searched for
-        click.echo(f"{name:{widths[0]}}  {value:{widths[1]}}  {source}")
+        click.echo(f"{name:{names}}  {value:{values}}  {source}")
     if left := len(found) - len(shown):
         click.echo(f"{left} more have no value; --all shows them.")
 

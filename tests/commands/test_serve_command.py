@@ -91,8 +91,11 @@ def test_a_port_that_is_taken(usage: Usage) -> None:
 def test_redis_away(process: Start, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
     """It starts, and says so on stderr and on every page, rather than showing pages of nothing."""
     server = process(
-        "serve", "--port", "0", environment={"USAGE_REDIS": f"redis://127.0.0.1:1/0{options}"}
-    )
+        "serve", "--port", "0",
+        environment={
+            "USAGE_REDIS": f"redis://127.0.0.1:1/0{options}", "USAGE_LOG_LEVEL": "warning",
+        },
+    )  # fmt: skip
     address = address_of(server)
     assert httpx.get(f"{address}/healthz").status_code == 200
     for path in ("/", "/login", "/accounts/acme", "/docs"):
@@ -119,7 +122,7 @@ def test_redis_comes_back(process: Start) -> None:
     address = address_of(server)
     assert httpx.get(f"{address}/readyz").status_code == 503
     with redis_server(port=port) as redis, Redis.from_url(redis.url) as client:
-        account_settings.put(client, "acme", name="Acme Ltd")
+        account_settings.put(MemoryLedger(client), "acme", name="Acme Ltd")
         deadline = time.monotonic() + 10
         while httpx.get(f"{address}/readyz").status_code != 200:
             assert time.monotonic() < deadline
