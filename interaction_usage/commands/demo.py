@@ -79,6 +79,7 @@ class _Demo:
         self.begun = time.monotonic()
         self.published = 0
         self.written = ""
+        self.unfinished = ""  #: why the reports may still change or miss something
         self.rates: deque[tuple[float, int]] = deque(maxlen=12)
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="usage-demo-")))
         self._start_servers(running, folder)
@@ -213,7 +214,7 @@ class _Demo:
 
     def _write_reports(self) -> None:
         from interaction_usage.commands.files import make_folder, replace_file
-        from interaction_usage.commands.rendering import render
+        from interaction_usage.commands.rendering import render, why_unfinished
         from interaction_usage.reports.service import ReportRequest, make_report
 
         began = time.perf_counter()
@@ -225,11 +226,12 @@ class _Demo:
             folder = self.directory / company.id
             make_folder(folder)
             replace_file(folder / "usage.xls", render(report, "xls"))
+            self.unfinished = why_unfinished(report)
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
             f"{self.directory}/*/usage.xls, {took:.0f} ms for all three, {after:.1f} s after the "
-            "start"
+            f"start. {self.unfinished}"
         )
 
     def _finish(self) -> None:
@@ -248,6 +250,8 @@ class _Demo:
         )
         for company in COMPANIES:
             self._say(f"  {self.directory / company.id / 'usage.xls'}")
+        if self.unfinished:
+            self._say(f"  {self.unfinished}")
 
     # ------------------------------------------------------------------ what is shown
 
