@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the catalogue: schemas, AsyncAPI, parts of events.md.
+"""Write what the documentation takes from the code: schemas, AsyncAPI, events.md, the manual.
 
     python docs/generate.py [FOLDER]
 
@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from interaction_usage.commands.manual import manual
 from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
 from stream_app.codec.json_schema import example, json_schema, members, summary
 
@@ -159,6 +160,7 @@ def main() -> None:
     for name, text in schemas().items():
         (folder / "schemas" / name).write_text(text, "utf-8")
     (folder / "asyncapi.json").write_text(asyncapi(), "utf-8")
+    (folder / "man" / "usage.1").write_text(manual(), "utf-8")
     events = folder / "events.md"
     events.write_text(page(events.read_text("utf-8")), "utf-8")
 

@@ -173,7 +173,7 @@ def _judge_sizes(topics: Mapping[str, TopicState]) -> Iterator[Finding]:
     counts = {
         name: topic.partitions
         for name, topic in topics.items()
-        if name != DEAD_LETTERS and not topic.error
+        if name not in (DEAD_LETTERS, *LEDGER_TOPICS) and not topic.error
     }
     if counts and min(counts.values()) == 1 < max(counts.values()):
         name = min(counts, key=counts.__getitem__)
