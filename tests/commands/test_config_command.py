@@ -33,7 +33,7 @@ def as_json(done: Result) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return answer, {each["variable"]: each for each in answer["settings"]}
 
 
-def test_each_setting_has_its_value_and_where_it_is_from(config: Config, tmp_path: Path) -> None:
+def test_each_setting_has_a_value_and_an_origin(config: Config, tmp_path: Path) -> None:
     """The environment, the file, the default; a secret in another file."""
     (tmp_path / "password").write_text("s3cret")
     done = config(

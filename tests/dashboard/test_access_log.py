@@ -73,7 +73,7 @@ def test_it_can_be_turned_off(
     assert lines(0) == []
 
 
-def test_its_lines_have_a_bound_of_their_own() -> None:
+def test_the_lines_have_a_bound_of_their_own() -> None:
     """Each request is a line, where anything else is cut to five a minute; a flood is cut, too."""
     assert access_log.__name__ == logs.ACCESS
     now = [0.0]
