@@ -146,7 +146,9 @@ def _give_up_output() -> None:
         os.close(nowhere)
 
 
-def _show_version(ctx: click.Context) -> None:
+def _show_version(ctx: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted or ctx.resilient_parsing:
+        return
     from importlib.metadata import version
 
     from interaction_usage.store.keys import LAYOUT
@@ -158,7 +160,7 @@ def _show_version(ctx: click.Context) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False,
-    callback=lambda ctx, _, is_given: is_given and _show_version(ctx),
+    callback=_show_version,
     help="Show the version, and the layout of the rollups that it reads.",
 )  # fmt: skip
 def main() -> None:
