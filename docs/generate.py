@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the code: schemas, AsyncAPI, tables of two pages.
+"""Write what the documentation takes from the code: schemas, AsyncAPI, tables, the manual.
 
     python docs/generate.py [FOLDER]
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from interaction_usage import monitoring
+from interaction_usage.commands.manual import manual
 from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
 from stream_app.codec.json_schema import example, json_schema, members, summary
 
@@ -171,6 +172,7 @@ def main() -> None:
     for name, text in schemas().items():
         (folder / "schemas" / name).write_text(text, "utf-8")
     (folder / "asyncapi.json").write_text(asyncapi(), "utf-8")
+    (folder / "man" / "usage.1").write_text(manual(), "utf-8")
     events = folder / "events.md"
     events.write_text(page(events.read_text("utf-8")), "utf-8")
     metrics = folder / "metrics.md"

@@ -5,10 +5,13 @@ as long as a server is away is left out: the worker says it in a sentence (`stre
 """
 
 import logging
+import queue
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -17,6 +20,15 @@ FORMATS: Final = ("text", "json")
 #: Lines from one place in the code within a span of seconds; the others are counted.
 LINES: Final = 5
 SPAN_S: Final = 60.0
+
+#: The log of the dashboard's requests. Each is a line, so it has another bound of its own.
+ACCESS: Final = "interaction_usage.dashboard.access_log"
+ACCESS_LINES: Final = 6_000
+#: What the access log adds to a line of JSON.
+_ACCESS_MEMBERS: Final = ("method", "path", "status", "milliseconds", "token")
+#: Lines of the access log that wait to be written, and seconds that they may take at the end.
+_WAITING: Final = 1_000
+_LAST_LINES_S: Final = 1.0
 
 #: The packages whose records are news also where nothing is wrong.
 _OURS: Final = ("interaction_usage", "stream_app")
@@ -66,10 +78,42 @@ class RateFilter(logging.Filter):
                 record.msg = f"{record.getMessage()} (and {left_out:,} times more)"
                 record.args = None
         site.lines += 1
-        if site.lines > LINES:
+        if site.lines > (ACCESS_LINES if record.name == ACCESS else LINES):
             site.left_out += 1
             return False
         return True
+
+
+class _Background(logging.Handler):
+    """Has another handler write in a thread: whoever answers requests never waits for a pipe.
+
+    Lines that come faster than they are written are dropped.
+    """
+
+    def __init__(self, target: logging.Handler) -> None:
+        super().__init__()
+        self._target = target
+        self._waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have *record* written soon."""
+        if self._thread.ident is None:
+            self._thread.start()
+        with suppress(queue.Full):
+            self._waiting.put_nowait(record)
+
+    def close(self) -> None:
+        """Write what waits; called when the process ends."""
+        if self._thread.is_alive():
+            with suppress(queue.Full):
+                self._waiting.put_nowait(None)
+            self._thread.join(_LAST_LINES_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            self._target.handle(record)
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -90,6 +134,9 @@ def configure(level: str = "info", log_format: str = "text") -> None:
         handler.addFilter(RateFilter())
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    access = logging.getLogger(ACCESS)
+    access.handlers = [_Background(handler)]
+    access.propagate = False
 
 
 def formatter(log_format: str) -> logging.Formatter:
@@ -100,6 +147,7 @@ def formatter(log_format: str) -> logging.Formatter:
     before: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(_ACCESS_MEMBERS),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]

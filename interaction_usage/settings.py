@@ -1,5 +1,7 @@
 """Settings: every `USAGE_…` variable with its meaning, bounds and default. Read once at start.
 
+They come from the environment and, below it, from a file (`env_file`).
+
 To add one, add its row to `Settings`. No message and no repr shows a value: whatever is in a
 variable may be a password that was meant for another one.
 """
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 
+from interaction_usage import env_file
 from interaction_usage.kafka_address import (
     HTTPS,
     MECHANISMS,
@@ -39,6 +42,7 @@ class Setting(NamedTuple):
     default: str
     meaning: str
     is_secret: bool = False  #: whether `…_FILE` may name a file that has it
+    show: Callable[[str], str] = str.strip  #: a valid text -> all of it that may be shown
 
 
 def _servers(text: str) -> KafkaAddress:
@@ -115,9 +119,15 @@ def _listen(text: str) -> Listen:
     return Listen((shape[1] or "").strip("[]"), int(shape[2]))
 
 
-def _variable(parse: Callable[[str], Any], default: str, meaning: str) -> Any:
+def _variable(
+    parse: Callable[[str], Any],
+    default: str,
+    meaning: str,
+    show: Callable[[str], str] = str.strip,
+) -> Any:
     """Return a member of `Settings` whose variable is named after it."""
-    return field(default=parse(default), metadata={"": Setting(parse, default, meaning)})
+    row = Setting(parse, default, meaning, show=show)
+    return field(default=parse(default), metadata={"": row})
 
 
 def _variable_per(
@@ -143,6 +153,7 @@ class Settings:
         _redis_url,
         "redis://127.0.0.1:6379/0",
         "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster",
+        address.shown,
     )
     group: str = _variable(_group, "usage", "the consumer group that all workers share")
     partitions: int = _variable(
@@ -211,6 +222,7 @@ _SECURITY: Final[Mapping[str, Setting]] = {
         lambda text: _url(text) if text else "",
         "",
         "where tokens come from, for OAUTHBEARER (OIDC)",
+        show=lambda text: text.partition("?")[0],
     ),
     "sasl_oauthbearer_client_id": Setting(_text, "", "the client that asks for tokens"),
     "sasl_oauthbearer_client_secret": Setting(
@@ -256,6 +268,9 @@ VARIABLES: Final[Mapping[str, Setting]] = {
     **{variable: setting for _, _, variable, setting in _rows()},
     **_variables_of("USAGE_KAFKA_", _SECURITY),
     **_variables_of("USAGE_REDIS_", _REDIS_LOGIN),
+    env_file.VARIABLE: Setting(
+        _text, env_file.NAME, "a file with settings, below the environment; none if it is empty"
+    ),
 }
 
 #: Variables of the tests and of the development servers, which are no settings of the product.
@@ -271,58 +286,113 @@ _INJECTED: Final = re.compile(
 )
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in *environment*. Raises InvalidSettingError."""
-    _check_names(environment)
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in *environment*, or those of this process. Raises InvalidSettingError.
+
+    Those of this process are in its environment and, below it, in the file.
+    """
+    if environment is not None:
+        found, problems = _read(environment)
+    else:
+        found, problems = _read_process()
+    if found is None:
+        raise problems[0]
+    return found
+
+
+def problems_of_process() -> list[InvalidSettingError]:
+    """Return everything that is wrong with the settings of this process."""
+    return _read_process()[1]
+
+
+def from_file() -> Mapping[str, str]:
+    """Return the settings of this process that are in the file. Raises InvalidSettingError."""
+    try:
+        return env_file.below(os.environ)
+    except env_file.EnvFileError as error:
+        raise InvalidSettingError(env_file.VARIABLE, str(error)) from None
+
+
+_Problems = list[InvalidSettingError]
+
+
+def _read_process() -> tuple[Settings | None, _Problems]:
+    try:
+        filed = from_file()
+    except InvalidSettingError as error:
+        return None, [error, *_read(os.environ)[1]]
+    found, problems = _read({**os.environ, **filed})
+    where = "the file of USAGE_ENV_FILE" if os.environ.get(env_file.VARIABLE) else env_file.NAME
+    return found, [
+        InvalidSettingError(problem.variable, f"{problem} (it is in {where})")
+        if problem.variable in filed
+        else problem
+        for problem in problems
+    ]
+
+
+def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
+    """Return the settings, or everything that is wrong with them."""
+    problems = list(_unknown_names(environment))
     members: dict[str, Any] = {}
     for member, name, variable, setting in _rows():
         try:
             value = setting.parse(environment.get(variable) or setting.default)
         except ValueError as error:
-            raise InvalidSettingError(variable, f"{variable} {error}") from None
+            problems.append(InvalidSettingError(variable, f"{variable} {error}"))
+            continue
         if name:
             members.setdefault(member, {})[name] = value
         else:
             members[member] = value
-    members["kafka"] = KafkaAddress(members["kafka"], _security(environment))
-    members["redis"] = _redis(environment, members["redis"])
-    return Settings(**members)
+    security = _security(environment, problems)
+    redis = _redis(environment, members.get("redis", ""), problems)
+    if problems:
+        return None, problems
+    members["kafka"] = KafkaAddress(members["kafka"], security)
+    members["redis"] = redis
+    return Settings(**members), []
 
 
-def _security(environment: Mapping[str, str]) -> Security:
+def _security(environment: Mapping[str, str], problems: _Problems) -> Security:
     prefix = "USAGE_KAFKA_"
-    security = Security(**_members(environment, prefix, _SECURITY))
-    if problem := security.problem():
+    known = len(problems)
+    security = Security(**_members(environment, prefix, _SECURITY, problems))
+    # What does not fit together may come of what is wrong by itself.
+    if len(problems) == known and (problem := security.problem()):
         member, sentence = problem
         variable = f"{prefix}{member.upper()}"
-        raise InvalidSettingError(variable, f"{variable} {sentence}")
+        problems.append(InvalidSettingError(variable, f"{variable} {sentence}"))
     return security
 
 
-def _redis(environment: Mapping[str, str], url: str) -> str:
+def _redis(environment: Mapping[str, str], url: str, problems: _Problems) -> str:
     prefix = "USAGE_REDIS_"
-    login = address.Login(**_members(environment, prefix, _REDIS_LOGIN))
+    login = address.Login(**_members(environment, prefix, _REDIS_LOGIN, problems))
     try:
-        return address.with_login(url, login)
+        return address.with_login(url, login) if url else ""
     except address.LoginError as error:
         variable = f"{prefix}{error.member.upper()}"
-        raise InvalidSettingError(variable, f"{variable} {error}") from None
+        problems.append(InvalidSettingError(variable, f"{variable} {error}"))
+        return ""
 
 
 def _members(
-    environment: Mapping[str, str], prefix: str, rows: Mapping[str, Setting]
+    environment: Mapping[str, str], prefix: str, rows: Mapping[str, Setting], problems: _Problems
 ) -> dict[str, str]:
-    """Return the values of *rows* that are set."""
+    """Return the values of *rows* that are set; add to *problems* what cannot be used."""
     members = {}
     for member, row in rows.items():
         variable = f"{prefix}{member.upper()}"
         text = environment.get(variable, "")
-        if row.is_secret and (path := environment.get(f"{variable}_FILE")):
-            text = _content(variable, path, is_given_twice=bool(text))
         try:
+            if row.is_secret and (path := environment.get(f"{variable}_FILE")):
+                text = _content(variable, path, is_given_twice=bool(text))
             members[member] = row.parse(text or row.default)
+        except InvalidSettingError as error:
+            problems.append(error)
         except ValueError as error:
-            raise InvalidSettingError(variable, f"{variable} {error}") from None
+            problems.append(InvalidSettingError(variable, f"{variable} {error}"))
     return members
 
 
@@ -341,12 +411,12 @@ def _content(variable: str, path: str, *, is_given_twice: bool) -> str:
     return content
 
 
-def _check_names(environment: Mapping[str, str]) -> None:
-    """Raise InvalidSettingError for a variable that would be ignored."""
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[InvalidSettingError]:
+    """Yield an error for each variable that would be ignored."""
     for name in sorted(environment):
         is_ours = name.startswith("USAGE_") and name not in _FOREIGN
         if is_ours and name not in VARIABLES and not _INJECTED.fullmatch(name):
-            raise InvalidSettingError(name, f"unknown setting {name}; {_hint(name)}")
+            yield InvalidSettingError(name, f"unknown setting {name}; {_hint(name)}")
 
 
 def _hint(name: str) -> str:

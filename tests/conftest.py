@@ -61,6 +61,7 @@ def _clean_environment() -> None:
     for name in [name for name in os.environ if name.startswith("USAGE_")]:
         if name not in (REQUIRE_KAFKA, "USAGE_KAFKA_JARS"):
             del os.environ[name]
+    os.environ["USAGE_ENV_FILE"] = ""  # nor is a file of theirs read
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "kafka_address": set[str](),
     "logs": set[str](),
     "monitoring": set[str](),
-    "settings": {"rollups", "store", "kafka_address", "logs"},
+    "env_file": set[str](),
+    "settings": {"rollups", "store", "kafka_address", "logs", "env_file"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
     "stream_app": {"rollups", "store", "settings", "kafka_address", "logs", "monitoring"},
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
-        "doctor", "logs",
+        "doctor", "logs", "env_file",
     },
 }  # fmt: skip
 

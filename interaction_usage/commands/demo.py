@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from interaction_usage import settings
+from interaction_usage import env_file, settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -79,6 +79,7 @@ class _Demo:
         self.begun = time.monotonic()
         self.published = 0
         self.written = ""
+        self.unfinished = ""  #: why the reports may still change or miss something
         self.rates: deque[tuple[float, int]] = deque(maxlen=12)
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="usage-demo-")))
         self._start_servers(running, folder)
@@ -102,7 +103,9 @@ class _Demo:
         broker = running.enter_context(mock_broker())
         store = running.enter_context(redis_server())
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
-        environment |= {"USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url}
+        environment |= {
+            "USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
+        }  # fmt: skip
         self.config = settings.read(environment)
         ensure_topics(broker.bootstrap, TOPICS, 4, 1)
         self.worker = Child("The worker", folder / "worker.log")
@@ -211,7 +214,7 @@ class _Demo:
 
     def _write_reports(self) -> None:
         from interaction_usage.commands.files import make_folder, replace_file
-        from interaction_usage.commands.rendering import render
+        from interaction_usage.commands.rendering import render, why_unfinished
         from interaction_usage.reports.service import ReportRequest, make_report
 
         began = time.perf_counter()
@@ -223,11 +226,12 @@ class _Demo:
             folder = self.directory / company.id
             make_folder(folder)
             replace_file(folder / "usage.xls", render(report, "xls"))
+            self.unfinished = why_unfinished(report)
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
             f"{self.directory}/*/usage.xls, {took:.0f} ms for all three, {after:.1f} s after the "
-            "start"
+            f"start. {self.unfinished}"
         )
 
     def _finish(self) -> None:
@@ -246,6 +250,8 @@ class _Demo:
         )
         for company in COMPANIES:
             self._say(f"  {self.directory / company.id / 'usage.xls'}")
+        if self.unfinished:
+            self._say(f"  {self.unfinished}")
 
     # ------------------------------------------------------------------ what is shown
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 #: Subcommands in the order of `usage --help`: name, module, what it does.
 COMMANDS = {
@@ -22,6 +23,7 @@ COMMANDS = {
     ),
     "send": ("interaction_usage.commands.send", "Publish events from NDJSON files."),
     "lag": ("interaction_usage.commands.lag", "Show events published but not yet in the rollups."),
+    "config": ("interaction_usage.commands.config", "Show the settings that are used here."),
     "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
     "watch": (
@@ -45,6 +47,10 @@ COMMANDS = {
     "rebuild": (
         "interaction_usage.commands.rebuild",
         "Rebuild the rollups from the topics, or verify them.",
+    ),
+    "completion": (
+        "interaction_usage.commands.completion",
+        "Print the completion script of a shell.",
     ),
 }
 
@@ -79,6 +85,15 @@ class Commands(click.Group):
             hint = f" Did you mean `usage {near[0]}`?" if near else " See `usage --help`."
             raise click.UsageError(f"There is no command `{args[0]}`.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a subcommand without importing any, or an option."""
+        found = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
@@ -131,8 +146,23 @@ def _give_up_output() -> None:
         os.close(nowhere)
 
 
+def _show_version(ctx: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    from interaction_usage.store.keys import LAYOUT
+
+    click.echo(f"usage, version {version('interaction-usage')}, layout {LAYOUT}")
+    ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="interaction-usage", prog_name="usage")
+@click.option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False,
+    callback=_show_version,
+    help="Show the version, and the layout of the rollups that it reads.",
+)  # fmt: skip
 def main() -> None:
     """Usage metering for interaction platforms: Kafka events in, exact Usage Reports out.
 

@@ -1,5 +1,6 @@
 """A report as the bytes of a file, for the commands that write one."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from export.formats import FORMATS
@@ -40,5 +41,10 @@ def why_unfinished(report: "Report") -> str:
 
     said = report.completeness
     if said.status is Status.INCOMPLETE:
-        return f"Incomplete: {'; '.join(said.reasons)}."
+        return why_incomplete(said.reasons)
     return "Open: the period has not ended." if said.status is Status.OPEN else ""
+
+
+def why_incomplete(reasons: Sequence[str]) -> str:
+    """Return the *reasons* why something published may be missing, in a line; empty without any."""
+    return f"Incomplete: {'; '.join(reasons)}." if reasons else ""

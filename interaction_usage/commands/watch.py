@@ -14,6 +14,7 @@ from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id, unknown_account, unusable_zone
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
+from interaction_usage.commands.rendering import why_incomplete
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console, plain
 
@@ -31,6 +32,8 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 @click.option("--seconds", type=Seconds(0.5), help="End by itself after this time.")
 def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> None:
     """Watch the current hour of ACCOUNT: sessions now, the peak so far, the last 60 minutes.
+
+    Where published events may be missing from it, it says so, as reports do.
 
     \b
     Examples:
@@ -71,17 +74,26 @@ def _looking(
     """Yield a function that returns the live object as it is now."""
     from interaction_usage.commands.serve import places_of
     from interaction_usage.dashboard.health import Watch
-    from interaction_usage.dashboard.live import look, members
-    from interaction_usage.store.reads import read_active
+    from interaction_usage.dashboard.live import Live, look, members
+    from interaction_usage.store.progress import read_known
+    from interaction_usage.store.reads import Rollups, read_active
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
+    from rollups.completeness import Completeness, judge
+
+    def read(rollups: Rollups, second: int) -> tuple[Live, Completeness]:
+        known, _ = read_known(redis, rollups.keys, [])  # before the rollups, as reports do
+        live = look(rollups, account, second)
+        return live, judge(known, live.hour, second)
+
+    def answer() -> dict[str, Any]:
+        now = int(time.time())
+        live, completeness = read_active(redis, lambda rollups: read(rollups, now))
+        return {**members(live, health.health()), "completeness": completeness.members()}
 
     health = Watch(redis, places_of(config, redis), HEARTBEAT_TTL_S)
     health.start()
     try:
-        yield lambda: members(
-            read_active(redis, lambda rollups: look(rollups, account, int(time.time()))),
-            health.health(),
-        )
+        yield answer
     finally:
         health.stop()
 
@@ -115,6 +127,7 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
 def screen(answer: dict[str, Any], width: int) -> Any:
     """Return the live object as a terminal *width* columns wide shows it."""
     from rich import box
+    from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
@@ -136,10 +149,13 @@ def screen(answer: dict[str, Any], width: int) -> Any:
             at[11:19] if at else "–", f"{numbers['open_long']:,}",
             Text(blocks(answer["curve"]["levels"][series.id], room), "cyan"),
         )  # fmt: skip
+    incomplete = why_incomplete(answer["completeness"]["reasons"])
+    below = [Text(plain(incomplete), "yellow")] if incomplete else []
     return Panel(
-        table, title=Text(plain(f"{answer['account']} · {_hour(answer)}")), title_align="left",
+        Group(table, *below),
+        title=Text(plain(f"{answer['account']} · {_hour(answer)}")), title_align="left",
         subtitle=Text(plain(_state(answer))), subtitle_align="left", padding=(1, 2),
-        border_style="yellow" if answer["stale"] else "blue",
+        border_style="yellow" if answer["stale"] or incomplete else "blue",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
+from interaction_usage.dashboard.access_log import AccessLog
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
@@ -112,6 +113,7 @@ def create_app(
     app.add_middleware(Guard, refuse=_refused)
     app.add_middleware(Shield, names_of_this_machine_only=open_to_all)
     app.add_middleware(measures.Measured, measures=app.state.measures)
+    app.add_middleware(AccessLog)
     return app
 
 

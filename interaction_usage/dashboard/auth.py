@@ -76,7 +76,7 @@ def who(
     second = int(time.time())
     if bearer is not None:
         try:
-            return _holder(tokens.authenticate(redis, bearer.credentials, second))
+            return _holder(_noted(request, tokens.authenticate(redis, bearer.credentials, second)))
         except UnknownTokenError as error:
             count_failure(redis, request)
             raise RequestError(401, str(error), _BEARER) from None
@@ -124,9 +124,18 @@ def cookie_name(request: Request) -> str:
 
 def login_of(request: Request, second: int) -> Login | None:
     """Return the login of the browser that sent *request*, if it has one."""
-    return logins.find(
+    login = logins.find(
         request.app.state.redis, request.cookies.get(cookie_name(request), ""), second
     )
+    if login is not None:
+        _noted(request, login.token)
+    return login
+
+
+def _noted(request: Request, token: Token) -> Token:
+    """Return *token*, whose id the access log takes from the state of the request."""
+    request.state.token_id = token.id
+    return token
 
 
 def end_logins_of(request: Request) -> None:

@@ -34,11 +34,13 @@ _SETTINGS: Final = Area("settings")
 
 def examine() -> Iterator[Finding]:
     """Yield what each check finds. What does not answer is said once, and nothing rests on it."""
-    try:
-        config = settings.read()
-    except settings.InvalidSettingError as error:
-        yield _SETTINGS.wrong(error.variable, str(error), "Correct it in the environment")
+    if problems := settings.problems_of_process():
+        for problem in problems:
+            yield _SETTINGS.wrong(
+                problem.variable, str(problem), "`usage config` shows where it is"
+            )
         return
+    config = settings.read()
     yield _SETTINGS.ok("environment", f"Kafka {config.kafka}, consumer group {config.group}")
     yield _SETTINGS.ok("versions", ", ".join(f"{name} {version(name)}" for name in _VERSIONS))
     redis_answers = yield from _examine_redis(config)

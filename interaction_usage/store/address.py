@@ -177,3 +177,12 @@ def place(url: str) -> str:
     """Return host, port and database of *url*: all of it that may be shown."""
     parts = urlsplit(url)
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def shown(url: str) -> str:
+    """Return *url* without its login and the password of a key: for whoever asks for settings."""
+    parts = urlsplit(url)
+    options = {name: value for name, value in _options(parts).items() if name != "ssl_password"}
+    place_of = parts.netloc.rpartition("@")[2]
+    whole = parts._replace(netloc=place_of, query=urlencode(options, safe="/")).geturl()
+    return whole if place_of == parts.netloc else f"{whole} (with a login, not shown)"

@@ -46,6 +46,7 @@ def test_the_demo_writes_reports_and_leaves_nothing_running(process: Start, tmp_
     out, err = demo.communicate(timeout=20)
     assert demo.returncode == 0, err.decode()
     assert b"events published" in out
+    assert b"Open: the period has not ended." in out  # today is part of it
     assert peak > 0
     assert len(below) >= 3
     assert not [pid for pid in below if is_running(pid)]

@@ -54,7 +54,9 @@ _quickly = hypothesis_settings(
 def printed(command: list[str], environment: dict[str, str]) -> str:
     """Run a command that must fail; return everything it says."""
     clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
-    done = CliRunner().invoke(main, command, env={**clean, **environment}, input="")
+    done = CliRunner().invoke(
+        main, command, env={**clean, "USAGE_ENV_FILE": "", **environment}, input=""
+    )
     assert done.exit_code == 1, done.output
     assert isinstance(done.exception, SystemExit), done.exception
     return done.output

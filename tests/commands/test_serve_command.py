@@ -91,8 +91,11 @@ def test_a_port_that_is_taken(usage: Usage) -> None:
 def test_redis_away(process: Start, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
     """It starts, and says so on stderr and on every page, rather than showing pages of nothing."""
     server = process(
-        "serve", "--port", "0", environment={"USAGE_REDIS": f"redis://127.0.0.1:1/0{options}"}
-    )
+        "serve", "--port", "0",
+        environment={
+            "USAGE_REDIS": f"redis://127.0.0.1:1/0{options}", "USAGE_LOG_LEVEL": "warning",
+        },
+    )  # fmt: skip
     address = address_of(server)
     assert httpx.get(f"{address}/healthz").status_code == 200
     for path in ("/", "/login", "/accounts/acme", "/docs"):

@@ -1,14 +1,17 @@
 """`usage watch`: the live object in the terminal."""
 
 import json
+import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from click.testing import Result
 from redis.client import Redis
 
 from interaction_usage.commands.watch import blocks
-from interaction_usage.store import account_settings
+from interaction_usage.store import account_settings, keys
+from rollups.completeness import Progress
 from tests.support.memory_ledger import MemoryLedger
 
 Usage = Callable[..., Result]
@@ -28,6 +31,7 @@ def test_once_as_json(usage: Usage) -> None:
     assert answer["series"]["agent"]["now"] == 0
     assert len(answer["curve"]["levels"]["agent"]) == 3600
     assert answer["stale"]["reason"] == "no-worker"
+    assert answer["completeness"]["status"] == "incomplete"
 
 
 def test_once_for_people(usage: Usage) -> None:
@@ -36,6 +40,20 @@ def test_once_for_people(usage: Usage) -> None:
     for title in ("Agents together", "Agent Application", "Mobile Web", "Web Self Service"):
         assert title in shown
     assert "No worker runs" in shown
+
+
+def test_what_may_be_missing_is_said_as_in_reports(usage: Usage, redis_url: str) -> None:
+    """From what workers leave in Redis; where everything is counted, there is nothing to say."""
+    assert "Incomplete: No worker has reported" in usage("watch", "acme", "--once").stdout
+    with Redis.from_url(redis_url) as redis:
+        now = int(time.time())
+        for pending, complete_to, expected in ((0, now, False), (70, now - 60, True)):
+            seen = Progress(now, complete_to, {}, pending)
+            redis.set(keys.PROGRESS, msgspec.json.encode(seen), ex=10)
+            redis.set(keys.REFUSED_READ, b"1")
+            shown = " ".join(usage("watch", "acme", "--once").stdout.split())
+            assert ("Incomplete: 70 published events are not counted yet" in shown) is expected
+            assert ("Incomplete" in shown) is expected
 
 
 def test_live_for_some_seconds(usage: Usage) -> None:

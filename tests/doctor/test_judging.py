@@ -15,7 +15,7 @@ from stream_app.broker import Metadata
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
 from stream_app.kafka_state import DENIED, MISSING, GroupState, TopicState
 from stream_app.lag import Progress
-from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
+from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS, SESSIONS
 
 KEPT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 ALL = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
@@ -45,9 +45,9 @@ def judged(
 ) -> list[Finding]:
     """Return what is said of a cluster with *topic*, whose oldest record is a day old."""
     usable = GroupState("stable", 2, frozenset({"READ"}))
-    topics = {"events": topic, DEAD_LETTERS: dead_letters, LEDGER_TOPICS[0]: accounts}
+    topics = {SESSIONS: topic, DEAD_LETTERS: dead_letters, LEDGER_TOPICS[0]: accounts}
     cluster = Cluster(
-        Metadata(cluster_id, brokers, {}), topics, group or usable, {"events": 9 * DAY_MS}
+        Metadata(cluster_id, brokers, {}), topics, group or usable, {SESSIONS: 9 * DAY_MS}
     )
     return list(kafka.judge(cluster, "usage", 1_000, 10 * DAY_MS))
 
@@ -97,7 +97,7 @@ def test_a_topic_that_is_not_as_it_should_be(
 ) -> None:
     """It is said in a sentence, with what to do."""
     findings = judged(topic)
-    assert sentence in about(findings, "events")
+    assert sentence in about(findings, SESSIONS)
     assert worst(findings) is level
     assert all(finding.advice for finding in findings if finding.level is not Level.OK)
 
