@@ -153,3 +153,14 @@ env:
     {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* Fails where a worker could not be reached by anything. */}}
+{{- define "usage.check" -}}
+{{- $given := dict -}}
+{{- range .Values.extraEnv -}}{{- $_ := set $given .name true -}}{{- end -}}
+{{- range list "USAGE_KAFKA" "USAGE_REDIS" -}}
+{{- if not (or (get $.Values.settings .) (get $.Values.worker.settings .) (hasKey $given .)) -}}
+{{- fail (printf "settings.%s is missing" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
