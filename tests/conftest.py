@@ -31,7 +31,8 @@ _ALONE = {
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
-    "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "test_locks.py",
+    "store", "dashboard", "commands", "servers", "chart", "browser", "kafka", "faults",
+    "test_locks.py",
     "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
     "test_events_page.py", "test_libreoffice.py", "test_kafka_ledger.py",
     "test_wheel.py", "test_catalog.py",
@@ -41,8 +42,8 @@ _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
 #: The order of the folders: the quick tests first or, where several processes share the tests, the
 #: long ones, so that none of them is still busy when the others have nothing left to do.
 _ORDER = (
-    "rollups", "stream_app", "export", "store", "dashboard", "commands", "servers", "browser",
-    "kafka", "faults",
+    "rollups", "stream_app", "export", "store", "dashboard", "commands", "servers", "chart",
+    "browser", "kafka", "faults",
 )  # fmt: skip
 
 # The product asks the package tzdata, whatever the machine's own zones say; so do the references.

@@ -1,4 +1,4 @@
-"""The Dockerfile: nothing for development, watched, labelled, and the same when it is made again."""
+"""The Dockerfile: nothing for development, watched, labelled, and the same if made again."""
 
 import re
 import subprocess

@@ -107,8 +107,10 @@ env:
   - {name: XDG_RUNTIME_DIR, value: /tmp}
   - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
 {{- range $variable, $value := include "usage.settings" . | fromYaml }}
+{{- if $value }}
   - name: {{ $variable }}
     value: {{ $value | quote }}
+{{- end }}
 {{- end }}
 {{- range $variable, $_ := include "usage.files" . | fromYaml }}
   - name: {{ $variable }}
@@ -154,13 +156,33 @@ env:
 {{- end }}
 {{- end -}}
 
-{{/* Fails where a worker could not be reached by anything. */}}
+{{/* Fails, in a sentence, where the settings cannot work or have a secret in them. */}}
 {{- define "usage.check" -}}
 {{- $given := dict -}}
 {{- range .Values.extraEnv -}}{{- $_ := set $given .name true -}}{{- end -}}
 {{- range list "USAGE_KAFKA" "USAGE_REDIS" -}}
 {{- if not (or (get $.Values.settings .) (get $.Values.worker.settings .) (hasKey $given .)) -}}
 {{- fail (printf "settings.%s is missing" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range list (list "" .Values) (list "worker." .Values.worker) (list "dashboard." .Values.dashboard) (list "monthEnd." .Values.monthEnd) -}}
+{{- $prefix := index . 0 -}}
+{{- range $name, $value := (index . 1).settings -}}
+{{- $place := printf "%ssettings.%s" $prefix $name -}}
+{{- if has $name (list "USAGE_HEALTH_PORT" "USAGE_ALIVE_FILE") -}}
+{{- fail (printf "%s is not for values: the chart's probes decide it" $place) -}}
+{{- else if regexMatch "_(FILE|LOCATION)$" $name -}}
+{{- fail (printf "%s names a file: name the Secret or ConfigMap that has it in %sfiles.%s" $place $prefix $name) -}}
+{{- else if regexMatch "_(PASSWORD|SECRET)$" $name -}}
+{{- fail (printf "%s is a secret: name the Secret that has it in %sfiles.%s_FILE" $place $prefix $name) -}}
+{{- else if regexMatch "://[^/@]*:[^/@]+@" $value -}}
+{{- fail (printf "%s has a password in it: name the Secret that has it in files, or give the variable in extraEnv" $place) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := (index . 1).files -}}
+{{- if or (not (regexMatch "_(FILE|LOCATION)$" $name)) (eq $name "USAGE_ALIVE_FILE") -}}
+{{- fail (printf "%sfiles.%s is not a variable that names a file: those end in _FILE or _LOCATION" $prefix $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
