@@ -421,12 +421,15 @@ def test_rules_and_board_are_those_of_the_files(tmp_path: Path) -> None:
     rules, board = files / "alerts.yml", files / "usage-board.json"
     if not rules.exists():
         rules.write_text(yaml.safe_dump({"groups": [{"name": "usage", "rules": [
-            {"alert": "Down", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }}"}},
+            {"alert": "Down", "expr": 'up{job="usage-worker"} == 0', "annotations": {"summary": "{{ $labels.pod }}"}},
         ]}]}))  # fmt: skip
     if not board.exists():
         board.write_text(json.dumps({"title": "Usage {{ instance }}", "panels": []}, indent=2))
     rendered = render("--values", SECURED, chart=chart)
     rule = only(rendered, "PrometheusRule")
+    monitors = [each["spec"] for each in rendered if each["kind"] == "ServiceMonitor"]
+    jobs = {monitor["endpoints"][0]["relabelings"][0]["replacement"] for monitor in monitors}
+    assert set(re.findall(r'job="([^"]*)"', rules.read_text() + board.read_text())) <= jobs
     assert problems(rule, KUBERNETES[0]) == []
     assert rule["spec"] == yaml.safe_load(rules.read_text())
     assert rule["metadata"]["labels"]["release"] == "prometheus"
