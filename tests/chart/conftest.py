@@ -1,17 +1,10 @@
-"""What the tests of the chart need: helm, and each example as helm renders it."""
+"""What the tests of the chart share: each example as helm renders it."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.chart.rendering import EXAMPLES, MINIMAL, Object, find_helm, render
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _helm() -> None:
-    if find_helm() is None:
-        pytest.skip("the chart (helm is not on the PATH; `make chart` builds it)")
-
+from tests.chart.rendering import EXAMPLES, MINIMAL, Object, render
 
 #: Everything that the examples leave off.
 EVERYTHING = (
@@ -31,7 +24,7 @@ EVERYTHING = (
     scope="session", params=[*EXAMPLES, EVERYTHING],
     ids=lambda each: each.stem if isinstance(each, Path) else "everything",
 )  # fmt: skip
-def objects(request: pytest.FixtureRequest, _helm: None) -> list[Object]:
+def objects(request: pytest.FixtureRequest) -> list[Object]:
     """Return what each example is rendered to."""
     if isinstance(request.param, Path):
         return render("--values", request.param)
