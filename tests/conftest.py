@@ -31,8 +31,8 @@ _ALONE = {
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
-    "store", "dashboard", "commands", "servers", "browser", "kafka", "faults", "monitoring",
-    "test_locks.py",
+    "store", "dashboard", "commands", "servers", "chart", "browser", "kafka", "faults",
+    "monitoring", "test_locks.py",
     "test_lookout.py", "test_micro_batches.py", "test_random_faults.py", "test_lag.py",
     "test_events_page.py", "test_libreoffice.py", "test_kafka_ledger.py",
     "test_wheel.py", "test_catalog.py",
@@ -43,6 +43,7 @@ _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
 #: long ones, so that none of them is still busy when the others have nothing left to do.
 _ORDER = (
     "rollups", "stream_app", "export", "store", "dashboard", "commands", "monitoring", "servers",
+    "chart",
     "browser", "kafka", "faults",
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 GLOSSARY = ROOT / "docs" / "glossary.md"
 #: Where no retired word may occur: documents, product code, tests.
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs")
+DOCUMENTS = ("README.md", "CHANGELOG.md", "docs", "deploy")
 PRODUCT = ("rollups", "stream_app", "export", "interaction_usage")
 OTHERS = (
     "benchmarks",

