@@ -40,7 +40,7 @@ def aiokafka(servers: str) -> dict[str, Any]:
         "security_protocol": security.security_protocol,
     }
     if security.has_tls:
-        arguments["ssl_context"] = _ssl_context(security)
+        arguments["ssl_context"] = ssl_context(security)
     if security.has_sasl:
         arguments["sasl_mechanism"] = security.sasl_mechanism
         if security.sasl_mechanism == OAUTHBEARER:
@@ -60,7 +60,7 @@ def faust(servers: str) -> dict[str, Any]:
     security = security_of(servers)
     broker = [f"kafka://{server}" for server in servers.split(",")]
     credentials: auth.Credentials | None = None
-    context = _ssl_context(security) if security.has_tls else None
+    context = ssl_context(security) if security.has_tls else None
     if security.sasl_mechanism == OAUTHBEARER:
         from stream_app.oidc import tokens
 
@@ -77,7 +77,8 @@ def faust(servers: str) -> dict[str, Any]:
     return {"broker": broker, "broker_credentials": credentials}
 
 
-def _ssl_context(security: Security) -> "ssl.SSLContext":
+def ssl_context(security: Security) -> "ssl.SSLContext":
+    """Return how a client that uses TLS checks brokers, and shows who it is."""
     from aiokafka.helpers import create_ssl_context
 
     context: ssl.SSLContext = create_ssl_context(

@@ -32,6 +32,7 @@ from stream_app.broker import (
     topic_ids,
 )
 from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+from stream_app.login_failures import LoginFailures
 from stream_app.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class KafkaLedger:
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
         self._producer: Producer | None = None
+        self._login_failures = LoginFailures(config.kafka)
 
     def now_ms(self) -> int:
         """Return the time, in milliseconds."""
@@ -271,11 +273,14 @@ class KafkaLedger:
         while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
             producer.poll(0.1)
         if len(offsets) == len(records):
+            self._login_failures.forget()
             return max(offsets) + 1
         self._producer = None  # a failure may be the end of it
         if not failures or failures[0].code() in _UNDECIDED:
+            why = self._login_failures.noted()
             raise ChangePendingError(
-                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s; "
+                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s"
+                f"{f' ({why})' if why else ''}; "
                 "if Kafka stored it anyway, it takes effect within seconds, so look before you "
                 "repeat it"
             )
@@ -292,6 +297,7 @@ class KafkaLedger:
                 "message.timeout.ms": int(self._timeout * 1000),
                 "message.max.bytes": LARGEST_DEAD_LETTER,
                 "log_level": 0,
+                "error_cb": self._login_failures.note,
             }
         )
 

@@ -37,6 +37,8 @@ def lag(seconds: float | None, as_json: bool) -> None:
     Example:
       usage lag --until-zero 30
     """
+    from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
+
     config = settings.read()
     deadline = time.monotonic() + (seconds or 0)
     with redis_connection(config) as redis:
@@ -44,9 +46,9 @@ def lag(seconds: float | None, as_json: bool) -> None:
             over = seconds is None or time.monotonic() >= deadline
             try:
                 places = _progress(config, redis)
-            except CommandError:
-                if over:
-                    raise
+            except BrokerUnavailableError as error:
+                if over or isinstance(error, BrokerDeniedError):
+                    raise CommandError(f"Kafka at {config.kafka}: {error}") from None
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
             total = sum(reach.behind for reach in places.values())
@@ -61,15 +63,11 @@ def lag(seconds: float | None, as_json: bool) -> None:
 
 
 def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted. Raises CommandError."""
+    """Return how far each topic and partition is counted. Raises BrokerUnavailableError."""
     from stream_app.broker import admin_client
-    from stream_app.errors import BrokerUnavailableError
     from stream_app.lag import partition_progress
 
-    try:
-        return partition_progress(admin_client(config.kafka), redis, group=config.group)
-    except BrokerUnavailableError as error:
-        raise CommandError(f"Kafka at {config.kafka}: {error}") from None
+    return partition_progress(admin_client(config.kafka), redis, group=config.group)
 
 
 def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:

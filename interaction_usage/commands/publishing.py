@@ -47,7 +47,9 @@ class Publisher:
         from confluent_kafka import Producer
 
         from stream_app import clients
+        from stream_app.login_failures import LoginFailures
 
+        self._failures = LoginFailures(servers)
         self._producer = Producer(
             {
                 **clients.librdkafka(servers),
@@ -63,6 +65,7 @@ class Publisher:
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 2 * _MOST_BYTES // 1024,
                 "log_level": 0,
+                "error_cb": self._failures.note,
             }
         )
 
@@ -80,11 +83,14 @@ class Publisher:
 
         The record's key chooses the partition unless one is given.
         """
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaError, KafkaException
 
         def delivered(error: Any, message: Any) -> None:
             if error is None:
+                self._failures.forget()
                 on_delivery(None, message.partition(), message.offset())
+            elif error.code() == KafkaError._MSG_TIMED_OUT and self._failures.noted():
+                on_delivery(str(self._failures.noted()), -1, -1)
             else:
                 on_delivery(error.str(), -1, -1)
 

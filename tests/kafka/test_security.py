@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 
 from interaction_usage import settings
 from interaction_usage.commands.main import main
+from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.redis_server import redis_server
 from stream_app import clients
 from stream_app.broker import admin_client, ensure_topics, topic_partitions
@@ -27,7 +30,7 @@ from tests.support.secured_kafka import (
     SecuredKafka,
     token_server,
 )
-from tests.support.system import System
+from tests.support.system import USAGE, System
 
 WAYS = ("plain", "scram-256", "scram-512", "no-tls", "oauth", "certificate")
 OCTOBER = ("acme", "--from", "2026-10-01", "--to", "2026-10-31", "--tz", "UTC")
@@ -134,5 +137,133 @@ def test_every_command_logs_in(
             assert listed["counts"]["malformed"] >= 1
             usage("dead-letters", "replay", "--all")
             assert "Counts" in usage("doctor").output
+        finally:
+            system.kill_workers()
+
+
+# --------------------------------------------------------------------------------- refused logins
+
+WRONG = "a-secret-of-ours"
+NO_LOGIN = "Check USAGE_KAFKA_SECURITY_PROTOCOL and the port in USAGE_KAFKA"
+#: What is wrong: the way that it is a way of, changes to it, what is said, and what is advised.
+REFUSED: dict[str, tuple[str, dict[str, str], str, str]] = {
+    "wrong password": (
+        "plain", {"_SASL_PASSWORD": WRONG}, "Kafka refused the login: Authentication failed",
+        "Check USAGE_KAFKA_SASL_USERNAME and USAGE_KAFKA_SASL_PASSWORD",
+    ),
+    "unknown user": (
+        "scram-512", {"_SASL_USERNAME": "nobody"}, "Kafka refused the login: Authentication failed",
+        "Check USAGE_KAFKA_SASL_USERNAME and USAGE_KAFKA_SASL_PASSWORD",
+    ),
+    "foreign broker": (
+        "plain", {"_SSL_CA_LOCATION": "{folder}/stranger/ca.pem"},
+        "The broker's certificate is not trusted", "Check USAGE_KAFKA_SSL_CA_LOCATION",
+    ),
+    "other name": (
+        "plain", {"": "127.0.0.1:{sasl_ssl}"},
+        "certificate is not valid for '127.0.0.1'", "Name the brokers in USAGE_KAFKA as",
+    ),
+    "no certificate": (
+        "certificate", {"_SSL_CERTIFICATE_LOCATION": "", "_SSL_KEY_LOCATION": ""},
+        "Kafka refused the certificate of this client: certificate required",
+        "Check USAGE_KAFKA_SSL_CERTIFICATE_LOCATION",
+    ),
+    "foreign certificate": (
+        "certificate",
+        {
+            "_SSL_CERTIFICATE_LOCATION": "{folder}/stranger/client.crt",
+            "_SSL_KEY_LOCATION": "{folder}/stranger/client.enc.key",
+        },
+        "Kafka refused the certificate of this client", "until when the certificate is valid",
+    ),
+    "expired certificate": (
+        "certificate", {"_SSL_CERTIFICATE_LOCATION": "{folder}/client.expired.crt"},
+        "Kafka refused the certificate of this client", "until when the certificate is valid",
+    ),
+    "plain client": ("no-tls", {"": "localhost:{sasl_ssl}"}, "uses TLS, and this", NO_LOGIN),
+    "plain port": ("plain", {"": "localhost:{sasl}"}, "does not use TLS, and this", NO_LOGIN),
+    "no login": (
+        "no-tls", {f"_{each}": "" for each in (
+            "SECURITY_PROTOCOL", "SASL_USERNAME", "SASL_PASSWORD", "SASL_MECHANISM")},
+        "Kafka asks for a login with SASL", NO_LOGIN,
+    ),
+    "needless login": (
+        "no-tls", {"": "127.0.0.1:{port}"}, "Kafka takes no login with SASL", NO_LOGIN,
+    ),
+    "no token": (
+        "oauth", {"_SASL_OAUTHBEARER_CLIENT_SECRET": WRONG},
+        "The token server gave no token: invalid_client",
+        "Check USAGE_KAFKA_SASL_OAUTHBEARER_CLIENT_ID",
+    ),
+}  # fmt: skip
+
+
+def refused_way(what: str, kafka: SecuredKafka, tokens: str) -> dict[str, str]:
+    """Return the variables of a way to log in that Kafka refuses."""
+    name, changes, *_ = REFUSED[what]
+    members = {**vars(kafka), "folder": kafka.folder}
+    changed = {f"USAGE_KAFKA{end}": value.format(**members) for end, value in changes.items()}
+    given = {**way(name, kafka, tokens), **changed}
+    if not given["USAGE_KAFKA_SSL_KEY_LOCATION" if name == "certificate" else "USAGE_KAFKA"]:
+        del given["USAGE_KAFKA_SSL_KEY_PASSWORD"]
+    return given
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_refused_login_is_said_as_such(
+    what: str, secured: SecuredKafka, tokens: str, tmp_path: Path
+) -> None:
+    """By commands that publish or ask, and by a worker, which ends; no secret is shown."""
+    *_, sentence, advice = REFUSED[what]
+    with redis_server(tmp_path / "redis") as store:
+        environment = {
+            **System(secured, store, tmp_path).environment, **refused_way(what, secured, tokens)
+        }  # fmt: skip
+        began = time.monotonic()
+        worker = subprocess.Popen(
+            [*USAGE, "worker"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            said = []
+            for command in (["lag", "--until-zero", "60"], ["send", "-"]):
+                done = CliRunner().invoke(main, command, env=environment, input=flow("1"))
+                assert done.exit_code == 1
+                assert len(done.stderr.splitlines()) == 1
+                said.append(done.stderr)
+            said.append(worker.communicate(timeout=60)[0].decode())
+        finally:
+            worker.kill()
+            worker.wait()
+        assert worker.returncode == 1
+        assert "The worker ends: " in said[-1]
+        assert "Traceback" not in said[-1]
+        for each in said:
+            assert sentence in each, each
+            assert advice in each
+            assert not any(secret in each for secret in (WRONG, PASSWORD, CLIENT_SECRET))
+        assert time.monotonic() - began < 20
+
+
+def test_a_login_that_is_refused_later_is_waited_for(
+    need_kafka: None, tmp_path: Path, tokens: str, eventually: Callable[..., None]
+) -> None:
+    """A worker says so once, and counts on as soon as Kafka takes the login again."""
+    said = "Kafka refused the login: "
+    with redis_server(tmp_path / "redis") as store, SecuredKafka(tmp_path / "kafka") as kafka:
+        system = System(kafka, store, tmp_path)
+        system.worker_variables |= way("scram-512", kafka, tokens)
+        try:
+            system.start_worker()
+            system.usage("send", "-", stdin=flow("1"))
+            system.catch_up()
+            kafka.change_password("another one")
+            kafka.kill()  # who is logged in stays so
+            ApacheKafka.start(kafka)
+            eventually(lambda: said in system.log(), "the worker says so")
+            system.usage("send", "-", stdin=flow("2"))
+            kafka.change_password(PASSWORD)
+            system.catch_up()
+            assert system.log().count(said) == 1
+            assert "Traceback" not in system.log()
         finally:
             system.kill_workers()
