@@ -16,7 +16,7 @@ from interaction_usage.kafka_address import Security, security_of
 from stream_app.clients import ssl_context
 
 #: Seconds that connecting, and then each answer, may take.
-_TIMEOUT_S: Final = 1.0
+_TIMEOUT_S: Final = 3.0
 _ILLEGAL_SASL_STATE: Final = 34
 #: `SaslHandshake` in version 1, without a client id, for the mechanism PLAIN.
 _SASL_HANDSHAKE: Final = struct.pack(">hhihh5s", 17, 1, 1, -1, 5, b"PLAIN")
@@ -48,17 +48,21 @@ def examine(servers: str) -> LoginFailure | None:
     """
     for server in servers.split(","):
         host, _, port = server.rpartition(":")
-        with suppress(OSError):
-            with _connected(host.strip("[]"), int(port)):
+        place = host.strip("[]"), int(port)
+        try:
+            with _connected(*place):
                 pass
-            return _examine(host.strip("[]"), int(port), security_of(servers))
+        except OSError:
+            continue
+        with suppress(OSError):  # it does not answer, or is gone
+            return _examine(*place, security_of(servers))
     return None
 
 
 def _examine(host: str, port: int, security: Security) -> LoginFailure | None:
     if security.has_tls:
         return _examine_tls(host, port, security)
-    with suppress(OSError), _connected(host, port) as connection:
+    with suppress(ConnectionError), _connected(host, port) as connection:
         if (takes_login := _takes_login(connection)) is not None:
             return _compare(takes_login, security)
     return _examine_plain(host, port)
@@ -78,9 +82,9 @@ def _examine_tls(host: str, port: int, security: Security) -> LoginFailure | Non
     except ssl.SSLError as error:
         if "ALERT" in (error.reason or ""):
             return client_certificate_refused(_words(error.reason))
-    except OSError:
+    except ConnectionError:
         pass
-    with suppress(OSError), _connected(host, port) as connection:
+    with suppress(ConnectionError), _connected(host, port) as connection:
         if _takes_login(connection) is not None:
             return LoginFailure(
                 f"The port {port} of {host} does not use TLS, and this client does",
@@ -94,7 +98,7 @@ def _examine_plain(host: str, port: int) -> LoginFailure | None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        suppress(OSError),
+        suppress(ssl.SSLError, ConnectionError),
         _connected(host, port) as connection,
         context.wrap_socket(connection),
     ):

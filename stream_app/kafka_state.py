@@ -150,7 +150,6 @@ _DENIED_CODES: Final = (
 )
 
 
-
 def _kind(admin: Any, error: KafkaException) -> str:
     reason = error.args[0]
     if reason.code() in AWAY_CODES:

@@ -29,6 +29,7 @@ class LoginFailures:
         self._servers = servers
         self._noted: LoginFailure | None = None
         self._untrusted: LoginFailure | None = None
+        self._examined = False
 
     def note(self, error: KafkaError) -> None:
         """Take note of *error* if it is about a login or a certificate."""
@@ -53,6 +54,7 @@ class LoginFailures:
     def forget(self) -> None:
         """Forget what was noted: a broker has let a client in."""
         self._noted = self._untrusted = None
+        self._examined = False
 
     def noted(self) -> LoginFailure | None:
         """Return what clients reported."""
@@ -63,8 +65,10 @@ class LoginFailures:
 
         Takes up to some seconds; must not be called where an event loop runs.
         """
-        self._noted = self._noted or examine(self._servers) or self._untrusted
-        return self._noted
+        if not self._noted and not self._examined:
+            self._examined = True
+            self._noted = examine(self._servers)
+        return self._noted or self._untrusted
 
 
 def _words_of(text: str) -> str:
