@@ -138,7 +138,6 @@ class Admin:
         return AdminClient(
             {
                 **clients.librdkafka(self._servers),
-                "log_level": 0,
                 "error_cb": self._failures.note,
             }
         )

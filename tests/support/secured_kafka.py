@@ -43,6 +43,10 @@ ssl.truststore.location={folder}/ca.pem
 listener.name.ssl.ssl.client.auth=required
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 """
+_DENYING = """
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
 _MECHANISMS = f"""
 listener.name.{{listener}}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.{{listener}}.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required \
@@ -58,10 +62,12 @@ class SecuredKafka(ApacheKafka):
     """An Apache Kafka with more listeners, and certificates in its folder.
 
     They are ca, client, and client.expired; those in the folder `stranger` are another authority's.
+    One that *denies* what no ACL allows lets only those do everything who do not log in.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, denies: bool = False) -> None:
         super().__init__(folder)
+        self._denies = denies
         self.sasl_ssl, self.sasl, self.ssl = free_port(), free_port(), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         _make_certificates(self.folder)
@@ -92,7 +98,7 @@ class SecuredKafka(ApacheKafka):
         )  # fmt: skip
         for listener in ("sasl_ssl", "sasl_plaintext"):
             more += _MECHANISMS.format(listener=listener, password=password)
-        path.write_text(path.read_text() + more)
+        path.write_text(path.read_text() + more + (_DENYING if self._denies else ""))
         return path
 
 
