@@ -8,6 +8,7 @@ import pytest
 from click.testing import Result
 from confluent_kafka import Consumer, TopicPartition
 
+from tests.commands.conftest import NOWHERE
 from tests.support.event_lines import event, flow
 
 Usage = Callable[..., Result]
@@ -63,7 +64,7 @@ def test_unchecked_publishes_what_the_worker_will_refuse(usage: Usage, broker: s
 
 def test_a_broker_that_is_away_is_said_before_anything_is_read(usage: Usage) -> None:
     """Nothing was sent, and that is what it says."""
-    done = usage("send", "-", input=flow("1"))
+    done = usage("send", "-", input=flow("1"), kafka=NOWHERE)
     assert done.exit_code == 1
     assert "Kafka at 127.0.0.1:1: no broker answered" in done.stderr
     assert "nothing was sent" in done.stderr
@@ -90,6 +91,6 @@ def test_lag_counts_what_no_worker_has_taken(usage: Usage, broker: str) -> None:
 @pytest.mark.parametrize("command", ["lag", "dead-letters"])
 def test_other_commands_name_the_broker_that_is_away(usage: Usage, command: str) -> None:
     """One line, exit code 1."""
-    done = usage(command, *(["list"] if command == "dead-letters" else []))
+    done = usage(command, *(["list"] if command == "dead-letters" else []), kafka=NOWHERE)
     assert done.exit_code == 1
     assert "Kafka at 127.0.0.1:1" in done.stderr

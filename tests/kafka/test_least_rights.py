@@ -41,9 +41,9 @@ RUN = {
     "usage token create": (["token", "create", "--operator"], b""),
     "usage dead-letters list": (["dead-letters", "list"], b""),
     "usage rebuild --verify": (["rebuild", "--verify", "--incomplete"], b""),
-    "usage rebuild": (["rebuild", "--incomplete"], b""),
     "usage gaps accept": (["gaps", "accept", "--all", "--reason", "a test"], b""),
     "usage dead-letters replay": (["dead-letters", "replay", "--all"], b""),
+    "usage rebuild": (["rebuild", "--incomplete"], b""),
 }
 
 
