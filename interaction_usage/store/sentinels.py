@@ -10,15 +10,56 @@ restart (`nodes.Node.confirm`).
 from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
 from redis.client import Redis
 from redis.connection import parse_url
-from redis.sentinel import Sentinel
+from redis.exceptions import AuthenticationError
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from interaction_usage.store.address import Sentinels
+from interaction_usage.store.errors import SENTINELS_REFUSE
 
 #: Seconds that a sentinel may take to answer before another one is asked.
 _TIMEOUT_S = 2.0
+
+
+class _Manager(Sentinel):
+    """Asks sentinels where the master is, and says in a sentence why none tells."""
+
+    def discover_master(self, service_name: str) -> Any:
+        """Return host and port. Raises MasterNotFoundError and AuthenticationError."""
+        parent: Any = super()  # which has no types
+        try:
+            return parent.discover_master(service_name)
+        except MasterNotFoundError as error:
+            raise _failure(service_name, str(error), len(self.sentinels)) from None
+
+
+class _AsyncManager(AsyncSentinel):
+    """The same for asyncio."""
+
+    async def discover_master(self, service_name: str) -> Any:
+        """Return host and port. Raises MasterNotFoundError and AuthenticationError."""
+        parent: Any = super()
+        try:
+            return await parent.discover_master(service_name)
+        except AsyncMasterNotFoundError as error:
+            raise _failure(service_name, str(error), len(self.sentinels)) from None
+
+
+def _failure(service: str, text: str, count: int) -> Exception:
+    """Return what redis-py says in *text*, which shows all that it knows of *count* sentinels."""
+    if text.count("AuthenticationError") == count:
+        return AuthenticationError(SENTINELS_REFUSE)
+    if text.count(" - ") >= count:
+        return MasterNotFoundError("no sentinel answers")
+    return MasterNotFoundError(
+        f"the sentinels know no master of the service {service}; is that its name?"
+    )
 
 
 class _Master(Redis):
@@ -46,8 +87,10 @@ class _AsyncMaster(AsyncRedis):
 
 def master(found: Sentinels, **options: Any) -> Redis:
     """Return a client of the service's master, with further *options* of redis-py."""
-    new_manager: Any = Sentinel  # which has no types
-    manager = new_manager(found.places, sentinel_kwargs=_of_sentinels(found))
+    new_manager: Any = _Manager  # which has no types
+    manager = new_manager(
+        found.places, sentinel_kwargs=_of_sentinels(found) | {"retry": Retry(NoBackoff(), 0)}
+    )
     client: _Master = manager.master_for(
         found.service, redis_class=_Master, **_of_servers(found), **options
     )
@@ -57,7 +100,10 @@ def master(found: Sentinels, **options: Any) -> Redis:
 
 def async_master(found: Sentinels, **options: Any) -> AsyncRedis:
     """Return the same for asyncio."""
-    manager = AsyncSentinel(found.places, sentinel_kwargs=_of_sentinels(found))
+    new_manager: Any = _AsyncManager
+    manager = new_manager(
+        found.places, sentinel_kwargs=_of_sentinels(found) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    )
     client: _AsyncMaster = manager.master_for(
         found.service, redis_class=_AsyncMaster, **_of_servers(found), **options
     )

@@ -34,11 +34,11 @@ sentinel parallel-syncs {service} 1
 class WatchedRedis:
     """A master and a replica, each with its data in a folder, and three sentinels.
 
-    `more` are further lines of each sentinel's configuration, `extra` arguments of both servers.
+    `password` is that of the sentinels, `extra` are further arguments of both servers.
     """
 
-    def __init__(self, folder: Path, *, extra: Sequence[str] = (), more: str = "") -> None:
-        self.folder, self._more = folder, more
+    def __init__(self, folder: Path, *, extra: Sequence[str] = (), password: str = "") -> None:
+        self.folder, self._password = folder, password
         options = ("--repl-diskless-sync-delay", "0", *extra)
         self.master = RedisServer(folder / "master", extra=options)
         follows = ("--replicaof", f"127.0.0.1 {self.master.port}")
@@ -59,12 +59,14 @@ class WatchedRedis:
         self.master.start()
         self.replica.start()
         until(lambda: _info(self.replica, "replication")["master_link_status"] == "up")
+        more = f"requirepass {self._password}\nsentinel sentinel-pass {self._password}"
+        more = more if self._password else ""
         for port, child in zip(self.ports, self._sentinels, strict=True):
             path = self.folder / f"sentinel-{port}.conf"
             path.write_text(
                 _CONFIGURATION.format(
                     port=port, folder=self.folder, service=SERVICE, master=self.master.port,
-                    down=_DOWN_MS, more=self._more,
+                    down=_DOWN_MS, more=more,
                 )
             )  # fmt: skip
             child.start([str(binary("redis")), str(path), "--sentinel"], lambda: True)
@@ -102,7 +104,7 @@ class WatchedRedis:
 
     def _state(self, port: int) -> dict[str, str]:
         try:
-            with Redis(port=port, decode_responses=True) as client:
+            with Redis(port=port, password=self._password, decode_responses=True) as client:
                 answer: Any = client.execute_command("SENTINEL MASTER", SERVICE)
         except RedisError:
             return {}
@@ -127,11 +129,11 @@ def _info(server: RedisServer, section: str) -> dict[str, Any]:
 
 @contextmanager
 def watched_redis(
-    folder: Path | None = None, *, extra: Sequence[str] = (), more: str = ""
+    folder: Path | None = None, *, extra: Sequence[str] = (), password: str = ""
 ) -> Iterator[WatchedRedis]:
     """Yield a master, a replica and sentinels until the block ends."""
     with tempfile.TemporaryDirectory(prefix="usage-sentinel-") as temporary:
-        watched = WatchedRedis(folder or Path(temporary), extra=extra, more=more)
+        watched = WatchedRedis(folder or Path(temporary), extra=extra, password=password)
         try:
             watched.start()
             yield watched
