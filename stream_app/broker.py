@@ -17,6 +17,8 @@ from interaction_usage.store.account_table import ACCOUNTS
 from stream_app import clients
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
 from stream_app.grants import how_to_grant
+from stream_app.handshake import LoginFailure
+from stream_app.login_failures import LoginFailures
 from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
 
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
@@ -62,6 +64,20 @@ _DENIALS = frozenset(
 )
 
 
+#: What librdkafka answers where no broker let it in, or none was reached.
+AWAY_CODES = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+    }
+)
+
+#: Seconds after which a login counts as refused that every broker refused.
+_REFUSED_AFTER_S = 2.0
+
+
 class Span(NamedTuple):
     """The offsets [begin, end) that a partition holds now, and how many of them may be read.
 
@@ -84,6 +100,7 @@ class Admin:
 
     def __init__(self, servers: str) -> None:
         self._servers = servers
+        self._failures = LoginFailures(servers)
         self._client = self._new()
         self._last: Any = None
 
@@ -94,9 +111,36 @@ class Admin:
         """Forget the known brokers."""
         # The last one lives on for whoever still waits for its answer, in another thread.
         self._last, self._client = self._client, self._new()
+        self._failures.forget()
+
+    def list_topics(self, *topic: str, timeout: float) -> Any:
+        """Return the metadata of all topics, or of one. Raises KafkaException.
+
+        That is sooner than after *timeout* seconds where Kafka refuses the login.
+        """
+        first = min(timeout, _REFUSED_AFTER_S)
+        try:
+            found = self._client.list_topics(*topic, timeout=first)
+        except KafkaException:
+            if first == timeout or self.login_failure():
+                raise
+            found = self._client.list_topics(*topic, timeout=timeout - first)
+        self._client.poll(0)
+        self._failures.forget()
+        return found
+
+    def login_failure(self) -> LoginFailure | None:
+        """Return why Kafka does not let this client in; None if that is not the reason."""
+        self._client.poll(0)
+        return self._failures.find()
 
     def _new(self) -> Any:
-        return AdminClient({**clients.librdkafka(self._servers), "log_level": 0})
+        return AdminClient(
+            {
+                **clients.librdkafka(self._servers),
+                "error_cb": self._failures.note,
+            }
+        )
 
 
 def admin_client(servers: str) -> Any:
@@ -321,10 +365,16 @@ def _answers(admin: Any, futures: Any, timeout: float) -> Iterator[tuple[tuple[s
 
 def unavailable(admin: Any, error: KafkaException | None = None) -> BrokerUnavailableError:
     """Return what it means that Kafka did not answer, or answered with *error*."""
+    failure = None
     if isinstance(admin, Admin):
+        if error is None or error.args[0].code() in AWAY_CODES:
+            failure = admin.login_failure()
         admin.renew()
     if error and _is_denial(error):
         return BrokerDeniedError(_sentence(error))
+    if failure:
+        kind = BrokerDeniedError if failure.is_permanent else BrokerUnavailableError
+        return kind(str(failure))
     return BrokerUnavailableError(_sentence(error) if error else "no broker answered in time")
 
 

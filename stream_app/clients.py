@@ -3,6 +3,7 @@
 Every client in the product is made with one of these, so none of them can ignore a setting.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from interaction_usage.kafka_address import (
@@ -16,9 +17,14 @@ from interaction_usage.kafka_address import (
 if TYPE_CHECKING:
     import ssl
 
+# Commands say themselves what is wrong; without a handler, Python prints what clients warn of.
+_LIBRDKAFKA = logging.getLogger("librdkafka")
+for _logger in (_LIBRDKAFKA, logging.getLogger("aiokafka")):
+    _logger.addHandler(logging.NullHandler())
+
 
 def librdkafka(servers: str) -> dict[str, Any]:
-    """Return the configuration of a client of confluent-kafka."""
+    """Return the configuration of a client of confluent-kafka, which logs nothing but its end."""
     security = security_of(servers)
     chosen = {
         name: value
@@ -29,7 +35,8 @@ def librdkafka(servers: str) -> dict[str, Any]:
         chosen["sasl.oauthbearer.method"] = "oidc"
     if not security.has_tls:
         del chosen[LIBRDKAFKA_NAMES["ssl_endpoint_identification_algorithm"]]
-    return {"bootstrap.servers": str(servers), **chosen}
+    quiet = {"log_level": 0, "logger": _LIBRDKAFKA}
+    return {"bootstrap.servers": str(servers), **quiet, **chosen}
 
 
 def aiokafka(servers: str) -> dict[str, Any]:
@@ -40,7 +47,7 @@ def aiokafka(servers: str) -> dict[str, Any]:
         "security_protocol": security.security_protocol,
     }
     if security.has_tls:
-        arguments["ssl_context"] = _ssl_context(security)
+        arguments["ssl_context"] = ssl_context(security)
     if security.has_sasl:
         arguments["sasl_mechanism"] = security.sasl_mechanism
         if security.sasl_mechanism == OAUTHBEARER:
@@ -60,7 +67,7 @@ def faust(servers: str) -> dict[str, Any]:
     security = security_of(servers)
     broker = [f"kafka://{server}" for server in servers.split(",")]
     credentials: auth.Credentials | None = None
-    context = _ssl_context(security) if security.has_tls else None
+    context = ssl_context(security) if security.has_tls else None
     if security.sasl_mechanism == OAUTHBEARER:
         from stream_app.oidc import tokens
 
@@ -77,7 +84,8 @@ def faust(servers: str) -> dict[str, Any]:
     return {"broker": broker, "broker_credentials": credentials}
 
 
-def _ssl_context(security: Security) -> "ssl.SSLContext":
+def ssl_context(security: Security) -> "ssl.SSLContext":
+    """Return how a client that uses TLS checks brokers, and shows who it is."""
     from aiokafka.helpers import create_ssl_context
 
     context: ssl.SSLContext = create_ssl_context(

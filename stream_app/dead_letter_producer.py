@@ -7,12 +7,19 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from faust.exceptions import ProducerSendError
 
 from stream_app import clients
 from stream_app.broker import LARGEST_DEAD_LETTER
 from stream_app.dead_letters import DeadLetter, read_dead_letter, shortened
+from stream_app.errors import BrokerDeniedError
+from stream_app.kafka_state import WRITE, topic_denied
 from stream_app.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
@@ -122,8 +129,14 @@ class DeadLetterProducer:
         await self._producer.stop()
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        """Publish *letters* and return when Kafka has acknowledged each. Raises KafkaError."""
-        await publish(self, letters)
+        """Publish *letters* and return when Kafka has acknowledged each.
+
+        Raises KafkaError; BrokerDeniedError where this client may not write the topic.
+        """
+        try:
+            await publish(self, letters)
+        except TopicAuthorizationFailedError:
+            raise BrokerDeniedError(str(topic_denied(DEAD_LETTERS, WRITE))) from None
 
     async def send(
         self, topic: str, key: Any, value: Any, partition: None, timestamp: None, headers: Any

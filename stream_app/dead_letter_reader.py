@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from stream_app import bounded_fetch, clients
@@ -45,6 +45,7 @@ from stream_app.dead_letters import (
     read_marker,
 )
 from stream_app.errors import BrokerUnavailableError
+from stream_app.topic_reader import reading_denied
 from stream_app.topics import DEAD_LETTERS
 
 #: Seconds without a record after which reading fails.
@@ -302,6 +303,8 @@ def messages(servers: str, since: int = 0) -> Iterator[Any]:
             runner.run(reader.start())
             while (batch := runner.run(reader.more())) is not None:
                 yield from batch
+        except TopicAuthorizationFailedError as error:
+            raise reading_denied(error) from None
         except (KafkaError, TimeoutError) as error:
             why = str(error) or "the broker stopped answering"
             raise BrokerUnavailableError(why) from None

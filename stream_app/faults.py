@@ -1,6 +1,7 @@
 """Whether a failure of Redis or Kafka may pass by waiting, or somebody must do something."""
 
 from aiokafka.errors import (
+    AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
@@ -19,7 +20,10 @@ _DENIALS = {
     ClusterAuthorizationFailedError: "an action on the cluster that is needed",
     TransactionalIdAuthorizationFailed: "to use a transactional id",
 }
-_LOGIN = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_LOGIN = (
+    AuthenticationFailedError, SaslAuthenticationFailed, UnsupportedSaslMechanismError,
+    IllegalSaslStateError,
+)  # fmt: skip
 
 
 def permanent_fault(error: BaseException) -> str | None:

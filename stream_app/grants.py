@@ -8,7 +8,9 @@ def how_to_grant(kind: str, name: str, operations: Sequence[str]) -> str:
 
     *kind* is `topic` or `group`.
     """
-    wanted = " ".join(f"--operation {each.title()}" for each in operations)
+    wanted = " ".join(
+        f"--operation {each.title() if each.isupper() else each}" for each in operations
+    )
     return (
         f"Grant it to this client's principal: kafka-acls --add --allow-principal User:NAME "
         f"{wanted} --{kind} {name}"

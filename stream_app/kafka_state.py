@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 
-from stream_app.broker import cluster_metadata, unavailable
+from stream_app.broker import AWAY_CODES, cluster_metadata, unavailable
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicsMissingError
 from stream_app.grants import how_to_grant
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, TOPICS
@@ -150,15 +150,9 @@ _DENIED_CODES: Final = (
 )
 
 
-_AWAY_CODES: Final = (
-    KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT,
-    KafkaError._TIMED_OUT_QUEUE,
-)  # fmt: skip
-
-
 def _kind(admin: Any, error: KafkaException) -> str:
     reason = error.args[0]
-    if reason.code() in _AWAY_CODES:
+    if reason.code() in AWAY_CODES:
         raise unavailable(admin, error) from None
     if reason.code() in _MISSING_CODES:
         return MISSING

@@ -32,6 +32,7 @@ from stream_app.broker import (
     topic_ids,
 )
 from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+from stream_app.publishing_failures import PublishingFailures
 from stream_app.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ _ADOPTED_AT_ONCE: Final = 500
 _UNDECIDED: Final = frozenset(
     {
         KafkaError._MSG_TIMED_OUT,
+        KafkaError._PURGE_INFLIGHT,
         KafkaError._TIMED_OUT,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
@@ -78,6 +80,7 @@ class KafkaLedger:
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
         self._producer: Producer | None = None
+        self._publishing = PublishingFailures(config.kafka)
 
     def now_ms(self) -> int:
         """Return the time, in milliseconds."""
@@ -269,21 +272,24 @@ class KafkaLedger:
             raise LedgerUnavailableError(f"{topic} does not take {key!r}: {why}") from None
         deadline = time.monotonic() + self._timeout + 1
         while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
-            producer.poll(0.1)
+            self._publishing.poll(producer, 0.1)
         if len(offsets) == len(records):
+            self._publishing.forget()
             return max(offsets) + 1
         self._producer = None  # a failure may be the end of it
         if not failures or failures[0].code() in _UNDECIDED:
+            reason = self._publishing.noted()
             raise ChangePendingError(
-                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s; "
+                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s"
+                f"{f' ({reason})' if reason else ''}; "
                 "if Kafka stored it anyway, it takes effect within seconds, so look before you "
                 "repeat it"
             )
-        raise LedgerUnavailableError(
-            f"Kafka at {self._config.kafka} does not take it: {failures[0].str()}"
-        )
+        why = self._publishing.why(failures[0], topic)
+        raise LedgerUnavailableError(f"Kafka at {self._config.kafka} does not take it: {why}")
 
     def _new_producer(self) -> Producer:
+        self._publishing.forget()
         return Producer(
             {
                 **clients.librdkafka(self._config.kafka),
@@ -291,7 +297,7 @@ class KafkaLedger:
                 "compression.type": "zstd",
                 "message.timeout.ms": int(self._timeout * 1000),
                 "message.max.bytes": LARGEST_DEAD_LETTER,
-                "log_level": 0,
+                "error_cb": self._publishing.note,
             }
         )
 

@@ -9,8 +9,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from stream_app.errors import BrokerUnavailableError
-from stream_app.kafka_state import Obstacle
+from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
+from stream_app.kafka_state import DENIED, Obstacle
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,9 @@ class KafkaWatch:
         """Ask once."""
         try:
             found = await asyncio.to_thread(self._ask)
+        except BrokerDeniedError as error:
+            sentence, _, advice = str(error).partition(". ")
+            self._obstacles.asked([Obstacle("login", DENIED, sentence, advice)])
         except BrokerUnavailableError as error:
             self._obstacles.kafka_away = str(error)
         else:

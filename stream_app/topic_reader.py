@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_app import bounded_fetch, clients
-from stream_app.errors import RecordsUnavailableError
+from stream_app.errors import BrokerDeniedError, RecordsUnavailableError
+from stream_app.kafka_state import READ, topic_denied
 
 #: Records in one chunk.
 _CHUNK = 5_000
@@ -36,6 +37,13 @@ def bounded_consumer(servers: str) -> Any:
         isolation_level="read_committed",
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
+
+
+def reading_denied(error: TopicAuthorizationFailedError) -> BrokerDeniedError:
+    """Return what it means that a consumer may not read topics: how to grant that."""
+    names = error.args[0] if error.args else ()
+    topics = [names] if isinstance(names, str) else sorted(names)
+    return BrokerDeniedError("; ".join(str(topic_denied(name, READ)) for name in topics))
 
 
 class TopicReader:
@@ -97,7 +105,10 @@ class TopicReader:
         self.ends[tp] = records[0].offset
 
     async def read_to(self, ends: Mapping[tuple[str, int], int]) -> AsyncIterator[Chunk]:
-        """Yield everything before *ends*, in chunks. Raises RecordsUnavailableError."""
+        """Yield everything before *ends*, in chunks.
+
+        Raises RecordsUnavailableError and BrokerDeniedError.
+        """
         targets = {TopicPartition(*place): end for place, end in ends.items()}
         while True:
             unfinished = [tp for tp in targets if await self._next_offset(tp) < targets[tp]]
@@ -153,6 +164,8 @@ class TopicReader:
             raise RecordsUnavailableError(
                 f"Kafka deleted the next records while they were being read: {places}"
             ) from None
+        except TopicAuthorizationFailedError as error:
+            raise reading_denied(error) from None
         return records
 
     def _next_chunk(self, unfinished: list[TopicPartition], targets: Mapping[Any, int]) -> Chunk:

@@ -17,10 +17,6 @@ from rollups.watermark import Reach
 _PAUSE = 0.1
 
 
-class _DeniedError(CommandError):
-    """Kafka does not allow what is needed: waiting does not help."""
-
-
 @click.command("lag")
 @click.option(
     "--until-zero",
@@ -43,6 +39,8 @@ def lag(seconds: float | None, as_json: bool) -> None:
     Example:
       usage lag --until-zero 30
     """
+    from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
+
     config = settings.read()
     deadline = time.monotonic() + (seconds or 0)
     with redis_connection(config) as redis:
@@ -50,9 +48,9 @@ def lag(seconds: float | None, as_json: bool) -> None:
             over = seconds is None or time.monotonic() >= deadline
             try:
                 places = _progress(config, redis)
-            except CommandError as error:
-                if over or isinstance(error, _DeniedError):
-                    raise
+            except BrokerUnavailableError as error:
+                if over or isinstance(error, BrokerDeniedError):
+                    raise CommandError(f"Kafka at {config.kafka}: {error}") from None
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
             total = sum(reach.behind for reach in places.values())
@@ -67,17 +65,11 @@ def lag(seconds: float | None, as_json: bool) -> None:
 
 
 def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted. Raises CommandError."""
+    """Return how far each topic and partition is counted. Raises BrokerUnavailableError."""
     from stream_app.broker import admin_client
-    from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
     from stream_app.lag import partition_progress
 
-    try:
-        return partition_progress(admin_client(config.kafka), redis, group=config.group)
-    except BrokerDeniedError as error:
-        raise _DeniedError(f"Kafka at {config.kafka}: {error}") from None
-    except BrokerUnavailableError as error:
-        raise CommandError(f"Kafka at {config.kafka}: {error}") from None
+    return partition_progress(admin_client(config.kafka), redis, group=config.group)
 
 
 def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:

@@ -47,7 +47,9 @@ class Publisher:
         from confluent_kafka import Producer
 
         from stream_app import clients
+        from stream_app.publishing_failures import PublishingFailures
 
+        self._failures = PublishingFailures(servers)
         self._producer = Producer(
             {
                 **clients.librdkafka(servers),
@@ -62,7 +64,7 @@ class Publisher:
                 "message.max.bytes": _MOST_BYTES,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 2 * _MOST_BYTES // 1024,
-                "log_level": 0,
+                "error_cb": self._failures.note,
             }
         )
 
@@ -84,9 +86,10 @@ class Publisher:
 
         def delivered(error: Any, message: Any) -> None:
             if error is None:
+                self._failures.forget()
                 on_delivery(None, message.partition(), message.offset())
             else:
-                on_delivery(error.str(), -1, -1)
+                on_delivery(self._failures.why(error, topic), -1, -1)
 
         while True:
             try:
@@ -100,16 +103,16 @@ class Publisher:
                 )
                 break
             except BufferError:  # the queue is full: let the broker take some of it
-                self._producer.poll(0.1)
-            except KafkaException as error:  # the record is invalid
-                on_delivery(error.args[0].str(), -1, -1)
+                self._failures.poll(self._producer, 0.1)
+            except KafkaException as error:  # the record is invalid, or the producer has ended
+                on_delivery(self._failures.why(error.args[0], topic), -1, -1)
                 break
-        self._producer.poll(0)
+        self._failures.poll(self._producer, 0)
 
     def wait(self, tick: Callable[[], None]) -> None:
         """Return when every record is acknowledged or given up, those of *tick* included."""
         while True:
-            self._producer.flush(0.2)
+            self._failures.poll(self._producer, 0.2 if len(self._producer) else 0)
             tick()
             if not len(self._producer):
                 return

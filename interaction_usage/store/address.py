@@ -8,9 +8,17 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 _CLUSTER: Final = "cluster"
 
+_UNIX: Final = "unix"
+_SENTINEL: Final = ("redis+sentinel", "rediss+sentinel")
+_TLS: Final = ("rediss", "rediss+sentinel")
+_SENTINEL_PORT: Final = 26379
+#: A host, of IPv6 in brackets, and a port if it is not the usual one.
+_PLACE: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s%,:/\[\]]+)(?::([0-9]{1,5}))?"
+
 _FORM: Final = (
     "must be a URL like redis://127.0.0.1:6379/0, or redis://127.0.0.1:6379?cluster=true where "
-    "that is a node of a cluster"
+    "that is a node of a cluster, redis+sentinel://HOST:26379,HOST:26379/SERVICE/0 where these are "
+    "sentinels, or unix:///run/redis.sock?db=0"
 )
 _ENCODED: Final = (
     "; if a user name or password has one of the characters / ? # [ ] @ : %, write it as %2F %3F "
@@ -37,6 +45,10 @@ def _text(value: str) -> str:
     return "" if value else "given"
 
 
+def _database(value: str) -> str:
+    return "" if re.fullmatch("[0-9]{1,4}", value) else "the number of a database"
+
+
 _boolean = _one_of("true", "false")
 
 #: Options behind the `?`, each with a check that returns what its value must be, or nothing.
@@ -51,12 +63,25 @@ _TLS_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {
     "ssl_cert_reqs": _one_of("required", "optional", "none"),
     "ssl_check_hostname": _boolean,
 }
+#: The options of the other kinds of URLs, those of TLS apart.
+_SENTINEL_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {
+    "sentinel_username": _text,
+    "sentinel_password": _text,
+}
+_UNIX_OPTIONS: Final[Mapping[str, Callable[[str], str]]] = {"db": _database}
 #: Every option that a URL may have.
-OPTIONS: Final = frozenset({**_OPTIONS, **_TLS_OPTIONS})
+OPTIONS: Final = frozenset({**_OPTIONS, **_TLS_OPTIONS, **_SENTINEL_OPTIONS, **_UNIX_OPTIONS})
 
 
 def check(url: str) -> None:
     """Raise ValueError, with a sentence that shows nothing secret, if *url* cannot be used."""
+    scheme = url.partition("://")[0]
+    if scheme == _UNIX:
+        _check_unix(url)
+        return
+    if scheme in _SENTINEL:
+        _check_sentinel(url)
+        return
     try:
         parts = urlsplit(url)
         is_whole = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
@@ -71,13 +96,45 @@ def check(url: str) -> None:
     if not re.fullmatch(r"(?:/[0-9]{0,4})?", parts.path):
         raise ValueError("must have the number of a database, or nothing, after the host: /0")
     options = _options(parts)
-    _check_options(options, has_tls=parts.scheme == "rediss")
+    _check_options(options, _OPTIONS, has_tls=parts.scheme in _TLS)
     if options.get(_CLUSTER) == "true" and parts.path not in ("", "/", "/0"):
         raise ValueError("must name database 0 or none, since a cluster has no other")
 
 
-def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
-    known = {**_OPTIONS, **_TLS_OPTIONS} if has_tls else _OPTIONS
+def _check_unix(url: str) -> None:
+    """Do the same for the path of a socket."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    if place or "#" in url or "@" in parts.path or len(parts.path) < 2:
+        raise ValueError(
+            "must name a socket by its whole path: unix:///run/redis.sock, or with a login "
+            "unix://USER:PASSWORD@/run/redis.sock" + (_ENCODED if "@" in url else "")
+        )
+    _check_options(_options(parts), _UNIX_OPTIONS, has_tls=False)
+
+
+def _check_sentinel(url: str) -> None:
+    """Do the same for a service that sentinels watch."""
+    parts = urlsplit(url)
+    places = parts.netloc.rpartition("@")[2].split(",")
+    is_whole = all(re.fullmatch(_PLACE, each) for each in places)
+    if not is_whole or "#" in url or "@" in parts.path or "@" in parts.query:
+        raise ValueError(_FORM + (_ENCODED if "@" in url else ""))
+    if not re.fullmatch(r"/[A-Za-z0-9._-]{1,128}(?:/[0-9]{0,4})?", parts.path):
+        raise ValueError(
+            "must have the name of the service that the sentinels watch, and may have the number "
+            "of a database, after the hosts: /mymaster/0"
+        )
+    _check_options(_options(parts), _SENTINEL_OPTIONS, has_tls=parts.scheme in _TLS)
+
+
+def _check_options(
+    options: Mapping[str, str],
+    own: Mapping[str, Callable[[str], str]],
+    *,
+    has_tls: bool,
+) -> None:
+    known = {**own, **_TLS_OPTIONS} if has_tls else own
     for name, value in options.items():
         shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "whose name is not shown"
         if name in known:
@@ -85,6 +142,8 @@ def _check_options(options: Mapping[str, str], *, has_tls: bool) -> None:
                 raise ValueError(f"has the option {name}, which must be {need}")
         elif name in _TLS_OPTIONS:
             raise ValueError(f"has the option {name}, which needs a rediss:// URL")
+        elif name in OPTIONS:
+            raise ValueError(f"has the option {name}, which a URL of this kind does not have")
         else:
             from difflib import get_close_matches
 
@@ -135,7 +194,7 @@ def with_login(url: str, login: Login) -> str:
         value = getattr(login, member)
         if not value:
             continue
-        if parts.scheme != "rediss":
+        if parts.scheme not in _TLS:
             raise LoginError(member, "needs a rediss:// URL in USAGE_REDIS")
         if option in options:
             raise LoginError(member, f"is given twice: USAGE_REDIS has {option}")
@@ -158,9 +217,45 @@ def is_cluster(url: str) -> bool:
     return _options(urlsplit(url)).get(_CLUSTER) == "true"
 
 
+class Sentinels(NamedTuple):
+    """The sentinels that a URL names, the service that they watch, and how to log in to both."""
+
+    places: tuple[tuple[str, int], ...]  #: host and port of each
+    service: str
+    server_url: str  #: the URL of the service's servers, but for their host
+    username: str  #: at the sentinels; empty without a login
+    password: str
+
+
+def sentinels(url: str) -> Sentinels | None:
+    """Return what a URL of sentinels names; None for any other *url*."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SENTINEL:
+        return None
+    user, at, places = parts.netloc.rpartition("@")
+    _, service, database = (*parts.path.split("/"), "")[:3]
+    options = _options(parts)
+    username, password = (options.pop(name, "") for name in _SENTINEL_OPTIONS)
+    server = parts._replace(
+        scheme=parts.scheme.removesuffix("+sentinel"), netloc=f"{user}{at}{service}",
+        path=f"/{database}", query=urlencode(options),
+    )  # fmt: skip
+    return Sentinels(
+        tuple(map(_host_and_port, places.split(","))), service, server.geturl(), username, password
+    )
+
+
+def _host_and_port(place: str) -> tuple[str, int]:
+    found = re.fullmatch(_PLACE, place)
+    assert found
+    return found[1].strip("[]"), int(found[2] or _SENTINEL_PORT)
+
+
 def server_url(url: str) -> str:
     """Return *url* as redis-py takes it: without the options that only we know."""
     parts = urlsplit(url)
+    if parts.scheme == _UNIX:
+        return url
     options = {name: value for name, value in _options(parts).items() if name != _CLUSTER}
     return parts._replace(query=urlencode(options)).geturl()
 

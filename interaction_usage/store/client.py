@@ -1,4 +1,4 @@
-"""Clients of the Redis at a URL, be it one server or a cluster (`?cluster=true`)."""
+"""Clients of the Redis at a URL: one server, a cluster, or the master of a service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, ResponseError
 
 from interaction_usage.store import keys
-from interaction_usage.store.address import is_cluster, server_url
+from interaction_usage.store.address import is_cluster, sentinels, server_url
 from interaction_usage.store.cluster_topology import Primary, parse_topology
 from interaction_usage.store.errors import is_denied
+from interaction_usage.store.sentinels import master
 
 #: A client to read the rollups with.
 Client = Redis | RedisCluster
@@ -26,6 +27,8 @@ def connect(url: str, **options: Any) -> Client:
     """
     if is_cluster(url):
         return _Cluster.from_url(server_url(url), **options)
+    if found := sentinels(url):
+        return master(found, **options)
     return Redis.from_url(server_url(url), **options)
 
 

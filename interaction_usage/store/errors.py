@@ -95,7 +95,16 @@ def _fault_of(error: BaseException) -> str | None:
     return None
 
 
+#: What sentinels answer to a wrong password, or to none.
+SENTINELS_REFUSE = (
+    "the sentinels do not accept the login; check sentinel_username and sentinel_password in "
+    "USAGE_REDIS"
+)
+
+
 def _authentication(text: str) -> str:
+    if text == SENTINELS_REFUSE:
+        return text
     if "required" in text:
         return "Redis requires a password; add it to USAGE_REDIS: redis://:PASSWORD@HOST:PORT/0"
     if "without any password" in text or "no password is set" in text:

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
 from interaction_usage.store import scripts
-from interaction_usage.store.address import is_cluster, node_url, server_url
+from interaction_usage.store.address import is_cluster, node_url, sentinels, server_url
 from interaction_usage.store.cluster_topology import (
     Primary,
     Topology,
@@ -47,6 +47,7 @@ from interaction_usage.store.errors import (
 )
 from interaction_usage.store.keys import Namespace, log_begun
 from interaction_usage.store.reads import parse_position
+from interaction_usage.store.sentinels import async_master
 from rollups.watermark import Position
 
 log = logging.getLogger(__name__)
@@ -320,14 +321,16 @@ def nodes_at(
     """
 
     def client(server: str, confirm: Any = None) -> AsyncRedis:
-        return AsyncRedis.from_url(
-            server,
-            socket_timeout=timeout,
-            socket_connect_timeout=min(timeout, _CONNECT_TIMEOUT_S),
-            health_check_interval=_HEALTH_CHECK_INTERVAL_S,
-            retry=Retry(NoBackoff(), 0),  # the caller knows what must be done again
-            redis_connect_func=confirm,
-        )
+        options: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": min(timeout, _CONNECT_TIMEOUT_S),
+            "health_check_interval": _HEALTH_CHECK_INTERVAL_S,
+            "retry": Retry(NoBackoff(), 0),  # the caller knows what must be done again
+            "redis_connect_func": confirm,
+        }
+        if found := sentinels(server):
+            return async_master(found, **options)
+        return AsyncRedis.from_url(server, **options)
 
     def node_at(primary: Primary | None = None) -> Node:
         node = Node(AsyncRedis(), forgot, primary)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from click.testing import CliRunner
 
 from interaction_usage import settings
 from interaction_usage.commands.main import main
+from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.redis_server import redis_server
 from stream_app import clients
-from stream_app.broker import admin_client, ensure_topics, topic_partitions
+from stream_app.broker import admin_client, ensure_topics, topic_ids, topic_partitions
 from stream_app.dead_letter_reader import messages
+from stream_app.errors import BrokerDeniedError
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support.event_lines import flow
 from tests.support.secured_kafka import (
@@ -135,4 +139,135 @@ def test_every_command_logs_in(
             usage("dead-letters", "replay", "--all")
             assert "Counts" in usage("doctor").output
         finally:
+            system.kill_workers()
+
+
+# --------------------------------------------------------------------------------- refused logins
+
+WRONG = "a-secret-of-ours"
+NO_LOGIN = "Check USAGE_KAFKA_SECURITY_PROTOCOL and the port in USAGE_KAFKA"
+#: What is wrong: the way that it is a way of, changes to it, what is said, and what is advised.
+REFUSED: dict[str, tuple[str, dict[str, str], str, str]] = {
+    "wrong password": (
+        "plain", {"_SASL_PASSWORD": WRONG}, "Kafka refused the login: Authentication failed",
+        "Check USAGE_KAFKA_SASL_USERNAME and USAGE_KAFKA_SASL_PASSWORD",
+    ),
+    "unknown user": (
+        "scram-512", {"_SASL_USERNAME": "nobody"}, "Kafka refused the login: Authentication failed",
+        "Check USAGE_KAFKA_SASL_USERNAME and USAGE_KAFKA_SASL_PASSWORD",
+    ),
+    "foreign broker": (
+        "plain", {"_SSL_CA_LOCATION": "{folder}/stranger/ca.pem"},
+        "The broker's certificate is not trusted", "Check USAGE_KAFKA_SSL_CA_LOCATION",
+    ),
+    "other name": (
+        "plain", {"": "127.0.0.1:{sasl_ssl}"},
+        "certificate is not valid for '127.0.0.1'", "Name the brokers in USAGE_KAFKA as",
+    ),
+    "no certificate": (
+        "certificate", {"_SSL_CERTIFICATE_LOCATION": "", "_SSL_KEY_LOCATION": ""},
+        "Kafka refused the certificate of this client: certificate required",
+        "Check USAGE_KAFKA_SSL_CERTIFICATE_LOCATION",
+    ),
+    "foreign certificate": (
+        "certificate",
+        {
+            "_SSL_CERTIFICATE_LOCATION": "{folder}/stranger/client.crt",
+            "_SSL_KEY_LOCATION": "{folder}/stranger/client.enc.key",
+        },
+        "Kafka refused the certificate of this client", "until when the certificate is valid",
+    ),
+    "expired certificate": (
+        "certificate", {"_SSL_CERTIFICATE_LOCATION": "{folder}/client.expired.crt"},
+        "Kafka refused the certificate of this client", "until when the certificate is valid",
+    ),
+    "plain client": ("no-tls", {"": "localhost:{sasl_ssl}"}, "uses TLS, and this", NO_LOGIN),
+    "plain port": ("plain", {"": "localhost:{sasl}"}, "does not use TLS, and this", NO_LOGIN),
+    "no login": (
+        "no-tls", {f"_{each}": "" for each in (
+            "SECURITY_PROTOCOL", "SASL_USERNAME", "SASL_PASSWORD", "SASL_MECHANISM")},
+        "Kafka asks for a login with SASL", NO_LOGIN,
+    ),
+    "needless login": (
+        "no-tls", {"": "127.0.0.1:{port}"}, "Kafka takes no login with SASL", NO_LOGIN,
+    ),
+    "no token": (
+        "oauth", {"_SASL_OAUTHBEARER_CLIENT_SECRET": WRONG},
+        "The token server gave no token: invalid_client",
+        "Check USAGE_KAFKA_SASL_OAUTHBEARER_CLIENT_ID",
+    ),
+}  # fmt: skip
+
+
+def refused_way(what: str, kafka: SecuredKafka, tokens: str) -> dict[str, str]:
+    """Return the variables of a way to log in that Kafka refuses."""
+    name, changes, *_ = REFUSED[what]
+    members = {**vars(kafka), "folder": kafka.folder}
+    changed = {f"USAGE_KAFKA{end}": value.format(**members) for end, value in changes.items()}
+    given = {**way(name, kafka, tokens), **changed}
+    if not given["USAGE_KAFKA_SSL_KEY_LOCATION" if name == "certificate" else "USAGE_KAFKA"]:
+        del given["USAGE_KAFKA_SSL_KEY_PASSWORD"]
+    return given
+
+
+def test_what_is_refused_is_said_as_such(secured: SecuredKafka, tokens: str) -> None:
+    """Within seconds, with what to do, and without a secret."""
+
+    def said(what: str) -> str:
+        with pytest.raises(BrokerDeniedError) as raised:
+            topic_ids(admin_client(settings.read(refused_way(what, secured, tokens)).kafka), [])
+        return str(raised.value)
+
+    with ThreadPoolExecutor(len(REFUSED)) as threads:
+        for what, each in zip(REFUSED, threads.map(said, REFUSED), strict=True):
+            *_, sentence, advice = REFUSED[what]
+            assert sentence in each
+            assert advice in each
+            assert not any(secret in each for secret in (WRONG, PASSWORD, CLIENT_SECRET))
+
+
+@pytest.mark.parametrize("what", ["wrong password", "expired certificate", "plain client"])
+def test_a_refused_login_ends_commands_and_workers(
+    what: str, secured: SecuredKafka, tokens: str, tmp_path: Path
+) -> None:
+    """In one line, although `lag` was to wait."""
+    *_, sentence, _ = REFUSED[what]
+    with redis_server(tmp_path / "redis") as store:
+        system = System(secured, store, tmp_path, refused_way(what, secured, tokens))
+        worker = system.start_worker()
+        try:
+            for command in (["lag", "--until-zero", "60"], ["send", "-"]):
+                failed = system.usage(*command, stdin=flow("1"), code=1).stderr.decode()
+                assert sentence in failed
+                assert len(failed.splitlines()) == 1
+            assert worker.process.wait(30) == 1
+            assert re.search(f"The worker ends: .*{re.escape(sentence)}", system.log())
+            assert "Traceback" not in system.log()
+        finally:
+            system.kill_workers()
+
+
+def test_a_login_that_is_refused_later_is_waited_for(
+    secured: SecuredKafka, tokens: str, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """A worker says so once, and counts on as soon as Kafka takes the login again."""
+    said = "Kafka refused the login: "
+    with redis_server(tmp_path / "redis") as store:
+        system = System(secured, store, tmp_path)
+        system.worker_variables |= way("scram-512", secured, tokens)
+        try:
+            system.start_worker()
+            system.usage("send", "-", stdin=flow("1"))
+            system.catch_up()
+            secured.change_password("another one")
+            secured.stop()  # who is logged in stays so
+            ApacheKafka.start(secured)
+            eventually(lambda: said in system.log(), "the worker says so")
+            system.usage("send", "-", stdin=flow("2"))
+            secured.change_password(PASSWORD)
+            system.catch_up()
+            assert system.log().count(said) == 1
+            assert "Traceback" not in system.log()
+        finally:
+            secured.change_password(PASSWORD)
             system.kill_workers()

@@ -24,6 +24,7 @@ from stream_app.faults import permanent_fault
         (aiokafka.GroupAuthorizationFailedError("usage"), "USAGE_GROUP"),
         (aiokafka.ClusterAuthorizationFailedError(), "does not allow .* the cluster"),
         (aiokafka.SaslAuthenticationFailed(), "does not accept the login"),
+        (aiokafka.AuthenticationFailedError("the password"), "does not accept the login$"),
         (AuthenticationError("invalid username-password pair"), "does not accept the user name"),
     ],
 )

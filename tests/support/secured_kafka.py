@@ -43,6 +43,10 @@ ssl.truststore.location={folder}/ca.pem
 listener.name.ssl.ssl.client.auth=required
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 """
+_DENYING = """
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
 _MECHANISMS = f"""
 listener.name.{{listener}}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.{{listener}}.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required \
@@ -55,21 +59,32 @@ listener.name.{{listener}}.oauthbearer.sasl.jaas.config=\
 
 
 class SecuredKafka(ApacheKafka):
-    """An Apache Kafka with more listeners, and certificates in its folder: ca, client, stranger."""
+    """An Apache Kafka with more listeners, and certificates in its folder.
 
-    def __init__(self, folder: Path) -> None:
+    They are ca, client, and client.expired; those in the folder `stranger` are another authority's.
+    One that *denies* what no ACL allows lets only those do everything who do not log in.
+    """
+
+    def __init__(self, folder: Path, *, denies: bool = False) -> None:
         super().__init__(folder)
+        self._denies = denies
         self.sasl_ssl, self.sasl, self.ssl = free_port(), free_port(), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         _make_certificates(self.folder)
+        (self.folder / "stranger").mkdir(exist_ok=True)
+        _make_certificates(self.folder / "stranger")
 
     def start(self) -> None:
         """Start it, and let the user log in with SCRAM."""
         super().start()
+        self.change_password(PASSWORD)
+
+    def change_password(self, password: str) -> None:
+        """Give the user another password for SCRAM, for logins from now on."""
         admin: Any = AdminClient({"bootstrap.servers": self.bootstrap})
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
             upsertion = UserScramCredentialUpsertion(
-                USER, ScramCredentialInfo(mechanism, 4096), PASSWORD.encode()
+                USER, ScramCredentialInfo(mechanism, 4096), password.encode()
             )
             for done in admin.alter_user_scram_credentials([upsertion]).values():
                 done.result(20)
@@ -83,7 +98,7 @@ class SecuredKafka(ApacheKafka):
         )  # fmt: skip
         for listener in ("sasl_ssl", "sasl_plaintext"):
             more += _MECHANISMS.format(listener=listener, password=password)
-        path.write_text(path.read_text() + more)
+        path.write_text(path.read_text() + more + (_DENYING if self._denies else ""))
         return path
 
 
@@ -100,8 +115,31 @@ def _make_certificates(folder: Path) -> None:
                  "-CAcreateserial", "-extfile", "names", "-out", f"{name}.crt", *end)  # fmt: skip
     _openssl(folder, "pkcs8", "-topk8", "-in", "client.key", "-out", "client.enc.key", "-v2",
              "aes256", "-passout", f"pass:{KEY_PASSWORD}")  # fmt: skip
+    _make_expired(folder)
     key, certificate = ((folder / f"broker.{end}").read_text() for end in ("key", "crt"))
     (folder / "broker.pem").write_text(key + certificate)
+
+
+_EXPIRED = """
+[ca]
+default_ca = own
+[own]
+database = index
+serial = serial
+policy = names
+[names]
+commonName = supplied
+"""
+
+
+def _make_expired(folder: Path) -> None:
+    """Make a certificate of the client that is no longer valid."""
+    for name, text in (("index", ""), ("serial", "01"), ("expired.conf", _EXPIRED)):
+        (folder / name).write_text(text)
+    _openssl(folder, "ca", "-batch", "-config", "expired.conf", "-cert", "ca.pem", "-keyfile",
+             "ca.key", "-in", "client.csr", "-out", "client.expired.crt", "-outdir", ".",
+             "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-md", "sha256",
+             )  # fmt: skip
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

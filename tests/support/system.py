@@ -20,6 +20,7 @@ from interaction_usage.servers.child import Child
 from interaction_usage.servers.redis_cluster import RedisCluster
 from interaction_usage.servers.redis_server import RedisServer
 from interaction_usage.store.client import connect
+from tests.support.redis_sentinel import WatchedRedis
 
 USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
@@ -32,7 +33,7 @@ class System:
     """A broker and a Redis of its own, and what runs against them."""
 
     kafka: ApacheKafka
-    redis: RedisServer | RedisCluster
+    redis: RedisServer | RedisCluster | WatchedRedis
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
