@@ -217,8 +217,8 @@ def test_what_is_refused_is_said_as_such(secured: SecuredKafka, tokens: str) -> 
     """Within seconds, with what to do, and without a secret."""
 
     def said(what: str) -> str:
+        kafka = settings.read(refused_way(what, secured, tokens)).kafka
         with pytest.raises(BrokerDeniedError) as raised:
-            kafka = settings.read(refused_way(what, secured, tokens)).kafka
             topic_ids(admin_client(kafka), [], timeout=20)
         return str(raised.value)
 
