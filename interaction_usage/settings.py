@@ -152,7 +152,8 @@ class Settings:
     redis: str = _variable(
         _redis_url,
         "redis://127.0.0.1:6379/0",
-        "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster",
+        "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster, "
+        "`redis+sentinel://` for sentinels, `unix://` for a socket",
         address.shown,
     )
     group: str = _variable(_group, "usage", "the consumer group that all workers share")

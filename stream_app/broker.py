@@ -1,5 +1,6 @@
 """Requests to the broker outside the stream: which topics exist, where they begin and end."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -118,16 +119,21 @@ class Admin:
 
         That is sooner than after *timeout* seconds where Kafka refuses the login.
         """
-        first = min(timeout, _REFUSED_AFTER_S)
-        try:
-            found = self._client.list_topics(*topic, timeout=first)
-        except KafkaException:
-            if first == timeout or self.login_failure():
-                raise
-            found = self._client.list_topics(*topic, timeout=timeout - first)
-        self._client.poll(0)
-        self._failures.forget()
-        return found
+        deadline = time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            some = min(_REFUSED_AFTER_S, max(deadline - began, 0.0))
+            try:
+                found = self._client.list_topics(*topic, timeout=some)
+            except KafkaException:
+                waited = time.monotonic() - began
+                is_last = time.monotonic() >= deadline or waited < some / 2
+                if is_last or self.login_failure():
+                    raise
+                continue
+            self._client.poll(0)
+            self._failures.forget()
+            return found
 
     def login_failure(self) -> LoginFailure | None:
         """Return why Kafka does not let this client in; None if that is not the reason."""

@@ -53,6 +53,11 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ("USAGE_REDIS", "redis://redis", "redis", "redis://redis"),
         ("USAGE_REDIS", "rediss://u:p@redis:6380/3", "redis", "rediss://u:p@redis:6380/3"),
         ("USAGE_REDIS", "redis://[::1]:6379", "redis", "redis://[::1]:6379"),
+        *(("USAGE_REDIS", url, "redis", url) for url in (
+            "unix:///run/redis.sock", "unix://u:p@/run/redis.sock?db=3",
+            "redis+sentinel://a/s", "redis+sentinel://u:p@a:1,[::1]:2,b/s/3?sentinel_password=x",
+            f"rediss+sentinel://a/s?ssl_ca_certs={__file__}",
+        )),
         ("USAGE_REDIS", "redis://r?cluster=true", "redis", "redis://r?cluster=true"),
         ("USAGE_REDIS", "redis://r/0?cluster=true", "redis", "redis://r/0?cluster=true"),
         ("USAGE_REDIS", "redis://r/3?cluster=false", "redis", "redis://r/3?cluster=false"),
@@ -91,7 +96,10 @@ def test_each_application_has_the_own_limit(application: str) -> None:
                          "[::1:9092", "kafka/1:9092"]),
         ("USAGE_REDIS", ["redis", "http://redis", "redis://", "redis://:6379", "redis://h:port",
                          "redis://h:0", "redis://h:70000", "redis://h/name", "redis://[::1",
-                         "redis://h/1?cluster=true", "redis://h#0", "unix:///redis.sock",
+                         "redis://h/1?cluster=true", "redis://h#0", "unix://redis.sock", "unix://",
+                         "unix://u:p/w@/a", "redis+sentinel://h", "redis+sentinel:///s",
+                         "redis+sentinel://a,,b/s", "redis+sentinel://[::1/s",
+                         "redis+sentinel://a/s/x", "redis+sentinel://:p/w@a/s",
                          "redis://h/0/1", "redis://:p/w@h", "redis://:p?w@h", "redis://:p#w@h",
                          "redis://u:1/w@h", "redis://u:1?cluster=true@h", "redis://a,b"]),
         ("USAGE_GROUP", ["a b", "a/b", "ä", "x" * 201, " "]),
@@ -187,7 +195,9 @@ PLACES = st.sampled_from(
     ["{}", "redis://:{}@h", "redis://{}@h:1/0", "redis://u:{}@h:70000", "redis://:{}@h?foo=1",
      "rediss://h?ssl_password={}&foo=bar", "redis://h?foo={}", "redis://h/{}", "redis://h#{}",
      "redis://h?cluster={}", "http://u:{}@h", "//:{}@h", "u:{}@kafka:9092", "{}@kafka:9092",
-     "kafka:9092,{}", "1{}", "redis://:{}@h/1?cluster=true", "rediss://h?ssl_ca_certs={}"]
+     "kafka:9092,{}", "1{}", "redis://:{}@h/1?cluster=true", "rediss://h?ssl_ca_certs={}",
+     "unix://u:{}@/run/x", "unix:///x?db={}", "unix://{}", "redis+sentinel://u:{}@a,b:1/s/0",
+     "redis+sentinel://a/s?sentinel_password={}", "redis+sentinel://{}", "redis+sentinel://a/s/{}"]
 )  # fmt: skip
 
 

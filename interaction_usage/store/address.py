@@ -75,19 +75,24 @@ OPTIONS: Final = frozenset({**_OPTIONS, **_TLS_OPTIONS, **_SENTINEL_OPTIONS, **_
 
 def check(url: str) -> None:
     """Raise ValueError, with a sentence that shows nothing secret, if *url* cannot be used."""
-    scheme = url.partition("://")[0]
-    if scheme == _UNIX:
-        _check_unix(url)
-        return
-    if scheme in _SENTINEL:
-        _check_sentinel(url)
-        return
     try:
         parts = urlsplit(url)
-        is_whole = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # its message shows parts of the URL
+        raise ValueError(_FORM + (_ENCODED if "@" in url else "")) from None
+    if parts.scheme == _UNIX:
+        _check_unix(url, parts)
+    elif parts.scheme in _SENTINEL:
+        _check_sentinel(url, parts)
+    else:
+        _check_server(url, parts)
+
+
+def _check_server(url: str, parts: SplitResult) -> None:
+    """Do that for the URL of a server or of a node of a cluster."""
+    try:
+        is_whole = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
         is_whole = False
-        parts = SplitResult("", "", "", "", "")
     # An @ after the host belongs to a password with a / or ? in it, which is cut in two.
     if is_whole and ("@" in parts.path or "@" in parts.query or "#" in url):
         is_whole = False
@@ -101,9 +106,8 @@ def check(url: str) -> None:
         raise ValueError("must name database 0 or none, since a cluster has no other")
 
 
-def _check_unix(url: str) -> None:
+def _check_unix(url: str, parts: SplitResult) -> None:
     """Do the same for the path of a socket."""
-    parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     if place or "#" in url or "@" in parts.path or len(parts.path) < 2:
         raise ValueError(
@@ -113,9 +117,8 @@ def _check_unix(url: str) -> None:
     _check_options(_options(parts), _UNIX_OPTIONS, has_tls=False)
 
 
-def _check_sentinel(url: str) -> None:
+def _check_sentinel(url: str, parts: SplitResult) -> None:
     """Do the same for a service that sentinels watch."""
-    parts = urlsplit(url)
     places = parts.netloc.rpartition("@")[2].split(",")
     is_whole = all(re.fullmatch(_PLACE, each) for each in places)
     if not is_whole or "#" in url or "@" in parts.path or "@" in parts.query:

@@ -105,7 +105,7 @@ SENTINELS_REFUSE = (
 def _authentication(text: str) -> str:
     if text == SENTINELS_REFUSE:
         return text
-    if "required" in text:
+    if "required" in text or "HELLO must be called" in text:
         return "Redis requires a password; add it to USAGE_REDIS: redis://:PASSWORD@HOST:PORT/0"
     if "without any password" in text or "no password is set" in text:
         return "Redis has no password, but USAGE_REDIS has one; remove it"

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
+from confluent_kafka.admin import ScramMechanism
 
 from interaction_usage import settings
 from interaction_usage.commands.main import main
@@ -214,8 +217,9 @@ def test_what_is_refused_is_said_as_such(secured: SecuredKafka, tokens: str) -> 
     """Within seconds, with what to do, and without a secret."""
 
     def said(what: str) -> str:
+        kafka = settings.read(refused_way(what, secured, tokens)).kafka
         with pytest.raises(BrokerDeniedError) as raised:
-            topic_ids(admin_client(settings.read(refused_way(what, secured, tokens)).kafka), [])
+            topic_ids(admin_client(kafka), [], timeout=20)
         return str(raised.value)
 
     with ThreadPoolExecutor(len(REFUSED)) as threads:
@@ -262,12 +266,63 @@ def test_a_login_that_is_refused_later_is_waited_for(
             secured.change_password("another one")
             secured.stop()  # who is logged in stays so
             ApacheKafka.start(secured)
-            eventually(lambda: said in system.log(), "the worker says so")
+            eventually(lambda: said in system.log(), "the worker says so", 90)
             system.usage("send", "-", stdin=flow("2"))
             secured.change_password(PASSWORD)
             system.catch_up()
             assert system.log().count(said) == 1
             assert "Traceback" not in system.log()
+        finally:
+            secured.change_password(PASSWORD)
+            system.kill_workers()
+
+
+@contextmanager
+def traffic(system: System, account: str) -> Iterator[list[int]]:
+    """Publish flow runs of an account until the block ends; yield how many that were."""
+    count, ends = [0], threading.Event()
+
+    def publish() -> None:
+        while not ends.wait(0.02):
+            system.publish(
+                [("usage.flows", None, flow(f"{account} {count[0]}", subject=account), [])]
+            )
+            count[0] += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield count
+    finally:
+        ends.set()
+        thread.join()
+
+
+def test_a_new_password_is_rolled_out_without_loss(
+    secured: SecuredKafka, tokens: str, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Worker after worker, under traffic; both passwords are valid meanwhile."""
+    new = "the next one"
+    with redis_server(tmp_path / "redis") as store:
+        system = System(secured, store, tmp_path)
+        system.worker_variables |= way("scram-256", secured, tokens)
+        try:
+            with traffic(system, "rotated") as published:
+                before = [system.start_worker(), system.start_worker()]
+                eventually(lambda: published[0] > 50, "events come in")
+                secured.change_password(new, ScramMechanism.SCRAM_SHA_512)
+                system.worker_variables |= way("scram-512", secured, tokens)
+                system.worker_variables["USAGE_KAFKA_SASL_PASSWORD"] = new
+                for worker in before:
+                    worker.stop()
+                    assert worker.process.returncode == 0
+                    system.start_worker()
+                    reached = published[0] + 50
+                    eventually(lambda reached=reached: published[0] > reached, "more come in")
+                secured.change_password("nobody knows it", ScramMechanism.SCRAM_SHA_256)
+            system.catch_up()
+            report = system.report("rotated", "2026-10-01", "2026-10-31")
+            assert report["flow_runs"]["total"] == published[0]
         finally:
             secured.change_password(PASSWORD)
             system.kill_workers()

@@ -28,6 +28,7 @@ from interaction_usage.servers.ports import free_port
 USER, PASSWORD, KEY_PASSWORD = "meter", 'pa"ss, w%rd', "k3y p4ss"
 CLIENT, CLIENT_SECRET = "usage-client", "s3cret/?&"
 
+_SCRAM = (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
 _LOGIN = "org.apache.kafka.common.security"
 _PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},\
@@ -79,10 +80,10 @@ class SecuredKafka(ApacheKafka):
         super().start()
         self.change_password(PASSWORD)
 
-    def change_password(self, password: str) -> None:
+    def change_password(self, password: str, *mechanisms: ScramMechanism) -> None:
         """Give the user another password for SCRAM, for logins from now on."""
         admin: Any = AdminClient({"bootstrap.servers": self.bootstrap})
-        for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+        for mechanism in mechanisms or _SCRAM:
             upsertion = UserScramCredentialUpsertion(
                 USER, ScramCredentialInfo(mechanism, 4096), password.encode()
             )
