@@ -86,7 +86,8 @@ def test_what_is_wrong_with_a_setting_is_said_without_the_value(
     environment = {variable: shape.format(secret)}
     assume(is_wrong(environment))  # a name of a user may be anything
     said = printed(command, environment)
-    assert variable in said
+    # One that needs another names that, which is of the same server.
+    assert "_".join(variable.split("_")[:2]) in said
     assert "q7" not in said
     assert secret not in said
 
