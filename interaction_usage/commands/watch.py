@@ -114,13 +114,15 @@ def _follow(look: Callable[[], dict[str, Any]], seconds: float | None) -> None:
         stopping_on_signals(),
         Live(console=terminal, auto_refresh=False) as live,
     ):
-        while time.monotonic() < deadline:
+        while True:  # once at least, however late it is
             try:
                 answer = look()
             except (RedisError, OSError):
                 answer["stale"] = redis_away()._asdict()
             shown = screen(answer, terminal.width) if "series" in answer else Text("Redis is away")
             live.update(shown, refresh=True)
+            if time.monotonic() >= deadline:
+                return
             time.sleep(_LOOK)
 
 

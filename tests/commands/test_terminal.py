@@ -107,12 +107,14 @@ def test_an_account_id_in_a_title_is_no_emoji() -> None:
         "hour": {"from": "2026-10-01T09:00:00Z", "to": "2026-10-01T10:00:00Z"},
         "series": {"agent": {"now": 1, "peak": 2, "peak_at": None, "open_long": 0}},
         "curve": {"levels": {"agent": [0, 1, 2]}},
+        "completeness": {"reasons": ["[/i] \x1b[3J"]},
     }  # fmt: skip
     terminal = console()
     with terminal.capture() as captured:
         terminal.print(watch.screen(look, 120), width=120)
     assert "eu:smile:1 · the hour from 09:00" in captured.get()
     assert "[/b] ␛[2J" in captured.get()
+    assert "Incomplete: [/i] ␛[3J." in captured.get()
 
 
 def test_a_line_shows_every_character() -> None:
