@@ -22,7 +22,7 @@ from rollups.slots import DAYS_PER_BLOCK
 from stream_app.broker import topic_ids
 from stream_app.errors import BrokerUnavailableError
 from stream_app.topics import CLICKS, DEAD_LETTERS, FLOWS, SESSIONS
-from tests.faults.run import BROKER, REDIS, Run
+from tests.faults.run import BROKER, REDIS, Lost, Run
 from tests.store.test_backup import copied
 from tests.support import earlier_layouts
 from tests.support.rights import deny
@@ -55,6 +55,7 @@ class Operations(Run):
         """`usage restore` of what was backed up earlier in the run; some are killed."""
         if not self._backup.exists():
             return self.back_up()
+        self.lost.clear()  # the backup may have what was not counted when it was deleted
         self._begin("restore", str(self._backup), "--replace")
         if self.rng.random() < 0.5:
             self.back_up()
@@ -218,14 +219,28 @@ class Operations(Run):
         self.note("all workers are killed")
         self.wait(self.rng.uniform(0.5, 2))
         try:
-            self._delete(topic, None)
-        except BrokerUnavailableError as error:
-            self.note(f"nothing is deleted: {error!r}")
+            begins = self._delete(topic, None)
+            if self._is_there(REDIS) and not self._is_away(_COMMAND):
+                self._note_lost(topic, begins)
+        except (BrokerUnavailableError, RedisError) as error:
+            self.note(f"it is not known what is deleted: {error!r}")
         for _ in range(max(count, 1)):
             self.add_worker()
 
-    def _delete(self, topic: str, ends: dict[int, int] | None) -> None:
-        """Delete what is before *ends*, or everything, of *topic*."""
+    def _note_lost(self, topic: str, begins: dict[int, int]) -> None:
+        """Note what no worker has counted, nor can count any more: it must be in gaps."""
+        topic_id = topic_ids(self._admin(), [topic]).get(topic, "")
+        with self.system.client() as client:
+            positions = Rollups.live(client).positions()
+        for number, begin in begins.items():
+            counted = positions.get(keys.fence(topic, number, topic_id))
+            first = counted.offset if counted else 0
+            if first < begin:
+                self.note(f"{topic}/{number}: {first} to {begin - 1} are lost")
+                self.lost.append(Lost(topic, number, topic_id, first, begin))
+
+    def _delete(self, topic: str, ends: dict[int, int] | None) -> dict[int, int]:
+        """Delete what is before *ends*, or everything, of *topic*; return where it begins then."""
         self.publisher.deleted.add(topic)
         admin = self._admin()
         try:
@@ -236,8 +251,10 @@ class Operations(Run):
             done = admin.delete_records(asked) if asked else {}
             begins = {at.partition: each.result(20).low_watermark for at, each in done.items()}
             self.note(f"Kafka deletes the beginning of {topic}, up to {begins}")
+            return begins
         except (KafkaException, TimeoutError, KeyError) as error:
             self.note(f"the broker did not say whether it deletes of {topic}: {error!r}")
+            return {}
 
 
 def _last_line(text: str) -> str:

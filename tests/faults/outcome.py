@@ -53,7 +53,9 @@ class Outcome:
     def check(self) -> None:
         """Fail unless all is exact."""
         self._check_refused()
-        if gaps := self._gaps():
+        gaps = self._gaps()
+        self._check_lost(gaps)
+        if gaps:
             self._run.note(f"gaps: {[gap.place for gap in gaps]}")
             self._check_gaps(gaps)
             self._repair()
@@ -68,9 +70,21 @@ class Outcome:
         with self._system.client() as client:
             return read_gaps(client)
 
+    def _check_lost(self, gaps: list[Gap]) -> None:
+        """Hold that what is lost for certain lies in gaps, unless its whole topic is gone."""
+        ids = self._topic_ids()
+        for lost in self._run.lost:
+            places = [Place(*lost[:2], offset) for offset in range(lost.first, lost.end)]
+            known = [gap for gap in gaps if gap.topic_id == lost.topic_id]
+            if ids.get(lost.topic) == lost.topic_id and not self._run.was_replaced:
+                assert all(_is_in(place, known) for place in places), f"{lost} is in no gap"
+
+    def _topic_ids(self) -> dict[str, str]:
+        return topic_ids(admin_client(self._system.kafka.bootstrap), EVENT_TOPICS)
+
     def _check_gaps(self, gaps: list[Gap]) -> None:
         """Hold that every report is incomplete, and that nothing is missing beside the gaps."""
-        ids = topic_ids(admin_client(self._system.kafka.bootstrap), EVENT_TOPICS)
+        ids = self._topic_ids()
         present = [gap for gap in gaps if ids.get(gap.topic) == gap.topic_id]
         counted = _runs_by_account(
             line

@@ -109,7 +109,7 @@ class Publisher(threading.Thread):
         since = self._begun_again
         return [
             line
-            for line, when in list(self._kept.items())
+            for line, when in self._kept.copy().items()  # while the thread goes on
             if since.get(self._place[line][0], 0.0) < when < second
         ]
 

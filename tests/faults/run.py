@@ -27,6 +27,16 @@ class End(NamedTuple):
     act: Callable[[], None]
 
 
+class Lost(NamedTuple):
+    """The offsets [first, end) of a topic-partition that Kafka deleted uncounted."""
+
+    topic: str
+    partition: int
+    topic_id: str
+    first: int
+    end: int
+
+
 @dataclass
 class Run:
     """Everything that takes part in a fault run of `system`, and its diary."""
@@ -42,6 +52,7 @@ class Run:
     #: Whether days are sealed, and so no topic is deleted, nor any record.
     seals: bool = False
     was_upgraded: bool = False  #: from a layout without the counters of sessions
+    lost: list[Lost] = field(default_factory=list)
     was_replaced: bool = False  #: whether the cluster was
     on_new_cluster: Callable[[], None] = lambda: None  #: called where nothing is left of the old
 
