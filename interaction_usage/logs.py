@@ -119,7 +119,8 @@ class _Background(logging.Handler):
 def is_news(record: logging.LogRecord) -> bool:
     """Tell whether *record* says something that is not said elsewhere, in a sentence and once."""
     if record.name.partition(".")[0] in _OURS:
-        return True
+        # Faust's services log their steps under the name of the app.
+        return record.levelno >= logging.WARNING or not record.getMessage().startswith("[^")
     return record.levelno >= logging.WARNING and not _REPEATED.search(record.getMessage())
 
 

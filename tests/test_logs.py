@@ -44,6 +44,7 @@ def test_a_line_of_text() -> None:
     ("name", "level", "message", "expected"),
     [
         ("stream_app.x", logging.INFO, "counted", True),
+        ("stream_app.faust_app", logging.INFO, "[^-UsageApp]: Starting...", False),
         ("aiokafka", logging.INFO, "Subscribed", False),
         ("aiokafka.client", logging.ERROR, "Unable connect to node with id 1: refused", False),
         ("mode.services", logging.WARNING, "Timer seal is overlapping", False),
