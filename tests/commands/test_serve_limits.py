@@ -112,7 +112,10 @@ def calm(redis_url: str, token: object, tmp_path_factory: Any) -> Iterator[Serve
 
 def started(redis_url: str, log: Path) -> Server:
     """Return a server that writes to *log*."""
-    environment = {**os.environ, "USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url}
+    environment = {
+        **os.environ, "USAGE_KAFKA": "127.0.0.1:1", "USAGE_REDIS": redis_url,
+        "USAGE_LOG_LEVEL": "warning",  # without a line for each request
+    }  # fmt: skip
     with log.open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "interaction_usage.commands.main", "serve", "--port", "0"],

@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Callable
 
-import msgspec
 import pytest
 from click.testing import Result
 from redis.client import Redis
 
 from interaction_usage.commands.watch import blocks
 from interaction_usage.store import account_settings, keys
+from interaction_usage.store.progress import encoded
 from rollups.completeness import Progress
 from tests.support.memory_ledger import MemoryLedger
 
@@ -49,7 +49,7 @@ def test_what_may_be_missing_is_said_as_in_reports(usage: Usage, redis_url: str)
         now = int(time.time())
         for pending, complete_to, expected in ((0, now, False), (70, now - 60, True)):
             seen = Progress(now, complete_to, {}, pending)
-            redis.set(keys.PROGRESS, msgspec.json.encode(seen), ex=10)
+            redis.set(keys.PROGRESS, encoded(seen), ex=10)
             redis.set(keys.REFUSED_READ, b"1")
             shown = " ".join(usage("watch", "acme", "--once").stdout.split())
             assert ("Incomplete: 70 published events are not counted yet" in shown) is expected

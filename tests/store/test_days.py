@@ -99,7 +99,7 @@ def quiet(rng: random.Random) -> Day:
     return Day({"agent": Curve(list(curve), list(nets), list(rises))}, amounts, {})
 
 
-@pytest.mark.parametrize(("day", "most"), [(busy, 900), (quiet, 24)])
+@pytest.mark.parametrize(("day", "most"), [(busy, 1_150), (quiet, 25)])
 def test_how_much_a_sealed_day_takes(day: Any, most: int) -> None:
     """Less than half a byte a number where much happens; a byte an event where little."""
     rng = random.Random(1)

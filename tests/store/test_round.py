@@ -169,7 +169,7 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
         )
         return await writer.micro_batch(batches).run(refuse)
 
-    assert with_writer(server.url, act) == [ApplyResult(3, 0, 1), ApplyResult(2, 0, 1)]
+    assert with_writer(server.url, act) == [ApplyResult(3, 1, 1), ApplyResult(2, 1, 1)]
     assert sorted(seen) == [("a/0", 2), ("b/0", 1)]
     assert redis.hgetall("u:position") == {b"a/0": b"4 %d" % THEN, b"b/0": b"2 %d" % THEN}
     assert read(redis, "acme", NOON_SLOT - 96, NOON_SLOT + 192).totals == {"sms.link": 2}

@@ -1,14 +1,10 @@
 """Which workers are alive, as they say themselves."""
 
 import asyncio
-import socket
-import time
 from typing import Any
 
-from click.testing import CliRunner
 from redis.client import Redis
 
-from interaction_usage.commands.main import main
 from interaction_usage.store import keys
 from interaction_usage.store.worker_registry import (
     HEARTBEAT_TTL_S,
@@ -43,19 +39,3 @@ def test_a_worker_is_dropped_from_the_set_after_an_hour(server: Any, redis: Redi
     """By the next heartbeat of any worker."""
     beat(server.url, ("a:1", 1_000), ("b:2", 1_001), ("c:3", 1_000 + LISTED_S))
     assert redis.zrange(keys.WORKERS, 0, -1) == [b"b:2", b"c:3"]
-
-
-def test_alive_finds_a_worker_of_this_host_only(server: Any, redis: Redis) -> None:
-    """Whatever else is in Redis, and without a look at all of it."""
-    host, environment = socket.gethostname(), {"USAGE_REDIS": server.url}
-
-    def alive() -> tuple[int, str]:
-        result = CliRunner().invoke(main, ["worker", "--alive"], env=environment)
-        return result.exit_code, result.output
-
-    beat(server.url, (f"{host}-2:7", int(time.time())))
-    assert alive() == (1, "Error: No heartbeat from a worker on this host.\n")
-    beat(server.url, (f"{host}:7", int(time.time())))
-    redis.config_resetstat()
-    assert alive() == (0, "")
-    assert "cmdstat_scan" not in redis.info("commandstats")
