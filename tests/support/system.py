@@ -1,5 +1,6 @@
 """The whole system for tests: Apache Kafka, Redis, workers and commands as processes."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -59,8 +60,10 @@ class System:
         self, *arguments: str, stdin: bytes | None = None, code: int | None = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end, and check its exit code unless that is None."""
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if arguments[0] in _PROCESSES or not in_main_thread:
+        is_main = threading.current_thread() is threading.main_thread()
+        # A command may run a loop of its own, which it cannot beside a browser's.
+        is_free = is_main and asyncio._get_running_loop() is None
+        if arguments[0] in _PROCESSES or not is_free:
             done = subprocess.run(
                 [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
                 timeout=200, check=False,
