@@ -27,8 +27,8 @@ demo: $(VENV)/.installed
 # processes that share two cores may come too late for a test.
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 4 -m "not alone" || \
-	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone" || \
+	$(BIN)/python -m pytest -q -n 4 -m "not alone and not chart" || \
+	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone and not chart" || \
 	  failed=1; \
 	$(BIN)/python -m pytest -q -m alone || failed=1; \
 	exit $$failed
@@ -42,7 +42,8 @@ pure: $(VENV)/.tested
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
 
-# The Helm chart: each example linted, rendered, and held against Kubernetes' schemas.
+# The Helm chart: each example linted, rendered, and held against Kubernetes' schemas. Not part of `make test`:
+# building Helm takes five minutes of a core.
 chart: $(VENV)/.tested helm
 	HELM=$(HELM) $(BIN)/python -m pytest -q tests/chart
 

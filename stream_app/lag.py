@@ -20,7 +20,7 @@ from stream_app.kafka_state import (
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
 
-class Progress(NamedTuple):
+class PartitionProgress(NamedTuple):
     """A topic-partition in Kafka, and how far it is counted."""
 
     begin: int  #: the first offset that Kafka still has
@@ -46,7 +46,7 @@ def partition_progress(
 
 def read_progress(
     admin: Any, redis: Any, timeout: float = 10.0, group: str = ""
-) -> dict[tuple[str, int], Progress]:
+) -> dict[tuple[str, int], PartitionProgress]:
     """Return how far each topic-partition is counted, and from where to where Kafka has it.
 
     *admin* is a client as `stream_app.broker.admin_client` makes it. Raises BrokerUnavailableError:
@@ -63,7 +63,7 @@ def read_progress(
         position = positions.get(keys.fence(topic, number, topics[topic].id))
         offset = position.offset if position else None
         counted = min(max(offset or 0, begin), end)
-        progress[topic, number] = Progress(begin, offset, Reach(counted, stable, end))
+        progress[topic, number] = PartitionProgress(begin, offset, Reach(counted, stable, end))
     return progress
 
 

@@ -23,7 +23,6 @@ from stream_app.errors import (
 )
 from stream_app.partition_lag import PartitionLag, PartitionLags
 from stream_app.telemetry import worker_name
-from stream_app.topics import EVENT_TOPICS
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0
@@ -92,15 +91,13 @@ class Lookout:
     async def _look_at_topics(self) -> tuple[Mapping[str, Span], str]:
         """Return where topic-partitions begin and end, or why that is not known."""
         try:
-            spans = await asyncio.to_thread(self._spans)
+            return await asyncio.to_thread(self._spans), ""
         except (TopicsMissingError, TopicDeletedError):
             return {}, _MISSING
         except BrokerDeniedError:
             return {}, _DENIED
         except BrokerUnavailableError:
             return {}, _AWAY
-        present = {name.partition("@")[0].rpartition("/")[0] for name in spans}
-        return (spans, "") if present.issuperset(EVENT_TOPICS) else ({}, _MISSING)
 
     def _progress(
         self,

@@ -9,7 +9,7 @@ from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LayoutDiffersError
 from rollups.gaps import Gap, unaccepted
-from stream_app.lag import Progress
+from stream_app.lag import PartitionProgress
 
 ROLLUPS: Final = Area("rollups")
 WORKERS: Final = Area("workers")
@@ -101,12 +101,12 @@ def judge_workers(
             yield WORKERS.ok(name, "Counts")
 
 
-def waiting(progress: Mapping[tuple[str, int], Progress]) -> int:
+def waiting(progress: Mapping[tuple[str, int], PartitionProgress]) -> int:
     """Return how many offsets that Kafka still has are not counted yet."""
     return sum(each.reach.behind for each in progress.values())
 
 
-def judge_lag(progress: Mapping[tuple[str, int], Progress]) -> Iterator[Finding]:
+def judge_lag(progress: Mapping[tuple[str, int], PartitionProgress]) -> Iterator[Finding]:
     """Yield what is to be said of what is not counted yet, and of what never can be."""
     for (topic, number), each in sorted(progress.items()):
         if lost := each.lost:
@@ -130,7 +130,7 @@ def judge_lag(progress: Mapping[tuple[str, int], Progress]) -> Iterator[Finding]
         yield ROLLUPS.ok("lag", "Every published event is counted or refused")
 
 
-def judge_beginnings(progress: Mapping[tuple[str, int], Progress]) -> Iterator[Finding]:
+def judge_beginnings(progress: Mapping[tuple[str, int], PartitionProgress]) -> Iterator[Finding]:
     """Yield where Kafka has deleted events that were counted: a rebuild would miss them."""
     for (topic, number), each in sorted(progress.items()):
         if each.begin > 0 and not each.lost:

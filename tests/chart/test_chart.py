@@ -24,7 +24,6 @@ from tests.chart.rendering import (
     MINIMAL,
     ROOT,
     Object,
-    find_helm,
     is_selected,
     only,
     pods,
@@ -33,8 +32,7 @@ from tests.chart.rendering import (
 )
 from tests.chart.schemas import problems
 
-if find_helm() is None:
-    pytest.skip("the chart (no helm here; `make chart` builds it)", allow_module_level=True)
+pytestmark = pytest.mark.chart
 
 #: The oldest version that Chart.yaml allows, and a new one.
 KUBERNETES = ("1.27", "1.37")

@@ -14,7 +14,7 @@ from rollups.watermark import Reach
 from stream_app.broker import Metadata
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
 from stream_app.kafka_state import DENIED, MISSING, GroupState, TopicState
-from stream_app.lag import Progress
+from stream_app.lag import PartitionProgress
 from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS, SESSIONS
 
 KEPT = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
@@ -273,10 +273,10 @@ def test_an_earlier_layout_is_upgraded() -> None:
     assert "usage upgrade" in finding.advice
 
 
-def at(begin: int, position: int | None, stable: int, end: int) -> Progress:
+def at(begin: int, position: int | None, stable: int, end: int) -> PartitionProgress:
     """Return a partition that is counted up to *position*."""
     counted = min(max(position or 0, begin), end)
-    return Progress(begin, position, Reach(counted, stable, end))
+    return PartitionProgress(begin, position, Reach(counted, stable, end))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def at(begin: int, position: int | None, stable: int, end: int) -> Progress:
         (at(0, None, 0, 0), Level.OK, "Every published event"),
     ],
 )
-def test_what_is_not_counted(at: Progress, level: Level, sentence: str) -> None:
+def test_what_is_not_counted(at: PartitionProgress, level: Level, sentence: str) -> None:
     """Waiting is worth a look; deleted before it was counted is wrong for good."""
     findings = list(stream.judge_lag({("t", 0): at}))
     assert worst(findings) is level
