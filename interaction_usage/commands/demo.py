@@ -171,7 +171,8 @@ class _Demo:
             self.rates.append((now, self._heartbeat().get("counted", 0)))
             if caught_up and day is None:
                 day = self.published
-            if day is not None and not reported and self.published - behind >= day:
+            is_counted = day is not None and self.published - behind >= day
+            if is_counted and not reported and self._is_known_complete():
                 self._write_reports()
                 reported = True
             if self.console.is_terminal:
@@ -199,6 +200,15 @@ class _Demo:
 
         counted = sum(at.offset for at in Rollups.live(self.redis).positions().values())
         return self.published - counted
+
+    def _is_known_complete(self) -> bool:
+        """Return whether the worker has said already that everything is counted, as reports ask."""
+        from interaction_usage.store.progress import read_known
+        from interaction_usage.store.reads import Rollups
+
+        known, _ = read_known(self.redis, Rollups.live(self.redis).keys, [])
+        progress = known.progress
+        return progress is not None and progress.complete_to is not None and known.has_refused
 
     def _heartbeat(self) -> dict[str, Any]:
         """Return the worker's last heartbeat."""
@@ -237,7 +247,9 @@ class _Demo:
     def _finish(self) -> None:
         """Let the worker catch up, write the last reports, and say where they are."""
         patience = time.monotonic() + 15
-        while self._behind() > 0 and time.monotonic() < patience and self.worker.alive:
+        while self.worker.alive and time.monotonic() < patience:
+            if self._behind() <= 0 and self._is_known_complete():
+                break
             time.sleep(0.1)
         with suppress(click.ClickException, ReportError):
             self._write_reports()
