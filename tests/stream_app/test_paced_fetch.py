@@ -104,7 +104,7 @@ def test_after_an_empty_answer_the_broker_waits_longer_and_for_any_event(
     assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
 
 
-def test_a_consumer_that_is_not_to_linger_keeps_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consumer_that_is_not_to_linger_fetches_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as those that read a topic to its end and stop."""
     made, brings = paced(monkeypatch, 1)
     brings += [False]
