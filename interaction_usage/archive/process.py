@@ -1,4 +1,4 @@
-"""`usage archive run` and `once`: copying until everything is copied, or until told to end.
+"""`usage archive run` and `once`: copying for ever, or until everything is copied.
 
 Copying keeps nothing in memory that the tables do not have, so every failure has one answer: begin
 again where the tables end. What can pass by itself (a broker or the storage is away, the disk is

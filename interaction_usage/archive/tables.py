@@ -8,6 +8,7 @@ an identifier of its commit changed since it read the table. It drops its rows a
 positions again.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -69,11 +70,15 @@ class ArchiveTable:
 
         Raises NoArchiveError, ForeignTableError, StorageError.
         """
+        missing = NoArchiveError(f"there is no archive at {location.root}")
+        # Delta would create the folder.
+        if location.is_local and not os.path.isdir(f"{location.table(name)}/_delta_log"):
+            raise missing
         with _storage_errors(location):
             try:
                 table = DeltaTable(location.table(name), storage_options=location.storage_options)
             except TableNotFoundError:
-                raise NoArchiveError(f"there is no archive at {location.root}") from None
+                raise missing from None
         found = cls(name, table)
         found._check(location)
         return found
@@ -83,13 +88,15 @@ class ArchiveTable:
         """Return the table *name*, which is created unless it is there. The errors are `open`'s."""
         with suppress(NoArchiveError):
             return cls.open(location, name)
-        failure = None
+        failure: Exception | None = None
         try:
             with _storage_errors(location):
                 DeltaTable.create(
                     location.table(name), schema=SCHEMAS[name], name=f"usage {name}",
                     configuration=_CONFIGURATION, storage_options=location.storage_options,
                 )  # fmt: skip
+        except TableNotFoundError as error:
+            failure = StorageError(_line(error))
         except (StorageError, CommitConflictError) as error:
             failure = error  # of two processes that create it at once, one is refused
         try:

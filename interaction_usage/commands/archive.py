@@ -28,7 +28,7 @@ def archive() -> None:
 
     \b
     Example:
-      USAGE_ARCHIVE=/var/lib/usage/archive usage archive run
+      usage archive status
     """
 
 
@@ -41,7 +41,7 @@ def run() -> None:
 
     \b
     Example:
-      USAGE_ARCHIVE=/var/lib/usage/archive USAGE_HEALTH_PORT=8082 usage archive run
+      usage archive run
     """
     config = _config()
     with _errors(config):
@@ -64,7 +64,7 @@ def once() -> None:
 
     \b
     Example:
-      USAGE_ARCHIVE=/var/lib/usage/archive usage archive once
+      usage archive once
     """
     from stream_app.errors import RecordsUnavailableError, TopicRecreatedError
 
