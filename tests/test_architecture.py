@@ -27,7 +27,11 @@ STORE = [name for name in MODULES if name.startswith("interaction_usage.store.")
 #: Every module of the domain is pure, and so are these.
 PURE = [
     *DOMAIN,
-    *(f"interaction_usage.reports.{name}" for name in ("build", "errors", "model", "periods")),
+    *(
+        f"interaction_usage.reports.{name}"
+        for name in ("build", "errors", "model", "numbers", "periods")
+    ),
+    *(f"interaction_usage.issued.{name}" for name in ("cells", "errors", "succession")),
     *(
         f"interaction_usage.dashboard.{name}"
         for name in ("hosts", "live_curve", "operations", "views")
@@ -46,6 +50,7 @@ MAY_IMPORT = {
     "settings": {"rollups", "store", "kafka_address", "logs", "env_file", "prefixes"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
+    "issued": {"rollups", "store", "reports", "export"},
     "stream_app": {
         "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
     },
@@ -54,8 +59,8 @@ MAY_IMPORT = {
     "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
-        "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
-        "doctor", "logs", "env_file", "prefixes", "archive",
+        "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
+        "dashboard", "doctor", "logs", "env_file", "prefixes", "archive",
     },
 }  # fmt: skip
 
