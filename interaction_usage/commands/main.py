@@ -26,6 +26,10 @@ COMMANDS = {
     "config": ("interaction_usage.commands.config", "Show the settings that are used here."),
     "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
+    "reports": (
+        "interaction_usage.commands.reports",
+        "Issue reports, which never change, and compare them.",
+    ),
     "watch": (
         "interaction_usage.commands.watch",
         "Show the current hour's concurrency live in the terminal.",
