@@ -1,7 +1,7 @@
 """Every cell of a report, computed from the events; each has a name, and 0 is not among them.
 
-`clicks.chat` is a counter (as in `usage explain --counter`) and `clicks.chat 2026-10-02` the same on
-one local day, `concurrency.agent.max` is a number of a curve and
+`clicks.chat` is a counter (as in `usage explain --counter`) and `clicks.chat 2026-10-02` the same
+on one local day, `concurrency.agent.max` is a number of a curve and
 `concurrency.agent 2026-10-02T09:00:00+02:00` the peak of one hour, and
 `flow completed reset-password` says how often a flow ended so.
 """

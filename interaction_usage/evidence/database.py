@@ -83,8 +83,9 @@ class Database:
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            places = ", ".join("?" * len(rows[0]))
-            self._connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            places = ", ".join("unnest(?)" for _ in columns)
+            self._connection.execute(f"INSERT INTO {table} SELECT {places}", columns)
 
     def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run the file *name* of `sql/`; return the rows of its last statement.

@@ -11,8 +11,8 @@ from interaction_usage.evidence.wall_clock import (
     stretches,
 )
 
-#: End offsets by (topic, topic id, partition): how far the rollups have read.
-Reached = Mapping[tuple[str, str, int], int]
+#: End offsets by (topic, topic id, partition).
+Ends = Mapping[tuple[str, str, int], int]
 
 
 class Events(NamedTuple):
@@ -20,7 +20,8 @@ class Events(NamedTuple):
 
     source: Source
     limits: Mapping[str, int]  #: seconds by application, after which a session's end is inferred
-    reached: Reached | None = None  #: None: every event counts
+    reached: Mapping[str, Ends] | None = None  #: by account, how far it is counted; None: all of it
+    positions: Ends | None = None  #: how far the workers have read
     timeout_s: float | None = None  #: the longest that a question may take
 
 
@@ -62,12 +63,18 @@ def _fill(
 ) -> None:  # fmt: skip
     """Make the tables of what is asked, and of what the deployment is set to."""
     place = {"topic": "VARCHAR", "topic_id": "VARCHAR", "partition": "INTEGER"}
-    reached = [(*known, ends) for known, ends in (events.reached or {}).items()]
+    reached = [
+        (account, *known, end)
+        for account, ends in (events.reached or {}).items()
+        for known, end in (ends or {("", "", 0): 0}).items()  # of which nothing is counted
+    ]
+    positions = [(*known, end) for known, end in (events.positions or {}).items()]
     tables: tuple[tuple[str, dict[str, str], Sequence[Sequence[Any]]], ...] = (
         ("accounts", {"account": "VARCHAR"}, [(account,) for account in accounts]),
         ("wanted_types", {"type": "VARCHAR"}, [(name,) for name in types]),
-        ("reached", place | {"ends": "BIGINT"}, reached),
-        ("preferred", place | {'"offset"': "BIGINT"}, []),
+        ("reached", {"account": "VARCHAR", **place, "ends": "BIGINT"}, reached),
+        ("positions", {**place, "ends": "BIGINT"}, positions),
+        ("preferred", {**place, '"offset"': "BIGINT"}, []),
         ("limits", {"application": "VARCHAR", "seconds": "BIGINT"}, [*events.limits.items()]),
         (
             "offsets",

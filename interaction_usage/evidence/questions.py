@@ -41,21 +41,45 @@ _SESSION_TYPES: Final = [
 ]  # fmt: skip
 
 
-def explain(events: Events, account: str, series: str, period: Period) -> dict[str, Any]:
-    """Return the first second with the maximum, and exactly the sessions present at it."""
+def explain(
+    events: Events, account: str, series: str, period: Period, hour: int | None = None
+) -> dict[str, Any]:
+    """Return the first second with the maximum, and exactly the sessions present at it.
+
+    With *hour*, a second, only of the hour of the wall clock that has it. `curve` is no part of the
+    contract's answer: the highest level of each minute of that hour, or of the 60 minutes around
+    the maximum.
+    """
     with opened(events, [account], period, _SESSION_TYPES) as database:
         _curve(database, [series])
+        if hour is not None:
+            database.run("only_hour", second=hour)
         maxima = database.run("explain", series=series)
         if not maxima:
-            return {"max": 0, "at": None, "seconds_at_max": 0, "sessions": []}
+            return {"max": 0, "at": None, "seconds_at_max": 0, "sessions": [], "curve": None}
         [(maximum, second, seconds)] = maxima
         present = database.run("present", series=series, second=second)
+        first, end = _span(database, second, hour)
+        minutes = dict(database.run("minutes", series=series, first=first, end=end))
     return {
         "max": maximum,
         "at": local_time(second, period.timezone).isoformat(),
         "seconds_at_max": seconds,
         "sessions": [_session(row, period.timezone) for row in present],
+        "curve": {
+            "begins": local_time(first, period.timezone).isoformat(),
+            "minutes": [minutes.get(number, 0) for number in range(-(-(end - first) // 60))],
+        },
     }
+
+
+def _span(database: Database, second: int, hour: int | None) -> tuple[int, int]:
+    """Return the seconds [first, end) whose curve is shown: an hour, or 60 minutes around one."""
+    if hour is not None:
+        [(first, end)] = database.run("hour_of", second=second)
+        return first, end
+    first = second - second % 60 - 30 * 60
+    return first, first + 60 * 60
 
 
 def concurrency(events: Events, account: str, series: str, period: Period) -> dict[str, Any]:

@@ -62,6 +62,28 @@ def verify(
     return answer
 
 
+_LISTS: Final = (
+    "differences", "sessions", "records", "pending_voids", "conflicts",
+    "refused_without_dead_letter",
+)  # fmt: skip
+
+
+def empty_verification() -> dict[str, Any]:
+    """Return the answer about no accounts."""
+    return {"accounts": 0, "cells": 0, **{name: [] for name in _LISTS}, "agrees": True}
+
+
+def add_verification(whole: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Add the answer about *other* accounts to *whole*."""
+    for name in ("accounts", "cells"):
+        whole[name] += other[name]
+    for name in _LISTS:
+        whole[name] += other[name]
+    whole["agrees"] = whole["agrees"] and other["agrees"]
+    if "made_from" in other:
+        whole["made_from"] = other["made_from"]
+
+
 def problems(answer: Mapping[str, Any]) -> list[str]:
     """Return a sentence for every number of a verification that differs."""
     found = [

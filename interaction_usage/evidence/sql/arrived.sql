@@ -1,11 +1,12 @@
 -- Which records of the accounts have the rollups reached, and which of them were refused?
 --
--- Definition. The rollups have reached what lies before the end offset of its topic-partition in
--- `reached`; without any row there, everything. A record was refused if it is no valid usage event
--- (its outcome is not 'accepted'), or if a dead letter says that its UTC day was sealed.
+-- Definition. The rollups have reached what lies before the end offset that `reached` has for the
+-- account and topic-partition; without any row there, everything. A record was refused if it is no
+-- valid usage event (its outcome is not 'accepted'), or if a dead letter says that its UTC day was
+-- sealed.
 --
--- Tables: events, dead_letters, reached(topic, topic_id, partition, ends), accounts(account),
---   wanted_types(type); without any row there, every type is wanted
+-- Tables: events, dead_letters, accounts(account), reached(account, topic, topic_id, partition,
+--   ends), wanted_types(type); without any row there, every type is wanted
 CREATE TEMP VIEW arrived AS
 SELECT
     *,
@@ -26,7 +27,8 @@ WHERE account IN (FROM accounts)
       NOT EXISTS (FROM reached)
       OR EXISTS (
           FROM reached
-          WHERE reached.topic = events.topic
+          WHERE reached.account = events.account
+            AND reached.topic = events.topic
             AND reached.topic_id = events.topic_id
             AND reached.partition = events.partition
             AND events."offset" < reached.ends

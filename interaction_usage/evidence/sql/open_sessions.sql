@@ -18,9 +18,9 @@ WITH counts AS (
 )
 SELECT
     account, series, started, stopped, counts.inferred,
-    coalesce(levels.level, 0) AS still_open
+    CAST(coalesce(max(level), 0) AS BIGINT) AS still_open
 FROM counts
-LEFT JOIN levels
-    ON levels.account = counts.account AND levels.series = counts.series
-    AND levels.begins <= $second AND levels.ends > $second
+LEFT JOIN (FROM levels WHERE begins <= $second AND ends > $second) AS level_then
+    USING (account, series)
+GROUP BY ALL
 ORDER BY account, series;

@@ -3,7 +3,7 @@
 -- Definition. Every record that is no valid usage event must have a dead letter, which names its
 -- topic, partition and offset. A batch that could not be read has neither key nor value here, and
 -- its dead letter names its first offset; it is left out. So is what lies before the first dead
--- letter that there still is, and what the rollups have not reached.
+-- letter that there still is, and what the rollups have not positions.
 --
 -- Tables: events, dead_letters, reached, accounts; no account there means all records
 SELECT topic, partition, "offset", outcome, account
@@ -12,13 +12,13 @@ WHERE outcome <> 'accepted'
   AND (key IS NOT NULL OR value IS NOT NULL)
   AND (NOT EXISTS (FROM accounts) OR account IN (FROM accounts))
   AND (
-      NOT EXISTS (FROM reached)
+      NOT EXISTS (FROM positions)
       OR EXISTS (
-          FROM reached
-          WHERE reached.topic = events.topic
-            AND reached.topic_id = events.topic_id
-            AND reached.partition = events.partition
-            AND events."offset" < reached.ends
+          FROM positions
+          WHERE positions.topic = events.topic
+            AND positions.topic_id = events.topic_id
+            AND positions.partition = events.partition
+            AND events."offset" < positions.ends
       )
   )
   AND NOT EXISTS (
