@@ -238,19 +238,9 @@ def measure_peer(at: Stage, peer: Peer, group: str, expected: Tally, total: int)
     """Return how fast *peer* takes the whole backlog. Raises Failed, also where totals differ."""
     at.redis.flushall()
     at.redis.config_resetstat()
-    folder = at.folder / group
-    folder.mkdir()
-    environment = {
-        "PEER_KAFKA": at.kafka,
-        "PEER_REDIS": at.url,
-        "PEER_GROUP": group,
-        "PEER_FOLDER": str(folder),
-        "PEER_TOPICS": ",".join(ours.EVENT_TOPICS),
-        **ours.environment(at.kafka, at.url),
-        **peer.environment,
-    }
+    (at.folder / group).mkdir()
     log = at.folder / f"{group}.log"
-    with running(peer.command(), environment, log) as process:
+    with running(peer.command(), peer_environment(at, peer, group), log) as process:
         processes = {"broker": [at.kafka_pid], "Redis": [at.redis_pid], "it": [process.pid]}
         try:
             timing = timed(peer.taken(at, group), total, processes)
@@ -258,17 +248,34 @@ def measure_peer(at: Stage, peer: Peer, group: str, expected: Tally, total: int)
             raise Failed(f"{error}; it said: {last_words(log)}") from None
         timing = timing._replace(memory=peak_memory(process.pid))
         time.sleep(0.5)  # what is counted twice would come now
+    if wrong := wrong_totals(at, peer, group, expected, total):
+        raise Failed(wrong)
+    return timing
+
+
+def peer_environment(at: Stage, peer: Peer, group: str) -> dict[str, str]:
+    """Return what *peer* must know to work on a stage in its consumer group."""
+    return {
+        "PEER_KAFKA": at.kafka,
+        "PEER_REDIS": at.url,
+        "PEER_GROUP": group,
+        "PEER_FOLDER": str(at.folder / group),
+        "PEER_TOPICS": ",".join(ours.EVENT_TOPICS),
+        **ours.environment(at.kafka, at.url),
+        **peer.environment,
+    }
+
+
+def wrong_totals(at: Stage, peer: Peer, group: str, expected: Tally, total: int) -> str:
+    """Return what is wrong with what *peer* counted; empty where nothing is."""
     found = peer.totals(at, group)
     if found is None:
         taken = peer.taken(at, group)()
-        if taken != total:
-            raise Failed(f"it took {taken} events of {total}")
-        return timing
+        return "" if taken == total else f"it took {taken} events of {total}"
     if peer is OURS:
         expected = _without_stops(expected)
-    if wrong := differences(expected, found):
-        raise Failed(f"its totals are wrong: {'; '.join(wrong)}")
-    return timing
+    wrong = differences(expected, found)
+    return f"its totals are wrong: {'; '.join(wrong)}" if wrong else ""
 
 
 class Result(NamedTuple):

@@ -30,6 +30,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_app.decompression import NAMES, decompress
 from stream_app.errors import BatchTooLargeError, CorruptBatchError
+from stream_app.paced_fetch import FetchRequest, PacedFetcher
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import Reason, RejectedError
 
@@ -370,7 +371,7 @@ class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
         return bool(self._partition_records and self._partition_records.is_within_a_batch)
 
 
-class _BoundedFetcher(fetcher.Fetcher):  # type: ignore[misc]
+class _BoundedFetcher(PacedFetcher):
     """A fetcher that returns so much at a time, of each partition in turn."""
 
     async def fetched_records(self, *args: Any, **kwargs: Any) -> dict[Any, list[ConsumerRecord]]:
@@ -394,4 +395,5 @@ def install(max_batch_bytes: int | None = None) -> None:
     fetcher.PartitionRecords = _BoundedPartitionRecords
     fetcher.MemoryRecords = _RecordsWithBytes
     fetcher.FetchResult = _BoundedFetchResult
+    fetcher.FetchRequest = FetchRequest
     consumer.Fetcher = _BoundedFetcher

@@ -24,6 +24,7 @@ from stream_app.agents import add_agents
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,
     admin_client,
+    cluster_metadata,
     committed_offsets,
     ensure_topics,
     topic_ids,
@@ -118,6 +119,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.readiness.reasons, self.context.telemetry, lambda: self.lookout.pending
         )
         self.ledger = LedgerReader(config, (*LEDGER, REFUSALS))
+        self.may_linger = True  #: whether the broker can wait for more events to answer with
         self._crashing: asyncio.Task[None] | None = None
 
     def _new_transport(self) -> Any:
@@ -173,6 +175,8 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.config.partitions,
             self.config.replication,
         )
+        # librdkafka's mock cluster would wait to the end, whatever is published meanwhile.
+        self.may_linger = not (await asyncio.to_thread(cluster_metadata, self._admin)).is_mock
         obstacles = await asyncio.to_thread(read_obstacles, self._admin, self.config.group)
         # A topic that was created just now may not be known to each broker yet.
         raise_first([each for each in obstacles if each.kind == DENIED])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from interaction_usage.store import gaps
+from interaction_usage.store.memory_history import HOUR_S, note_memory
 from interaction_usage.store.progress import last_progress, report_progress, take_turn
 from interaction_usage.store.writer import Writer
 from rollups.completeness import PATIENCE_S, Progress
@@ -54,6 +55,7 @@ class Lookout:
         self._caught_up: CaughtUp | None = None
         self._lags = PartitionLags()
         self._last: tuple[float, Look] | None = None
+        self._hour = 0  # in which memory was noted last
 
     @property
     def pending(self) -> int | None:
@@ -85,6 +87,9 @@ class Lookout:
         lags = self._lags.observe(now, positions, spans) if spans else {}
         seen = self._progress(now, positions, spans, lags, problem)
         await report_progress(nodes, seen)
+        if now // HOUR_S > self._hour:
+            await note_memory(nodes, now)
+            self._hour = now // HOUR_S
         self._last = time.monotonic(), Look(seen, lags, await gaps.unaccepted_gaps(nodes))
         return seen
 

@@ -1,6 +1,6 @@
 """Topics from which Kafka deletes events by age or size, and how far back a rebuild would reach."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import TopicPartition
@@ -80,20 +80,32 @@ def read_oldest(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict
 
     None where a topic has no record, or does not exist. Raises BrokerUnavailableError.
     """
+    return _read_timestamps(admin, topics, OffsetSpec.for_timestamp(0), min, timeout)
+
+
+def read_newest(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int | None]:
+    """Return the latest timestamp of a record of each of *topics*, as `read_oldest` the first."""
+    return _read_timestamps(admin, topics, OffsetSpec.max_timestamp(), max, timeout)
+
+
+def _read_timestamps(
+    admin: Any, topics: Sequence[str], spec: OffsetSpec, of: Callable[[int, int], int],
+    timeout: float,
+) -> dict[str, int | None]:  # fmt: skip
     metadata = cluster_metadata(admin, timeout)
     places = [
         TopicPartition(topic, number)
         for topic in topics
         for number in range(metadata.topics.get(topic, 0))
     ]
-    oldest: dict[str, int | None] = dict.fromkeys(topics)
+    timestamps: dict[str, int | None] = dict.fromkeys(topics)
     if not places or metadata.is_mock:
-        return oldest
-    for (topic, _), found in offset_answers(admin, places, OffsetSpec.for_timestamp(0), timeout):
-        earliest = oldest[topic]
-        if found.timestamp >= 0 and (earliest is None or found.timestamp < earliest):
-            oldest[topic] = found.timestamp
-    return oldest
+        return timestamps
+    for (topic, _), found in offset_answers(admin, places, spec, timeout):
+        if found.timestamp >= 0:
+            known = timestamps[topic]
+            timestamps[topic] = found.timestamp if known is None else of(known, found.timestamp)
+    return timestamps
 
 
 def duration(milliseconds: int) -> str:

@@ -52,6 +52,7 @@ from stream_app.coordination import retry_coordination
 from stream_app.errors import OffsetGapError, RecordsLostError
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.kafka_state import READ, Obstacle, group_denied, topic_denied
+from stream_app.paced_fetch import LINGER_MS, MIN_BYTES
 from stream_app.write_gate import State, WriteGate
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         bounded_fetch.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)
-        # Faust ties this to its own transactions. Both are read when the consumer starts.
+        # Faust ties this to its own transactions. All are read when the consumer starts.
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = 100  # a partition left out of a fetch waits so long
+        if self.consumer.app.may_linger:
+            consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = MIN_BYTES, LINGER_MS
         return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

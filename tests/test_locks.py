@@ -24,7 +24,11 @@ GROUPS = PROJECT["dependency-groups"]
 #: Lock to what it must have.
 LOCKS = {
     "run": PROJECT["project"]["dependencies"],
-    "test": [*PROJECT["project"]["dependencies"], *EXTRAS["test"]],
+    "test": [
+        *PROJECT["project"]["dependencies"],
+        *EXTRAS["archive"],
+        *(line for line in EXTRAS["test"] if line != "interaction-usage[archive]"),
+    ],
     "bench": [*PROJECT["project"]["dependencies"], *EXTRAS["bench"]],
     "build": [*GROUPS["build"], *PROJECT["build-system"]["requires"]],
     "lock": GROUPS["lock"],

@@ -15,6 +15,7 @@ from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.gaps import read_gaps
+from interaction_usage.store.memory_history import daily_growth, memory_in_use, read_memory
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client
@@ -59,6 +60,8 @@ def _examine_redis(config: settings.Settings) -> Generator[Finding, None, bool]:
     try:
         with connect(config.redis, **_REDIS_PATIENCE) as client:
             yield from redis.judge(redis.ask(client, where, time.time()))
+            if memory := memory_in_use(client):
+                yield redis.judge_growth(*memory, daily_growth(read_memory(client)))
             yield from _examine_rollups(client, config)
     except RedisError as error:
         yield redis.explain(error, where)

@@ -17,10 +17,14 @@ from stream_app.kafka_state import (
     read_topics,
     topic_obstacles,
 )
-from stream_app.retention import ADVICE, read_oldest, retention, sentence
+from stream_app.retention import ADVICE, read_newest, read_oldest, retention, sentence
 from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
 
 KAFKA: Final = Area("kafka")
+
+#: Milliseconds that a record's timestamp may be ahead of this machine's clock. Kafka gives its time
+#: in no answer; but its records carry timestamps of producers, or of brokers (LogAppendTime).
+_CLOCKS_MS: Final = 5_000
 
 
 class Cluster(NamedTuple):
@@ -30,6 +34,7 @@ class Cluster(NamedTuple):
     topics: Mapping[str, TopicState]
     group: GroupState
     oldest: Mapping[str, int | None]  #: of each topic the timestamp of its oldest record, in ms
+    newest: Mapping[str, int | None] = {}  #: and the latest timestamp of a record
 
 
 def ask(servers: str, names: Sequence[str], group: str, timeout: float = 10.0) -> Cluster:
@@ -41,7 +46,7 @@ def ask(servers: str, names: Sequence[str], group: str, timeout: float = 10.0) -
         topics[name] = topics[name]._replace(configuration=configuration)
     return Cluster(
         cluster_metadata(admin, timeout), topics, read_group(admin, group, timeout),
-        read_oldest(admin, known, timeout),
+        read_oldest(admin, known, timeout), read_newest(admin, known, timeout),
     )  # fmt: skip
 
 
@@ -51,6 +56,8 @@ def ask(servers: str, names: Sequence[str], group: str, timeout: float = 10.0) -
 def judge(cluster: Cluster, group: str, largest_dead_letter: int, now_ms: int) -> Iterator[Finding]:
     """Yield what is to be said of a cluster that answers, and of the consumer *group* in it."""
     yield _judge_cluster(cluster.metadata)
+    if not cluster.metadata.is_mock:
+        yield _judge_clocks(cluster.newest, now_ms)
     obstacles = {each.subject: each for each in topic_obstacles(cluster.topics, writes=True)}
     for name, topic in cluster.topics.items():
         if name in obstacles:
@@ -82,7 +89,24 @@ def _judge_cluster(metadata: Metadata) -> Finding:
             "Use Apache Kafka for anything that is billed",
         )
     brokers = "1 broker" if metadata.brokers == 1 else f"{metadata.brokers} brokers"
-    return KAFKA.ok("cluster", f"{metadata.cluster_id}, {brokers}; it does not tell its clock")
+    return KAFKA.ok("cluster", f"{metadata.cluster_id}, {brokers}")
+
+
+def _judge_clocks(newest: Mapping[str, int | None], now_ms: int) -> Finding:
+    """Say whether records come from the future: then a clock is wrong, here or there."""
+    ahead = {name: at - now_ms for name, at in newest.items() if at is not None}
+    if not ahead:
+        return KAFKA.ok("clocks", "No record yet to compare this machine's clock with")
+    name = max(ahead, key=ahead.__getitem__)
+    if ahead[name] <= _CLOCKS_MS:
+        return KAFKA.ok("clocks", "No record's timestamp is ahead of this machine's clock")
+    return KAFKA.warning(
+        "clocks",
+        f"A record of {name} has a timestamp {ahead[name] / 1000:,.0f} s ahead of this machine's "
+        "clock",
+        "Synchronise brokers, producers and this machine with NTP; a producer may also send "
+        "microseconds for milliseconds",
+    )
 
 
 def _wrong(obstacle: Obstacle) -> Finding:

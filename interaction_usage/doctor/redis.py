@@ -13,14 +13,13 @@ from interaction_usage.store.preflight import OLDEST_REDIS
 
 REDIS: Final = Area("redis")
 
-#: Seconds that the clocks of this machine and of Redis may differ by. Kafka tells its time only in
-#: the timestamps of records that it appends, and a doctor publishes nothing.
+#: Seconds that the clocks of this machine and of Redis may differ by.
 _CLOCKS: Final = 5.0
 
-#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent. How
-#: many days the rest lasts is not said: a day takes most while it is open and little once it is
-#: sealed, and a load of history looks like growth, so a rate seen now says nothing of next month.
+#: Shares of its memory limit from which a Redis deserves a look, and from which it is urgent.
 _MUCH, _TOO_MUCH = 0.7, 0.9
+#: Days that the memory should still last.
+_DAYS_LEFT: Final = 30
 
 _RIGHTS: Final = "docs/redis.md has the ACL line that each command needs"
 
@@ -148,6 +147,26 @@ def _judge_memory(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:
             "it is full, counting stops",
             "Raise maxmemory",
         )
+
+
+def judge_growth(limit: int, used: int, growth: float | None) -> Finding:
+    """Return for how many days the memory lasts, if it goes on to grow as on a typical day.
+
+    *limit* is the sum over the nodes of a cluster, 0 if there is none; *growth* is None while it is
+    not known.
+    """
+    if growth is None:
+        return REDIS.ok("memory", "Its growth is not known yet: workers note it once an hour")
+    if growth <= 0:
+        return REDIS.ok("memory", "It does not grow on a typical day of the last two weeks")
+    grows = f"It grows by {_size(int(growth))} on a typical day of the last two weeks"
+    if not limit:
+        return REDIS.ok("memory", f"{grows}; there is no memory limit")
+    days = int(max(0, limit - used) / growth)
+    lasts = f"{grows}; at this rate the limit is reached in {days:,} days"
+    if days >= _DAYS_LEFT:
+        return REDIS.ok("memory", lasts)
+    return REDIS.warning("memory", lasts, "Raise maxmemory; when it is full, counting stops")
 
 
 def _judge_persistence(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ change them together. Numbers in keys and fields are decimal.
     usage:progress              string  how far everything is counted, as a worker saw   10 s
                                         it: JSON (`store/progress`)
     usage:progress:last         string  the same, the latest there was                   permanent
+    usage:memory                hash    hour since 1970 -> bytes of memory in use then   35 days
     usage:progress:by           string  the worker that looks for all                    3 s
     usage:refused:<account>     zset    place of an event that was refused, and not      replayed
                                         replayed -> second of its time
@@ -103,6 +104,7 @@ WORKERS: Final = "usage:workers"
 PROGRESS: Final = "usage:progress"
 PROGRESS_LAST: Final = "usage:progress:last"
 PROGRESS_BY: Final = "usage:progress:by"
+MEMORY: Final = "usage:memory"
 REFUSED: Final = "usage:refused"
 REFUSED_READ: Final = "{usage:refused}:read"
 TOKENS: Final = "usage:tokens"

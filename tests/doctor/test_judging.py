@@ -9,6 +9,7 @@ from interaction_usage.doctor import kafka, redis, stream
 from interaction_usage.doctor.findings import Finding, Level, is_healthy
 from interaction_usage.doctor.kafka import Cluster
 from interaction_usage.store import keys
+from interaction_usage.store.memory_history import daily_growth
 from rollups.gaps import Acceptance, Gap
 from rollups.watermark import Reach
 from stream_app.broker import Metadata
@@ -130,6 +131,24 @@ def test_open_gaps_are_wrong_until_they_are_accepted() -> None:
         assert worst(list(stream.judge_gaps(gaps))) is Level.OK
 
 
+@pytest.mark.parametrize(
+    ("newest_ms", "level"),
+    [(None, Level.OK), (10 * DAY_MS, Level.OK), (10 * DAY_MS + 6_000, Level.WARNING)],
+)
+def test_records_from_the_future_are_a_clock_that_is_wrong(
+    newest_ms: int | None, level: Level
+) -> None:
+    """Of a producer, a broker or this machine: more than 5 s ahead."""
+    usable = GroupState("stable", 2, frozenset({"READ"}))
+    topics = {SESSIONS: GOOD, DEAD_LETTERS: GOOD}
+    cluster = Cluster(Metadata("abc", 3, {}), topics, usable, {}, {SESSIONS: newest_ms})
+    [finding] = [
+        each for each in kafka.judge(cluster, "usage", 1_000, 10 * DAY_MS)
+        if each.subject == "clocks"
+    ]  # fmt: skip
+    assert finding.level is level
+
+
 def test_one_broker_needs_no_copies() -> None:
     """Where there is one broker, more copies could not be had."""
     assert worst(judged(GOOD._replace(replicas=1), brokers=1)) is Level.OK
@@ -236,6 +255,33 @@ def test_a_redis_that_is_not_as_it_should_be(
 def test_clocks_and_rights(server: redis.Server, level: Level) -> None:
     """A reader's user is fine for reports, and not for a worker."""
     assert worst(list(redis.judge(server))) is level
+
+
+@pytest.mark.parametrize(
+    ("limit", "growth", "level", "sentence"),
+    [
+        (100 << 20, None, Level.OK, "not known yet"),
+        (100 << 20, -5.0, Level.OK, "does not grow"),
+        (0, 1 << 20, Level.OK, "1.0 MiB on a typical day"),
+        (100 << 20, 1 << 20, Level.OK, "in 40 days"),
+        (100 << 20, 3 << 20, Level.WARNING, "in 13 days"),
+    ],
+)
+def test_for_how_many_days_the_memory_lasts(
+    limit: int, growth: float | None, level: Level, sentence: str
+) -> None:
+    """Of 60 MiB in use, at the rate of a typical day."""
+    finding = redis.judge_growth(limit, 60 << 20, growth)
+    assert finding.level is level
+    assert sentence in finding.sentence
+
+
+def test_a_load_of_history_counts_as_one_day() -> None:
+    """Days grow by 10, but for one of 1,000; two days are too few to know."""
+    used = [0, 10, 20, 1_020, 1_030, 1_040]
+    history = {day * 24 + hour: used[day] for day in range(6) for hour in (3, 23)}
+    assert daily_growth(history) == 10
+    assert daily_growth({hour: size for hour, size in history.items() if hour < 3 * 24}) is None
 
 
 # ------------------------------------------------------------------------------------ stream

@@ -88,9 +88,15 @@ class Faults(Operations):
             worker.process.send_signal(signal.SIGCONT)
 
     def replace_the_last(self) -> None:
-        """Start a worker where none runs, as whoever watches over them does."""
+        """Start a worker where none runs, as whoever watches over them does.
+
+        If the last one refused the rollups for their layout, an operator upgrades them first: Redis
+        may have lost the switch of an upgrade, with its last writes.
+        """
         if not self.running:
             self.note("the last worker had ended by itself")
+            if "usage upgrade" in self.system.workers[-1].log.read_text():
+                self.upgrade_rollups()
             self.system.start_worker()
 
     # ------------------------------------------------------------------ the broker

@@ -13,6 +13,7 @@ from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import gaps, keys
 from interaction_usage.store.client import connect
 from interaction_usage.store.errors import LostWritesError, ReseekRequired
+from interaction_usage.store.memory_history import read_memory
 from rollups.gaps import Acceptance, Gap
 from stream_app import progress, worker_metrics
 from stream_app.broker import Span
@@ -145,3 +146,18 @@ def test_every_cause_of_reading_again_has_a_name() -> None:
     for kind in ReseekRequired.__subclasses__():
         assert worker_metrics.cause_of(kind.__new__(kind)) != "other"
     assert worker_metrics.cause_of(LostWritesError({})) == "lost-writes"
+
+
+def test_memory_is_noted_once_an_hour(url: str, redis: Redis) -> None:
+    """By whoever looks for all, and kept for 35 days."""
+    hour = 500_000
+    redis.hset(keys.MEMORY, mapping={hour - 35 * 24: 1, hour - 1: 2})
+
+    async def act(made: Callable[..., Lookout]) -> None:
+        for second in (0, 5, 3_599, 3_600):
+            await made(lambda: EMPTY, hour * 3_600 + second).look()
+
+    looking(url, act)
+    noted = read_memory(redis)
+    assert sorted(noted) == [hour - 1, hour, hour + 1]
+    assert noted[hour] > 100_000
