@@ -54,10 +54,11 @@ def explain(
     request = ReportRequest(account, first, last, timezone, as_of)
     with explaining() as explainer:
         if counter is None:
-            answer, members = explainer.explain(request, series), _MAXIMUM
+            answer = explainer.explain(request, series)
         else:
-            answer, members = explainer.counter(request, counter), _COUNTER
+            answer = explainer.counter(request, counter)
     if output_format == "json":
+        members = _MAXIMUM if counter is None else _COUNTER
         print_json({name: answer[name] for name in members})
     else:
         from interaction_usage.commands.evidence_text import show_counter, show_maximum

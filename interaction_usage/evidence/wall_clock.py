@@ -3,7 +3,6 @@
 From the package `tzdata`, as the report's zones, so that both mean the same rules.
 """
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -49,7 +48,7 @@ def stretches(timezone: str, first: date, last: date) -> list[Stretch]:
         after = min(second + _STEP, end)
         offset = _offset(after, zone)
         if offset != found[-1].utc_offset:
-            changed = _first(second, after, lambda at, new=offset: _offset(at, zone) == new)
+            changed = _change(second, after, zone)
             found[-1] = found[-1]._replace(ends=changed)
             found.append(Stretch(changed, end, offset))
     return found
@@ -60,11 +59,12 @@ def _offset(second: int, zone: ZoneInfo) -> int:
     return 0 if offset is None else offset.days * _DAY + offset.seconds
 
 
-def _first(low: int, high: int, is_reached: Callable[[int], bool]) -> int:
-    """Return the first second in (low, high] at which *is_reached*; it is at *high*."""
+def _change(low: int, high: int, zone: ZoneInfo) -> int:
+    """Return the first second in (low, high] with the offset of *high*; *low* has another one."""
+    new = _offset(high, zone)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if is_reached(middle) else (middle, high)
+        low, high = (low, middle) if _offset(middle, zone) == new else (middle, high)
     return high
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from interaction_usage.evidence.arrow_source import ArrowSource
@@ -21,6 +21,8 @@ from tests.rollups.drawing import ACCOUNTS, Range
 from tests.support import reference_model
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+#: No shrinking: it would take minutes, and the cases are small.
+_PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
 @st.composite
@@ -37,7 +39,7 @@ def _logs(events: list[Event]) -> dict[str, list[OffsetEvent]]:
     return {"usage.any": [OffsetEvent(offset, event) for offset, event in enumerate(events)]}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=8, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(cases())
 def test_every_cell_is_what_the_rollups_say(
     case: tuple[list[Event], Range, dict[str, int], datetime],
@@ -60,7 +62,7 @@ def test_every_cell_is_what_the_rollups_say(
     assert sum(row["duplicates"] for row in answer["records"]) <= len(events[::2])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=8, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(cases(), st.sampled_from(list(oracle.CURVES)))
 def test_explanations_are_those_of_the_naive_reference(
     case: tuple[list[Event], Range, dict[str, int], datetime], series: str
