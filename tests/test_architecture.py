@@ -27,7 +27,11 @@ STORE = [name for name in MODULES if name.startswith("interaction_usage.store.")
 #: Every module of the domain is pure, and so are these.
 PURE = [
     *DOMAIN,
-    *(f"interaction_usage.reports.{name}" for name in ("build", "errors", "model", "periods")),
+    *(
+        f"interaction_usage.reports.{name}"
+        for name in ("build", "errors", "model", "numbers", "periods")
+    ),
+    *(f"interaction_usage.issued.{name}" for name in ("cells", "errors", "succession")),
     *(
         f"interaction_usage.dashboard.{name}"
         for name in ("hosts", "live_curve", "operations", "views")
@@ -47,6 +51,7 @@ MAY_IMPORT = {
     "settings": {"rollups", "store", "kafka_address", "logs", "env_file"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
+    "issued": {"rollups", "store", "reports", "export"},
     "stream_app": {"rollups", "store", "settings", "kafka_address", "logs", "monitoring"},
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
     "evidence": set[str](),  # two computations that share nothing; a test says so by itself
@@ -57,8 +62,8 @@ MAY_IMPORT = {
     "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
-        "rollups", "store", "settings", "servers", "stream_app", "reports", "export", "dashboard",
-        "doctor", "logs", "env_file", "archive", "explanations", "evidence",
+        "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
+        "dashboard", "doctor", "logs", "env_file", "archive", "explanations", "evidence",
     },
 }  # fmt: skip
 

@@ -206,7 +206,7 @@ class _Demo:
         from interaction_usage.store.progress import read_known
         from interaction_usage.store.reads import Rollups
 
-        known, _ = read_known(self.redis, Rollups.live(self.redis).keys, [])
+        known, *_ = read_known(self.redis, Rollups.live(self.redis).keys, [])
         progress = known.progress
         return progress is not None and progress.complete_to is not None and known.has_refused
 

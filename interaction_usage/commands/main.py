@@ -42,6 +42,10 @@ COMMANDS = {
         "interaction_usage.commands.verify",
         "Verify reports: every number from the events against the rollups.",
     ),
+    "reports": (
+        "interaction_usage.commands.reports",
+        "Issue reports, which never change, and compare them.",
+    ),
     "watch": (
         "interaction_usage.commands.watch",
         "Show the current hour's concurrency live in the terminal.",

@@ -100,6 +100,6 @@ def _examine_stream(config: settings.Settings, client: Client) -> Iterator[Findi
         )
         yield from stream.judge_workers(workers, None)
         return
-    yield from stream.judge_lag(progress)
+    yield from stream.judge_lag(progress, read_gaps(client))
     yield from stream.judge_beginnings(progress)
     yield from stream.judge_workers(workers, stream.waiting(progress))

@@ -67,6 +67,12 @@ change them together. Numbers in keys and fields are decimal.
     usage:gaps                  hash    id of a gap -> what Kafka deleted uncounted,     permanent
                                         and who accepted that, JSON
     {usage:gaps}:read           hash    the same of usage:gaps                           permanent
+    usage:reports               set     every account with an issued report              permanent
+    usage:reports:{a}           hash    number of an issued report, 1, 2, … -> its       permanent
+                                        entry, JSON; "p:<from>/<to>/<zone>" -> the
+                                        entry of the newest of this period
+    usage:reports:{a}:<number>  string  an issued report with its files, as its record   permanent
+                                        in the topic has it
     usage:ledger                hash    the same of other topics that are read into      permanent
                                         Redis; on a cluster usage:ledger:{t}:0-5460, on
                                         each node
@@ -112,6 +118,9 @@ TOKENS_USED: Final = "{usage:tokens}:used"
 TOKENS_READ: Final = "{usage:tokens}:read"
 GAPS: Final = "usage:gaps"
 GAPS_READ: Final = "{usage:gaps}:read"
+REPORTS: Final = "usage:reports"
+#: What a field of the entries of issued reports begins with that belongs to a period.
+_OF_PERIOD: Final = "p:"
 _LEDGER: Final = "usage:ledger"
 LEDGER_READER: Final = "usage:ledger:reader"
 LEDGER_ADOPTING: Final = "usage:ledger:adopting"
@@ -317,6 +326,26 @@ def recent_changes(account: str) -> str:
 def worker(name: str) -> str:
     """Return the key of the heartbeat of the worker *name*."""
     return f"usage:worker:{name}"
+
+
+def report_entries(account: str) -> str:
+    """Return the key of the entries of *account*'s issued reports."""
+    return f"{REPORTS}:{{{account}}}"
+
+
+def report_period(first: str, last: str, timezone: str) -> str:
+    """Return the field of the entry of the newest report of a period."""
+    return f"{_OF_PERIOD}{first}/{last}/{timezone}"
+
+
+def is_report_period(field: bytes) -> bool:
+    """Tell whether a field of the entries belongs to a period, and not to a number."""
+    return field.startswith(_OF_PERIOD.encode())
+
+
+def issued_report(account: str, number: int) -> str:
+    """Return the key of an issued report of *account*, in the hash slot of the entries."""
+    return f"{report_entries(account)}:{number}"
 
 
 def refused(account: str) -> str:

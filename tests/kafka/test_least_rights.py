@@ -19,6 +19,9 @@ from confluent_kafka.admin import (
 )
 
 from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.store import keys
+from interaction_usage.store.progress import encoded
+from rollups.completeness import Progress
 from stream_app.broker import ensure_topics
 from stream_app.topics import EVENT_TOPICS, TOPICS
 from tests.support.event_lines import flow
@@ -42,6 +45,7 @@ RUN = {
     "usage dead-letters list": (["dead-letters", "list"], b""),
     "usage rebuild --verify": (["rebuild", "--verify", "--incomplete"], b""),
     "usage gaps accept": (["gaps", "accept", "--all", "--reason", "a test"], b""),
+    "usage reports issue": (["reports", "issue", "acme", "--month", "2020-01"], b""),
     "usage dead-letters replay": (["dead-letters", "replay", "--all"], b""),
     "usage rebuild": (["rebuild", "--incomplete"], b""),
 }
@@ -163,6 +167,10 @@ def test_each_command_needs_exactly_these_rights(command: str, counted: System) 
     Write is taken away first: without Read, a change is published, and is none the next time.
     """
     arguments, lines = RUN[command]
+    with counted.client() as redis:  # a report is issued only while a worker counts
+        second = int(time.time())
+        redis.set(keys.PROGRESS, encoded(Progress(second, second, {}, 0)))
+        redis.set(keys.REFUSED_READ, "1")
     rights = needed()[command]
     for name, operations in rights.items():
         for operation in sorted(operations, reverse=True):
