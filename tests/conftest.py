@@ -43,8 +43,8 @@ _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
 #: The order of the folders: the quick tests first or, where several processes share the tests, the
 #: long ones, so that none of them is still busy when the others have nothing left to do.
 _ORDER = (
-    "rollups", "stream_app", "export", "store", "dashboard", "commands", "monitoring", "servers",
-    "chart",
+    "rollups", "stream_app", "export", "issued", "store", "dashboard", "commands", "monitoring",
+    "servers", "chart",
     "browser", "kafka", "faults",
 )  # fmt: skip
 
