@@ -164,8 +164,8 @@ class ArchiveTable:
         added.data_change = False
         now = time.time_ns() // 1_000_000
         removed = [RemoveAction(each.name, False, now, each.size, {}) for each in old]
-        # Delta lets two commits remove the same file, so compactions are numbered: of two that began
-        # with the same number, the second is refused.
+        # Delta lets two commits remove the same file, so compactions are numbered: of two that
+        # began with the same number, the second is refused.
         number = self._table.transaction_version(_COMPACTION) or 0
         self._commit([added], {_COMPACTION: number + 1}, removed)
 
