@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from stream_app.broker import spans
 from stream_app.topics import EVENT_TOPICS
-from tests.kafka.test_rebuild import AS_OF, DAYS, check_reports
+from tests.kafka.test_rebuild import DAYS, check_reports
 from tests.support.event_lines import flow, traffic
 
 
@@ -66,7 +66,8 @@ def test_redis_is_lost_and_kafka_has_the_last_days_alone(
     eventually(lambda: len(read_gaps(system)) > 0, "the gaps are recorded", 120)
     system.catch_up()
     assert all(gap["accepted"] is None for gap in read_gaps(system))
-    before = system.report("account-1", *DAYS, as_of=AS_OF)
+    command = ["export", "account-1", "--from", DAYS[0], "--to", DAYS[1], "--format", "json"]
+    before = json.loads(system.usage(*command, "-o", "-").stdout)
     assert before["completeness"]["status"] == "incomplete"
     done = system.usage("rebuild")
     assert b"is filled from the archive: usage.flows/" in done.stderr
