@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 #: The scripts of an account, and that of a node's positions, in the order they are loaded in.
 SCRIPTS: Final = ("apply", "advance", "close", "seal", "forget")
 _OF_POSITIONS: Final = "advance"
-_SOURCES: Final = {name: scripts.source(name) for name in SCRIPTS}
+_SOURCES: Final = {name: scripts.guarded_source(name) for name in SCRIPTS}
 
 #: Seconds that a connection may take at most, and between two checks that it still works.
 _CONNECT_TIMEOUT_S, _HEALTH_CHECK_INTERVAL_S = 2.0, 30

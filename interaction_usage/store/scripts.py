@@ -1,8 +1,8 @@
 """The Lua scripts, each with a header of the constants and key names that it shares with Python.
 
 The header has only what the script names, and is one line, so that the line numbers in Redis' error
-messages are those of the file. First in it is the guard: a script does nothing where the rollups
-have not the secret of its worker, as after a FLUSHALL, which breaks no connection.
+messages are those of the file. What writes rollups has a guard in front: it does nothing where they
+do not have the secret of its worker, as after a FLUSHALL, which breaks no connection.
 """
 
 import re
@@ -39,7 +39,12 @@ _GUARD: Final = (
 def source(name: str) -> str:
     """Return the script *name* as it is sent to Redis."""
     script = files("interaction_usage.store.lua").joinpath(f"{name}.lua").read_text("utf-8")
-    return f"{_GUARD} {header(script)} {script}"
+    return f"{header(script)} {script}"
+
+
+def guarded_source(name: str) -> str:
+    """Return the script *name* of rollups, with the guard in front: `nodes.Node.run` calls it."""
+    return f"{_GUARD} {source(name)}"
 
 
 def header(script: str) -> str:
