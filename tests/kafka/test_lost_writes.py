@@ -133,7 +133,9 @@ def test_a_flushall_under_running_workers_is_noticed(system: Any) -> None:
     check_reports(system, lines)
 
 
-def test_a_flushall_is_noticed_by_an_idle_worker(system: Any, eventually: Callable[..., None]) -> None:
+def test_a_flushall_is_noticed_by_an_idle_worker(
+    system: Any, eventually: Callable[..., None]
+) -> None:
     """By the positions that it writes once a second: nothing need be published."""
     lines = list(traffic(1_000, seed=7, accounts=3))
     system.start_worker()
