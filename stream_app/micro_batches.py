@@ -46,6 +46,8 @@ MAX_EVENTS = 20_000
 #: batches are accepted from Faust.
 MAX_QUEUED = 100_000
 
+#: Records that are decoded before other tasks may run: a millisecond.
+_EVENTS_PER_PAUSE = 1_000
 
 _SIZE = attrgetter("serialized_value_size")
 
@@ -170,13 +172,17 @@ class MicroBatches:
             return None
         dead_letters: list[PendingDeadLetter] = []
         decoded: list[PartitionBatch] = []
+        since_pause = 0
         for _, batch, fence in current:
             events, rejected = decode_batch(
                 batch.tp, batch.records, self._context.earlier_rejections
             )
             dead_letters += rejected
             decoded.append(PartitionBatch(fence, events, batch.ends, newest_second(batch.records)))
-            await asyncio.sleep(0)  # so that the connection of the one being written is served
+            since_pause += len(batch.records)
+            if since_pause >= _EVENTS_PER_PAUSE:
+                since_pause = 0
+                await asyncio.sleep(0)  # so that the connection of the one being written is served
         write = self._context.writer.micro_batch(decoded)
         await write.prepare()
         telemetry = self._context.telemetry
