@@ -18,6 +18,7 @@ The agent never raises: Faust would ack or strand the batch. What can be retried
 (`stream_app.worker_context`); what cannot ends the worker.
 """
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from stream_app.micro_batches import QueuedBatch
@@ -37,6 +38,12 @@ def add_agent(app: "UsageApp") -> None:
     @app.agent(channel, name="stream_app.agents.events")  # type: ignore[untyped-decorator]
     async def events(stream: Any) -> None:
         async for event in stream.noack().events():
-            for batch in event.value:
-                fence = app.start_offsets.fence(batch.tp)
-                await app.micro_batches.put(QueuedBatch(event, batch, fence))
+            await queue(app, event)
+
+
+async def queue(app: "UsageApp", event: Any) -> None:
+    """Hand the batches of *event* to the micro-batches, and return when there is room for more."""
+    for batch in event.value:
+        # Faust notes it for the first of them only, and would say that the others make no progress.
+        app.monitor.stream_inbound_time[batch.tp] = time.monotonic()
+        await app.micro_batches.put(QueuedBatch(event, batch, app.start_offsets.fence(batch.tp)))
