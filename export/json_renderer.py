@@ -16,6 +16,14 @@ def render(report: Report) -> bytes:
     return orjson.dumps(document(report), option=options)
 
 
+def canonical(report: Report) -> bytes:
+    """Return *report* as JSON with one spelling: keys sorted, no white space.
+
+    The manifest of an issued report has the SHA-256 of these bytes.
+    """
+    return orjson.dumps(document(report), option=orjson.OPT_SORT_KEYS)
+
+
 def document(report: Report) -> dict[str, Any]:
     """Return the members of the JSON document; those of a section that does not apply are None.
 
@@ -41,6 +49,10 @@ def document(report: Report) -> dict[str, Any]:
             else:
                 members[metric.json_path[0]] = None
     members["completeness"] = report.completeness.members()
+    if report.number:
+        members["number"] = report.number
+    if report.revision:
+        members["revises"] = report.revision.number
     return members
 
 

@@ -98,6 +98,7 @@ def _heading_rows(report: Report) -> tuple[Row, ...]:
         Row("Time zone", (Cell(report.timezone, Kind.TEXT),)),
         Row("Generated", (Cell(generated, Kind.TEXT),)),
         Row("Status", (Cell(status(report), Kind.TEXT),)),
+        *([Row("Report number", (Cell(report.number, Kind.TEXT),))] if report.number else []),
     )
 
 

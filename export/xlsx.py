@@ -1,6 +1,7 @@
 """The Usage Report as `usage.xlsx`: the same sheets as the .xls, in Excel's newer format."""
 
 import re
+from copy import deepcopy
 from datetime import UTC
 from html import escape
 from io import BytesIO
@@ -30,7 +31,7 @@ _MEDIUM: Final = 2
 def render(report: Report) -> bytes:
     """Return *report* as the bytes of an .xlsx file; the same report gives the same bytes."""
     stream = BytesIO()
-    book = Workbook(stream, _OPTIONS)
+    book = Workbook(stream, deepcopy(_OPTIONS))  # XlsxWriter adds to what it is given
     # Left alone, XlsxWriter would ask the clock.
     created = report.as_of.astimezone(UTC).replace(tzinfo=None)
     book.set_properties({"title": "Usage Report", "author": "usage", "created": created})

@@ -29,3 +29,6 @@ class RangeSnapshot(NamedTuple):
     flows: Mapping[str, int]
     #: Whether sessions are counted in all of it; else their counters say nothing.
     has_sessions: bool = True
+    #: Topic-partition (`keys.fence`) to the offset of the last event of the account that is
+    #: counted; empty unless asked for.
+    fences: Mapping[str, int] = {}

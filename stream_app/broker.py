@@ -15,12 +15,13 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from interaction_usage.store.account_table import ACCOUNTS
+from interaction_usage.store.issued_table import REPORTS
 from stream_app import clients
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, TopicDeletedError
 from stream_app.grants import how_to_grant
 from stream_app.handshake import LoginFailure
 from stream_app.login_failures import LoginFailures
-from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
+from stream_app.topics import COMPACTED_TOPICS, DEAD_LETTERS, LEDGER_TOPICS
 
 _MOCK = "mockCluster"  # what the id of librdkafka's mock cluster begins with
 
@@ -41,9 +42,10 @@ def topic_configuration(topic: str, replication: int) -> dict[str, str]:
     events, and one may be away without stopping producers.
     """
     configuration = dict(_FOR_EVER)
-    if topic in LEDGER_TOPICS:
+    if topic in COMPACTED_TOPICS:
         configuration["cleanup.policy"] = "compact"
-    if topic in (DEAD_LETTERS, ACCOUNTS.topic):  # the whole history of an account may be imported
+    # The whole history of an account may be imported; a report of ten years has a large file.
+    if topic in (DEAD_LETTERS, ACCOUNTS.topic, REPORTS.topic):
         configuration["max.message.bytes"] = str(LARGEST_DEAD_LETTER)
     if replication >= 3:
         configuration["min.insync.replicas"] = "2"

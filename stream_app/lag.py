@@ -1,10 +1,11 @@
 """How far the rollups are behind what was published, per topic-partition."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups
+from rollups.gaps import Gap, unknown_part
 from rollups.watermark import Reach
 from stream_app.broker import spans_of
 from stream_app.errors import TopicDeletedError, TopicsMissingError
@@ -26,6 +27,7 @@ class PartitionProgress(NamedTuple):
     begin: int  #: the first offset that Kafka still has
     position: int | None  #: the position in Redis; None if nothing was ever counted
     reach: Reach
+    topic_id: str = ""
 
     @property
     def lost(self) -> range:
@@ -63,8 +65,23 @@ def read_progress(
         position = positions.get(keys.fence(topic, number, topics[topic].id))
         offset = position.offset if position else None
         counted = min(max(offset or 0, begin), end)
-        progress[topic, number] = PartitionProgress(begin, offset, Reach(counted, stable, end))
+        progress[topic, number] = PartitionProgress(
+            begin, offset, Reach(counted, stable, end), topics[topic].id
+        )
     return progress
+
+
+def unrecorded(
+    progress: Mapping[tuple[str, int], PartitionProgress], known: Iterable[Gap]
+) -> list[Gap]:
+    """Return what Kafka deleted before it was counted and no worker has recorded as a gap yet."""
+    known = list(known)
+    found = [
+        Gap(topic, number, each.topic_id, each.lost.start, each.lost.stop, None, 0, "")
+        for (topic, number), each in sorted(progress.items())
+        if each.lost
+    ]
+    return [rest for gap in found if (rest := unknown_part(gap, known))]
 
 
 def _raise_if_unknown(

@@ -13,7 +13,7 @@ from interaction_usage import monitoring
 from stream_app.waits import Waits
 
 #: Seconds between two heartbeats of a worker.
-HEARTBEAT = 1.0
+HEARTBEAT = 0.5
 
 
 def worker_name() -> str:

@@ -2,23 +2,28 @@
 
 from typing import Final
 
+from interaction_usage import prefixes
 from interaction_usage.store.account_table import ACCOUNTS
 from interaction_usage.store.gaps import GAPS
+from interaction_usage.store.issued_table import REPORTS
 from interaction_usage.store.ledger import Table
 from interaction_usage.store.token_table import TOKENS
 from rollups.catalog import EVENT_TYPES
 
-DEAD_LETTERS: Final = "usage.dead-letters"
+DEAD_LETTERS: Final = prefixes.topic("usage.dead-letters")
 
 #: The topic of each event type; an event on any other topic is refused.
-TOPIC_OF: Final = {row.name: row.topic for row in EVENT_TYPES}
+TOPIC_OF: Final = {row.name: prefixes.topic(row.topic) for row in EVENT_TYPES}
 
 #: The topics that events are consumed from.
 EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))
 
-#: What people decide, each with how it is kept in Redis: compacted, never deleted.
-LEDGER: Final[tuple[Table, ...]] = (ACCOUNTS, TOKENS, GAPS)
+#: What people decide, each with how it is kept in Redis: never deleted.
+LEDGER: Final[tuple[Table, ...]] = (ACCOUNTS, TOKENS, GAPS, REPORTS)
 LEDGER_TOPICS: Final = tuple(table.topic for table in LEDGER)
+
+#: Those that are compacted. Of issued reports with one number the first counts, so none may go.
+COMPACTED_TOPICS: Final = tuple(name for name in LEDGER_TOPICS if name != REPORTS.topic)
 
 #: Every topic that a deployment needs.
 TOPICS: Final = (*EVENT_TOPICS, DEAD_LETTERS, *LEDGER_TOPICS)

@@ -17,6 +17,7 @@ from interaction_usage.servers.child import ServerMissingError
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
 from interaction_usage.store.client import connect
+from tests.support.examples import examples
 from tests.support.memory_ledger import MemoryLedger
 
 #: Set where a missing Apache Kafka must fail the run.
@@ -42,8 +43,8 @@ _NO_SERVERS = {"test_columns.py", "test_days.py", "test_gathering.py"}
 #: The order of the folders: the quick tests first or, where several processes share the tests, the
 #: long ones, so that none of them is still busy when the others have nothing left to do.
 _ORDER = (
-    "rollups", "stream_app", "export", "store", "dashboard", "commands", "monitoring", "servers",
-    "chart",
+    "rollups", "stream_app", "export", "issued", "store", "dashboard", "commands", "monitoring",
+    "servers", "chart",
     "browser", "kafka", "faults",
 )  # fmt: skip
 
@@ -52,7 +53,9 @@ zoneinfo.reset_tzpath(to=())
 zoneinfo.ZoneInfo.clear_cache()
 
 # How long hypothesis takes to draw something says nothing of the code, beside other tests.
-settings.register_profile("tests", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "tests", suppress_health_check=[HealthCheck.too_slow], max_examples=examples(100)
+)
 settings.load_profile("tests")
 
 

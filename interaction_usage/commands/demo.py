@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from interaction_usage import env_file, settings
+from interaction_usage import env_file, prefixes, settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -105,6 +105,7 @@ class _Demo:
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
         environment |= {
             "USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
+            **prefixes.environment(),
         }  # fmt: skip
         self.config = settings.read(environment)
         ensure_topics(broker.bootstrap, TOPICS, 4, 1)
@@ -206,7 +207,7 @@ class _Demo:
         from interaction_usage.store.progress import read_known
         from interaction_usage.store.reads import Rollups
 
-        known, _ = read_known(self.redis, Rollups.live(self.redis).keys, [])
+        known, *_ = read_known(self.redis, Rollups.live(self.redis).keys, [])
         progress = known.progress
         return progress is not None and progress.complete_to is not None and known.has_refused
 

@@ -1,6 +1,5 @@
 """`usage gaps`: what Kafka deleted before it was counted, and accepting that it is lost."""
 
-import getpass
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from interaction_usage import settings
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import is_one_line, plain, print_table
+from interaction_usage.commands.user_name import user_name
 
 if TYPE_CHECKING:
     from rollups.gaps import Gap
@@ -99,7 +99,9 @@ def accept(ids: tuple[str, ...], every: bool, reason: str, by: str | None) -> No
         ledger.sync(GAPS)
         known = read_gaps(ledger.redis)
         chosen = unaccepted(known) if every else _with_ids(known, ids)
-        accept_gaps(ledger, unaccepted(chosen), Acceptance(reason, by or _user(), int(time.time())))
+        accept_gaps(
+            ledger, unaccepted(chosen), Acceptance(reason, by or user_name(), int(time.time()))
+        )
     for gap in chosen:
         if gap.accepted:
             click.echo(f"{gap.id} was accepted before, by {plain(gap.accepted.by)}.", err=True)
@@ -117,13 +119,6 @@ def _with_ids(known: "Sequence[Gap]", ids: Sequence[str]) -> "list[Gap]":
         hint = f"did you mean {' or '.join(near)}?" if near else "see `usage gaps list`."
         raise CommandError(f"There is no gap {unknown[0]!r}; {hint} Nothing was accepted.")
     return [by_id[each] for each in dict.fromkeys(ids)]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()[:_MOST_NAME]
-    except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"
 
 
 def _row(gap: "Gap") -> Sequence[str]:

@@ -11,6 +11,8 @@ from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.store.gaps import read_gaps
+from rollups.gaps import Gap
 from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
@@ -30,7 +32,8 @@ def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
     0 means that every event published before the call is in the rollups or in the dead letters. A
-    topic that is missing, or that may not be read, is an error.
+    topic that is missing, or that may not be read, is an error; so are events that Kafka deleted
+    before they were counted, until a worker has recorded them as a gap.
 
     Events behind an open producer transaction count as lag until it is committed or aborted, for
     they cannot be read before.
@@ -47,29 +50,41 @@ def lag(seconds: float | None, as_json: bool) -> None:
         while True:
             over = seconds is None or time.monotonic() >= deadline
             try:
-                places = _progress(config, redis)
+                places, deleted = _progress(config, redis)
             except BrokerUnavailableError as error:
                 if over or isinstance(error, BrokerDeniedError):
                     raise CommandError(f"Kafka at {config.kafka}: {error}") from None
                 time.sleep(_PAUSE)  # a broker that restarts answers again
                 continue
             total = sum(reach.behind for reach in places.values())
-            if over or total == 0:
+            if over or (total == 0 and not deleted):
                 break
             time.sleep(_PAUSE)
     _print(places, as_json)
     if blocked := sum(reach.blocked for reach in places.values()):
         click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
+    if deleted:
+        raise CommandError(
+            f"Kafka deleted {', '.join(gap.place for gap in deleted)} before they were counted. "
+            "A worker that reads the topic records it as a gap; see: usage gaps list"
+        )
     if seconds is not None and total:
         raise CommandError(f"After {seconds:g} s, {total:,} events are not yet in the rollups.")
 
 
-def _progress(config: settings.Settings, redis: Any) -> dict[tuple[str, int], Reach]:
-    """Return how far each topic and partition is counted. Raises BrokerUnavailableError."""
-    from stream_app.broker import admin_client
-    from stream_app.lag import partition_progress
+def _progress(
+    config: settings.Settings, redis: Any
+) -> tuple[dict[tuple[str, int], Reach], list[Gap]]:
+    """Return how far each topic and partition is counted, and what is deleted but in no gap.
 
-    return partition_progress(admin_client(config.kafka), redis, group=config.group)
+    Raises BrokerUnavailableError.
+    """
+    from stream_app.broker import admin_client
+    from stream_app.lag import read_progress, unrecorded
+
+    progress = read_progress(admin_client(config.kafka), redis, group=config.group)
+    reached = {place: each.reach for place, each in progress.items()}
+    return reached, unrecorded(progress, read_gaps(redis))
 
 
 def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:

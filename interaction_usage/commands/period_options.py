@@ -33,7 +33,10 @@ class Day(click.ParamType):
 
 
 class Month(click.ParamType):
-    """A calendar month, `2026-10`, as its first and its last day."""
+    """A calendar month, `2026-10`, as its first and its last day; `previous` is the last whole one.
+
+    That is by the calendar of UTC: it has ended everywhere 12 hours after midnight.
+    """
 
     name = "month"
 
@@ -46,6 +49,10 @@ class Month(click.ParamType):
         """Return the days of the month that *value* names."""
         if isinstance(value, tuple):
             return value
+        if value == "previous":
+            this_month = datetime.now(UTC).date().replace(day=1)
+            last = this_month - timedelta(days=1)
+            return last.replace(day=1), last
         try:
             year, month = value.split("-")
             first = _day(year, month, "01")
@@ -100,7 +107,7 @@ def period_options(command: Callable[..., None]) -> Callable[..., None]:
         command(first=first, last=last, **others)
 
     for option in (
-        click.option("--month", type=Month(), help="A whole month, like 2026-10."),
+        click.option("--month", type=Month(), help="A whole month, like 2026-10, or previous."),
         click.option("--to", "last", type=Day(), help="Last day, inclusive."),
         click.option("--from", "first", type=Day(), help="First day, inclusive."),
     ):

@@ -81,7 +81,7 @@ def _looking(
     from rollups.completeness import Completeness, judge
 
     def read(rollups: Rollups, second: int) -> tuple[Live, Completeness]:
-        known, _ = read_known(redis, rollups.keys, [])  # before the rollups, as reports do
+        known, *_ = read_known(redis, rollups.keys, [])  # before the rollups, as reports do
         live = look(rollups, account, second)
         return live, judge(known, live.hour, second)
 

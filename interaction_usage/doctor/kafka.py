@@ -18,7 +18,7 @@ from stream_app.kafka_state import (
     topic_obstacles,
 )
 from stream_app.retention import ADVICE, read_newest, read_oldest, retention, sentence
-from stream_app.topics import DEAD_LETTERS, LEDGER_TOPICS
+from stream_app.topics import COMPACTED_TOPICS, DEAD_LETTERS, LEDGER_TOPICS
 
 KAFKA: Final = Area("kafka")
 
@@ -68,7 +68,7 @@ def judge(cluster: Cluster, group: str, largest_dead_letter: int, now_ms: int) -
                 *_judge_replicas(name, topic, cluster.metadata.brokers),
                 *(
                     _judge_compaction(name, topic)
-                    if name in LEDGER_TOPICS
+                    if name in COMPACTED_TOPICS
                     else _judge_configuration(name, topic, oldest, now_ms)
                 ),
             ]

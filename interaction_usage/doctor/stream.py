@@ -1,6 +1,6 @@
 """The rollups and the workers: whether everything that was published is counted, and by whom."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -9,7 +9,7 @@ from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LayoutDiffersError
 from rollups.gaps import Gap, unaccepted
-from stream_app.lag import PartitionProgress
+from stream_app.lag import PartitionProgress, unrecorded
 
 ROLLUPS: Final = Area("rollups")
 WORKERS: Final = Area("workers")
@@ -64,6 +64,21 @@ def judge_rollups(rollups: Rollups, limits: Mapping[str, int]) -> Iterator[Findi
         yield ROLLUPS.ok("session limits", "As in the settings")
 
 
+def judge_topics(counted: Iterable[str], read: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is to be said where the rollups *counted* other topics than those that are *read*.
+
+    That is what a wrong prefix looks like: workers read, and create, topics that nobody publishes
+    to, and reports look complete.
+    """
+    if others := sorted({keys.parse_fence(name)[0] for name in counted} - set(read)):
+        yield ROLLUPS.warning(
+            "topics",
+            f"The rollups have events of topics that are not read: {', '.join(others)}",
+            "Check USAGE_TOPIC_PREFIX and USAGE_REDIS_PREFIX. If they came with the backup of "
+            "another environment, this is right",
+        )
+
+
 def judge_gaps(gaps: Sequence[Gap]) -> Iterator[Finding]:
     """Yield a finding for each gap that is not accepted."""
     open_ = unaccepted(gaps)
@@ -106,16 +121,19 @@ def waiting(progress: Mapping[tuple[str, int], PartitionProgress]) -> int:
     return sum(each.reach.behind for each in progress.values())
 
 
-def judge_lag(progress: Mapping[tuple[str, int], PartitionProgress]) -> Iterator[Finding]:
-    """Yield what is to be said of what is not counted yet, and of what never can be."""
-    for (topic, number), each in sorted(progress.items()):
-        if lost := each.lost:
-            yield ROLLUPS.wrong(
-                f"{topic}/{number}",
-                f"Kafka deleted offsets {lost.start:,} to {lost.stop - 1:,} before they were "
-                "counted: reports miss their events",
-                "Publish them again from their source, and set retention.ms=-1",
-            )
+def judge_lag(
+    progress: Mapping[tuple[str, int], PartitionProgress], gaps: Sequence[Gap]
+) -> Iterator[Finding]:
+    """Yield what is to be said of what is not counted yet, and of what never can be.
+
+    What is in *gaps* is said of these (`judge_gaps`).
+    """
+    for gap in unrecorded(progress, gaps):
+        yield ROLLUPS.wrong(
+            f"{gap.topic}/{gap.partition}",
+            f"Kafka deleted {gap.place}, before they were counted, and no worker has recorded it",
+            "Start a worker: it records a gap, and reports say that they are incomplete",
+        )
     blocked = sum(each.reach.blocked for each in progress.values())
     behind = waiting(progress) - blocked
     if blocked:

@@ -212,6 +212,34 @@ class FlowRuns(NamedTuple):
         return self.completed + self.abandoned
 
 
+class ChangedCell(NamedTuple):
+    """A value of the report that is another than in the one that it revises."""
+
+    path: str  #: of the member in the JSON document: `flow_runs.total`
+    before: str | int | float | bool | None
+    after: str | int | float | bool | None
+
+
+class LateEvent(NamedTuple):
+    """An event that was published after a report was issued, and changes what it bills."""
+
+    source: str
+    id: str
+    type: str
+    time: str  #: RFC 3339, UTC
+    place: str  #: in Kafka: `topic/partition at offset`
+    changes: tuple[ChangedCell, ...]  #: what it changed, after all events before it
+
+
+class Revision(NamedTuple):
+    """What a report changes of the one that it revises."""
+
+    number: str  #: of the revised report
+    cells: tuple[ChangedCell, ...]
+    events: tuple[LateEvent, ...]
+    missing: str = ""  #: why some events may not be among these; empty if all are
+
+
 class Report(NamedTuple):
     """An account's Usage Report for the local days `first` to `last`, both included."""
 
@@ -229,6 +257,8 @@ class Report(NamedTuple):
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for
     completeness: Completeness = UNKNOWN  #: whether it has everything that was published
+    number: str = ""  #: of the issued report that it is, or equals; empty if there is none
+    revision: Revision | None = None  #: what it changes, where it revises an issued report
 
     def has(self, section: Section) -> bool:
         """Tell whether *section* applies to the account."""

@@ -4,11 +4,11 @@ Commands, the dashboard and its API all get their reports here, so that they sho
 What a report looks like as a file is the renderers' business (`export/`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import Flag
 from math import floor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from interaction_usage.reports.errors import (
     AccountZoneError,
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from interaction_usage.reports.build import Period
     from interaction_usage.reports.model import Report
     from interaction_usage.store.account_settings import AccountSettings
+    from interaction_usage.store.issued_table import Entry
     from interaction_usage.store.reads import Rollups
     from rollups.completeness import Completeness
     from rollups.range_snapshot import RangeSnapshot
+    from rollups.watermark import Position
+
+T = TypeVar("T")
 
 #: A zone in which every day has begun that has begun anywhere.
 _EARLIEST_ZONE = "Etc/GMT-14"
@@ -78,11 +82,15 @@ def make_report(
     within = _period(request, settings.timezone)
 
     def read(rollups: "Rollups") -> "_Reading | None":
-        [said] = _completeness(redis, rollups, [(request, within)])
+        about = _about_stream(redis, rollups, [(request, within)])
         snapshot = rollups.read(request.account, *within.slots, **_depth(detail))
         # An account that something was counted for exists: two commands less.
         exists = snapshot.totals or rollups.exists(request.account)
-        return _Reading(settings, within, snapshot, said) if exists else None
+        if not exists:
+            return None
+        return _Reading(
+            settings, within, snapshot, about.completeness[0], about.issued[0], about.positions, {}
+        )
 
     reading = read_active(redis, read)
     if reading is None:
@@ -100,13 +108,60 @@ def make_reports(
     (values of another type under its keys), each is read alone. Raises the RedisError that Redis
     does not answer with, and LayoutDiffersError, for these concern all of them.
     """
+
+    def build(request: ReportRequest, reading: _Reading) -> "Report":
+        return _build(request, reading, detail)
+
+    yield from _each(redis, accounts, batch, detail, build)
+
+
+class Basis(NamedTuple):
+    """A report, and what it was made of: enough to make it again from the events."""
+
+    report: "Report"
+    begin: int  #: the seconds [begin, end) of its period
+    end: int
+    #: Topic-partition (`keys.fence`) to the offset before which all events of the account are in
+    #: the report, and behind which none is.
+    ends: Mapping[str, int]
+    limits: Mapping[str, int]  #: session limits in seconds, by application
+
+
+def make_bases(
+    redis: Any, accounts: Sequence[str], batch: ReportBatch
+) -> Iterator[tuple[str, Basis | Exception]]:
+    """Yield each account with its report and what this was made of, as `make_reports` does."""
+
+    def build(request: ReportRequest, reading: _Reading) -> Basis:
+        # Everything before the positions is counted, and they are read first. Of what is behind
+        # them, the account has what its fences say, as of the moment that it was read.
+        ends = {name: at.offset for name, at in reading.positions.items()}
+        for name, last in reading.snapshot.fences.items():
+            if name in ends:
+                ends[name] = max(ends[name], last + 1)
+        report = _build(request, reading, Detail.ALL)
+        return Basis(report, reading.within.begin, reading.within.end, ends, reading.limits)
+
+    yield from _each(redis, accounts, batch, Detail.ALL, build, fences=True)
+
+
+def _each(
+    redis: Any,
+    accounts: Sequence[str],
+    batch: ReportBatch,
+    detail: Detail,
+    build: "Callable[[ReportRequest, _Reading], T]",
+    *,
+    fences: bool = False,
+) -> Iterator[tuple[str, T | Exception]]:
+    """Yield each account with what *build* returns of it, or with an error."""
     from redis.exceptions import ConnectionError as NoConnectionError
     from redis.exceptions import TimeoutError as NoAnswerError
 
     from interaction_usage.store.errors import LayoutDiffersError
 
     try:
-        readings = _read_many(redis, accounts, batch, detail)
+        readings = _read_many(redis, accounts, batch, detail, fences)
     except (NoConnectionError, NoAnswerError, LayoutDiffersError):
         raise
     except Exception as error:
@@ -114,11 +169,11 @@ def make_reports(
             yield accounts[0], error
             return
         for account in accounts:
-            yield from make_reports(redis, [account], batch, detail)
+            yield from _each(redis, [account], batch, detail, build, fences=fences)
         return
     for account, reading in zip(accounts, readings, strict=True):
         try:
-            yield account, _build(batch.request(account), reading, detail)
+            yield account, build(batch.request(account), reading)
         except Exception as error:  # the other accounts have nothing to do with it
             yield account, error
 
@@ -151,10 +206,13 @@ class _Reading(NamedTuple):
     within: "Period"
     snapshot: "RangeSnapshot"
     completeness: "Completeness"
+    issued: "Entry | None"  #: the newest issued report of the same period
+    positions: "Mapping[str, Position]"
+    limits: Mapping[str, int]  #: session limits; empty unless fences are read
 
 
 def _read_many(
-    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail
+    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail, fences: bool
 ) -> list[_Reading]:
     """Return what the report of each account is built from."""
     from interaction_usage.store.account_settings import get_many
@@ -168,30 +226,47 @@ def _read_many(
     ]
     ranges = [(request.account, *within.slots) for request, within in asked]
 
-    def read(rollups: "Rollups") -> "tuple[list[Completeness], list[RangeSnapshot]]":
-        said = _completeness(redis, rollups, asked)
-        return said, rollups.read_many(ranges, **_depth(detail))
+    def read(rollups: "Rollups") -> "tuple[_AboutStream, list[RangeSnapshot], dict[str, int]]":
+        about = _about_stream(redis, rollups, asked)
+        limits = rollups.limits() if fences else {}
+        return about, rollups.read_many(ranges, **_depth(detail), fences=fences), limits
 
-    said, snapshots = read_active(redis, read)
+    about, snapshots, limits = read_active(redis, read)
+    rows = zip(settings, asked, snapshots, about.completeness, about.issued, strict=True)
     return [
-        _Reading(known, within, snapshot, each)
-        for known, (_, within), snapshot, each in zip(settings, asked, snapshots, said, strict=True)
+        _Reading(known, within, snapshot, said, issued, about.positions, limits)
+        for known, (_, within), snapshot, said, issued in rows
     ]
 
 
-def _completeness(
+class _AboutStream(NamedTuple):
+    """What is known beside the rollups: of the stream, and of each report."""
+
+    positions: "Mapping[str, Position]"
+    completeness: "list[Completeness]"  #: of each report
+    issued: "list[Entry | None]"  #: for each report the newest issued one of its period
+
+
+def _about_stream(
     redis: Any, rollups: "Rollups", asked: "Sequence[tuple[ReportRequest, Period]]"
-) -> "list[Completeness]":
+) -> _AboutStream:
     """Return what each report may say of itself; to be called before the rollups are read."""
-    from interaction_usage.store.progress import read_known
+    from interaction_usage.store.progress import ReportPeriod, read_known
     from rollups.completeness import judge
 
-    periods = [(request.account, within.begin, within.end) for request, within in asked]
-    known, refused = read_known(redis, rollups.keys, periods)
-    return [
+    periods = [
+        ReportPeriod(
+            request.account, within.begin, within.end,
+            (within.first.isoformat(), within.last.isoformat(), within.timezone),
+        )
+        for request, within in asked
+    ]  # fmt: skip
+    known, refused, issued = read_known(redis, rollups.keys, periods)
+    said = [
         judge(known, (within.begin, within.end), floor(request.as_of.timestamp()), number)
         for (request, within), number in zip(asked, refused, strict=True)
     ]
+    return _AboutStream(known.positions, said, issued)
 
 
 def _depth(detail: Detail) -> dict[str, bool]:
@@ -202,11 +277,24 @@ def _depth(detail: Detail) -> dict[str, bool]:
 def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report":
     from interaction_usage.reports.build import Account, build
 
-    settings, within, snapshot, said = reading
+    settings, within, snapshot, said, issued = reading[:5]
     account = Account(request.account, settings.name, settings.dnis, settings.sms)
-    return build(
+    report = build(
         account, within, snapshot, request.as_of, breakdowns=bool(detail), completeness=said
     )
+    has_ended = within.end <= request.as_of.timestamp()
+    return _as_issued(report, issued) if issued and has_ended else report
+
+
+def _as_issued(report: "Report", issued: "Entry") -> "Report":
+    """Return *report*, which says so where it bills what the one *issued* for its period does."""
+    from interaction_usage.reports.numbers import is_equal, numbers_of
+    from rollups.completeness import Status
+
+    if not is_equal(issued.numbers, numbers_of(report)):
+        return report
+    said = report.completeness._replace(status=Status.ISSUED)
+    return report._replace(completeness=said, number=issued.number)
 
 
 def _similar_accounts(redis: Any, account: str) -> list[str]:

@@ -5,13 +5,14 @@ which one expires: whether it is current follows from that, and not from the clo
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.gaps import gap_from
+from interaction_usage.store.issued_table import Entry, entry_from
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.reads import lowest_positions
 from rollups.completeness import Known, Progress
@@ -61,13 +62,22 @@ async def last_progress(nodes: "Nodes") -> Progress | None:
     return _decoded(content) if content else None
 
 
+class ReportPeriod(NamedTuple):
+    """The period of a report of an account."""
+
+    account: str
+    begin: int  #: seconds [begin, end)
+    end: int
+    name: tuple[str, str, str]  #: first day, last day, time zone
+
+
 def read_known(
-    redis: Client, at: Namespace, periods: Sequence[tuple[str, int, int]]
-) -> tuple[Known, list[int]]:
+    redis: Client, at: Namespace, periods: Sequence[ReportPeriod]
+) -> tuple[Known, list[int], list[Entry | None]]:
     """Return what Redis says of the stream, with the positions of the rollups *at* a namespace.
 
-    And how many events were refused of each (account, first second, second after the last). To be
-    read before the rollups: what is counted now is in them then.
+    And for each of *periods* how many of its events were refused, and the newest report that was
+    issued for it. To be read before the rollups: what is counted now is in them then.
     """
     suffixes = [primary.key_suffix for primary in primaries_of(redis)] or [""]
     pipe = redis.pipeline(transaction=False)
@@ -77,10 +87,11 @@ def read_known(
     pipe.hvals(keys.GAPS)
     for suffix in suffixes:
         pipe.hgetall(at.positions_at(suffix))
-    for account, begin, end in periods:
+    for account, begin, end, name in periods:
         pipe.zcount(keys.refused(account), begin, f"({end}")
+        pipe.hget(keys.report_entries(account), keys.report_period(*name))
     current, last, has_refused, gaps, *answers = cast(list[Any], pipe.execute())
-    of_nodes, refused = answers[: len(suffixes)], answers[len(suffixes) :]
+    of_nodes, of_periods = answers[: len(suffixes)], answers[len(suffixes) :]
     latest = current or last
     known = Known(
         _decoded(latest) if latest else None,
@@ -89,4 +100,4 @@ def read_known(
         bool(has_refused),
         [gap_from(stored) for stored in gaps],
     )
-    return known, refused
+    return known, of_periods[::2], [entry_from(content) for content in of_periods[1::2]]

@@ -57,6 +57,7 @@ class Days(NamedTuple):
     sealed: Mapping[int, bytes]  #: block to the string of its sealed days
     flows: bool  #: whether flows were asked for
     sessions_from: int | None = None  #: UTC day from which on sessions are counted; None: always
+    fences: Mapping[str, int] = {}  #: by topic-partition, if asked for
 
 
 #: What an open day has in one field, in the slots that are wanted: the day's first slot, counted

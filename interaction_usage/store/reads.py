@@ -113,6 +113,11 @@ class Rollups(NamedTuple):
         prefix = len(keys.SEALED_DAYS)
         return {int(field[prefix:]): int(bits) for field, bits in fields}
 
+    def fences(self, account: str) -> dict[str, int]:
+        """Return topic-partition (`keys.fence`) to the last offset applied to *account*."""
+        fields = self.redis.hscan_iter(self.keys.head(account), match=f"{keys.FENCE}*", count=1000)
+        return {field[len(keys.FENCE) :].decode(): int(offset) for field, offset in fields}
+
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
         suffixes = [primary.key_suffix for primary in primaries_of(self.redis)] or [""]
@@ -138,12 +143,16 @@ class Rollups(NamedTuple):
         *,
         by_slot: bool = False,
         flows: bool = False,
+        fences: bool = False,
     ) -> list[RangeSnapshot]:
-        """Return what `read` returns of each (account, first, end), in two round trips."""
+        """Return what `read` returns of each (account, first, end), in two round trips.
+
+        With *fences*, each has those of the same moment.
+        """
         spans = [(account, _days_around(first, end)) for account, first, end in wanted]
-        stored = self.days_of_many(spans, flows=flows)
+        stored = self._days_with(spans, None if flows else FIELDS, fences=fences)
         return [
-            assemble(first, end, nets, days, by_slot=by_slot)
+            assemble(first, end, nets, days, by_slot=by_slot)._replace(fences=days.fences)
             for (_, first, end), (nets, days) in zip(wanted, stored, strict=True)
         ]
 
@@ -158,7 +167,11 @@ class Rollups(NamedTuple):
         return self._days_with(wanted, None if flows else FIELDS)
 
     def _days_with(
-        self, wanted: Sequence[tuple[str, range]], only: Sequence[bytes] | None
+        self,
+        wanted: Sequence[tuple[str, range]],
+        only: Sequence[bytes] | None,
+        *,
+        fences: bool = False,
     ) -> list[tuple[Nets, Days]]:
         """Return the same, with *only* some fields of open days; None for all."""
         pipe = self.redis.pipeline(transaction=False)
@@ -166,24 +179,25 @@ class Rollups(NamedTuple):
             pipe.hmget(self.keys.head(account), _fields(days))
         asked = list(zip(wanted, pipe.execute(), strict=True))
         if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
-            return [days for one in asked for days in self._read_atomically([one], only)]
-        return self._read_atomically(asked, only)
+            return [days for one in asked for days in self._read_atomically([one], only, fences)]
+        return self._read_atomically(asked, only, fences)
 
     def _read_atomically(
         self,
         asked: Sequence[tuple[tuple[str, range], list[bytes | None]]],
         only: Sequence[bytes] | None,
+        fences: bool,
     ) -> list[tuple[Nets, Days]]:
         """Return the same, given which days are open according to the heads."""
         atomic = self.redis.pipeline(transaction=True)
-        reads = [_AccountRead(account, days, bits, only) for (account, days), bits in asked]
+        reads = [_AccountRead(account, days, bits, only, fences) for (account, days), bits in asked]
         for read in reads:
             read.queue(atomic, self.keys)
         answers = iter(atomic.execute())
         # All answers first; then an account is read again if its head has changed in between.
         parsed = [read.parse(answers) for read in reads]
         return [
-            result or self._days_with([one], only)[0]
+            result or self._days_with([one], only, fences=fences)[0]
             for (one, _), result in zip(asked, parsed, strict=True)
         ]
 
@@ -257,13 +271,20 @@ class _AccountRead:
     """A read of some days of an account, in one step.
 
     *bits* are the fields of the head that say which of the days are open, and from which day on
-    sessions are counted; *only* some fields of open days are read, or all for None.
+    sessions are counted; *only* some fields of open days are read, or all for None. The *fences*
+    are read if wanted.
     """
 
     def __init__(
-        self, account: str, days: range, bits: list[bytes | None], only: Sequence[bytes] | None
+        self,
+        account: str,
+        days: range,
+        bits: list[bytes | None],
+        only: Sequence[bytes] | None,
+        fences: bool,
     ) -> None:
         self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
+        self.fences = fences
         self.fields = _fields(days)
         self.sessions_from = None if bits[-1] is None else int(bits[-1])
         self.open_days = [
@@ -276,6 +297,8 @@ class _AccountRead:
     def queue(self, pipe: Any, keys: Namespace) -> None:
         """Queue the commands in *pipe*."""
         pipe.hmget(keys.head(self.account), self.fields)
+        if self.fences:
+            pipe.hgetall(keys.head(self.account))
         pipe.hgetall(keys.nets(self.account))
         for block in self.blocks:
             pipe.get(keys.sealed_days(self.account, block))
@@ -292,11 +315,12 @@ class _AccountRead:
         meanwhile is either open or sealed.
         """
         bits = next(answers)
+        fences = fences_in(next(answers)) if self.fences else {}
         nets = {int(block): packed for block, packed in next(answers).items()}
         strings = {block: next(answers) for block in self.blocks}
         sealed = {block: packed for block, packed in strings.items() if packed}
         opened = {day: self._present(next(answers)) for day in self.open_days}
-        days = Days(opened, sealed, self.only is None, self.sessions_from)
+        days = Days(opened, sealed, self.only is None, self.sessions_from, fences)
         return (nets, days) if bits == self.bits else None
 
     def _present(self, answer: Any) -> Mapping[bytes, bytes]:
@@ -350,6 +374,16 @@ def days_of(block: int, field: bytes | None) -> list[int]:
     """Return the UTC days of *block* whose bits are set in a *field* of an account's head."""
     bits = int(field or 0)
     return [block * DAYS_PER_BLOCK + place for place in range(DAYS_PER_BLOCK) if bits >> place & 1]
+
+
+def fences_in(head: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return the fences in an account's head, by topic-partition (`keys.fence`)."""
+    prefix = keys.FENCE.encode()
+    return {
+        name.removeprefix(prefix).decode(): int(offset)
+        for name, offset in head.items()
+        if name.startswith(prefix)
+    }
 
 
 def _days_around(first: int, end: int) -> range:

@@ -1,4 +1,7 @@
-"""What is wrong with a record, in a sentence: these raise RejectedError, or word a part of it."""
+"""What is wrong with a record, in a sentence: these raise RejectedError, or word a part of it.
+
+What is no JSON, or no event at all, is worded where it is found out (`diagnose`).
+"""
 
 import re
 from typing import Final, NoReturn

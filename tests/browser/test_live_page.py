@@ -137,6 +137,11 @@ def test_the_terminal_shows_the_same(page: Page, live: Served) -> None:
         assert number(page, series) == numbers["now"]
 
 
+def test_todays_completeness_stands_beside_the_time(page: Page) -> None:
+    """In the same words as on the reports page: the day has not ended."""
+    expect(page.locator("#completeness")).to_contain_text("Today: Open · complete to")
+
+
 def test_a_server_that_is_killed_and_started_again_is_watched_on(
     page: Page, live: Served, visits: Visits
 ) -> None:

@@ -332,16 +332,26 @@ def at(begin: int, position: int | None, stable: int, end: int) -> PartitionProg
         (at(0, 10, 10, 10), Level.OK, "Every published event"),
         (at(0, 7, 10, 10), Level.WARNING, "3 events are not counted yet"),
         (at(0, 7, 8, 10), Level.WARNING, "2 events are blocked"),
-        (at(9, 7, 10, 10), Level.WRONG, "offsets 7 to 8 before"),
-        (at(4, None, 10, 10), Level.WRONG, "offsets 0 to 3 before"),
+        (at(9, 7, 10, 10), Level.WRONG, "offsets 7 to 8, before"),
+        (at(4, None, 10, 10), Level.WRONG, "offsets 0 to 3, before"),
         (at(0, None, 0, 0), Level.OK, "Every published event"),
     ],
 )
 def test_what_is_not_counted(at: PartitionProgress, level: Level, sentence: str) -> None:
     """Waiting is worth a look; deleted before it was counted is wrong for good."""
-    findings = list(stream.judge_lag({("t", 0): at}))
+    findings = list(stream.judge_lag({("t", 0): at}, []))
     assert worst(findings) is level
     assert any(sentence in finding.sentence for finding in findings)
+
+
+def test_what_is_recorded_as_a_gap_is_said_once() -> None:
+    """As a gap, and nowhere once that is accepted; what lies behind it is said."""
+    deleted = {("t", 0): at(9, 7, 10, 10)._replace(topic_id="id")}
+    gap = Gap("t", 0, "id", 7, 9, None, 100, "worker")
+    assert worst(list(stream.judge_lag(deleted, [gap]))) is Level.WARNING  # one event waits
+    [finding, _] = stream.judge_lag(deleted, [gap._replace(end=8)])
+    assert "t/0, offset 8, before" in finding.sentence
+    assert worst(list(stream.judge_lag(deleted, [gap._replace(topic_id="other")]))) is Level.WRONG
 
 
 def test_a_beginning_that_is_gone_is_named() -> None:
@@ -371,3 +381,12 @@ def test_warnings_are_healthy() -> None:
     """Only what is wrong makes the exit code 1."""
     assert is_healthy(judged(with_settings(retention_ms="1000")))
     assert not is_healthy(judged(TopicState(error=MISSING)))
+
+
+def test_topics_that_are_not_read_are_named_once() -> None:
+    """As a wrong prefix leaves them: positions of topics that no worker here reads."""
+    names = [keys.fence("staging.usage.sms", number, "id") for number in (0, 1)]
+    [found] = stream.judge_topics([*names, keys.fence("usage.sms", 0)], ["usage.sms"])
+    assert found.level is Level.WARNING
+    assert found.sentence.endswith("not read: staging.usage.sms")
+    assert list(stream.judge_topics([keys.fence("usage.sms", 0, "old")], ["usage.sms"])) == []

@@ -15,6 +15,7 @@ from export.text import readable
 from export.xls import render
 from interaction_usage.reports.model import FlowRuns, Report
 from tests.export import samples
+from tests.support.examples import examples
 
 
 def book_of(report: Report) -> xlrd.Book:
@@ -150,7 +151,7 @@ def test_awkward_text_is_read_back(text: str) -> None:
     assert book.sheet_by_index(1).cell_value(3, 0) == readable(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=30))
 def test_any_text_is_read_back(texts: list[str]) -> None:
     """Whatever flows are called, each is read back from its own row."""

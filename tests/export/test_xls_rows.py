@@ -9,6 +9,7 @@ from export.sections import Kind
 from export.sheets import Body, Content, Line, Sheet
 from export.xls_rows import many
 from tests.export import samples
+from tests.support.examples import examples
 
 _numbers = st.one_of(
     st.integers(0, 5_000),
@@ -59,7 +60,7 @@ def drawn(sheet: Sheet) -> xlrd.Book:
     return xlrd.open_workbook(file_contents=xls.workbook([sheet]), formatting_info=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(bodies())
 @example(Body((["a"], [1], [2.5], [3], [4]), [16], ([cell_styles.BLANK] * 5,), [0]))
 def test_rows_made_together_are_those_made_one_by_one(body: Body) -> None:

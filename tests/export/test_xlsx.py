@@ -18,6 +18,7 @@ from export.text import readable
 from export.xlsx import render
 from interaction_usage.reports.model import FlowRuns, Report
 from tests.export import samples
+from tests.support.examples import examples
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
@@ -126,7 +127,7 @@ escapes = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.one_of(st.text(min_size=1, max_size=200), escapes), min_size=1, max_size=10))
 def test_any_text_is_read_back(texts: list[str]) -> None:
     """Whatever flows are called, each is read back from its own row."""

@@ -138,6 +138,6 @@ class Run:
         while True:
             try:
                 return act()
-            except (BrokerUnavailableError, KafkaException):
+            except (BrokerUnavailableError, KafkaException, TimeoutError):
                 assert time.monotonic() < deadline, "the broker did not answer for 60 s"
                 time.sleep(0.1)

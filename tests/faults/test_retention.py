@@ -32,3 +32,24 @@ def test_what_kafka_deletes_under_a_running_worker_is_reported(fault_run: System
     )
     assert answer, fault_run.log()
     assert report["flow_runs"]["total"] == int(answer[1]) + 71 - 45
+
+
+def test_lag_is_not_0_while_what_kafka_deleted_is_in_no_gap(fault_run: System) -> None:
+    """No worker runs: `usage lag` fails. One that starts records the gap, and nothing waits."""
+    fault_run.variables["USAGE_PARTITIONS"] = "1"
+    fault_run.start_worker()
+    fault_run.usage("send", "-", stdin=flow("counted"))
+    fault_run.catch_up()
+    fault_run.kill_workers()
+    fault_run.publish([("usage.flows", None, flow(f"lost {n}"), None) for n in range(5)])
+    admin = AdminClient({"bootstrap.servers": fault_run.kafka.bootstrap})
+    [deleted] = admin.delete_records([TopicPartition("usage.flows", 0, -1)]).values()
+    deleted.result(20)
+    for wait in ([], ["--until-zero", "0.5"]):
+        failed = fault_run.usage("lag", *wait, code=1)
+        assert b"Kafka deleted usage.flows/0, offsets 1 to 5 before they were counted" in (
+            failed.stderr
+        )
+    fault_run.start_worker()
+    fault_run.catch_up()
+    assert b"usage.flows/0, offsets 1 to 5" in fault_run.usage("gaps", "list").stdout

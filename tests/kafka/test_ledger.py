@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from interaction_usage.store import account_history, keys
 from interaction_usage.store.gaps import complete_to, read_gaps
-from stream_app.topics import LEDGER_TOPICS
+from stream_app.topics import COMPACTED_TOPICS, LEDGER_TOPICS
 from tests.support.event_lines import flow
 from tests.support.system import System
 
@@ -86,16 +86,20 @@ def delete_before(system: System, offset: int) -> None:
     deleted.result(20)
 
 
-def test_topics_of_the_ledger_are_compacted_and_have_one_partition(system: System) -> None:
+def test_topics_of_the_ledger_keep_everything_and_have_one_partition(system: System) -> None:
     """A command creates them where no worker did."""
     system.usage("account", "set", "acme")
     system.usage("token", "create", "--operator")
     system.usage("gaps", "accept", "--all", "--reason", "none")
+    system.usage("reports", "issue", "acme", "--month", "2020-01", code=1)  # no worker counts
     admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
     found = admin.list_topics(timeout=10).topics
     assert {name: len(found[name].partitions) for name in LEDGER_TOPICS} == dict.fromkeys(
         LEDGER_TOPICS, 1
     )
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in LEDGER_TOPICS]
-    for described in admin.describe_configs(resources).values():
-        assert described.result(20)["cleanup.policy"].value == "compact"
+    for resource, described in admin.describe_configs(resources).items():
+        configuration = described.result(20)
+        policy = "compact" if resource.name in COMPACTED_TOPICS else "delete"
+        assert configuration["cleanup.policy"].value == policy
+        assert configuration["retention.ms"].value == "-1"

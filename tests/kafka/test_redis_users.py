@@ -49,6 +49,11 @@ def test_every_command_does_the_work_with_own_user_of_redis(
     usage("reader", "export", "--all", *MONTH, "-d", str(system.folder / "all"))
     assert json.loads(usage("reader", "watch", "acme", "--once", "--json"))["account"] == "acme"
 
+    assert usage("operator", "reports", "issue", "acme", "--month", "2020-01") == b"acme-000001\n"
+    usage("reader", "reports", "list")
+    usage("reader", "reports", "show", "acme-000001")
+    usage("reader", "reports", "preview", "acme", "--month", "2020-02")
+
     usage("worker", "rebuild", "--verify")
     usage("worker", "rebuild")
     report = usage("reader", "export", "acme", *MONTH, "--format", "json", "-o", "-")

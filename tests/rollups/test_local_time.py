@@ -31,6 +31,7 @@ from rollups.local_time import (
     zone_names,
 )
 from tests.rollups.drawing import ODD_DAYS, ZONES
+from tests.support.examples import examples
 
 
 def second(text: str) -> int:
@@ -225,6 +226,10 @@ def test_a_name_that_is_no_zone_is_refused(name: str) -> None:
         ("new york", "America/New_York"),
         ("Europe/Pariss", "Europe/Paris"),
         ("utc", "UTC"),
+        ("india", "Asia/Kolkata"),
+        ("kiev", "Europe/Kyiv"),
+        ("UK", "Europe/London"),
+        ("germany", "Europe/Berlin or Europe/Busingen"),
     ],
 )
 def test_what_a_system_may_load_and_is_no_zone_is_refused(name: str, meant: str) -> None:
@@ -321,7 +326,7 @@ any_days = st.tuples(st.sampled_from(ZONES), st.dates(date(1975, 1, 1), date(203
 
 
 @given(st.one_of(st.sampled_from(ODD_DAYS), odd_days, any_days), st.integers(1, 3))
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 def test_hours_partition_the_days(place: tuple[str, date], days: int) -> None:
     """No gap, no overlap, and each is one (date, hour, offset) of the wall clock, wholly."""
     name, first = place
@@ -347,7 +352,7 @@ def _shown(moment: int, tz: ZoneInfo) -> tuple[date, int, int]:
 
 
 @given(st.one_of(st.sampled_from(ODD_DAYS), odd_days, any_days))
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 def test_a_day_begins_with_first_second(place: tuple[str, date]) -> None:
     """The second before shows an earlier day; this one does not."""
     name, day = place

@@ -19,6 +19,7 @@ from tests.rollups import oracle
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, Range, limits, ranges, sets_of_events
 from tests.support import reference_model
+from tests.support.examples import examples
 
 DAY = dict.fromkeys(APPLICATIONS, 86_400)
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -194,7 +195,7 @@ def test_a_fence_alone_is_enough() -> None:
 
 
 @given(st.data(), ranges(), limits())
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_the_report_is_what_the_contract_says(
     data: st.DataObject, within: Range, limits: dict[str, int]
 ) -> None:
@@ -216,7 +217,7 @@ def test_the_report_is_what_the_contract_says(
 
 
 @given(sets_of_events(size=30), st.integers(0, 2**32), limits())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_the_order_and_number_of_deliveries_never_matter(
     events: list[Event], seed: int, limits: dict[str, int]
 ) -> None:
@@ -227,7 +228,7 @@ def test_the_order_and_number_of_deliveries_never_matter(
 
 
 @given(sets_of_events(days=1, size=25), ranges())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_breakdowns_add_up_to_the_whole(events: list[Event], place: Range) -> None:
     """Days and flows add up to the period's counters; the highest hour is the maximum."""
     within = Range(place.zone, date(2026, 10, 3), date(2026, 10, 7))
@@ -247,7 +248,7 @@ def test_breakdowns_add_up_to_the_whole(events: list[Event], place: Range) -> No
 
 
 @given(sets_of_events(size=25), st.integers(-300, 300), st.integers(0, 200))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_a_reading_continues_where_another_ends(
     events: list[Event], shift: int, length: int
 ) -> None:

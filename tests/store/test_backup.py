@@ -23,6 +23,7 @@ from rollups.watermark import Position
 from tests.rollups.delivery import Batches, tangled
 from tests.rollups.drawing import NOON, sets_of_events
 from tests.store.redis_side import writing
+from tests.support.examples import examples
 from tests.support.memory_ledger import MemoryLedger
 
 DAY_S = 86_400
@@ -114,7 +115,9 @@ def test_what_is_restored_is_what_was_there(
 
 
 @settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=examples(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sets_of_events(size=30), st.integers(0, 2**32), st.data())
 def test_events_count_once_before_and_behind_a_backup(

@@ -12,6 +12,7 @@ from rollups.catalog import SERIES
 from rollups.range_snapshot import Curve
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY, days_touched
 from tests.store.day_drawing import FLOWS, days, fields
+from tests.support.examples import examples
 
 FIRST_DAY = 20 * DAYS_PER_BLOCK - 2  # the drawn days lie on both sides of where a block begins
 kept = st.dictionaries(st.integers(FIRST_DAY, FIRST_DAY + 5), days, max_size=5)
@@ -65,7 +66,7 @@ def is_moderate(kept: dict[int, Day]) -> bool:
 
 
 @given(kept.filter(is_moderate), st.data(), edges, edges, st.booleans())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 def test_a_reading_is_what_the_days_add_up_to(
     kept: dict[int, Day], data: st.DataObject, first: int, end: int, deep: bool
 ) -> None:

@@ -24,6 +24,7 @@ from rollups.timestamps import SECOND
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, sets_of_events
 from tests.store.redis_side import DAY, laid_open, read, write, writing
+from tests.support.examples import examples
 
 NOON_SLOT = NOON // 900
 #: The timestamp of a record.
@@ -89,7 +90,7 @@ def micro_batches_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
 
 
 @given(sets_of_events(), st.integers(0, 1 << 32))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_micro_batches_of_any_batches_are_as_each_event_once(
     server: Any, events: list[Event], seed: int
 ) -> None:

@@ -19,6 +19,7 @@ from rollups.watermark import CaughtUp
 from tests.rollups.drawing import NOON
 from tests.store.redis_side import DAY, deliver, read, writing
 from tests.support import reference_model
+from tests.support.examples import examples
 
 D = 86_400
 NOW = NOON + 500 * D  # on the clock, as the first event is read
@@ -215,7 +216,7 @@ def test_what_one_open_day_needs_is_kept(server: Any, redis: Redis) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 def test_forgetting_sessions_loses_none_that_is_needed(server: Any, data: st.DataObject) -> None:
     """Tables shrink bucket by bucket; what is left is found, and grows again."""
     count = data.draw(st.integers(1, 900))

@@ -35,6 +35,7 @@ from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, limits, sets_of_events
 from tests.store.redis_side import DAY, laid_open, nonempty, read, write, writing
 from tests.support import reference_model
+from tests.support.examples import examples
 
 NOON_SLOT = NOON // 900  # slot 48 of its UTC day
 
@@ -65,7 +66,7 @@ def messages(redis: Redis, account: str = "acme") -> int:
 
 
 @given(st.data(), st.sampled_from([NOON, NOON + 12 * 3600, 0, 1_798_761_600]), limits())
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 def test_the_script_does_what_the_python_rule_does(
     server: Any, client: Redis, data: st.DataObject, around: int, limits: dict[str, int]
 ) -> None:
@@ -103,7 +104,7 @@ def compare(redis: Redis, rule: dict[str, reference_model.Account], first: int, 
 
 
 @given(sets_of_events(size=40), st.integers(0, 2**32), limits())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_what_is_kept_is_canonical(
     server: Any, client: Redis, events: list[Event], seed: int, limits: dict[str, int]
 ) -> None:
@@ -117,7 +118,7 @@ def test_what_is_kept_is_canonical(
 
 
 @given(sets_of_events(size=25), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 def test_from_the_beginning_into_empty_rollups(
     server: Any, client: Redis, events: list[Event], seed: int
 ) -> None:
@@ -134,7 +135,7 @@ def test_from_the_beginning_into_empty_rollups(
 
 
 @given(sets_of_events(size=25), limits(), st.integers(-300_000, 300_000))
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 def test_the_level_at_a_second(
     server: Any, client: Redis, events: list[Event], limits: dict[str, int], shift: int
 ) -> None:

@@ -28,6 +28,7 @@ from tests.store.redis_side import DAY, deliver, nonempty, writing
 from tests.store.test_backup import copied, of_accounts, values, without_times
 from tests.store.test_backup import write as write_with_positions
 from tests.support import earlier_layouts, layout_samples, reference_model, vector_files
+from tests.support.examples import examples
 
 Server = RedisServer | RedisCluster
 D = 86_400
@@ -139,7 +140,9 @@ def test_an_account_without_sessions_counts_all_of_them(
 
 
 @settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=examples(15),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sets_of_events(size=30), st.integers(0, 2**32), st.data())
 def test_events_go_on_behind_an_upgrade(

@@ -32,12 +32,13 @@ from tests.stream_app.usage_events import (
     structured,
     with_data,
 )
+from tests.support.examples import examples
 
 FLOW = "usage.flow.run"
 VALUE = structured(example(FLOW, extra="HERE"))
 REPOSITORY = Path(__file__).parents[2]
 
-_quietly = settings(max_examples=300, deadline=None, derandomize=True)
+_quietly = settings(max_examples=examples(300), deadline=None, derandomize=True)
 _topics = st.sampled_from(EVENT_TOPICS)
 _timestamps = st.integers(-1, 2**63 - 1)
 _names = st.sampled_from(
@@ -248,7 +249,7 @@ _fetched = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(st.lists(_fetched, max_size=7))
 def test_a_batch_is_read_as_each_of_the_records_is_alone(batch):
     """Sound, broken and hostile records in any company: no outcome depends on a neighbour."""
@@ -265,7 +266,7 @@ _times = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.sampled_from(KINDS), st.none() | _topics, st.lists(_times, max_size=5))
 def test_sound_batches_of_every_type(kind, elsewhere, times):
     """Where every value can be decoded, the columns come out as each record does, on any topic."""

@@ -22,6 +22,7 @@ from tests.stream_app.usage_events import (
     structured,
     with_data,
 )
+from tests.support.examples import examples
 
 
 @functools.cache
@@ -303,7 +304,7 @@ def changed_events(draw: st.DrawFn) -> tuple[str, bytes]:
     return TOPIC_OF[kind], structured(event)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(changed_events())
 def test_schema_and_codec_agree(record):
     """Whatever is changed, dropped or added, the schemas accept what the codec accepts."""

@@ -38,6 +38,12 @@ export const monthOf = (day) => MONTH.format(noon(day));
 export const clock = (instant, seconds = false) => instant.slice(11, seconds ? 19 : 16);
 export const hourInWords = (instant) => `${dayShort(instant)}, ${clock(instant)}`;
 
+/** An instant in UTC, as the clocks of a zone show it: "2026-10-01T10:00:00". */
+export function wallTime(instant, timeZone) {
+  const parts = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
+  return parts.format(new Date(instant)).replace(" ", "T");
+}
+
 /** An offset from UTC in seconds, like UTC+05:45. */
 export function offset(seconds) {
   const minutes = Math.abs(seconds) / 60;

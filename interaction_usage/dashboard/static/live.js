@@ -1,14 +1,17 @@
 // The live page: the stream of the current hour, its curves, and whether it is as new as it looks.
 
-import { below } from "./api.js";
+import { below, get } from "./api.js";
 import { SERIES } from "./catalog.js";
 import { curve } from "./charts.js";
-import { callout, clock, count, duration, rate, several } from "./format.js";
+import { completenessLine } from "./completeness.js";
+import { callout, clock, count, duration, rate, several, wallTime } from "./format.js";
 
 const { account } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
 const cards = Object.fromEntries([...document.querySelectorAll("[data-series]")].map((card) => [card.dataset.series, card]));
 const SECONDS = 3600;
+/** How often the day's completeness is asked for, in milliseconds. */
+const COMPLETENESS_EVERY = 15_000;
 
 for (const [name, card] of Object.entries(cards)) card.querySelector("[data-color]").style.setProperty("--dot", `var(${SERIES[name].color})`);
 
@@ -27,6 +30,19 @@ function take(view) {
   $("#hour").textContent = `The hour from ${clock(view.hour.from)} to ${clock(view.hour.to)}`;
   for (const [name, card] of Object.entries(cards)) series(card, name, view);
   draw(view.timezone);
+  if (!view.stale) completeness(view);
+}
+
+let asked = 0;
+
+/** Today's completeness in a line, as on the reports page; it is as old as the last answer. */
+async function completeness({ as_of: asOf, timezone }) {
+  if (Date.now() - asked < COMPLETENESS_EVERY) return;
+  asked = Date.now();
+  const local = (instant) => wallTime(instant, timezone);
+  const today = local(asOf).slice(0, 10);
+  const report = await get(below(account, "/report", { from: today, to: today })).catch(() => null);
+  if (report) $("#completeness").replaceChildren("Today: ", completenessLine(report.completeness, local));
 }
 
 function merge({ from, levels }) {

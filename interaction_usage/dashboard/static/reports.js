@@ -6,7 +6,7 @@ import { showSoFar } from "./charts.js";
 import { combobox } from "./combobox.js";
 import { concurrency } from "./concurrency_report.js";
 import { figures, layered, ranks, resolution, usage } from "./flow_reports.js";
-import { callout, count, element, hourInWords, offset } from "./format.js";
+import { callout, count, element, hourInWords, offset, wallTime } from "./format.js";
 import { onChange, period, readAddress, settle } from "./period.js";
 import { completenessLine, missing } from "./completeness.js";
 import { showUsageReport } from "./usage_report.js";
@@ -112,10 +112,7 @@ function show(answer, heat, report, one) {
 }
 
 /** An instant in UTC, as the account's clocks show it. */
-function localNow(instant) {
-  const parts = new Intl.DateTimeFormat("sv-SE", { timeZone: timezone, dateStyle: "short", timeStyle: "medium" });
-  return parts.format(new Date(instant)).replace(" ", "T");
-}
+const localNow = (instant) => wallTime(instant, timezone);
 
 // --------------------------------------------------------------------------------- begin
 

@@ -1,0 +1,88 @@
+"""`usage reports`: issued reports, which never change."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import orjson
+
+from interaction_usage import settings
+from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.terminal import print_table
+
+
+@click.group("reports")
+def reports() -> None:
+    """Issue reports, which never change, and compare them with what is counted now.
+
+    \b
+    Example:
+      usage reports issue acme --month 2026-10
+    """
+
+
+@contextmanager
+def issue_errors() -> Iterator[None]:
+    """Turn an IssueError into a CommandError."""
+    from interaction_usage.issued.errors import IssueError
+
+    try:
+        yield
+    except IssueError as error:
+        raise CommandError(sentence(str(error))) from None
+
+
+def sentence(text: str) -> str:
+    """Return *text* with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+@reports.command("list")
+@click.argument("account", required=False, callback=check_id)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def list_(account: str | None, form: str) -> None:
+    """List the issued reports of ACCOUNT, or of all accounts, by account and number.
+
+    \b
+    Examples:
+      usage reports list
+      usage reports list acme --format json
+    """
+    from interaction_usage.store.issued_table import accounts_with_reports, entries_of_many
+
+    with redis_connection(settings.read()) as redis:
+        accounts = [account] if account else accounts_with_reports(redis)
+        found = [entry for some in entries_of_many(redis, accounts) for entry in some]
+    if form == "json":
+        click.echo(orjson.dumps([*map(members, found)], option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        click.echo("No report was issued yet.", err=True)
+        return
+    headings = ("Number", "Account", "From", "To", "Time zone", "Issued", "Revises")
+    print_table(headings, [[each or "" for each in members(entry).values()] for entry in found])
+
+
+def members(entry: Any) -> dict[str, Any]:
+    """Return what a list says of an issued report."""
+    from interaction_usage.issued.manifest import instant
+
+    return {
+        "number": entry.number,
+        "account": entry.account,
+        "from": entry.first,
+        "to": entry.last,
+        "timezone": entry.timezone,
+        "issued_at": instant(entry.issued_at),
+        "revises": entry.revised_number,
+    }
+
+
+from interaction_usage.commands import reports_issue, reports_show  # noqa: E402 - it needs this group
+
+reports.add_command(reports_issue.issue)
+reports.add_command(reports_issue.preview)
+reports.add_command(reports_show.show)

@@ -1,0 +1,71 @@
+"""`usage reports show`: an issued report as it was issued, and its manifest."""
+
+import sys
+
+import click
+import orjson
+
+from export.formats import FORMATS
+from interaction_usage import settings
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.files import check_target, write_target
+
+
+@click.command("show")
+@click.argument("number")
+@click.option(
+    "--format", "file_format", type=click.Choice(list(FORMATS)),
+    help="File format.  [default: by the file's extension, otherwise json]",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Output file.  [default: standard output]")
+@click.option("--manifest", "with_manifest", is_flag=True, help="Print the manifest.")
+def show(number: str, file_format: str | None, output: str | None, with_manifest: bool) -> None:
+    """Show the issued report NUMBER: the bytes that were issued.
+
+    These are stored of its JSON (keys sorted, no white space) and of its xls, and never change.
+    xlsx and csv are drawn from what is stored.
+
+    \b
+    Examples:
+      usage reports show acme-000001
+      usage reports show acme-000001 -o october.xls
+      usage reports show acme-000001 --manifest
+    """
+    from interaction_usage.commands.reports import issue_errors
+    from interaction_usage.issued.reading import content, find
+
+    chosen = file_format or _format_of(output)
+    if output == "":
+        raise click.UsageError("-o is empty; name a file, or leave it out.")
+    if output not in (None, "-"):
+        check_target(output)
+    with redis_connection(settings.read()) as redis, issue_errors():
+        report = find(redis, number)
+        wanted = not with_manifest or output is not None or file_format is not None
+        stored = content(report, chosen) if wanted else b""
+    if wanted:
+        _write(stored, output, chosen)
+    if with_manifest:
+        click.echo(orjson.dumps(report.manifest, option=orjson.OPT_INDENT_2))
+
+
+def _write(stored: bytes, output: str | None, file_format: str) -> None:
+    if output not in (None, "-"):
+        write_target(output, stored)
+        click.echo(f"{output}: {len(stored):,} bytes", err=True)
+        return
+    if sys.stdout is None:
+        raise CommandError("Standard output is closed; name a file with -o.")
+    if file_format in ("xls", "xlsx") and sys.stdout.isatty():
+        raise CommandError(f"An {file_format} file is not for a terminal; name a file with -o.")
+    sys.stdout.buffer.write(stored)
+    if file_format == "json" and sys.stdout.isatty():
+        click.echo()
+    sys.stdout.buffer.flush()
+
+
+def _format_of(output: str | None) -> str:
+    """Return the format that the file's extension asks for, json if it asks for none."""
+    suffix = output.rpartition(".")[2].lower() if output and "." in output else ""
+    return suffix if suffix in FORMATS else "json"

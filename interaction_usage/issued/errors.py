@@ -1,0 +1,43 @@
+"""Why a report is not issued, or cannot be shown.
+
+IssueError               the root
+├─ NotFinishedError      the report is incomplete, or its period has not ended
+├─ PeriodGapError        time between this period and the issued one beside it would be on no bill
+├─ PeriodOverlapError    time of this period is on an issued report already
+├─ RevisionError         what is to be revised is not there, or was revised already
+├─ TooLargeError         the report is larger than a record of Kafka may be
+├─ UnknownNumberError    no issued report has this number
+└─ DamagedReportError    what is stored is not what the manifest says
+"""
+
+
+class IssueError(Exception):
+    """A report that is not issued, or not shown; a sentence without a full stop."""
+
+
+class NotFinishedError(IssueError):
+    """Numbers that may still change, or miss something."""
+
+
+class PeriodGapError(IssueError):
+    """Time that would be on no bill."""
+
+
+class PeriodOverlapError(IssueError):
+    """Time that would be on two bills."""
+
+
+class RevisionError(IssueError):
+    """A report that cannot be revised so."""
+
+
+class TooLargeError(IssueError):
+    """A report that does not fit into a record."""
+
+
+class UnknownNumberError(IssueError):
+    """A number that no issued report has."""
+
+
+class DamagedReportError(IssueError):
+    """Bytes that are not those that were issued."""

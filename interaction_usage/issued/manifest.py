@@ -1,0 +1,71 @@
+"""The manifest of an issued report: what it was made of, to check it and to make it again."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from interaction_usage.reports.service import Basis
+from interaction_usage.store import keys
+from interaction_usage.store.issued_table import Entry
+
+
+def tzdata_version() -> str:
+    """Return the version of the time zone database: `2026f`."""
+    return str(import_module("tzdata").IANA_VERSION)
+
+
+def product_version() -> str:
+    """Return the version of this product."""
+    return version("interaction-usage")
+
+
+def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls."""
+    report = basis.report
+    return {
+        "number": entry.number,
+        "account": report.account,
+        "name": report.name,
+        "dnis": report.dnis,
+        "sms": report.sms,
+        "from": entry.first,
+        "to": entry.last,
+        "timezone": report.timezone,
+        "tzdata": tzdata_version(),
+        "as_of": instant(int(report.as_of.timestamp())),
+        "issued_at": instant(entry.issued_at),
+        "issued_by": entry.by,
+        "revises": entry.revised_number,
+        "session_limits": dict(basis.limits),
+        "version": product_version(),
+        "offsets": offsets(basis.ends),
+        "dead_letters": report.completeness.refused,
+        "completeness": report.completeness.members(),
+        "json_sha256": sha256(files["json"]).hexdigest(),
+        "xls_sha256": sha256(files["xls"]).hexdigest(),
+    }
+
+
+def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return *ends* as the manifest has them, by topic and partition."""
+    placed = sorted((*keys.parse_fence(name), end) for name, end in ends.items())
+    return [
+        {"topic": topic, "topic_id": topic_id or None, "partition": partition, "end": end}
+        for topic, partition, topic_id, end in placed
+    ]
+
+
+def ends_in(content: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int]]:
+    """Return the end offsets in a manifest: by topic and partition the topic's id and the end."""
+    return {
+        (each["topic"], each["partition"]): (each["topic_id"] or "", each["end"])
+        for each in content["offsets"]
+    }
+
+
+def instant(second: int) -> str:
+    """Return *second* as RFC 3339, in UTC."""
+    return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
