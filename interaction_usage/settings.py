@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 
-from interaction_usage import env_file
+from interaction_usage import env_file, prefixes
 from interaction_usage.kafka_address import (
     HTTPS,
     MECHANISMS,
@@ -156,6 +156,18 @@ class Settings:
         "`redis+sentinel://` for sentinels, `unix://` for a socket",
         address.shown,
     )
+    topic_prefix: str = _variable(
+        prefixes.parse_topic_prefix,
+        "",
+        "what the names of topics and of the consumer group begin with, where several environments "
+        "share a Kafka: `staging.`",
+    )
+    redis_prefix: str = _variable(
+        prefixes.parse_redis_prefix,
+        "",
+        "what all keys begin with, where several environments share a Redis: `staging:`",
+    )
+    #: As it is called in Kafka, with the prefix.
     group: str = _variable(_group, "usage", "the consumer group that all workers share")
     partitions: int = _variable(
         _whole(1, 10_000, "partitions"), "12", "partitions of a topic that the worker creates"
@@ -317,12 +329,24 @@ def from_file() -> Mapping[str, str]:
 _Problems = list[InvalidSettingError]
 
 
+def _changed_prefix() -> InvalidSettingError:
+    """Return the error where names were made before a prefix was set: in a running process."""
+    variable = prefixes.TOPIC_VARIABLE
+    return InvalidSettingError(
+        variable,
+        f"{variable} or {prefixes.REDIS_VARIABLE} has changed since this process started; start "
+        "it again",
+    )
+
+
 def _read_process() -> tuple[Settings | None, _Problems]:
     try:
         filed = from_file()
     except InvalidSettingError as error:
         return None, [error, *_read(os.environ)[1]]
     found, problems = _read({**os.environ, **filed})
+    if found and (found.topic_prefix, found.redis_prefix) != (prefixes.TOPICS, prefixes.KEYS):
+        found, problems = None, [_changed_prefix()]
     where = "the file of USAGE_ENV_FILE" if os.environ.get(env_file.VARIABLE) else env_file.NAME
     return found, [
         InvalidSettingError(problem.variable, f"{problem} (it is in {where})")
@@ -352,6 +376,7 @@ def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
         return None, problems
     members["kafka"] = KafkaAddress(members["kafka"], security)
     members["redis"] = redis
+    members["group"] = members["topic_prefix"] + members["group"]
     return Settings(**members), []
 
 

@@ -20,6 +20,7 @@ An agent never raises: Faust would ack or strand the batch. What can be retried 
 
 from typing import TYPE_CHECKING, Any
 
+from interaction_usage import prefixes
 from stream_app.micro_batches import QueuedBatch
 from stream_app.topics import EVENT_TOPICS
 
@@ -42,6 +43,6 @@ def _add_agent(app: "UsageApp", topic: str) -> None:
             fence = app.start_offsets.fence(batch.tp)
             await app.micro_batches.put(QueuedBatch(event, batch, fence))
 
-    name = topic.removeprefix("usage.")
+    name = topic.removeprefix(prefixes.topic("usage."))
     queue_batches.__name__ = name
     app.agent(channel, name=f"stream_app.agents.{name}")(queue_batches)

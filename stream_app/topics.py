@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from interaction_usage import prefixes
 from interaction_usage.store.account_table import ACCOUNTS
 from interaction_usage.store.gaps import GAPS
 from interaction_usage.store.issued_table import REPORTS
@@ -9,10 +10,10 @@ from interaction_usage.store.ledger import Table
 from interaction_usage.store.token_table import TOKENS
 from rollups.catalog import EVENT_TYPES
 
-DEAD_LETTERS: Final = "usage.dead-letters"
+DEAD_LETTERS: Final = prefixes.topic("usage.dead-letters")
 
 #: The topic of each event type; an event on any other topic is refused.
-TOPIC_OF: Final = {row.name: row.topic for row in EVENT_TYPES}
+TOPIC_OF: Final = {row.name: prefixes.topic(row.topic) for row in EVENT_TYPES}
 
 #: The topics that events are consumed from.
 EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))

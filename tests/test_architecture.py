@@ -44,23 +44,26 @@ PURE = [
 #: The packages of this project that each may import, itself left out.
 MAY_IMPORT = {
     "rollups": set[str](),
-    "store": {"rollups"},
+    "store": {"rollups", "prefixes"},
+    "prefixes": {"env_file"},
     "kafka_address": set[str](),
     "logs": set[str](),
     "monitoring": set[str](),
     "env_file": set[str](),
-    "settings": {"rollups", "store", "kafka_address", "logs", "env_file"},
+    "settings": {"rollups", "store", "kafka_address", "logs", "env_file", "prefixes"},
     "servers": set[str](),
     "reports": {"rollups", "store"},
     "issued": {"rollups", "store", "reports", "export"},
-    "stream_app": {"rollups", "store", "settings", "kafka_address", "logs", "monitoring"},
+    "stream_app": {
+        "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
+    },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
     "export": {"rollups", "reports"},
     "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
-        "dashboard", "doctor", "logs", "env_file", "archive",
+        "dashboard", "doctor", "logs", "env_file", "prefixes", "archive",
     },
 }  # fmt: skip
 
@@ -234,6 +237,49 @@ def test_keys_are_built_in_one_module(module: str) -> None:
         text for text in texts if isinstance(text, str) and re.match(r"(u|usage):(\S|$)", text)
     ]
     assert found == []
+
+
+def test_every_key_begins_with_the_prefix() -> None:
+    """Each name in `keys.py` that is not of an account's own comes from `prefixes`."""
+    makers = {"key", "anchor", "beside"}
+    made = {
+        id(text)
+        for call in _calls("interaction_usage.store.keys")
+        if isinstance(call.func, ast.Name) and call.func.id in makers
+        for text in ast.walk(call)
+    }
+    texts = [node for node in _texts("interaction_usage.store.keys") if id(node) not in made]
+    assert [each.value for each in texts if re.match(r"\{?(u|usage)(:\S|$)", each.value)] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_topic_begins_with_the_prefix(module: str) -> None:
+    """Whoever names a topic does so by `prefixes.topic`; the catalogue's are named in one place."""
+    if package(module) == "rollups":
+        return
+    made = {
+        id(text)
+        for call in _calls(module)
+        if ast.unparse(call.func) == "prefixes.topic"
+        for text in ast.walk(call)
+    }
+    topics = r"usage\.(?!xlsx?$|csv$|json$)[a-z-]+"
+    literal = [node.value for node in _texts(module) if id(node) not in made]
+    assert [text for text in literal if re.fullmatch(topics, text)] == []
+    raw = [ast.unparse(node) for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)]
+    if module not in ("stream_app.topics", "stream_app.codec.json_schema"):
+        assert "row.topic" not in raw
+
+
+def _texts(module: str) -> list[ast.Constant]:
+    """Return the texts of *module* but its docstrings."""
+    nodes = list(ast.walk(tree(module)))
+    prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return [
+        node
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    ]
 
 
 @pytest.mark.parametrize("module", MODULES)

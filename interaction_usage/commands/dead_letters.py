@@ -52,11 +52,12 @@ class _Origin(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> "Place":
         """Return the place that *value* names."""
         from stream_app.dead_letters import Place
+        from stream_app.topics import FLOWS
 
         try:
             return Place.parse(value)
         except ValueError:
-            self.fail(f"{value!r} is not a position like usage.flows/3/1204", param, ctx)
+            self.fail(f"{value!r} is not a position like {FLOWS}/3/1204", param, ctx)
 
 
 # ---------------------------------------------------------------------------------- seeing

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from interaction_usage import env_file, settings
+from interaction_usage import env_file, prefixes, settings
 from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -105,6 +105,7 @@ class _Demo:
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
         environment |= {
             "USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
+            **prefixes.environment(),
         }  # fmt: skip
         self.config = settings.read(environment)
         ensure_topics(broker.bootstrap, TOPICS, 4, 1)

@@ -21,7 +21,7 @@ from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client
 from stream_app.errors import BrokerUnavailableError
 from stream_app.lag import read_progress
-from stream_app.topics import TOPICS
+from stream_app.topics import EVENT_TOPICS, TOPICS
 
 #: Seconds that Kafka and Redis have to answer each question.
 _PATIENCE: Final = 5.0
@@ -74,6 +74,7 @@ def _examine_rollups(client: Client, config: settings.Settings) -> Iterator[Find
     recorded, secret = (client.get(name) for name in (rollups.keys.limits, rollups.keys.secret))
     beside = stream.rollups_from(cast(bytes | None, recorded), cast(bytes | None, secret))
     yield from stream.judge_rollups(beside, config.session_limits)
+    yield from stream.judge_topics(rollups.positions(), EVENT_TOPICS)
     yield from stream.judge_gaps(read_gaps(client))
 
 

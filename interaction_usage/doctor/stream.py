@@ -1,6 +1,6 @@
 """The rollups and the workers: whether everything that was published is counted, and by whom."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -62,6 +62,21 @@ def judge_rollups(rollups: Rollups, limits: Mapping[str, int]) -> Iterator[Findi
         )
     if not different:
         yield ROLLUPS.ok("session limits", "As in the settings")
+
+
+def judge_topics(counted: Iterable[str], read: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is to be said where the rollups *counted* other topics than those that are *read*.
+
+    That is what a wrong prefix looks like: workers read, and create, topics that nobody publishes
+    to, and reports look complete.
+    """
+    if others := sorted({keys.parse_fence(name)[0] for name in counted} - set(read)):
+        yield ROLLUPS.warning(
+            "topics",
+            f"The rollups have events of topics that are not read: {', '.join(others)}",
+            "Check USAGE_TOPIC_PREFIX and USAGE_REDIS_PREFIX. If they came with the backup of "
+            "another environment, this is right",
+        )
 
 
 def judge_gaps(gaps: Sequence[Gap]) -> Iterator[Finding]:

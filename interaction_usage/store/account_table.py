@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import msgspec
 
+from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import Record
@@ -86,7 +87,7 @@ def _key(account: str) -> str:
 class AccountTable:
     """The topic of accounts."""
 
-    topic: Final = "usage.accounts"
+    topic: Final = prefixes.topic("usage.accounts")
 
     def positions(self, redis: Client) -> dict[str, int]:
         """Return up to which offset each place is applied to every node."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from interaction_usage import prefixes
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import Entry, HashTable, Ledger
@@ -62,7 +63,7 @@ def _entry(gap_id: str, value: bytes) -> Entry:
     return Entry(gap_id, value)
 
 
-GAPS: Final = HashTable("usage.gaps", keys.GAPS, keys.GAPS_READ, _entry)
+GAPS: Final = HashTable(prefixes.topic("usage.gaps"), keys.GAPS, keys.GAPS_READ, _entry)
 
 
 def record(ledger: Ledger, gaps: Iterable[Gap]) -> list[Gap]:

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import msgspec
 
+from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.account_table import is_valid_id
 from interaction_usage.store.client import Client
@@ -106,7 +107,7 @@ def new_proposal() -> str:
 class IssuedTable:
     """The topic of issued reports."""
 
-    topic: Final = "usage.reports"
+    topic: Final = prefixes.topic("usage.reports")
 
     def positions(self, redis: Client) -> dict[str, int]:
         """Return up to which offset each place is applied to every node."""

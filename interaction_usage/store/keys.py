@@ -1,5 +1,8 @@
 """Every key in Redis, and every field of an account's head: named here, for Python and for Lua.
 
+Every key begins with the prefix of the environment (`prefixes`), which is empty unless it is set.
+With one, the keys that others stand beside have a hash tag: `staging:{usage:tokens}`.
+
 Rollups live in a *namespace*; `u` is the first one, and each rebuild creates the next. All keys of
 one account share the hash tag `{account}`, so that they live on one cluster node and one script may
 change them together. Numbers in keys and fields are decimal.
@@ -101,29 +104,32 @@ lives "open" is dropped with the last open day that needs it (see `sealing`).
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-LIVE: Final = "usage:live"
-GENERATION: Final = "usage:generation"
-REBUILD: Final = "usage:rebuild"
-_LOG_BEGUN: Final = "usage:log"
-SETTINGS_ACCOUNTS: Final = "usage:accounts"
-WORKERS: Final = "usage:workers"
-PROGRESS: Final = "usage:progress"
-PROGRESS_LAST: Final = "usage:progress:last"
-PROGRESS_BY: Final = "usage:progress:by"
-MEMORY: Final = "usage:memory"
-REFUSED: Final = "usage:refused"
-REFUSED_READ: Final = "{usage:refused}:read"
-TOKENS: Final = "usage:tokens"
-TOKENS_USED: Final = "{usage:tokens}:used"
-TOKENS_READ: Final = "{usage:tokens}:read"
-GAPS: Final = "usage:gaps"
-GAPS_READ: Final = "{usage:gaps}:read"
-REPORTS: Final = "usage:reports"
+from interaction_usage.prefixes import KEYS as PREFIX
+from interaction_usage.prefixes import anchor, beside, key
+
+LIVE: Final = key("usage:live")
+GENERATION: Final = key("usage:generation")
+REBUILD: Final = key("usage:rebuild")
+_LOG_BEGUN: Final = key("usage:log")
+SETTINGS_ACCOUNTS: Final = key("usage:accounts")
+WORKERS: Final = key("usage:workers")
+PROGRESS: Final = key("usage:progress")
+PROGRESS_LAST: Final = key("usage:progress:last")
+PROGRESS_BY: Final = key("usage:progress:by")
+MEMORY: Final = key("usage:memory")
+REFUSED: Final = anchor("usage:refused")
+REFUSED_READ: Final = beside("usage:refused", "read")
+TOKENS: Final = anchor("usage:tokens")
+TOKENS_USED: Final = beside("usage:tokens", "used")
+TOKENS_READ: Final = beside("usage:tokens", "read")
+GAPS: Final = anchor("usage:gaps")
+GAPS_READ: Final = beside("usage:gaps", "read")
+REPORTS: Final = key("usage:reports")
 #: What a field of the entries of issued reports begins with that belongs to a period.
 _OF_PERIOD: Final = "p:"
-_LEDGER: Final = "usage:ledger"
-LEDGER_READER: Final = "usage:ledger:reader"
-LEDGER_ADOPTING: Final = "usage:ledger:adopting"
+_LEDGER: Final = key("usage:ledger")
+LEDGER_READER: Final = key("usage:ledger:reader")
+LEDGER_ADOPTING: Final = key("usage:ledger:adopting")
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
@@ -132,7 +138,7 @@ LAYOUT: Final = 6
 OLDEST_LAYOUT: Final = 5
 
 #: A key that never exists: commands on it show what a user of Redis may do.
-PROBE: Final = "u:probe"
+PROBE: Final = key("u:probe")
 
 
 # What the names of an account's keys have behind its head; numbers follow, joined by colons.
@@ -197,12 +203,12 @@ LUA_FIELDS: Final[Mapping[str, LuaName]] = {
 class Namespace(NamedTuple):
     """A set of rollups: what all their keys begin with."""
 
-    name: str = "u"
+    name: str = key("u")
 
     @property
     def number(self) -> int:
         """How many namespaces there were, this one included; the newest one is active."""
-        return int(self.name[1:] or 1)
+        return int(self.name[len(PREFIX) + 1 :] or 1)
 
     @property
     def limits(self) -> str:
@@ -310,22 +316,22 @@ def numbered(generation: int) -> Namespace:
 
 def settings(account: str) -> str:
     """Return the key of the settings of *account*."""
-    return f"usage:account:{account}"
+    return anchor(f"usage:account:{account}")
 
 
 def settings_history(account: str) -> str:
     """Return the key of the changes of *account*'s settings, in the hash slot of the settings."""
-    return f"{{{settings(account)}}}:history"
+    return beside(f"usage:account:{account}", "history")
 
 
 def recent_changes(account: str) -> str:
     """Return the key of how many changes the tokens of *account* made within an hour."""
-    return f"usage:changes:{account}"
+    return key(f"usage:changes:{account}")
 
 
 def worker(name: str) -> str:
     """Return the key of the heartbeat of the worker *name*."""
-    return f"usage:worker:{name}"
+    return key(f"usage:worker:{name}")
 
 
 def report_entries(account: str) -> str:
@@ -350,17 +356,17 @@ def issued_report(account: str, number: int) -> str:
 
 def refused(account: str) -> str:
     """Return the key of the events of *account* that lie in dead letters."""
-    return f"{REFUSED}:{account}"
+    return key(f"usage:refused:{account}")
 
 
 def login(digest: str) -> str:
     """Return the key of a browser's session, given the hash of its cookie."""
-    return f"usage:login:{digest}"
+    return key(f"usage:login:{digest}")
 
 
 def login_failures(digest: str) -> str:
     """Return the key of the number of failed logins, given the hash of their address."""
-    return f"usage:failures:{digest}"
+    return key(f"usage:failures:{digest}")
 
 
 def fence(topic: str, partition: int, topic_id: str = "") -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from interaction_usage import prefixes
 from interaction_usage.store import keys
 from interaction_usage.store.ledger import Entry, HashTable
 
@@ -48,4 +49,4 @@ def _entry(digest: str, value: bytes) -> Entry:
     return Entry(digest, None)
 
 
-TOKENS: Final = HashTable("usage.tokens", keys.TOKENS, keys.TOKENS_READ, _entry)
+TOKENS: Final = HashTable(prefixes.topic("usage.tokens"), keys.TOKENS, keys.TOKENS_READ, _entry)

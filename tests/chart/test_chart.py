@@ -286,6 +286,10 @@ def test_objects_are_named_after_the_release() -> None:
             MINIMAL, "files.USAGE_REDIS_PASSWORD.secret=a,files.USAGE_REDIS_PASSWORD.key=b",
             "files.USAGE_REDIS_PASSWORD is not a variable that names a file",
         ),
+        (
+            MINIMAL, "worker.settings.USAGE_TOPIC_PREFIX=a.",
+            "worker.settings.USAGE_TOPIC_PREFIX belongs to settings",
+        ),
         (MINIMAL, "worker.replica=3", "additional properties 'replica' not allowed"),
         (MINIMAL, "worker.replicas=0", "/worker/replicas"),
         (MINIMAL, "dashboard.ingress.enabled=true", "/dashboard/ingress/host"),
@@ -331,6 +335,10 @@ def test_keda_decides_how_many_workers_there_are() -> None:
     (trigger,) = spec["triggers"]
     assert "topic" not in trigger["metadata"]  # all of them together
     assert trigger["metadata"]["lagThreshold"] == "500000"
+    assert trigger["metadata"]["consumerGroup"] == "usage"
+    sets = ("--set", "settings.USAGE_TOPIC_PREFIX=staging.")
+    (trigger,) = only(render("--values", KEDA, *sets), "ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == "staging.usage"
     many = only(render("--values", KEDA, "--set", "keda.lagThreshold=2000000"), "ScaledObject")
     assert many["spec"]["triggers"][0]["metadata"]["lagThreshold"] == "2000000"
 

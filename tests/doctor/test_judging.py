@@ -381,3 +381,12 @@ def test_warnings_are_healthy() -> None:
     """Only what is wrong makes the exit code 1."""
     assert is_healthy(judged(with_settings(retention_ms="1000")))
     assert not is_healthy(judged(TopicState(error=MISSING)))
+
+
+def test_topics_that_are_not_read_are_named_once() -> None:
+    """As a wrong prefix leaves them: positions of topics that no worker here reads."""
+    names = [keys.fence("staging.usage.sms", number, "id") for number in (0, 1)]
+    [found] = stream.judge_topics([*names, keys.fence("usage.sms", 0)], ["usage.sms"])
+    assert found.level is Level.WARNING
+    assert found.sentence.endswith("not read: staging.usage.sms")
+    assert list(stream.judge_topics([keys.fence("usage.sms", 0, "old")], ["usage.sms"])) == []

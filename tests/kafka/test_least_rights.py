@@ -1,6 +1,7 @@
 """Each command needs exactly the rights in Kafka that docs/kafka.md names."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -180,6 +181,41 @@ def test_each_command_needs_exactly_these_rights(command: str, counted: System) 
             assert "Traceback" not in failed
     grant(counted, rights)
     counted.usage(*arguments, stdin=lines)
+
+
+def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
+    """With the rights that the page names on all topics and groups that begin with it."""
+    [example] = re.findall(r"```console\n(.*?--group staging\..*?)```", PAGE.read_text(), re.DOTALL)
+    rights = re.sub(r"\\\n", "", example).strip().splitlines()
+    admin: Any = AdminClient({"bootstrap.servers": counted.kafka.bootstrap, "log_level": 0})
+    delete_acls(counted.kafka.bootstrap)
+    bindings = [
+        AclBinding(
+            ResourceType.GROUP if "--group" in line else ResourceType.TOPIC, "staging.",
+            ResourcePatternType.PREFIXED, f"User:{USER}", "*", AclOperation[name.upper()],
+            AclPermissionType.ALLOW,
+        )
+        for line in rights
+        for name in re.findall(r"--operation (\w+)", line)
+    ]  # fmt: skip
+    assert len(bindings) == 3
+    for created in admin.create_acls(bindings).values():
+        created.result(10)
+    ensure_topics(counted.kafka.bootstrap, [f"staging.{name}" for name in TOPICS], 1, 1)
+    more = {"USAGE_TOPIC_PREFIX": "staging.", "USAGE_REDIS_PREFIX": "staging:"}
+    folder = counted.folder / "staging"
+    folder.mkdir()
+    staging = System(counted.kafka, counted.redis, folder, counted.variables | more)
+    try:
+        staging.start_worker()
+        staging.usage("send", "-", stdin=flow("one"))
+        staging.catch_up()
+        staging.usage("account", "set", "acme", "--name", "Acme")
+        staging.usage("doctor")
+        assert "does not allow" not in staging.log()
+    finally:
+        staging.kill_workers()
+    assert b"does not allow this client to" in counted.usage("lag", code=1).stderr
 
 
 def test_the_doctor_needs_exactly_these_rights(counted: System) -> None:

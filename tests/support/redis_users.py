@@ -12,10 +12,13 @@ from interaction_usage.servers.redis_server import RedisServer
 _PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 PASSWORD = "s3cr/et"
 #: User to what the page's line of an ACL file says of it.
-RIGHTS: dict[str, list[str]] = {
+_ALL: dict[str, list[str]] = {
     name: rest.replace(">PASSWORD", f">{PASSWORD}").split()
-    for name, rest in re.findall(r"^user (\w+) (.+)$", _PAGE.read_text("utf-8"), re.MULTILINE)
+    for name, rest in re.findall(r"^user ([\w-]+) (.+)$", _PAGE.read_text("utf-8"), re.MULTILINE)
 }
+RIGHTS = {name: rights for name, rights in _ALL.items() if "-" not in name}
+#: The same for the users of an environment whose keys begin with `staging:`.
+PREFIXED_RIGHTS = {name: rights for name, rights in _ALL.items() if name not in RIGHTS}
 
 
 _NO_MORE: Mapping[str, Sequence[str]] = {}

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from interaction_usage.commands.main import main
+from interaction_usage.prefixes import REDIS_VARIABLE, TOPIC_VARIABLE
 from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.child import Child
 from interaction_usage.servers.redis_cluster import RedisCluster
@@ -63,7 +64,8 @@ class System:
         is_main = threading.current_thread() is threading.main_thread()
         # A command may run a loop of its own, which it cannot beside a browser's.
         is_free = is_main and asyncio._get_running_loop() is None
-        if arguments[0] in _PROCESSES or not is_free:
+        has_prefix = bool({TOPIC_VARIABLE, REDIS_VARIABLE} & self.variables.keys())
+        if arguments[0] in _PROCESSES or has_prefix or not is_free:
             done = subprocess.run(
                 [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
                 timeout=200, check=False,

@@ -169,7 +169,9 @@ env:
 {{- $prefix := index . 0 -}}
 {{- range $name, $value := (index . 1).settings -}}
 {{- $place := printf "%ssettings.%s" $prefix $name -}}
-{{- if has $name (list "USAGE_HEALTH_PORT" "USAGE_ALIVE_FILE") -}}
+{{- if and $prefix (has $name (list "USAGE_TOPIC_PREFIX" "USAGE_REDIS_PREFIX")) -}}
+{{- fail (printf "%s belongs to settings: all components of an environment have the same names" $place) -}}
+{{- else if has $name (list "USAGE_HEALTH_PORT" "USAGE_ALIVE_FILE") -}}
 {{- fail (printf "%s is not for values: the chart's probes decide it" $place) -}}
 {{- else if regexMatch "_(FILE|LOCATION)$" $name -}}
 {{- fail (printf "%s names a file: name the Secret or ConfigMap that has it in %sfiles.%s" $place $prefix $name) -}}
