@@ -18,7 +18,10 @@ from interaction_usage.settings import Settings
 
 if TYPE_CHECKING:
     from interaction_usage.issued.comparison import Comparison, MovedPeak
-    from interaction_usage.reports.model import ChangedCell
+    from interaction_usage.issued.reproduction import Now
+    from interaction_usage.reports.model import ChangedCell, Revision
+    from interaction_usage.reports.service import Basis
+    from interaction_usage.store.issued_table import StoredReport
     from stream_app.account_events import AccountEvents, Ends, PlacedEvent
 
 
@@ -53,23 +56,12 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
     from interaction_usage.commands.reports import issue_errors
     from interaction_usage.issued import reading
     from interaction_usage.issued.cells import cells_of
-    from interaction_usage.issued.comparison import compare
-    from interaction_usage.issued.manifest import ends_in, offsets
-    from interaction_usage.issued.reproduction import frame_now, other_circumstances, report_now
+    from interaction_usage.issued.reproduction import other_circumstances, report_now
 
     with redis_connection(config) as redis, issue_errors(), report_errors():
         stored = reading.find(redis, number)
         now = report_now(redis, stored, datetime.now(UTC))
-    ends = ends_in({"offsets": offsets(now.basis.ends)})
-    events = read_events(config, stored.entry.account, ends_in(stored.manifest), ends)
-    frame = frame_now(now)
-    found = compare(
-        frame,
-        now.issued,
-        [each.event for each in events.before],
-        [each.event for each in events.since],
-    )
-    within = frame.within.begin, frame.within.end
+    found, events, within = explained(config, stored, now)
     causes = other_circumstances(stored, now.basis, within) if found.before_events else []
     return {
         "number": stored.entry.number,
@@ -82,6 +74,40 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
         "gone": list(events.gone),
         "explained": found.after == cells_of(document(now.basis.report)),
     }
+
+
+def explained(
+    config: Settings, stored: "StoredReport", now: "Now"
+) -> "tuple[Comparison, AccountEvents, tuple[int, int]]":
+    """Return why a report differs from what was issued, the events, and the period in seconds."""
+    from interaction_usage.issued.comparison import compare
+    from interaction_usage.issued.manifest import ends_in, offsets
+    from interaction_usage.issued.reproduction import frame_now
+
+    ends = ends_in({"offsets": offsets(now.basis.ends)})
+    events = read_events(config, stored.entry.account, ends_in(stored.manifest), ends)
+    frame = frame_now(now)
+    before, since = ([each.event for each in some] for some in (events.before, events.since))
+    found = compare(frame, now.issued, before, since)
+    return found, events, (frame.within.begin, frame.within.end)
+
+
+def revision_of(config: Settings, stored: "StoredReport", basis: "Basis") -> "Revision":
+    """Return what a report made of *basis* changes of the issued one that it revises."""
+    from interaction_usage.issued.reproduction import against
+    from interaction_usage.reports.model import LateEvent, Revision
+
+    now = against(stored, basis)
+    found, events, _ = explained(config, stored, now)
+    late = tuple(
+        LateEvent(
+            each["source"], each["id"], each["type"], each["time"],
+            f"{each['topic']}/{each['partition']} at offset {each['offset']}", change.cells,
+        )
+        for change in found.changes
+        for each in (event_members(events.since[change.place]),)
+    )  # fmt: skip
+    return Revision(stored.entry.number, now.cells, late, "; ".join(events.gone))
 
 
 def read_events(config: Settings, account: str, issued: "Ends", now: "Ends") -> "AccountEvents":

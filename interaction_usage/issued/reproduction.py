@@ -39,6 +39,11 @@ def report_now(redis: "Client", stored: StoredReport, as_of: datetime) -> Now:
     [(_, basis)] = make_bases(redis, [entry.account], batch)
     if isinstance(basis, Exception):
         raise basis
+    return against(stored, basis)
+
+
+def against(stored: StoredReport, basis: Basis) -> Now:
+    """Return what differs between a report of the same period and the issued one."""
     issued = cells_of(orjson.loads(stored.json))
     return Now(basis, issued, changed(issued, cells_of(document(basis.report))))
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+import xlrd
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -210,11 +211,21 @@ def test_late_events_are_named_with_what_they_changed(
     system.usage("reports", "show", "acme-000001", "--reproduce")
     assert issue(system, "acme", *OCTOBER, "--revises", "acme-000001") == "acme-000002"
     assert differences(system, "acme-000002", 0)["events"] == []
+    sheet = sheet_of(shown(system, "acme-000002", "xls"), "Changes since revision 1")
+    assert ["flow_runs.total", "30", "32"] in [row[:3] for row in sheet]
+    assert [row[4] for row in sheet if row[0] == "e of tests"] == ["dnis.call_minutes 0.0 to 1.5"]
+    assert json.loads(shown(system, "acme-000002"))["revises"] == "acme-000001"
     system.usage("reports", "show", "acme-000002", "--reproduce")
     delete_everything(system, "usage.flows")
     said = system.usage("reports", "show", "acme-000001", "--reproduce", code=1).stderr
     assert b"Kafka deleted the offsets 0 to" in said
     assert b"flow_runs.total 30 issued, 0 now" in said
+
+
+def sheet_of(content: bytes, name: str) -> list[list[Any]]:
+    """Return the rows of a sheet."""
+    sheet = xlrd.open_workbook(file_contents=content).sheet_by_name(name)
+    return [sheet.row_values(row) for row in range(sheet.nrows)]
 
 
 def delete_everything(system: System, topic: str) -> None:
