@@ -59,7 +59,7 @@ MAY_IMPORT = {
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
+    "dashboard": {"rollups", "store", "reports", "issued", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
