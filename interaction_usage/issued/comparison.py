@@ -16,7 +16,7 @@ from interaction_usage.issued.cells import Value, cells_of, changed
 from interaction_usage.issued.usage_model import UsageModel
 from interaction_usage.reports.build import Account, Period, build
 from interaction_usage.reports.model import ChangedCell, Report
-from rollups.catalog import EVENT_TYPES
+from rollups.corrections import TYPE_NAMES
 from rollups.events import Event
 from rollups.timestamps import SECOND
 
@@ -133,10 +133,6 @@ def event_time(event: Event) -> str:
     return f"{text}.{micros:06}Z" if micros else f"{text}Z"
 
 
-#: The type of an event by that of its data.
-_TYPES = {row.data: row.name for row in EVENT_TYPES}
-
-
 def event_type(event: Event) -> str:
     """Return the type of an event: `usage.flow.run`."""
-    return _TYPES[type(event.data)]
+    return TYPE_NAMES[type(event.data)]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF, STARTED, UNSTOPPED
 from rollups.concurrency import Presence, merge
+from rollups.corrections import Correction, EventVoid, first_of, latest
 from rollups.events import Event
 from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, fold, is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
@@ -56,6 +57,8 @@ class UsageModel:
         self._limits = limits
         self._identities: set[str] = set()
         self._sessions: dict[SessionKey, Presence] = {}
+        self._corrections: dict[SessionKey, Correction] = {}
+        self._voids: dict[str, EventVoid] = {}
         self._deltas: dict[str, dict[int, int]] = {series: {} for series in SERIES}
         self._counters: dict[str, dict[int, int]] = {}
 
@@ -77,16 +80,32 @@ class UsageModel:
             keys.append(key)
             old = self.effective(key)
             self._sessions[key] = merge(self._sessions.get(key, Presence()), presence)
+            if name in part.corrections:
+                correction = self._corrections.get(key)
+                self._corrections[key] = latest(correction, part.corrections[name])
             changes = self._change(key, old, self.effective(key))
             moves += changes.moves
             counts += changes.counts
+        for identity, void in part.voids.items():
+            counts += self._void(identity, void)
         effect = Effect(tuple(moves), tuple(counts), tuple(keys))
         self._apply(effect)
         return effect
 
     def effective(self, key: SessionKey) -> Presence:
-        """Return how a session is counted."""
+        """Return how a session is counted: as its correction says, else as its events say."""
+        if key in self._corrections:
+            return self._corrections[key].presence
         return self._sessions.get(key, Presence())
+
+    def _void(self, identity: str, void: EventVoid) -> Iterator[tuple[str, int, int]]:
+        """Yield what changes in the counters where *void* is one of an event."""
+        known = self._voids.get(identity)
+        self._voids[identity] = first_of(known, void)
+        for each, sign in ((known, 1), (self._voids[identity], -1)):
+            if each is not None:
+                for metric, amount in each.amounts:
+                    yield metric, each.slot, sign * amount
 
     def _change(self, key: SessionKey, old: Presence, new: Presence) -> Effect:
         """Return what changes where a session is counted otherwise."""
