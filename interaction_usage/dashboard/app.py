@@ -5,7 +5,7 @@ import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -37,6 +37,9 @@ from interaction_usage.dashboard.security_headers import Shield
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
 from interaction_usage.store.ledger import Ledger
 
+if TYPE_CHECKING:
+    from interaction_usage.explanations.service import Explainer
+
 _DESCRIPTION: Final = (
     "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
     "Programs send `Authorization: Bearer …` with a token made by `usage token create`."
@@ -52,6 +55,8 @@ def create_app(
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
     connections: int = MAX_CONNECTIONS,
+    explainer: "Explainer | None" = None,
+    hides_sessions: bool = False,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
 
@@ -59,12 +64,13 @@ def create_app(
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
     unknown. *warnings* returns what may become trouble later (and raises the same). A worker's
     heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
-    *connections*.
+    *connections*. The *explainer* answers questions about the events behind a number; with
+    *hides_sessions* it names no session to the token of an account.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
-    heavy = HeavyWork()
+    heavy, evidence = HeavyWork(), HeavyWork("explanations", 1)
     streams = connections // 2
 
     @asynccontextmanager
@@ -77,7 +83,7 @@ def create_app(
         finally:
             broadcast.end()
             await task
-            for stop in (watch.stop, directory.stop, heavy.close):
+            for stop in (watch.stop, directory.stop, heavy.close, evidence.close):
                 await asyncio.to_thread(stop)
 
     app = FastAPI(
@@ -93,6 +99,9 @@ def create_app(
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
+    app.state.evidence = evidence
+    app.state.explainer = explainer
+    app.state.hides_sessions = hides_sessions
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)

@@ -41,14 +41,15 @@ def read_events(
     accounts: Sequence[str] | None,
     ends: Ends,
     starts: Mapping[tuple[str, int], int] | None = None,
+    most_records: int | None = None,
 ) -> KafkaEvents:
     """Return the records of *accounts*, or of all, before the offsets *ends*.
 
-    They are read from *starts* on, where given, or else from Kafka's first record. Raises
-    EventsUnavailableError.
+    They are read from *starts* on, where given, or else from Kafka's first record; at most so many.
+    Raises EventsUnavailableError.
     """
     try:
-        return asyncio.run(_read(servers, accounts, ends, starts or {}))
+        return asyncio.run(_read(servers, accounts, ends, starts or {}, most_records))
     except (BrokerUnavailableError, BrokerDeniedError, RecordsUnavailableError) as error:
         raise EventsUnavailableError(f"Kafka at {servers}: {error}") from None
     except KafkaError as error:
@@ -57,7 +58,7 @@ def read_events(
 
 async def _read(
     servers: str, accounts: Sequence[str] | None, ends: Ends,
-    starts: Mapping[tuple[str, int], int],
+    starts: Mapping[tuple[str, int], int], most_records: int | None,
 ) -> KafkaEvents:  # fmt: skip
     admin = admin_client(servers)
     topics = (*EVENT_TOPICS, DEAD_LETTER_TOPIC)
@@ -67,6 +68,12 @@ async def _read(
         for place, span in spans.items()
         if (upto := _end(place, span, ids, ends)) > max(span.begin, starts.get(place, 0))
     }
+    count = sum(span.stable - span.begin for span in wanted.values())
+    if most_records is not None and count > most_records:
+        raise EventsUnavailableError(
+            f"{count:,} records would have to be read from Kafka, and at most {most_records:,} are "
+            "read here; an archive (USAGE_ARCHIVE) makes this quick, and `usage explain` reads all"
+        )
     events: list[pa.RecordBatch] = []
     dead_letters: list[pa.RecordBatch] = []
     records = 0

@@ -11,13 +11,16 @@ from interaction_usage.explanations.kafka_events import read_events
 
 
 def source_of(
-    config: settings.Settings,
+    config: settings.Settings, most_records: int | None = None
 ) -> Callable[[Sequence[str] | None, Ends], AbstractContextManager[Source]]:
-    """Return what opens the events of some accounts, up to given end offsets."""
+    """Return what opens the events of some accounts, up to given end offsets.
+
+    It raises EventsUnavailableError where more than *most_records* must be read from Kafka.
+    """
 
     @contextmanager
     def opened(accounts: Sequence[str] | None, ends: Ends) -> Iterator[Source]:
-        found = read_events(config.kafka, accounts, ends)
+        found = read_events(config.kafka, accounts, ends, most_records=most_records)
         said = {
             "archive": None,
             "kafka": {"records": found.records, "deleted": list(found.deleted)},
