@@ -83,7 +83,7 @@ const seconds = (number) => {
 
 const source = ({ made_from: { sentence } }) => element("p", { class: "note" }, sentence ?? "");
 
-const scrolled = (made, label) => element("div", { class: "table", tabindex: "0", role: "region", "aria-label": label }, made);
+const scrolled = (made, label, kind = "") => element("div", { class: `table ${kind}`, tabindex: "0", role: "region", "aria-label": label }, made);
 
 // --------------------------------------------------------------------------------- views
 
@@ -103,11 +103,11 @@ async function maximum({ sessions: _, ...wanted }, signal) {
     each.events.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`).join(" "),
   ]);
   const disagrees = found.agrees ? [] : [callout(`The report has ${count(found.rollups)} instead. An operator can find out with usage verify.`)];
-  const names = table(["Application", "Session", "From", "To", "", "Events"], rows);
+  const names = table(["Application", "Session", "From", "To", "Remark", "Events"], rows);
   return [
     ...disagrees,
     card("The maximum, minute by minute", text, minuteCurve(found, color), ...whole),
-    card("Who was there", `The sessions present at ${clock(found.at, true)}, each with the events that say so`, scrolled(names, "Sessions present at the maximum")),
+    card("Who was there", `The sessions present at ${clock(found.at, true)}, each with the events that say so`, scrolled(names, "Sessions present at the maximum", "words")),
     source(found),
   ];
 }
@@ -124,7 +124,7 @@ async function counting({ hour: _, sessions: __, ...wanted }, signal) {
     ...Object.entries(found.percentile).map(([n, level]) => [`Percentile ${n}`, count(level), `The highest level of a minute was no more than this in ${n} % of the minutes`]),
     ["Average over time", average(found.time_average), `Sessions × seconds, divided by ${count(found.seconds)} seconds`],
   ];
-  return [card("Other ways to count", `${SERIES[wanted.series].label}, the same curve by other rules`, scrolled(table(["Counted by", "Sessions", "Meaning"], rows), "Other ways to count")), source(found)];
+  return [card("Other ways to count", `${SERIES[wanted.series].label}, the same curve by other rules`, scrolled(table(["Counted by", "Sessions", "Meaning"], rows), "Other ways to count", "words")), source(found)];
 }
 
 async function capacity({ hour: _, ...wanted }, signal) {

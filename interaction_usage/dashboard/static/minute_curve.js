@@ -34,6 +34,7 @@ export function minuteCurve({ curve: { begins, minutes }, at, max }, token) {
   const made = document.createElement("figure");
   made.className = "minutes";
   made.style.setProperty("--curve", `var(${token})`);
+  made.style.setProperty("--at", `${((marked + 0.5) / minutes.length) * 100}%`);
   const axis = document.createElement("figcaption");
   for (const text of [time(0), `▲ ${count(max)} at ${clock(at, true)}`, time(minutes.length)]) {
     const mark = document.createElement("span");
