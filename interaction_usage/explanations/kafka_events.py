@@ -1,7 +1,7 @@
 """The events as far as Kafka has them: where there is no archive, and behind its end."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -27,6 +27,10 @@ from stream_app.topics import EVENT_TOPICS
 _UNUSED: Final = ("headers",)
 
 
+#: Returns up to where topic-partitions are archived, given the ids of topics.
+Archived = Callable[[Sequence[tuple[str, int]], Mapping[str, str]], Mapping[tuple[str, int], int]]
+
+
 class KafkaEvents(NamedTuple):
     """What was read from Kafka."""
 
@@ -40,16 +44,16 @@ def read_events(
     servers: str,
     accounts: Sequence[str] | None,
     ends: Ends,
-    starts: Mapping[tuple[str, int], int] | None = None,
+    archived: Archived | None = None,
     most_records: int | None = None,
 ) -> KafkaEvents:
     """Return the records of *accounts*, or of all, before the offsets *ends*.
 
-    They are read from *starts* on, where given, or else from Kafka's first record; at most so many.
-    Raises EventsUnavailableError.
+    They are read from where *archived* says that the archive ends, or else from Kafka's first
+    record; at most so many. Raises EventsUnavailableError.
     """
     try:
-        return asyncio.run(_read(servers, accounts, ends, starts or {}, most_records))
+        return asyncio.run(_read(servers, accounts, ends, archived, most_records))
     except (BrokerUnavailableError, BrokerDeniedError, RecordsUnavailableError) as error:
         raise EventsUnavailableError(f"Kafka at {servers}: {error}") from None
     except KafkaError as error:
@@ -58,11 +62,12 @@ def read_events(
 
 async def _read(
     servers: str, accounts: Sequence[str] | None, ends: Ends,
-    starts: Mapping[tuple[str, int], int], most_records: int | None,
+    archived: Archived | None, most_records: int | None,
 ) -> KafkaEvents:  # fmt: skip
     admin = admin_client(servers)
     topics = (*EVENT_TOPICS, DEAD_LETTER_TOPIC)
     ids, spans = topic_ids(admin, topics), spans_of(admin, topics)
+    starts = archived(list(spans), ids) if archived else {}
     wanted = {
         place: span._replace(begin=max(span.begin, starts.get(place, 0)), stable=upto)
         for place, span in spans.items()
