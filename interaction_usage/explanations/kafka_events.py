@@ -1,7 +1,7 @@
 """The events as far as Kafka has them: where there is no archive, and behind its end."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from interaction_usage.evidence.preparation import Ends
 from interaction_usage.explanations.errors import EventsUnavailableError
 from stream_app.broker import Span, admin_client, spans_of, topic_ids
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, RecordsUnavailableError
-from stream_app.topic_reader import TopicReader
+from stream_app.topic_reader import Chunk, TopicReader
 from stream_app.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 from stream_app.topics import EVENT_TOPICS
 
@@ -82,16 +82,14 @@ async def _read(
     events: list[pa.RecordBatch] = []
     dead_letters: list[pa.RecordBatch] = []
     records = 0
-    first = {place: span.begin for place, span in wanted.items()}
-    async with TopicReader(servers, first) as reader:
-        async for chunk in reader.read_to({place: span.stable for place, span in wanted.items()}):
-            topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
-            records += len(chunk.records)
-            if topic == DEAD_LETTER_TOPIC:
-                dead_letters.append(dead_letters_batch(topic_id, chunk.records))
-            else:
-                batch = events_batch(topic, topic_id, chunk.records)
-                events.append(_slim(_of_accounts(batch, accounts)))
+    async for chunk in _chunks(servers, wanted):
+        topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
+        records += len(chunk.records)
+        if topic == DEAD_LETTER_TOPIC:
+            dead_letters.append(dead_letters_batch(topic_id, chunk.records))
+        else:
+            batch = events_batch(topic, topic_id, chunk.records)
+            events.append(_slim(_of_accounts(batch, accounts)))
     deleted = tuple(
         f"{topic}/{partition}"
         for (topic, partition), span in sorted(spans.items())
@@ -101,6 +99,18 @@ async def _read(
         pa.Table.from_batches(events, EVENTS), pa.Table.from_batches(dead_letters, DEAD_LETTERS),
         deleted, records,
     )  # fmt: skip
+
+
+async def _chunks(servers: str, wanted: Mapping[tuple[str, int], Span]) -> AsyncIterator[Chunk]:
+    """Yield the records of each span up to its stable end."""
+    if not wanted:  # a consumer that has nothing to read cannot be stopped
+        return
+    ends = {place: span.stable for place, span in wanted.items()}
+    async with TopicReader(
+        servers, {place: span.begin for place, span in wanted.items()}
+    ) as reader:
+        async for chunk in reader.read_to(ends):
+            yield chunk
 
 
 def _end(place: tuple[str, int], span: Span, ids: Mapping[str, str], ends: Ends) -> int:
