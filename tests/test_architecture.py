@@ -62,7 +62,9 @@ MAY_IMPORT = {
         "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
     },
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
+    "dashboard": {
+        "evidence", "explanations", "export", "monitoring", "reports", "rollups", "settings", "store",
+    },
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
