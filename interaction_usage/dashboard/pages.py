@@ -224,6 +224,14 @@ def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
     return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
 
 
+@router.get("/accounts/{account}/issued")
+def issued_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's issued reports."""
+    return _of_account(
+        request, "issued.html", account, asker, "issued", may_issue=asker.is_operator
+    )
+
+
 @router.get("/accounts/{account}/information")
 def information_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's settings."""
