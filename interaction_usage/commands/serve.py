@@ -122,6 +122,7 @@ async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
     from interaction_usage import logs
+    from interaction_usage.commands.correcting import DashboardCorrections
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
@@ -133,6 +134,7 @@ async def _serve(
     app = create_app(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), warnings=warnings_of(config), connections=most,
+        corrections=DashboardCorrections(config, redis),
     )  # fmt: skip
     server = Server(app, most)
 

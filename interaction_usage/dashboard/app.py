@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
 from interaction_usage.dashboard.access_log import AccessLog
 from interaction_usage.dashboard.broadcast import Broadcast
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
 from interaction_usage.dashboard.guard import Guard
@@ -51,6 +52,7 @@ def create_app(
     lifetime: float,
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
+    corrections: Corrections | None = None,
     connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
@@ -58,8 +60,8 @@ def create_app(
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
     unknown. *warnings* returns what may become trouble later (and raises the same). A worker's
-    heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
-    *connections*.
+    heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
+    none can be made here. The server has at most so many *connections*.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
@@ -94,6 +96,8 @@ def create_app(
     app.state.directory = directory
     app.state.heavy = heavy
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
+    app.state.corrections = corrections
+    app.state.correcting = threading.BoundedSemaphore(1)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)
