@@ -104,6 +104,7 @@ def _with_own_data(rows: list[EventType]) -> list[EventType]:
 def metrics_page(text: str) -> str:
     """Return the page of metrics, *text*, with its tables as they are defined."""
     text = _with(text, "worker", map(_metric, monitoring.WORKER))
+    text = _with(text, "archive", map(_metric, monitoring.ARCHIVE))
     return _with(text, "dashboard", map(_metric, monitoring.DASHBOARD))
 
 

@@ -72,6 +72,10 @@ COMMANDS = {
         "interaction_usage.commands.rebuild",
         "Rebuild the rollups from the topics, or verify them.",
     ),
+    "archive": (
+        "interaction_usage.commands.archive",
+        "Keep a copy of every record in Parquet files.",
+    ),
     "completion": (
         "interaction_usage.commands.completion",
         "Print the completion script of a shell.",
