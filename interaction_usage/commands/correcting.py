@@ -65,8 +65,8 @@ class DashboardCorrections:
         """Take an event back, or only say what that would change. Raises RequestError."""
         with self._corrector() as corrector:
             proposal = corrector.propose_void(
-                wanted.account, wanted.source, wanted.id, (why.reason, why.actor), datetime.now(UTC), _ignore,
-                wanted.day,
+                wanted.account, wanted.source, wanted.id, (why.reason, why.actor),
+                datetime.now(UTC), _ignore, wanted.day,
             )  # fmt: skip
             return self._carried_out(corrector, proposal, publish)
 
@@ -113,7 +113,7 @@ class DashboardCorrections:
             [
                 ChangedValues(
                     report.first.isoformat(), report.last.isoformat(), report.timezone,
-                    [tuple(cell) for cell in report.cells],
+                    [(cell.path, cell.before, cell.after) for cell in report.cells],
                 )
                 for report in proposal.preview.reports
             ],

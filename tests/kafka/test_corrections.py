@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from interaction_usage import settings
+from interaction_usage.commands.correcting import DashboardCorrections
+from interaction_usage.dashboard.tokens import Role
 from tests.support import vector_files
+from tests.support.serving import dashboard
 
 MONTH = ("2026-10-01", "2026-10-31")
 LATER = "2026-12-01T00:00:00Z"
@@ -144,3 +148,44 @@ def test_pending_voids_are_listed(system: Any) -> None:
     system.catch_up()
     assert json.loads(correct(system, "list", "fixed", "--json")) == []
     assert "There is no account 'fixd'" in correct(system, "list", "fixd", code=1)
+
+
+def test_the_api_shows_and_makes_corrections_for_operators_alone(counted: Any) -> None:
+    """Shown without `publish`, made with it; the actor is the token's label; others get 403."""
+    config = settings.read(counted.environment)
+    made = DashboardCorrections(config, counted.client())
+    run = {"source": "/apps/test", "id": "run-1", "reason": "a load test"}
+    gone = {
+        "application": "agent", "session": "a", "start": None, "stop": None,
+        "reason": "a load test",
+    }  # fmt: skip
+    with dashboard(counted.redis.url, corrections=made) as served:
+        tokens = [served.token("acme"), served.token("acme", role=Role.MANAGER)]
+        for path, body in (("event", run), ("session", gone)):
+            where = f"/api/accounts/acme/corrections/{path}"
+            for token in tokens:
+                answer = served.client(token).post(where, json=body | {"publish": True})
+                assert (answer.status_code, "operator" in answer.text) == (403, True)
+            assert served.client().post(where, json=body).status_code == 401
+        client = served.client(served.token(label="jane"))
+        where = "/api/accounts/acme/corrections/event"
+        shown = client.post(where, json=run).json()
+        assert (shown["published"], shown["counted"]) == (None, False)
+        cells = {
+            cell["path"]: (cell["before"], cell["after"]) for cell in shown["reports"][0]["cells"]
+        }
+        assert cells["flow_runs.total"] == (1, 0)
+        answer = client.post(where, json=run | {"publish": True}).json()
+        assert (answer["counted"], answer["published"]["topic"]) == (True, "usage.corrections")
+        again = client.post(where, json=run)
+        assert (again.status_code, "already, by jane: a load" in again.text) == (409, True)
+        typo = client.post(where, json=run | {"id": "run1"})
+        assert (typo.status_code, "Did you mean 'run-1'?" in typo.text) == (409, True)
+        where = "/api/accounts/acme/corrections/session"
+        assert client.post(where, json=gone | {"publish": True}).json()["counted"]
+        wrong = gone | {"start": "2026-10-12T09:00:00Z", "stop": "2026-10-12T08:00:00Z"}
+        assert client.post(where, json=wrong).status_code == 422
+        assert client.get("/api/accounts/acme/corrections").json() == {"pending": [], "total": 0}
+        assert client.post("/api/accounts/nobody/corrections/event", json=run).status_code == 404
+    report = counted.report("acme", *MONTH, as_of=LATER)
+    assert (report["flow_runs"]["total"], report["sessions"]["agent"]["started"]) == (0, 1)

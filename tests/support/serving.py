@@ -14,6 +14,7 @@ from interaction_usage.commands.serve import listening
 from interaction_usage.dashboard import tokens
 from interaction_usage.dashboard.app import create_app
 from interaction_usage.dashboard.connections import Server
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
 from interaction_usage.store.client import connect
@@ -62,13 +63,14 @@ def dashboard(
     is_open: bool = False,
     places: Callable[[], Places] | None = None,
     connections: int = MAX_CONNECTIONS,
+    corrections: Corrections | None = None,
 ) -> Iterator[Dashboard]:
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
     redis = connect(redis_url, socket_timeout=5)
     ledger = MemoryLedger(redis)
     app = create_app(
         redis, ledger, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
-        connections=connections,
+        connections=connections, corrections=corrections,
     )  # fmt: skip
     server = Server(app, connections)
     stack = ExitStack()

@@ -4,7 +4,8 @@
 -- a call its minutes, in thousandths; an SMS 1 to those with or without a campaign link; a number
 -- 1 to those purchased or released. A void takes one event back: what that event added, with the
 -- opposite sign, at that event's own time. However many voids name one event (source, id and UTC
--- day of its time), they count once; of several, the first record counts.
+-- day of its time), they count once; of several, the one with the lowest time, source and id is
+-- in effect.
 --
 -- Tables: counted
 CREATE OR REPLACE TEMP TABLE amounts AS
@@ -14,7 +15,7 @@ WITH voids AS (
     WHERE type = 'usage.event.voided'
     QUALIFY 1 = row_number() OVER (
         PARTITION BY account, void_source, void_id, void_time_us // 86_400_000_000
-        ORDER BY timestamp, topic, partition, "offset"
+        ORDER BY time_us, source, id, timestamp, topic, partition, "offset"
     )
 ),
 effects AS (
