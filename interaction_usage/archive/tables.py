@@ -34,6 +34,9 @@ from interaction_usage.archive.errors import (
 )
 from interaction_usage.archive.location import DEAD_LETTERS, EVENTS, GAPS, Location
 
+#: The transaction identifier of compactions; no topic-partition is called like that.
+_COMPACTION: Final = "compaction"
+
 #: Days for which a file that compaction replaced is kept for those who still read it.
 KEPT_DAYS: Final = 7
 
@@ -161,7 +164,10 @@ class ArchiveTable:
         added.data_change = False
         now = time.time_ns() // 1_000_000
         removed = [RemoveAction(each.name, False, now, each.size, {}) for each in old]
-        self._commit([added], {}, removed)
+        # Delta lets two commits remove the same file, so compactions are numbered: of two that
+        # began with the same number, the second is refused.
+        number = self._table.transaction_version(_COMPACTION) or 0
+        self._commit([added], {_COMPACTION: number + 1}, removed)
 
     def _commit(
         self, added: list[AddAction], positions: Mapping[str, int],
