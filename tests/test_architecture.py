@@ -31,7 +31,10 @@ PURE = [
         f"interaction_usage.reports.{name}"
         for name in ("build", "errors", "model", "numbers", "periods")
     ),
-    *(f"interaction_usage.issued.{name}" for name in ("cells", "errors", "succession")),
+    *(
+        f"interaction_usage.issued.{name}"
+        for name in ("cells", "comparison", "errors", "succession", "usage_model")
+    ),
     *(
         f"interaction_usage.dashboard.{name}"
         for name in ("hosts", "live_curve", "operations", "views")
@@ -66,7 +69,7 @@ MAY_IMPORT = {
         "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
     },
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
+    "dashboard": {"rollups", "store", "reports", "issued", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",

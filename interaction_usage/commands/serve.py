@@ -133,8 +133,9 @@ async def _serve(
     most = most_connections()
     app = create_app(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
-        places=places_of(config, redis), warnings=warnings_of(config), connections=most,
-        corrections=DashboardCorrections(config, redis),
+        places=places_of(config, redis), warnings=warnings_of(config),
+        explain=explain_of(config), corrections=DashboardCorrections(config, redis),
+        connections=most,
     )  # fmt: skip
     server = Server(app, most)
 
@@ -151,6 +152,20 @@ async def _serve(
     sys.setswitchinterval(_SWITCH_S)
     call_on_signals(asyncio.get_running_loop(), stop)
     await server._serve([listener])  # `serve` would take the signals, and raise them again
+
+
+def explain_of(config: settings.Settings) -> Any:
+    """Return a function that returns what a revision changes of an issued report."""
+    from interaction_usage.commands.reports_diff import revision_of
+    from interaction_usage.store.errors import LedgerUnavailableError
+
+    def explain(stored: Any, basis: Any) -> Any:
+        try:
+            return revision_of(config, stored, basis)
+        except CommandError as error:
+            raise LedgerUnavailableError(error.message) from None
+
+    return explain
 
 
 def places_of(config: settings.Settings, redis: Any) -> Any:

@@ -23,6 +23,7 @@ from interaction_usage.dashboard.guard import Guard
 from interaction_usage.dashboard.head import Head
 from interaction_usage.dashboard.health import Places, Watch
 from interaction_usage.dashboard.heavy import HeavyWork
+from interaction_usage.dashboard.late_usage import LateUsage
 from interaction_usage.dashboard.limits import (
     MAX_CHANGES,
     MAX_CONNECTIONS,
@@ -35,8 +36,14 @@ from interaction_usage.dashboard.limits import (
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
+from interaction_usage.reports.model import Revision
+from interaction_usage.reports.service import Basis
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
+from interaction_usage.store.issued_table import StoredReport
 from interaction_usage.store.ledger import Ledger
+
+#: Returns what a revision changes of an issued report, given what it is made of.
+Explain = Callable[[StoredReport, Basis], Revision]
 
 _DESCRIPTION: Final = (
     "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
@@ -52,6 +59,7 @@ def create_app(
     lifetime: float,
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
+    explain: Explain | None = None,
     corrections: Corrections | None = None,
     connections: int = MAX_CONNECTIONS,
 ) -> FastAPI:
@@ -59,13 +67,15 @@ def create_app(
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
-    unknown. *warnings* returns what may become trouble later (and raises the same). A worker's
+    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
+    *warnings* returns what may become trouble later (and raises the same). A worker's
     heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
     none can be made here. The server has at most so many *connections*.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
+    late_usage = LateUsage(redis)
     heavy = HeavyWork()
     streams = connections // 2
 
@@ -73,13 +83,14 @@ def create_app(
     async def running(_app: FastAPI) -> AsyncIterator[None]:
         watch.start()
         directory.start()
+        late_usage.start()
         task = asyncio.create_task(broadcast.run())
         try:
             yield
         finally:
             broadcast.end()
             await task
-            for stop in (watch.stop, directory.stop, heavy.close):
+            for stop in (watch.stop, directory.stop, late_usage.stop, heavy.close):
                 await asyncio.to_thread(stop)
 
     app = FastAPI(
@@ -89,6 +100,8 @@ def create_app(
     )  # fmt: skip
     app.state.redis = redis
     app.state.ledger = ledger
+    app.state.explain = explain
+    app.state.late_usage = late_usage
     app.state.open = open_to_all
     app.state.watch = watch
     app.state.measures = measures.Measures()

@@ -207,6 +207,14 @@ def live_page(request: Request, account: str, asker: Visitor) -> Response:
     )
 
 
+@router.get("/accounts/{account}/issued")
+def issued_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's issued reports."""
+    return _of_account(
+        request, "issued.html", account, asker, "issued", may_issue=asker.is_operator
+    )
+
+
 @router.get("/accounts/{account}/information")
 def information_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's settings."""

@@ -13,7 +13,7 @@ For one account or many, the steps are these; a crash between any two of them lo
    more. (Crash: as before.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -49,13 +49,17 @@ _TRIES: Final = 20
 _LARGEST: Final = 32 * 1024 * 1024 - 64 * 1024
 
 
+#: Returns what a revision changes, given what it is made of.
+Explain = Callable[[Basis], Revision]
+
+
 class Order(NamedTuple):
     """Reports to issue: of which days, by whom, and on what terms."""
 
     batch: ReportBatch
     by: str
     terms: Terms = Terms()
-    revision: Revision | None = None  #: what a revision changes
+    explain: Explain | None = None  #: for a revision
 
 
 class Outcome(NamedTuple):
@@ -184,7 +188,8 @@ def _period_name(report: Report) -> tuple[str, str, str]:
 def proposal_of(basis: Basis, ordinal: int, order: Order) -> StoredReport:
     """Return the report with the number *ordinal*, as it is stored. Raises TooLargeError."""
     account = basis.report.account
-    report = issued_form(basis.report, report_number(account, ordinal), order.revision)
+    revision = order.explain(basis) if order.explain else None
+    report = issued_form(basis.report, report_number(account, ordinal), revision)
     files = render(report)
     first, last, timezone = _period_name(report)
     entry = Entry(
