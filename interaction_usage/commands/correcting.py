@@ -29,7 +29,7 @@ def publish_one(config: settings.Settings) -> Callable[[str, bytes, bytes], tupl
     """
 
     def publish(topic: str, key: bytes, value: bytes) -> tuple[int, int]:
-        from interaction_usage.commands.publishing import Publisher
+        from interaction_usage.commands.publishing import ReportingPublisher
         from interaction_usage.corrections.errors import CorrectionSourceError
         from stream_app.broker import ensure_topics
         from stream_app.errors import BrokerUnavailableError
@@ -41,7 +41,7 @@ def publish_one(config: settings.Settings) -> Callable[[str, bytes, bytes], tupl
                 f"Kafka at {config.kafka}: {error}; nothing was published."
             ) from None
         answers: list[tuple[str | None, int, int]] = []
-        publisher = Publisher(config.kafka, _PATIENCE_S)
+        publisher = ReportingPublisher(config.kafka, _PATIENCE_S)
         publisher.publish(topic, key, value, on_delivery=lambda *answer: answers.append(answer))
         publisher.wait(lambda: None)
         [(problem, partition, offset)] = answers
