@@ -41,8 +41,8 @@ class MissingReportError(IssueError):
 
     def __init__(self, number: str) -> None:
         super().__init__(
-            f"the report {number} was issued, and is neither in Redis nor in the topic of issued reports any "
-            "more; restore a backup that has it (`usage restore`)"
+            f"the report {number} was issued, and is neither in Redis nor in the topic of issued "
+            "reports any more; restore a backup that has it (`usage restore`)"
         )
 
 
