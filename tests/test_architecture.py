@@ -65,7 +65,10 @@ MAY_IMPORT = {
         "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
     },
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "issued", "export", "settings", "monitoring"},
+    "dashboard": {
+        "rollups", "store", "reports", "issued", "export", "settings", "monitoring", "evidence",
+        "explanations",
+    },
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",

@@ -23,6 +23,8 @@ _REDIS_TIMEOUT_S = 5
 
 #: Seconds within which Kafka must answer: a server that ends waits for a look at it.
 _KAFKA_TIMEOUT_S = 3.0
+#: Records that are read from Kafka for an explanation on a page, and the seconds it may take.
+_MAX_RECORDS, _EXPLANATION_S = 200_000, 20.0
 
 #: Seconds for which one thread runs Python while others wait for it.
 _SWITCH_S = 0.001
@@ -133,7 +135,8 @@ async def _serve(
     app = create_app(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), warnings=warnings_of(config),
-        explain=explain_of(config), connections=most,
+        explain=explain_of(config), explainer=explainer_of(config, redis),
+        hides_sessions=config.hide_sessions, connections=most,
     )  # fmt: skip
     server = Server(app, most)
 
@@ -213,3 +216,15 @@ def warnings_of(config: settings.Settings) -> Any:
         return [f"{each}. {ADVICE}" for each in found]
 
     return warnings
+
+
+def explainer_of(config: settings.Settings, redis: Any) -> Any:
+    """Return what explains numbers by events; None where the packages for it are missing."""
+    try:
+        from interaction_usage.explanations.service import Explainer
+        from interaction_usage.explanations.sources import source_of
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(("interaction_usage", "stream_app")):
+            raise
+        return None
+    return Explainer(redis, source_of(config, _MAX_RECORDS), _EXPLANATION_S)

@@ -5,7 +5,7 @@ import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -41,6 +41,9 @@ from interaction_usage.store.errors import ChangePendingError, LayoutDiffersErro
 from interaction_usage.store.issued_table import StoredReport
 from interaction_usage.store.ledger import Ledger
 
+if TYPE_CHECKING:
+    from interaction_usage.explanations.service import Explainer
+
 #: Returns what a revision changes of an issued report, given what it is made of.
 Explain = Callable[[StoredReport, Basis], Revision]
 
@@ -60,6 +63,8 @@ def create_app(
     warnings: Callable[[], Sequence[str]] | None = None,
     explain: Explain | None = None,
     connections: int = MAX_CONNECTIONS,
+    explainer: "Explainer | None" = None,
+    hides_sessions: bool = False,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
 
@@ -68,13 +73,14 @@ def create_app(
     unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
     *warnings* returns what may become trouble later (and raises the same). A worker's
     heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
-    *connections*.
+    *connections*. The *explainer* answers questions about the events behind a number; with
+    *hides_sessions* it names no session to the token of an account.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
     late_usage = LateUsage(redis)
-    heavy = HeavyWork()
+    heavy, evidence = HeavyWork(), HeavyWork("explanations", 1)
     streams = connections // 2
 
     @asynccontextmanager
@@ -88,7 +94,9 @@ def create_app(
         finally:
             broadcast.end()
             await task
-            for stop in (watch.stop, directory.stop, late_usage.stop, heavy.close):
+            for stop in (
+                watch.stop, directory.stop, late_usage.stop, heavy.close, evidence.close,
+            ):  # fmt: skip
                 await asyncio.to_thread(stop)
 
     app = FastAPI(
@@ -106,6 +114,9 @@ def create_app(
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
+    app.state.evidence = evidence
+    app.state.explainer = explainer
+    app.state.hides_sessions = hides_sessions
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)

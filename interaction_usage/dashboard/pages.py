@@ -206,6 +206,24 @@ def live_page(request: Request, account: str, asker: Visitor) -> Response:
     )
 
 
+@router.get("/accounts/{account}/evidence")
+def evidence_page(request: Request, account: str, asker: Visitor) -> Response:
+    """When a maximum was reached, minute by minute, and who was there."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="maximum")
+
+
+@router.get("/accounts/{account}/evidence/counting")
+def counting_page(request: Request, account: str, asker: Visitor) -> Response:
+    """Other ways to count the same curve."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="counting")
+
+
+@router.get("/accounts/{account}/evidence/capacity")
+def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
+    """What licences would have meant."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
+
+
 @router.get("/accounts/{account}/issued")
 def issued_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's issued reports."""

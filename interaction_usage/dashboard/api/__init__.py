@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from interaction_usage.dashboard import schemas
-from interaction_usage.dashboard.api import accounts, issued_reports, live, reports
+from interaction_usage.dashboard.api import accounts, evidence, issued_reports, live, reports
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {
@@ -27,5 +27,5 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, issued_reports, live):
+for _resource in (accounts, reports, issued_reports, evidence, live):
     router.include_router(_resource.router)
