@@ -50,6 +50,7 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
                 live_through(faults)
                 settle(faults)
             Outcome(faults, auditor, lines, BROKEN).check()
+            faults.check_issued()
             faults.note(f"reports made meanwhile: {dict(auditor.statuses)}")
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
