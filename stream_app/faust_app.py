@@ -89,8 +89,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.rejoin = Rejoin(self.gate, lambda: self.consumer.rejoin())
         writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT, clock=time.time)
         self.context = WorkerContext(
-            self.gate, writer, lambda: self.producer, Telemetry(), self._start_again
-        )
+            self.gate, writer, lambda: self.producer, Telemetry(),
+            on_lost_writes=self._start_again,
+        )  # fmt: skip
         self._admin = admin_client(config.kafka)
         self.obstacles = self.context.obstacles
         self.context.telemetry.obstacles = lambda: list(map(str, self.obstacles.current()))
