@@ -115,6 +115,18 @@ def test_a_number_that_differs_is_named(system: Any) -> None:
     assert b"The sum of runs is 1 by these events, but 2 in the rollups" in said.stderr
 
 
+def test_numbers_that_are_lost_with_their_fences_are_named(system: Any) -> None:
+    """What is before the positions must be counted, though the account knows nothing of it."""
+    system.start_worker()
+    send(system, flow("one", time="2026-10-01T11:00:00Z"))
+    system.usage("account", "set", "acme", "--name", "Acme Ltd")
+    with system.client() as redis:
+        redis.delete(*redis.keys("u:{acme}*"))
+    found = as_json(system, "verify", "acme", *DAY, code=1)
+    cells = {row["cell"]: (row["events"], row["rollups"]) for row in found["differences"]}
+    assert cells["outcome.completed"] == (1, 0)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_conflict_of_identities_is_named_and_no_difference(system: Any, order: int) -> None:
     """Whichever of the two was counted."""
