@@ -19,12 +19,16 @@ def title(report: Report) -> str:
     return f"Changes since revision {int(report.revision.number.rpartition('-')[2])}"
 
 
+def summary(report: Report) -> str:
+    """Return what the report revises, in a sentence."""
+    assert report.revision is not None
+    return f"This report revises {report.revision.number}, which stays as it was issued."
+
+
 def rows(report: Report) -> Iterator[Sequence[str]]:
     """Yield the rows of the sheet below the title."""
     revision = report.revision
     assert revision is not None
-    yield "", f"This report revises {revision.number}, which stays as it was issued."
-    yield "", ""
     yield "Value", f"In {revision.number}", "In this report"
     if not revision.cells:
         yield "", "Nothing differs."

@@ -118,13 +118,15 @@ def changes_sheet(report: Report, about: str) -> Sheet:
     """Return the sheet of a revision: what it changes, and the events that changed it."""
     heading, text = cell_styles.NOTE_TITLE, cell_styles.value(Kind.TEXT)
     looks = [heading, text, text, text, text]
-    rows = [
-        Line(_BODY_HEIGHT, [readable(str(cell)) for cell in row], looks[: len(row)])
-        for row in changes.rows(report)
-    ]
+    rows = []
+    for row in changes.rows(report):
+        cells = [readable(cell) for cell in row]
+        needed = max(map(lines_needed, cells, _CHANGES_WIDTHS))
+        rows.append(Line(4 + needed * _LINE_HEIGHT, cells, looks[: len(cells)]))
     lines = [
         Line(26, [changes.title(report)], [cell_styles.SHEET_TITLE]),
         Line(18, [about], [cell_styles.SUBTITLE]),
+        Line(18, [changes.summary(report)], [cell_styles.SUBTITLE]),
         *rows,
     ]
     return Sheet(changes.title(report), _CHANGES_WIDTHS, lines, landscape=True)

@@ -18,7 +18,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from interaction_usage.issued import succession
-from interaction_usage.issued.errors import IssueError, NotFinishedError, TooLargeError
+from interaction_usage.issued.errors import (
+    IssueError,
+    MissingReportError,
+    NotFinishedError,
+    TooLargeError,
+)
 from interaction_usage.issued.manifest import manifest
 from interaction_usage.issued.packing import pack
 from interaction_usage.issued.succession import NewPeriod, Terms
@@ -37,7 +42,7 @@ from interaction_usage.store.issued_table import (
     proposal_record,
     report_number,
 )
-from interaction_usage.store.ledger import Ledger
+from interaction_usage.store.ledger import Ledger, forget_positions
 from rollups.completeness import Status
 
 if TYPE_CHECKING:
@@ -89,7 +94,7 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
     order = order._replace(batch=_whole_second(order.batch))
     waiting = list(dict.fromkeys(accounts))
     for _ in range(_TRIES):
-        ledger.sync(REPORTS)
+        _read_all(ledger, waiting)
         proposals: dict[str, StoredReport] = {}
         for outcome in _propose(ledger.redis, waiting, order):
             if isinstance(outcome, StoredReport):
@@ -114,6 +119,17 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
     for account in waiting:
         message = "others issue reports of this account all the time; try again"
         yield Outcome(account, error=IssueError(message))
+
+
+def _read_all(ledger: Ledger, accounts: Sequence[str]) -> None:
+    """Read everything that is published; all of it once more where a number is missing in Redis.
+
+    That is so where a node of Redis lost its last writes while somebody read the topic.
+    """
+    ledger.sync(REPORTS)
+    if any(map(succession.missing, entries_of_many(ledger.redis, accounts))):
+        forget_positions(ledger.redis)
+        ledger.sync(REPORTS)
 
 
 def is_first(redis: "Client", proposed: Entry) -> bool:
@@ -142,6 +158,9 @@ def _propose(
     for account, basis in make_bases(redis, accounts, order.batch):
         if isinstance(basis, Exception):
             yield Outcome(account, error=basis)
+        elif holes := succession.missing(known[account]):
+            number = report_number(account, holes[0])
+            yield Outcome(account, error=MissingReportError(number))
         elif issued := _issued_already(known[account], basis, order.terms):
             yield Outcome(account, issued)
         elif obstacle := next(_obstacles(known[account], basis, order.terms), None):

@@ -8,6 +8,8 @@ import pytest
 
 from interaction_usage.dashboard.late_usage import LateUsage
 from interaction_usage.dashboard.tokens import Role
+from interaction_usage.store import keys
+from interaction_usage.store.issued_table import REPORTS as REPORTS_TOPIC
 from tests.support.event_lines import event, flow
 from tests.support.filling import fill
 from tests.support.serving import Dashboard
@@ -100,3 +102,22 @@ def test_what_cannot_be_issued_is_refused_in_a_sentence(empty: Dashboard) -> Non
     assert issue(empty, **{"from": "2025-10-31", "to": "2025-10-01"}).status_code == 422
     assert empty.get(f"{REPORTS}/acme-000009", empty.token()).status_code == 404
     assert empty.get(f"{REPORTS}/nonsense", empty.token()).status_code == 404
+
+
+def test_a_number_that_redis_lost_is_read_from_the_topic_again(empty: Dashboard) -> None:
+    """Before another one is issued; what the topic has lost as well is no number to skip."""
+    issue(empty)
+    november, december = ({"from": f"2025-{n}-01", "to": f"2025-{n}-30"} for n in (11, 12))
+    issue(empty, **november)
+    lost = (keys.report_entries("acme"), keys.issued_report("acme", 1))
+    empty.redis.hdel(lost[0], "1")
+    empty.redis.delete(lost[1])
+    assert issue(empty, **december, gap=True).json()["number"] == "acme-000003"
+    assert [each["number"] for each in empty.get_json(REPORTS)] == [
+        "acme-000001", "acme-000002", "acme-000003",
+    ]  # fmt: skip
+    empty.redis.hdel(lost[0], "1")
+    del empty.ledger.topics[REPORTS_TOPIC.topic][0]
+    refused = issue(empty, **{"from": "2025-09-01", "to": "2025-09-30"})
+    assert refused.status_code == 409
+    assert "acme-000001 was issued" in refused.json()["detail"]
