@@ -17,7 +17,7 @@ HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs chart helm faults archive-kills bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm faults evidence archive-kills bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -63,6 +63,10 @@ faults: $(VENV)/.tested
 archive-kills: $(VENV)/.tested
 	ARCHIVE_KILLS=$(or $(RUNS),200) ARCHIVE_KILLS_SEED=$(or $(SEED),1) \
 	$(BIN)/python -m pytest -q -s tests/kafka/test_archive_kills.py
+
+# A random day of 1,000,000 events: every number from the events against the rollups.
+evidence: $(VENV)/.tested
+	EVIDENCE_EVENTS=1000000 $(BIN)/python -m pytest -q tests/evidence/test_large_day.py
 
 # Everything measured beside its peers, in under 10 minutes; docs/performance.md says how.
 bench: $(PEERS)/.installed
