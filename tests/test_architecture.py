@@ -41,6 +41,7 @@ PURE = [
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
     "interaction_usage.explanations.claims",
+    "interaction_usage.corrections.what_if",
 ]
 
 #: The packages of this project that each may import, itself left out.
@@ -60,6 +61,9 @@ MAY_IMPORT = {
         "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
+    "corrections": {
+        "rollups", "store", "settings", "stream_app", "reports", "issued", "export",
+    },
     "evidence": set[str](),  # two computations that share nothing; a test says so by itself
     "explanations": {
         "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
@@ -73,7 +77,7 @@ MAY_IMPORT = {
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
         "dashboard", "doctor", "logs", "env_file", "prefixes", "archive", "explanations",
-        "evidence",
+        "evidence", "corrections",
     },
 }  # fmt: skip
 

@@ -124,6 +124,7 @@ async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
     from interaction_usage import logs
+    from interaction_usage.commands.correcting import DashboardCorrections
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
@@ -136,7 +137,8 @@ async def _serve(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), warnings=warnings_of(config),
         explain=explain_of(config), explainer=explainer_of(config, redis),
-        hides_sessions=config.hide_sessions, connections=most,
+        hides_sessions=config.hide_sessions, corrections=DashboardCorrections(config, redis),
+        connections=most,
     )  # fmt: skip
     server = Server(app, most)
 

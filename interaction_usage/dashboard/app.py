@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
 from interaction_usage.dashboard.access_log import AccessLog
 from interaction_usage.dashboard.broadcast import Broadcast
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
 from interaction_usage.dashboard.guard import Guard
@@ -62,6 +63,7 @@ def create_app(
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
     explain: Explain | None = None,
+    corrections: Corrections | None = None,
     connections: int = MAX_CONNECTIONS,
     explainer: "Explainer | None" = None,
     hides_sessions: bool = False,
@@ -72,9 +74,10 @@ def create_app(
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
     unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
     *warnings* returns what may become trouble later (and raises the same). A worker's
-    heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
-    *connections*. The *explainer* answers questions about the events behind a number; with
-    *hides_sessions* it names no session to the token of an account.
+    heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
+    none can be made here. The server has at most so many *connections*. The *explainer* answers
+    questions about the events behind a number; with *hides_sessions* it names no session to the
+    token of an account.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
@@ -118,6 +121,8 @@ def create_app(
     app.state.explainer = explainer
     app.state.hides_sessions = hides_sessions
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
+    app.state.corrections = corrections
+    app.state.correcting = threading.BoundedSemaphore(1)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)

@@ -29,6 +29,7 @@ from interaction_usage.dashboard.page_catalog import concurrency_sections, page_
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
+from rollups.catalog import APPLICATION_LABELS
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -238,6 +239,18 @@ def information_page(request: Request, account: str, asker: Visitor) -> Response
     return _of_account(
         request, "information.html", account, asker, "information",
         may_change=asker.role.may_change, role=str(asker.role),
+    )  # fmt: skip
+
+
+@router.get("/accounts/{account}/corrections")
+def corrections_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's corrections: for operators, who make them."""
+    asker.must_see(account)
+    if not asker.is_operator:
+        raise RequestError(403, "Only an operator may correct an account.")
+    return _of_account(
+        request, "corrections.html", account, asker, "corrections",
+        applications=APPLICATION_LABELS,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def cut_the_append_only_file(folder: Path, share: float) -> None:
 
 def test_writes_that_redis_lost_are_read_again(system: Any) -> None:
     """The second half of the append-only file is cut off under a running worker."""
-    lines = list(traffic(6_000, seed=3, accounts=4))
+    lines = list(traffic(6_000, seed=3, accounts=4, corrections=True))
     system.start_worker()
     system.usage("send", "-", stdin=b"\n".join(lines[:5000]))
     system.catch_up()

@@ -14,6 +14,7 @@ from interaction_usage.commands.serve import listening
 from interaction_usage.dashboard import tokens
 from interaction_usage.dashboard.app import create_app
 from interaction_usage.dashboard.connections import Server
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
 from interaction_usage.evidence.arrow_source import ArrowSource
@@ -65,6 +66,7 @@ def dashboard(
     is_open: bool = False,
     places: Callable[[], Places] | None = None,
     connections: int = MAX_CONNECTIONS,
+    corrections: Corrections | None = None,
     lines: Sequence[bytes] | None = None,
     hides_sessions: bool = False,
 ) -> Iterator[Dashboard]:
@@ -77,7 +79,7 @@ def dashboard(
     app = create_app(
         redis, ledger, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
         connections=connections, explainer=lines and explainer_of(redis, lines),
-        hides_sessions=hides_sessions,
+        hides_sessions=hides_sessions, corrections=corrections,
     )  # fmt: skip
     server = Server(app, connections)
     stack = ExitStack()
