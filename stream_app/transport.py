@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 #: Seconds that a seek may take. If one took longer than Faust's `broker_request_timeout` (90),
 #: Faust would treat that as the end of its service, and handle no further assignment.
 _SEEK_TIMEOUT = 60.0
+#: Seconds between two looks for offsets without records, while others have some.
+_SKIP_INTERVAL_S = 0.5
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -141,6 +143,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._delivered: dict[TP, int] = {}  # the end of the last batch handed to an agent
         self._processed: dict[TP, int] = {}  # every record before this is counted or rejected
         self._was_sought = False  # whether nothing was fetched since the last seek
+        self._skips_at = 0.0  # when offsets without records are looked for next
         self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
     def _new_consumer_thread(self) -> _ConsumerThread:
@@ -238,8 +241,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def _skip_gaps(self, records: Mapping[TP, Any]) -> None:
         """Skip offsets without records in partitions without a batch in process.
 
-        Called while no fetch is running, so that positions say what was fetched and no more.
+        Called while no fetch is running, so that positions say what was fetched and no more; while
+        events come, it is done some times a second, and not for each answer.
         """
+        now = time.monotonic()
+        if records and now < self._skips_at:
+            return
+        self._skips_at = now + _SKIP_INTERVAL_S
         for tp in self._active_partitions:
             done = self._processed.get(tp)
             if tp in records or done is None or done != self._delivered.get(tp, done):

@@ -27,7 +27,7 @@ from interaction_usage.reports.model import Report
 from interaction_usage.reports.service import Detail, ReportBatch, ReportRequest, make_report
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups, read_active
-from rollups.catalog import APPLICATIONS
+from rollups.catalog import APPLICATIONS, SESSION_METRICS
 from rollups.slots import SLOT_SECONDS, slot_of
 
 #: How often an account is read again because events of it were counted meanwhile.
@@ -173,7 +173,9 @@ class Explainer:
 
     @staticmethod
     def _claim(counted: Counted) -> Claim:
-        return Claim(cells(counted.report), counted.open_at, counted.open_sessions)
+        report = counted.report
+        unknown = frozenset() if report.counts.has_sessions else SESSION_METRICS
+        return Claim(cells(report), counted.open_at, counted.open_sessions, unknown)
 
     def counted(self, request: ReportRequest, detail: Detail) -> Counted:
         """Return the report and which records it has. Raises AccountChangingError, ReportError."""

@@ -98,7 +98,8 @@ def look(visits: Visits, served: Dashboard) -> Callable[..., Page]:
         path, awaited = PAGES[name]
         token = None if name == "login" else served.token()
         page = visits.open(served.url, path, token=token, scheme=scheme, **more)
-        expect(page.get_by_text(awaited, exact=name in ("login", "live")).first).to_be_visible()
+        shown = page.get_by_text(awaited, exact=name in ("login", "live")).first
+        expect(shown).to_be_visible(timeout=30_000)  # evidence reads some ten thousand events
         if name == "reports":
             expect(page.locator("#reports")).to_have_attribute("aria-busy", "false")
         if name == "information":

@@ -102,21 +102,28 @@ def _members(kind: str, data: dict[str, Any]) -> dict[str, Any]:
 
 def of_events(logs: dict[str, list[OffsetEvent]]) -> pa.Table:
     """Return the events table of *logs*: by topic, or `topic/partition`, what was published."""
-    rows: list[dict[str, Any]] = []
-    for name, log in logs.items():
-        topic, _, partition = name.partition("/")
-        for placed in log:
-            event = placed.event
-            rows.append(
-                {
-                    "topic": topic, "topic_id": "", "partition": int(partition or 0),
-                    "offset": placed.offset, "timestamp": PUBLISHED, "outcome": "accepted",
-                    "account": event.account, "type": _TYPE_OF[type(event.data)],
-                    "time": _at(event.time),
-                    "source": event.source, "id": event.id, **_columns(event.data),
-                }
-            )  # fmt: skip
-    return of_rows(rows)
+    return pa.concat_tables([SCHEMA.empty_table(), *(_of_log(*each) for each in logs.items())])
+
+
+def _of_log(name: str, log: list[OffsetEvent]) -> pa.Table:
+    """Return the rows of one log; column by column, for a test has a million of them."""
+    topic, _, partition = name.partition("/")
+    events = [placed.event for placed in log]
+    known: dict[str, list[Any]] = {
+        "topic": [topic] * len(log), "topic_id": [""] * len(log),
+        "partition": [int(partition or 0)] * len(log),
+        "offset": [placed.offset for placed in log], "timestamp": [PUBLISHED] * len(log),
+        "outcome": ["accepted"] * len(log), "account": [event.account for event in events],
+        "type": [_TYPE_OF[type(event.data)] for event in events],
+        "time": [event.time for event in events], "source": [event.source for event in events],
+        "id": [event.id for event in events],
+    }  # fmt: skip
+    members = [_columns(event.data) for event in events]
+    arrays = [
+        pa.array(known.get(field.name) or [each.get(field.name) for each in members], field.type)
+        for field in SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 _TYPE_OF = {row.data: row.name for row in EVENT_TYPES}

@@ -611,3 +611,26 @@ class _Record(NamedTuple):
     offset: int
     timestamp: int = 0
     timestamp_type: int = 0
+
+
+def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
+    monkeypatch: pytest.MonkeyPatch, consumer: Any
+) -> None:
+    """A marker behind [0--2): where nothing comes, at once; while others have records, in time."""
+    clicks = TP("usage.clicks", 3)
+    now = 100.0
+    monkeypatch.setattr(transport.time, "monotonic", lambda: now)
+    consumer._skips_at, consumer._active_partitions = 0.0, {FLOWS}
+    positions = iter((3, 4, 5))
+    monkeypatch.setattr(consumer, "_position", lambda _: next(positions))
+    others = {clicks: [_Record(7)]}
+    consumer._skip_gaps(others)
+    assert consumer._processed[FLOWS] == 3
+    now = 100.4
+    consumer._skip_gaps(others)  # too soon
+    assert consumer._processed[FLOWS] == 3
+    consumer._skip_gaps({})
+    assert consumer._processed[FLOWS] == 4
+    now = 101.0
+    consumer._skip_gaps(others)
+    assert consumer._processed[FLOWS] == consumer._delivered[FLOWS] == 5

@@ -106,7 +106,8 @@ def dashboard(
 
 def explainer_of(redis: Any, lines: Sequence[bytes]) -> Explainer:
     """Return what explains numbers by the events in *lines*."""
-    source = ArrowSource(table(lines), made_from={"sentence": "Made from a test's lines."})
+    said = f"Made from {len(lines):,} records in Kafka; there is no archive (USAGE_ARCHIVE)."
+    source = ArrowSource(table(lines), made_from={"sentence": said})
 
     @contextmanager
     def opened(_accounts: Sequence[str] | None, _ends: Any) -> Iterator[ArrowSource]:
