@@ -10,7 +10,7 @@ positions again.
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -197,10 +197,12 @@ class ArchiveTable:
         with _storage_errors():
             return self._table.to_pyarrow_dataset(file_pruning_predicate=predicate)
 
-    def read_files(self, files: Iterable[DataFile]) -> pa.Table:
-        """Return the rows of some data files. Raises StorageError."""
+    def read_files(
+        self, files: Iterable[DataFile], columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the rows of some data files, or these columns of them. Raises StorageError."""
         with _storage_errors():
-            return data_files.read(self._table, [each.name for each in files], self.schema)
+            return data_files.read(self._table, [each.name for each in files], self.schema, columns)
 
     def vacuum(self) -> int:
         """Remove files that no commit of the last days names; return how many."""
