@@ -90,13 +90,21 @@ def page(text: str) -> str:
     for rows in groups:
         if f"<!-- {rows[0].name} -->" not in text:
             text = text.replace(_END, _section(rows) + _END)
-        text = _with(text, rows[0].name, _members(rows[0]))
+        for row in _with_own_data(rows):
+            text = _with(text, row.name, _members(row))
     return text
+
+
+def _with_own_data(rows: list[EventType]) -> list[EventType]:
+    """Return those of *rows* whose data has other members than that of the ones before."""
+    tables = {tuple(_members(row)): row for row in reversed(rows)}
+    return [row for row in rows if row in tables.values()]
 
 
 def metrics_page(text: str) -> str:
     """Return the page of metrics, *text*, with its tables as they are defined."""
     text = _with(text, "worker", map(_metric, monitoring.WORKER))
+    text = _with(text, "archive", map(_metric, monitoring.ARCHIVE))
     return _with(text, "dashboard", map(_metric, monitoring.DASHBOARD))
 
 
@@ -145,7 +153,7 @@ def _kind(schema: dict[str, Any]) -> str:
         return f"{', '.join(some)} or {last}" if some else last
     if schema["type"] == "string":
         return "text" if schema.get("maxLength") == 200 else "string"
-    kind = str(schema["type"])
+    kind = schema["type"] if isinstance(schema["type"], str) else " or ".join(schema["type"])
     if "exclusiveMinimum" in schema:
         kind += f" above {schema['exclusiveMinimum']:,}"
     if "maximum" in schema:
@@ -159,10 +167,13 @@ def _section(rows: list[EventType]) -> str:
     """Return the section of types that the page does not have yet."""
     links = " · ".join(f"[schema](schemas/{row.name}.json)" for row in rows)
     events = "".join(f"```json\n{json.dumps(example(row))}\n```\n\n" for row in rows)
+    tables = "".join(
+        f"<!-- {row.name} -->\n| data | needed | value |\n|---|---|---|\n<!-- / -->\n\n"
+        for row in _with_own_data(rows)
+    )
     return (
         f"### {', '.join(row.name for row in rows)}\n\n"
-        f"{' '.join(summary(row) for row in rows)} {links}\n\n"
-        f"<!-- {rows[0].name} -->\n| data | needed | value |\n|---|---|---|\n<!-- / -->\n\n{events}"
+        f"{' '.join(summary(row) for row in rows)} {links}\n\n{tables}{events}"
     )
 
 

@@ -254,6 +254,62 @@ GAPS: Final = Row(
     "`usage gaps list`: get the events back from their producer, or accept that they are lost.",
 )
 
+# --------------------------------------------------------------------------------- the archive
+
+ARCHIVED: Final = Row(
+    "usage_archive_records_total",
+    COUNTER,
+    "Records that `usage archive run` has committed, by table.",
+    "0 while events are published: look at usage_archive_ready and its log.",
+    ("table",),
+)
+ARCHIVE_READY: Final = Row(
+    "usage_archive_ready",
+    GAUGE,
+    "1 if the archive is being written; 0 while Kafka or the storage keeps it from that, which "
+    "`/readyz` and its log say.",
+    "0 for hours: read `/readyz`. What Kafka deletes before it is archived is lost to the archive.",
+)
+ARCHIVE_LAG: Final = Row(
+    "usage_archive_lag_records",
+    GAUGE,
+    "Offsets published and not archived when last looked.",
+    "Growing: one process copies all partitions; look at usage_archive_commit_seconds_total.",
+    _PLACE,
+)
+ARCHIVE_COMMITS: Final = Row(
+    "usage_archive_commits_total",
+    COUNTER,
+    "Commits to the archive's tables.",
+    "Nothing. Each adds at most one file: `usage archive compact` joins them.",
+)
+ARCHIVE_SECONDS: Final = Row(
+    "usage_archive_commit_seconds_total",
+    COUNTER,
+    "Seconds in which rows were sorted, written and committed.",
+    "Most of the time: the storage is slow.",
+)
+ARCHIVE_FAILURES: Final = Row(
+    "usage_archive_failures_total",
+    COUNTER,
+    "Times that copying failed and began again where the tables end, by cause: `kafka`, `storage`, "
+    "or `conflict` with another process.",
+    "`conflict` rising: two processes write one archive; stop one. Nothing is copied twice.",
+    ("cause",),
+)
+ARCHIVE_COMMITTED_AT: Final = Row(
+    "usage_archive_commit_timestamp_seconds",
+    GAUGE,
+    "When the last commit was made; missing before the first.",
+    "Long ago while usage_archive_lag_records is above 0: read `/readyz`.",
+)
+ARCHIVE_DELETED: Final = Row(
+    "usage_archive_deleted_total",
+    COUNTER,
+    "Offsets that Kafka had deleted before they were archived.",
+    "Above 0: the archive has a gap (`usage archive status`); it ran too seldom for the retention.",
+)
+
 # ------------------------------------------------------------------------------- the dashboard
 
 REQUESTS: Final = Row(
@@ -296,6 +352,10 @@ WORKER: Final = (
     BUILD, COUNTED, DUPLICATES, REFUSED, DELETED, MICRO_BATCH_EVENTS, PREPARE_SECONDS,
     WRITE_SECONDS, QUEUED, READY, STATE, PARTITIONS, OBSTACLES, WAIT_SECONDS, FAILURES, REBALANCES,
     REJOINS, RECOVERIES, SEALED, SEALING_AT, STALLED, LAG, BLOCKED, LAG_SECONDS, COMPLETE_TO, GAPS,
+)  # fmt: skip
+ARCHIVE: Final = (
+    BUILD, ARCHIVED, ARCHIVE_READY, ARCHIVE_LAG, ARCHIVE_COMMITS, ARCHIVE_SECONDS,
+    ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED,
 )  # fmt: skip
 DASHBOARD: Final = (BUILD, REQUESTS, REQUEST_SECONDS, REDIS_UP, WORKERS, STALE)
 

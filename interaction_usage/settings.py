@@ -105,6 +105,15 @@ def _path(text: str) -> str:
     return text
 
 
+def _archive(text: str) -> str:
+    place = text.strip().rstrip("/")
+    is_bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#@\0]+)?", place)
+    is_folder = place[:1] == "/" and place[:2] != "//" and "\0" not in place
+    if text and not is_bucket and not is_folder:
+        raise ValueError("must be the absolute path of a folder, or s3://bucket/prefix")
+    return place
+
+
 class Listen(NamedTuple):
     """Where a process listens."""
 
@@ -185,6 +194,17 @@ class Settings:
         APPLICATIONS, _whole(1, 35 * 86_400, "seconds"), str(DEFAULT_SESSION_LIMIT),
         "seconds after which a `{}` session without a stop ends",
     )  # fmt: skip
+    archive: str = _variable(
+        _archive,
+        "",
+        "where `usage archive` keeps a copy of every record: an absolute folder, or "
+        "`s3://bucket/prefix`",
+    )
+    archive_interval: int = _variable(
+        _whole(1, 3600, "seconds"),
+        "30",
+        "seconds between two commits of `usage archive run`; each is a file until `compact`",
+    )
     alive_file: str = _variable(
         _path,
         "",

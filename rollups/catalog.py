@@ -19,11 +19,13 @@ from rollups.events import (
     AssistClicked,
     CallMinutes,
     Data,
+    EventVoided,
     FlowRun,
     NumberPurchased,
     NumberReleased,
     Outcome,
     Service,
+    SessionCorrected,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -232,13 +234,43 @@ class SessionEdge(NamedTuple):
         return (*self.started.values(), *self.unstopped.values())
 
 
+class SessionCorrection(NamedTuple):
+    """Replaces all that is known of a session, in the curves and in the counters of sessions."""
+
+    started: Mapping[str, str]  #: application to the counter of sessions that were started
+    unstopped: Mapping[str, str]  #: application to the counter of those of them without a stop
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The counters that it changes."""
+        return (*self.started.values(), *self.unstopped.values())
+
+
+class TakeBack(NamedTuple):
+    """Takes back what another event counted: one whose type counts by rules of its own."""
+
+
+#: The rules by which the events of a type are counted one by one.
+CountingRules = tuple[Count | CountBy | Sum | CountFlowRuns, ...]
+
+
 class EventType(NamedTuple):
     """A type of event: the attribute `type`, the topic, the data, and what it counts."""
 
     name: str
     topic: str
     data: type[Data]
-    counts: tuple[Count | CountBy | Sum | CountFlowRuns, ...] | SessionEdge
+    counts: CountingRules | SessionEdge | SessionCorrection | TakeBack
+
+    @property
+    def rules(self) -> CountingRules | None:
+        """The rules by which its events are counted one by one; None: by what else is known.
+
+        A void can take back an event of a type that has some.
+        """
+        if isinstance(self.counts, SessionEdge | SessionCorrection | TakeBack):
+            return None
+        return self.counts
 
 
 # --------------------------------------------------------------------------------- rows
@@ -365,6 +397,11 @@ EVENT_TYPES: Final = (
         "usage.number.purchased", "usage.numbers", NumberPurchased, (Count(NUMBERS_PURCHASED),)
     ),
     EventType("usage.number.released", "usage.numbers", NumberReleased, (Count(NUMBERS_RELEASED),)),
+    EventType("usage.event.voided", "usage.corrections", EventVoided, TakeBack()),
+    EventType(
+        "usage.session.corrected", "usage.corrections", SessionCorrected,
+        SessionCorrection(STARTED, UNSTOPPED),
+    ),
 )  # fmt: skip
 
 # ------------------------------------------------------------------- derived from the rows
@@ -377,6 +414,9 @@ SERIES_LABELS: Final = {row.id: row.label for row in SERIES_ROWS}
 SERIES_OF: Final = {
     name: tuple(row.id for row in SERIES_ROWS if name in row.applications) for name in APPLICATIONS
 }
+
+#: The types of events that a void can take back.
+VOIDABLE: Final = tuple(row for row in EVENT_TYPES if row.rules is not None)
 
 #: Every stored counter of an account but those of its flows.
 METRICS: Final = tuple(row.id for row in METRIC_ROWS if not row.sum_of)
@@ -458,10 +498,13 @@ def _check_types(types: tuple[EventType, ...], metrics: tuple[Metric, ...]) -> N
     _check_unique("structs of event types", (row.data.__name__ for row in types))
     counted: set[str] = set()
     for row in types:
-        if isinstance(row.counts, SessionEdge):
-            if row.data is not (SessionStarted if row.counts.is_start else SessionStopped):
-                raise CatalogError(f"{row.name}: no session can be read from {row.data.__name__}")
-            counted.update(row.counts.metrics)
+        if isinstance(row.counts, SessionEdge | SessionCorrection | TakeBack):
+            if row.data is not _read_by(row.counts):
+                raise CatalogError(
+                    f"{row.name}: no session or correction can be read from {row.data.__name__}"
+                )
+            if not isinstance(row.counts, TakeBack):
+                counted.update(row.counts.metrics)
             continue
         if not row.counts:
             raise CatalogError(f"{row.name} counts nothing")
@@ -475,6 +518,19 @@ def _check_types(types: tuple[EventType, ...], metrics: tuple[Metric, ...]) -> N
         raise CatalogError(f"no row in METRIC_ROWS for {', '.join(sorted(unknown))}")
     if idle := stored - counted:
         raise CatalogError(f"no event counts {', '.join(sorted(idle))}")
+
+
+def _read_by(counts: SessionEdge | SessionCorrection | TakeBack) -> type[Data]:
+    """Return the only type of data that an event which *counts* so may have."""
+    match counts:
+        case SessionEdge(is_start=True):
+            return SessionStarted
+        case SessionEdge():
+            return SessionStopped
+        case SessionCorrection():
+            return SessionCorrected
+        case TakeBack():
+            return EventVoided
 
 
 def _check_metrics(metrics: tuple[Metric, ...]) -> None:

@@ -34,7 +34,7 @@ Where each step runs:
 
     1. the earliest start and stop of a session in a micro-batch       `merge` here, by `fold`
     2. the same over all time, the interval, and which deltas move     section 3 of apply.lua
-    3. net and rise of each slot that changes                          section 6 of apply.lua
+    3. net and rise of each slot that changes                          section 7 of apply.lua
     4. a range's levels and curves, from the days that Redis stores    store/range_assembly.py
     5. the peak of each hour                                           `hourly_peaks` here
     6. maximum, average and busiest hour                               reports/build.py

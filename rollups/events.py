@@ -119,6 +119,34 @@ class NumberReleased(Struct, frozen=True, gc=False):
 Data = Struct
 
 
+class OriginalEvent(Struct, frozen=True, gc=False):
+    """The event that a void takes back, as the void describes it."""
+
+    source: str
+    id: str
+    time: int  #: microseconds since 1970-01-01T00:00:00Z
+    data: Data  #: of any type but those of sessions and corrections
+
+
+class EventVoided(Struct, frozen=True, gc=False):
+    """An event was published by mistake: what it counted is taken back, at its own time."""
+
+    event: OriginalEvent
+    reason: Text
+    actor: Text | UnsetType = UNSET
+
+
+class SessionCorrected(Struct, frozen=True, gc=False):
+    """A session was not as its events say: what is said here replaces all of them."""
+
+    session: Text
+    application: Application
+    start: int | None  #: microseconds since 1970-01-01T00:00:00Z; None: the session never was
+    stop: int | None  #: likewise; None: it is not known
+    reason: Text
+    actor: Text | UnsetType = UNSET
+
+
 class Event(Struct, frozen=True, gc=False):
     """One valid usage event. `source` and `id` together are its identity."""
 

@@ -11,6 +11,7 @@ publishes events chooses ids and session names; without the secret he cannot mak
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,12 +24,19 @@ from rollups.catalog import (
     CatalogError,
     Counting,
     EventType,
-    SessionEdge,
     counting,
 )
 from rollups.concurrency import UNKNOWN_SECOND, Presence, merge
-from rollups.events import Data, Event, SessionStarted, SessionStopped
-from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
+from rollups.corrections import Correction, EventVoid, first_of, latest
+from rollups.events import (
+    Data,
+    Event,
+    EventVoided,
+    SessionCorrected,
+    SessionStarted,
+    SessionStopped,
+)
+from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY, day_of
 from rollups.timestamps import DAY_SECONDS, SECOND
 
 
@@ -54,11 +62,15 @@ class AccountDelta(NamedTuple):
     days: list[int]
     #: Per block of days: the identities, as decimal strings of signed 64-bit numbers.
     identities: dict[int, list[str]]
-    #: Sessions with a start or a stop in the delta, by their 8-byte key: the application's index,
-    #: and the earliest of each.
+    #: Sessions with an event in the delta, by their 8-byte key: the application's index, and the
+    #: earliest start and stop.
     sessions: dict[bytes, tuple[int, Presence]]
     #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
     counters: dict[tuple[str, int], int]
+    #: Of the sessions that are corrected in the delta, the correction in effect, by their key.
+    corrections: Mapping[bytes, Correction] = MappingProxyType({})
+    #: Of the events that are voided in the delta, the void in effect, by the identity of the event.
+    voids: Mapping[str, EventVoid] = MappingProxyType({})
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the delta as the script takes it: MessagePack, and the session keys end to end.
@@ -79,14 +91,30 @@ class AccountDelta(NamedTuple):
         counters: list[str | int] = []
         for (metric, slot), amount in sorted(self.counters.items()):
             counters += (metric, slot, amount)
-        return (
-            _pack((fences, self.days, identities, sessions, counters)),
-            b"".join(self.sessions),
-        )
+        parts: list[Any] = [fences, self.days, identities, sessions, counters]
+        if self.corrections or self.voids:
+            parts += self._packed_corrections()
+        return _pack(parts), b"".join(self.sessions)
+
+    def _packed_corrections(self) -> tuple[list[int], list[list[object]]]:
+        """Return corrections by the place of their session, from 1 on; and the voids.
+
+        A delta without any does not have them: what nobody corrects costs nothing.
+        """
+        corrections: list[int] = []
+        for place, key in enumerate(self.sessions, 1):
+            if correction := self.corrections.get(key):
+                corrections += (place, *correction.rank)
+        voids = [
+            [day_of(void.slot) // DAYS_PER_BLOCK, name, *void.stored()]
+            for name, void in self.voids.items()
+        ]
+        return corrections, voids
 
 
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
 _SLOT_MICROS = SLOT_SECONDS * SECOND
+_DAY_MICROS = DAY_SECONDS * SECOND
 
 #: Seconds after which a day is sealed, counted on the worker's clock from the last event that was
 #: applied to it. Until then its identities, and the sessions that reach into it, are remembered.
@@ -136,13 +164,13 @@ def split_flow_metric(metric: str) -> tuple[str, str]:
 
 
 def dispatch(types: Iterable[EventType]) -> dict[type[Data], Counting | None]:
-    """Return what counts each type of data; None for the starts and stops of sessions."""
+    """Return what counts each type of data; None for what sessions and corrections consist of."""
     found: dict[type[Data], Counting | None] = {}
     for row in types:
-        if isinstance(row.counts, SessionEdge):
+        if row.rules is None:
             found[row.data] = None
-        elif row.counts:
-            found[row.data] = counting(row.counts)
+        elif row.rules:
+            found[row.data] = counting(row.rules)
         else:
             raise CatalogError(f"{row.name} counts nothing")
     return found
@@ -167,6 +195,14 @@ def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
         return day, (second + 1) // DAY_SECONDS, ends
     if isinstance(data, SessionStopped):
         return day, -(-event.time // SECOND) // DAY_SECONDS
+    if isinstance(data, EventVoided):
+        return day, data.event.time // _DAY_MICROS
+    if isinstance(data, SessionCorrected) and data.start is not None:
+        begin = data.start // SECOND
+        end = begin + limits[data.application]
+        if data.stop is not None:
+            end = max(-(-data.stop // SECOND), begin + 1)
+        return day, begin // DAY_SECONDS, end // DAY_SECONDS
     return (day,)
 
 
@@ -189,6 +225,8 @@ def fold(
     counted: set[int] = set()
     days: set[int] = set()
     sessions: dict[bytes, tuple[int, Presence]] = {}
+    corrections: dict[bytes, Correction] = {}
+    voids: dict[str, EventVoid] = {}
     by_slot: dict[int, dict[str, int]] = {}
     counters: dict[str, int] = {}
     day = last_slot = last_day = UNKNOWN_SECOND
@@ -218,7 +256,10 @@ def fold(
             if count:
                 count(counters, data)
             else:
-                _merge_session(sessions, secret, event.time, data)
+                if isinstance(data, EventVoided):
+                    _merge_void(voids, secret, event, data)
+                else:
+                    _merge_session(sessions, corrections, secret, event, data)
                 days.update(days_touched_by(event, limits))
     return AccountDelta(
         [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
@@ -230,21 +271,43 @@ def fold(
             for slot, amounts in by_slot.items()
             for metric, amount in amounts.items()
         },
+        corrections,
+        voids,
     )
+
+
+def _merge_void(
+    voids: dict[str, EventVoid], secret: bytes, event: Event, data: EventVoided
+) -> None:
+    """Add a void, with what the event that it names counts."""
+    original, amounts = data.event, dict[str, int]()
+    count = _COUNTING[type(original.data)]
+    if count is None:
+        raise CatalogError(f"no void can take back {type(original.data).__name__}")
+    count(amounts, original.data)
+    name = identity(secret, original.time // _DAY_MICROS, original.source, original.id)
+    voids[name] = first_of(voids.get(name), EventVoid.of(event, data, amounts))
 
 
 def _merge_session(
     sessions: dict[bytes, tuple[int, Presence]],
+    corrections: dict[bytes, Correction],
     secret: bytes,
-    time: int,
+    event: Event,
     data: Any,
 ) -> None:
-    """Add what a session event says, in whole seconds: floor of the start, ceiling of the stop."""
-    if isinstance(data, SessionStarted):
-        presence = Presence(time // SECOND, None)
-    else:
-        presence = Presence(None, -(-time // SECOND))
+    """Add what an event says of a session, in whole seconds: floor of the start, ceiling of stop.
+
+    A correction is beside what the starts and stops say.
+    """
     key = session_key(secret, data.application, data.session)
+    if isinstance(data, SessionStarted):
+        presence = Presence(event.time // SECOND, None)
+    elif isinstance(data, SessionStopped):
+        presence = Presence(None, -(-event.time // SECOND))
+    else:
+        presence = Presence()
+        corrections[key] = latest(corrections.get(key), Correction.of(event, data))
     known = sessions.get(key)
     if known is not None:
         presence = merge(known[1], presence)

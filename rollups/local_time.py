@@ -24,6 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: In the database, but no place's time: what a machine shows before anybody has set it.
 _NO_PLACE = {"Factory"}
+#: How many zones a hint names.
+_MOST_HINTS = 2
 #: Files beside the zones of many systems that stand for the machine's own setting.
 _MACHINES_OWN = {"localtime", "posixrules", "factory"}
 
@@ -90,18 +92,20 @@ def _loaded(name: str) -> ZoneInfo:
 
 
 def _nearest(name: str) -> str:
-    """Return a hint at the zone that *name* may be meant for; empty if there is none."""
-    from difflib import get_close_matches
+    """Return a hint at the zones that *name* may be meant for; empty if there is none."""
+    from rollups.zone_search import find_zones
 
     folded = name[:100].casefold()
     if folded in _MACHINES_OWN:
         return ", and this one is what each machine is set to. Did you mean UTC?"
-    known = {zone.casefold(): zone for zone in sorted(zone_names())}
+    known = {zone.casefold(): zone for zone in zone_names()}
     tail = folded.partition("/")[2] if folded.startswith(("posix/", "right/")) else folded
-    ending = f"/{tail.replace(' ', '_')}"
-    near = [tail] if tail in known else [name for name in known if name.endswith(ending)]
-    near = near or get_close_matches(tail, known, 1)
-    return f". Did you mean {known[near[0]]}?" if near else ""
+    near = [known[tail]] if tail in known else find_zones(tail)
+    if not near:
+        return ""
+    if len(near) <= _MOST_HINTS:
+        return f". Did you mean {' or '.join(near)}?"
+    return f". It may mean one of {len(near)}, such as {near[0]}; see: usage account zones {tail!r}"
 
 
 def offset_at(second: int, tz: ZoneInfo) -> int:
@@ -109,6 +113,12 @@ def offset_at(second: int, tz: ZoneInfo) -> int:
     offset = datetime.fromtimestamp(second, tz).utcoffset()
     assert offset is not None
     return offset.days * 86_400 + offset.seconds
+
+
+def utc_offset(seconds: int) -> str:
+    """Return an offset for people: `UTC+05:45`."""
+    minutes = abs(seconds) // 60
+    return f"UTC{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
 
 
 def local_date(second: int, tz: ZoneInfo) -> date:

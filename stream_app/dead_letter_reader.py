@@ -176,15 +176,27 @@ def account_of(headers: Headers, value: bytes | None) -> str | None:
 
 def attribute_of(name: str, headers: Headers, value: bytes | None) -> str | None:
     """Return an attribute of an event, in the header or else in the value; None if unreadable."""
+    return attributes_of((name,), headers, value)[0]
+
+
+def attributes_of(names: Sequence[str], headers: Headers, value: bytes | None) -> list[str | None]:
+    """Return several attributes of an event, as `attribute_of` does."""
+    in_headers: dict[str, bytes | None] = {}
     for header, content in headers:
-        if header == f"ce_{name}":
-            return (content or b"")[:_MOST_TEXT].decode("utf-8", "replace")
+        in_headers.setdefault(header, content)
     try:
         members = orjson.loads(value or b"") if len(value or b"") <= MAX_EVENT_BYTES else None
     except orjson.JSONDecodeError:
-        return None
-    attribute = members.get(name) if isinstance(members, dict) else None
-    return attribute[:_MOST_TEXT] if isinstance(attribute, str) else None
+        members = None
+    found: list[str | None] = []
+    for name in names:
+        if f"ce_{name}" in in_headers:
+            content = in_headers[f"ce_{name}"] or b""
+            found.append(content[:_MOST_TEXT].decode("utf-8", "replace"))
+        else:
+            attribute = members.get(name) if isinstance(members, dict) else None
+            found.append(attribute[:_MOST_TEXT] if isinstance(attribute, str) else None)
+    return found
 
 
 def _fingerprint(message: Any, headers: DeadLetterHeaders) -> str:

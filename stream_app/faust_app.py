@@ -212,9 +212,14 @@ class UsageApp(faust.App):  # type: ignore[misc]
             raise SystemExit(1) from None
 
     async def _watch_group_membership(self) -> None:
-        """End the worker when it can get no partitions any more, also before it ever got one."""
+        """End the worker when it can get no partitions any more, also before it ever got one.
+
+        Timers of Faust begin with the first assignment, so what may be in its way is no timer.
+        """
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(INTERVAL_S)
+            self.state_log.look()
+            self.consumer.retry_coordination()
             if self.consumer.has_lost_membership:
                 break
         self.give_up("it can no longer take part in the consumer group")
@@ -310,7 +315,6 @@ def create_app(config: settings.Settings) -> UsageApp:
 
     @app.timer(interval=_WATCHDOG_INTERVAL, name="watchdog")  # type: ignore[untyped-decorator]
     async def watchdog() -> None:
-        app.consumer.retry_coordination()
         await app.kafka_watch.look()
         await app.watchdog.look()
 
@@ -321,10 +325,6 @@ def create_app(config: settings.Settings) -> UsageApp:
     @app.timer(interval=INTERVAL, name="look_out")  # type: ignore[untyped-decorator]
     async def look_out() -> None:
         await app.look_out()
-
-    @app.timer(interval=INTERVAL_S, name="state_log")  # type: ignore[untyped-decorator]
-    async def state_log() -> None:
-        app.state_log.look()
 
     return app
 

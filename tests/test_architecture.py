@@ -36,6 +36,8 @@ PURE = [
         f"interaction_usage.dashboard.{name}"
         for name in ("hosts", "live_curve", "operations", "views")
     ),
+    *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
+    "interaction_usage.explanations.claims",
 ]
 
 #: The packages of this project that each may import, itself left out.
@@ -55,12 +57,17 @@ MAY_IMPORT = {
         "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
+    "evidence": set[str](),  # two computations that share nothing; a test says so by itself
+    "explanations": {
+        "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
+    },
     "export": {"rollups", "reports"},
     "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
-        "dashboard", "doctor", "logs", "env_file", "prefixes", "archive",
+        "dashboard", "doctor", "logs", "env_file", "prefixes", "archive", "explanations",
+        "evidence",
     },
 }  # fmt: skip
 
@@ -126,6 +133,15 @@ def test_only_the_stream_app_imports_faust(module: str) -> None:
         assert not roots(module) & {"faust", "mode"}
 
 
+def test_evidence_shares_no_code_with_what_it_verifies() -> None:
+    """A mistake in the rollups must not be made again by the code that is to find it."""
+    own = [name for name in MODULES if package(name) == "evidence"]
+    assert own
+    for module in own:
+        ours = {name for name in imported(module) if name.partition(".")[0] in ROOTS}
+        assert all(name.startswith("interaction_usage.evidence") for name in ours)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_imports_the_tests(module: str) -> None:
     """What is installed is complete without them."""
@@ -140,7 +156,11 @@ def test_rollups_import_few_others(module: str) -> None:
 
 
 #: Packages of this project that need an extra, and what it brings.
-EXTRA_OF = {"archive": {"deltalake", "duckdb", "pyarrow"}}
+EXTRA_OF = {
+    "archive": {"deltalake", "duckdb", "pyarrow"},
+    "evidence": {"duckdb"},
+    "explanations": {"pyarrow"},
+}
 
 
 def test_what_is_imported_is_declared() -> None:

@@ -54,6 +54,8 @@ def test_types_and_topics_are_the_contract() -> None:
         "usage.sms.sent": "usage.sms",
         "usage.number.purchased": "usage.numbers",
         "usage.number.released": "usage.numbers",
+        "usage.event.voided": "usage.corrections",
+        "usage.session.corrected": "usage.corrections",
     }
 
 
@@ -153,7 +155,11 @@ def test_a_type_with_counter_fits() -> None:
         ([], [FAXES], "no event counts faxes"),
         ([FAX, FAX], [FAXES], "event types listed twice: usage.fax.sent"),
         ([FAX._replace(data=SmsSent)], [FAXES], "structs .* twice: SmsSent"),
-        ([FAX._replace(counts=EVENT_TYPES[0].counts)], [], "no session can be read from Faxed"),
+        (
+            [FAX._replace(counts=EVENT_TYPES[0].counts)],
+            [],
+            "no session or correction can be read from Faxed",
+        ),
         ([FAX._replace(counts=(CountBy("page", {1: "faxes"}),))], [FAXES], "no member page"),
         ([FAX], [FAXES, FAXES], "metrics listed twice: faxes"),
         ([FAX], [FAXES._replace(section=None)], "no section"),

@@ -1,4 +1,4 @@
-"""The archive's two tables, and the pure functions that make rows from records of Kafka.
+"""The archive's tables, and the pure functions that make rows from records of Kafka.
 
 `EVENTS` has a row for each record of the event topics, refused ones too: where it was, the record
 itself untouched, what the codec made of it (`outcome`), and what the event says. `outcome` is what
@@ -22,7 +22,7 @@ from rollups.timestamps import DAY_SECONDS, SECOND, parse_rfc3339
 from stream_app.codec import decode_all
 from stream_app.codec.binary import is_binary
 from stream_app.codec.envelope import is_account
-from stream_app.dead_letter_reader import attribute_of
+from stream_app.dead_letter_reader import attributes_of
 from stream_app.dead_letters import Place, read_dead_letter, read_marker
 from stream_app.rejection import RejectedError
 
@@ -100,10 +100,32 @@ DEAD_LETTERS: Final = pa.schema(
     ]
 )
 
+#: A row for each stretch of offsets that Kafka deleted before it was copied.
+GAPS: Final = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("topic_id", pa.string()),
+        ("partition", pa.int32()),
+        ("first", pa.int64()),
+        ("end", pa.int64()),  # the offset after the last one
+        ("noticed", _INSTANT),
+    ]
+)
+
 _TYPE_OF: Final = {row.data: row.name for row in EVENT_TYPES}
 #: Members whose column is called otherwise.
 _COLUMN_OF: Final = {"outcome": "flow_outcome", "thousandths": "minutes_thousandths"}
 _MEMBER_COLUMNS: Final = tuple(name for name, _ in _MEMBERS)
+#: Where each member of an event's data is among the columns of `_MEMBERS`.
+_PLACES: Final = {
+    row.data: [
+        (_MEMBER_COLUMNS.index(column), name)
+        for name in row.data.__struct_fields__
+        if (column := _COLUMN_OF.get(name, name)) in _MEMBER_COLUMNS
+    ]
+    for row in EVENT_TYPES
+}
+_NO_MEMBERS: Final = (None,) * len(_MEMBERS)
 _VOIDED: Final = "usage.event.voided"
 _SESSION_CORRECTED: Final = "usage.session.corrected"
 #: Milliseconds of the last instant that a date can have; a timestamp beyond is no time of day.
@@ -159,7 +181,7 @@ def _meaning(record: Any, outcome: Event | RejectedError) -> Row:
         return _rejected(record, outcome)
     event, kind = outcome, _TYPE_OF[type(outcome.data)]
     read = _READERS.get(kind)
-    members = read(_data_sent(record)) if read else _plain_members(event.data)
+    members = _sent_members(read(_data_sent(record))) if read else _plain_members(event.data)
     return (
         ACCEPTED,
         event.account,
@@ -167,18 +189,17 @@ def _meaning(record: Any, outcome: Event | RejectedError) -> Row:
         event.time,
         event.source,
         event.id,
-        *map(members.get, _MEMBER_COLUMNS),
+        *members,
         _day(event.time),
     )
 
 
 def _rejected(record: Any, rejection: RejectedError) -> Row:
     """Return the columns from `outcome` on: those attributes that can be read."""
-    account, kind, source, event_id = (
-        attribute_of(name, record.headers, record.value)
-        for name in ("subject", "type", "source", "id")
+    account, kind, source, event_id, time_sent = attributes_of(
+        ("subject", "type", "source", "id", "time"), record.headers, record.value
     )
-    time = _instant(attribute_of("time", record.headers, record.value))
+    time = _instant(time_sent)
     return (
         str(rejection.reason),
         account if account is not None and is_account(account) else None,
@@ -186,17 +207,24 @@ def _rejected(record: Any, rejection: RejectedError) -> Row:
         time,
         source,
         event_id,
-        *(None for _ in _MEMBER_COLUMNS),
+        *_NO_MEMBERS,
         None if time is None else _day(time),
     )
 
 
-def _plain_members(data: msgspec.Struct) -> dict[str, Any]:
-    """Return the members that *data* has, by their columns."""
-    members = ((name, getattr(data, name)) for name in data.__struct_fields__)
-    return {
-        _COLUMN_OF.get(name, name): value for name, value in members if value is not msgspec.UNSET
-    }
+def _plain_members(data: msgspec.Struct) -> list[Any]:
+    """Return the columns of `_MEMBERS`: the members that *data* has."""
+    cells: list[Any] = [None] * len(_MEMBERS)
+    for place, name in _PLACES[type(data)]:
+        value = getattr(data, name)
+        if value is not msgspec.UNSET:
+            cells[place] = value
+    return cells
+
+
+def _sent_members(members: dict[str, Any]) -> list[Any]:
+    """Return the columns of `_MEMBERS`, given those that are not null."""
+    return [members.get(name) for name in _MEMBER_COLUMNS]
 
 
 def _data_sent(record: Any) -> dict[str, msgspec.Raw]:
@@ -264,8 +292,8 @@ def _day(time: int) -> int:
 def _refusal(record: Any) -> Row:
     """Return the columns of `DEAD_LETTERS` from `kind` on."""
     if headers := read_dead_letter(record.headers):
-        account = attribute_of("subject", headers.own, record.value)
-        time = _instant(attribute_of("time", headers.own, record.value))
+        account, time_sent = attributes_of(("subject", "time"), headers.own, record.value)
+        time = _instant(time_sent)
         known = account if account is not None and is_account(account) else None
         return (
             "dead-letter", *headers.place, headers.reason, headers.sentence, known, time,

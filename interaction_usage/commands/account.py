@@ -10,6 +10,7 @@ import orjson
 from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id, unknown_account
 from interaction_usage.commands.connection import ledger_connection, redis_connection
+from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import plain, print_table
 
 
@@ -77,6 +78,34 @@ def show(account_id: str, as_json: bool) -> None:
     with redis_connection(settings.read()) as redis:
         _must_exist(redis, account_id)
         _show(redis, account_id, as_json=as_json)
+
+
+@account.command("zones")
+@click.argument("text", metavar="CITY_OR_COUNTRY")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def zones(text: str, as_json: bool) -> None:
+    """Find time zones by city, country or former name, with their offset from UTC now.
+
+    \b
+    Examples:
+      usage account zones "new york"
+      usage account zones india
+    """
+    from rollups.local_time import offset_at, utc_offset, zone
+    from rollups.zone_search import find_zones, places
+
+    countries = {place.name: place.country for place in places()}
+    now = int(time.time())
+    found = [
+        {"name": name, "country": countries[name], "offset": utc_offset(offset_at(now, zone(name)))}
+        for name in find_zones(text)
+    ]
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    elif found:
+        print_table(("zone", "country", "now"), [tuple(each.values()) for each in found])
+    if not found:
+        raise CommandError(f"No time zone matches {text!r}; name a city or a country in English.")
 
 
 @account.command("history")

@@ -49,6 +49,7 @@ _SESSIONS = (
 _SCRIPTED = {
     "usage.session.started", "usage.session.stopped", "usage.flow.run", "usage.assist.clicked",
     "usage.call.minutes", "usage.sms.sent", "usage.number.purchased", "usage.number.released",
+    "usage.event.voided", "usage.session.corrected",
 }  # fmt: skip
 _OTHERS = [example(row) for row in EVENT_TYPES if row.name not in _SCRIPTED]
 _BROKEN_SHARE = 0.004
@@ -110,8 +111,13 @@ def _session(
     session = f"{application[:2]}-{rng.getrandbits(40):010x}"
     answer = {"session": session, "application": application}
     _push(ahead, rng, ids, company, start, "session.started", **answer)
-    if rng.random() > 0.01:  # the rest never says goodbye
+    if rng.random() > 0.01:  # the rest never says goodbye, and some of it is put right
         _push(ahead, rng, ids, company, start + length, "session.stopped", **answer)
+    elif rng.random() < 0.5:
+        times = {"start": _stamp(start), "stop": _stamp(start + length)}
+        why = {"reason": "the stop was lost", "actor": "demo"}
+        found = start + length + 30 / hurry
+        _push(ahead, rng, ids, company, found, "session.corrected", **answer, **times, **why)
     for _ in range(1 if application.endswith(("web", "service")) else rng.randint(1, 4)):
         when = start + length * rng.uniform(0.2, 1)
         outcome = "completed" if rng.random() < 0.82 else "abandoned"
@@ -134,7 +140,11 @@ def _session(
             )
     if application == "agent" and rng.random() < 0.3:
         link = rng.random() < 0.8
-        _push(ahead, rng, ids, company, start + length / 2, "sms.sent", link=link)
+        sent = _push(ahead, rng, ids, company, start + length / 2, "sms.sent", link=link)
+        if sent and rng.random() < 0.03:
+            original = {name: sent[name] for name in ("source", "id", "type", "time", "data")}
+            why = {"reason": "it was never delivered", "actor": "demo"}
+            _push(ahead, rng, ids, company, start + length, "event.voided", event=original, **why)
     for other in _OTHERS:
         kind = other["type"].removeprefix("usage.")
         _push(ahead, rng, ids, company, start + length / 2, kind, **other["data"])
@@ -142,23 +152,30 @@ def _session(
 
 def _push(
     ahead: Any, rng: random.Random, ids: Any, company: Company, when: float, kind: str, **data: Any
-) -> None:
+) -> dict[str, Any] | None:
+    """Put an event among what comes; return it, unless it is one that must be refused."""
     number = next(ids)
-    stamp = datetime.fromtimestamp(when, UTC).isoformat(timespec="microseconds")
     event = {
         "specversion": "1.0",
         "id": f"{company.id}-{number}",
         "source": "usage/demo",
         "type": f"usage.{kind}",
         "subject": company.id,
-        "time": stamp.replace("+00:00", "Z"),
+        "time": _stamp(when),
         "data": data,
     }
-    if rng.random() < _BROKEN_SHARE:
+    broken = rng.random() < _BROKEN_SHARE
+    if broken:
         _break(event, rng)
     value = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
     topic = TOPIC_OF[f"usage.{kind}"]
     heapq.heappush(ahead, (when, number, Published(when, topic, company.id.encode(), value)))
+    return None if broken else event
+
+
+def _stamp(when: float) -> str:
+    text = datetime.fromtimestamp(when, UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
 
 
 def _break(event: dict[str, Any], rng: random.Random) -> None:

@@ -26,6 +26,22 @@ COMMANDS = {
     "config": ("interaction_usage.commands.config", "Show the settings that are used here."),
     "doctor": ("interaction_usage.commands.doctor", "Check that everything is in place."),
     "export": ("interaction_usage.commands.export", "Write an account's Usage Report."),
+    "explain": (
+        "interaction_usage.commands.explain",
+        "Show the events behind a number of a report.",
+    ),
+    "concurrency": (
+        "interaction_usage.commands.concurrency",
+        "Show other ways to bill the same concurrency.",
+    ),
+    "capacity": (
+        "interaction_usage.commands.capacity",
+        "Show what a licence of so many sessions would have meant.",
+    ),
+    "verify": (
+        "interaction_usage.commands.verify",
+        "Verify reports: every number from the events against the rollups.",
+    ),
     "reports": (
         "interaction_usage.commands.reports",
         "Issue reports, which never change, and compare them.",
@@ -51,6 +67,10 @@ COMMANDS = {
     "rebuild": (
         "interaction_usage.commands.rebuild",
         "Rebuild the rollups from the topics, or verify them.",
+    ),
+    "archive": (
+        "interaction_usage.commands.archive",
+        "Keep a copy of every record in Parquet files.",
     ),
     "completion": (
         "interaction_usage.commands.completion",

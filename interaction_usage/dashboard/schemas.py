@@ -101,6 +101,7 @@ class Zone(BaseModel):
 
     name: str = Field(description="IANA name.")
     offset: int = Field(description="Its offset from UTC now, in seconds.")
+    also: str = Field(description="Its country, and former names of it.")
 
 
 class Completeness(BaseModel):

@@ -234,6 +234,9 @@ def _keys_of(at: Namespace, account: str, head: Mapping[bytes, bytes]) -> list[t
             found += [
                 (at.identities(account, int(rest), bucket), "set") for bucket in range(buckets)
             ]
+            found.append((at.voids(account, int(rest)), "hash"))
+        elif field == keys.PENDING_VOIDS.encode():
+            found.append((at.pending_voids(account), "hash"))
     buckets = int(head.get(keys.SESSION_BUCKETS.encode(), b"1"))
     return found + [(at.sessions(account, bucket), "hash") for bucket in range(buckets)]
 

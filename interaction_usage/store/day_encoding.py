@@ -109,7 +109,9 @@ def rises_in(records: bytes) -> Sequence[int]:
 
 def amounts_in(records: bytes) -> Sequence[int]:
     """Return the amounts in the *records* of a counter."""
-    return columns.unsigned(records, AMOUNT_RECORD, 1, 7)
+    # A pending void makes an amount negative: the highest byte of one has its highest bit set.
+    read = columns.unsigned if records[1::AMOUNT_RECORD].isascii() else columns.signed
+    return read(records, AMOUNT_RECORD, 1, 7)
 
 
 def total_in(records: bytes) -> int:

@@ -1,6 +1,6 @@
 """Everything that an account's reports are made of, to compare it between two sets of rollups."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -9,10 +9,12 @@ from interaction_usage.store.client import Client
 from interaction_usage.store.day_encoding import Day, block_nets, day_nets, open_day, sealed_days
 from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.pending_voids import pending_void
 from interaction_usage.store.reads import days_of
 from rollups.catalog import SERIES, SESSION_METRICS
 from rollups.concurrency import FLAT, Summary
 from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS
+from rollups.timestamps import DAY_SECONDS, SECOND
 
 #: How often an account is read again because it changed in the meantime.
 _ATTEMPTS = 50
@@ -54,7 +56,8 @@ def read_contents(redis: Client, at: Namespace, account: str) -> Contents:
             pipe.hgetall(at.day(account, day))
         for block in blocks:
             pipe.get(at.sealed_days(account, block))
-        head, nets, *answers = pipe.execute()
+        pipe.hvals(at.pending_voids(account))
+        head, nets, *answers, pending = pipe.execute()
         named = _days(head, keys.OPEN_DAYS), _blocks(head, keys.SEALED_DAYS)
         if known == named:
             content = {day: open_day(fields) for day, fields in zip(days, answers, strict=False)}
@@ -63,7 +66,7 @@ def read_contents(redis: Client, at: Namespace, account: str) -> Contents:
                     content[block * DAYS_PER_BLOCK + place] = sealed
             sessions_from = head.get(keys.SESSIONS_COUNTED_FROM.encode())
             return Contents(
-                _fences(head), dict(_values(content, nets)),
+                _fences(head), dict([*_values(content, nets), *_pending(pending)]),
                 "" if sessions_from is None else _slot(int(sessions_from), 0),
             )  # fmt: skip
         known = named
@@ -113,6 +116,13 @@ def _values(
                 yield (f"{series} in all", f"{_day(first)} and {DAYS_PER_BLOCK - 1} days"), net
         for place, series, net in day_nets(packed):
             yield (f"{series} in all", _day(first + place)), net
+
+
+def _pending(packed: Sequence[bytes]) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield the voids whose event has not come: they show in the counters, and are listed."""
+    for void in map(pending_void, packed):
+        place = f"{void.type} {void.source} {void.id}"
+        yield (f"pending void of {place}", _day(void.time // (DAY_SECONDS * SECOND))), void.reason
 
 
 def _slot(day: int, place: int) -> str:

@@ -10,7 +10,11 @@ change them together. Numbers in keys and fields are decimal.
     key                         type    contents                                         lifetime
     u:{a}                       hash    the account's head, see "fields of a head"       permanent
     u:{a}:i:<block>:<bucket>    set     identities of the events of a block of days      open
-    u:{a}:z:<bucket>            hash    8-byte session key -> start, stop: 5 bytes each  open
+    u:{a}:z:<bucket>            hash    8-byte session key -> start, stop: 5 bytes       open
+                                        each; of a corrected one also the correction
+    u:{a}:v:<block>             hash    identity of a voided event of a block of days    open
+                                        -> the void in effect, packed
+    u:{a}:p                     hash    the same of voids whose event has not come       permanent
     u:{a}:d:<day>               hash    an open UTC day: series -> a record of (slot,    open
                                         net, rise) for each slot in which it changes;
                                         metric, flow metric -> a record of (slot,
@@ -92,6 +96,7 @@ change them together. Numbers in keys and fields are decimal.
     i:<block>                   how many identities of the block are remembered
     z, zb                       how many sessions are remembered, and in how many buckets
     zs                          the bucket from which on sessions may be dropped
+    p                           how many voids are pending; none: none
     zc                          the UTC day from which on sessions are counted; none: all of them
                                 are (see `layouts`)
 
@@ -149,6 +154,8 @@ _NETS: Final = ":n"
 _NEVER: Final = ":-"
 _IDENTITIES: Final = ":i:"
 SESSIONS: Final = ":z:"
+_VOIDS: Final = ":v:"
+_PENDING_VOIDS: Final = ":p"
 
 #: The fields of a head with one bit for each day of the block that follows.
 OPEN_DAYS: Final = "o:"
@@ -166,6 +173,9 @@ SESSION_BUCKETS: Final = "zb"
 SESSION_SCAN: Final = "zs"
 #: The field of a head with the UTC day from which on sessions are counted; none: all are.
 SESSIONS_COUNTED_FROM: Final = "zc"
+
+#: The field of a head with the number of voids whose event has not come.
+PENDING_VOIDS: Final = "p"
 
 #: The field of an open day with the second at which it was last changed.
 LAST_CHANGE: Final = "t"
@@ -187,6 +197,8 @@ LUA_KEYS: Final[Mapping[str, LuaName]] = {
     "slot_deltas_key": LuaName(_SLOT_DELTAS, ("day",)),
     "sealed_days_key": LuaName(_SEALED_DAYS, ("block",)),
     "nets_key": LuaName(_NETS),
+    "voids_key": LuaName(_VOIDS, ("block",)),
+    "pending_voids_key": LuaName(_PENDING_VOIDS),
     # The keys of buckets begin so, and the number of the bucket follows.
     "identities_prefix": LuaName(_IDENTITIES, ("block", "")),
     "sessions_prefix": LuaName(SESSIONS),
@@ -273,6 +285,14 @@ class Namespace(NamedTuple):
     def sessions(self, account: str, bucket: int) -> str:
         """Return the key of some sessions."""
         return f"{self.head(account)}{SESSIONS}{bucket}"
+
+    def voids(self, account: str, block: int) -> str:
+        """Return the key of the voids of events of a block of days that are there."""
+        return f"{self.head(account)}{_VOIDS}{block}"
+
+    def pending_voids(self, account: str) -> str:
+        """Return the key of the voids whose event has not come."""
+        return f"{self.head(account)}{_PENDING_VOIDS}"
 
     def never(self, account: str) -> str:
         """Return a key of *account* that never exists."""

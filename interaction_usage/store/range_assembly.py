@@ -257,7 +257,12 @@ def _totals(blocks: _Blocks, pieces: _Pieces) -> dict[str, int]:
         for metric, column in counters.items():
             if total := sum(column[cut.source]):
                 totals[metric] = totals.get(metric, 0) + total
-    return totals
+    return _without_zeros(totals)
+
+
+def _without_zeros(totals: dict[str, int]) -> dict[str, int]:
+    """Return the sums that are not 0; where a void is pending, amounts may cancel each other."""
+    return {metric: total for metric, total in totals.items() if total}
 
 
 def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
@@ -274,7 +279,7 @@ def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
                 amounts = amounts[bisect_left(ranks, first) : bisect_left(ranks, end)]
             if total := sum(amounts):
                 totals[metric] = totals.get(metric, 0) + total
-    return totals
+    return _without_zeros(totals)
 
 
 def flows_by_slot(

@@ -113,6 +113,11 @@ class Rollups(NamedTuple):
         prefix = len(keys.SEALED_DAYS)
         return {int(field[prefix:]): int(bits) for field, bits in fields}
 
+    def fences(self, account: str) -> dict[str, int]:
+        """Return topic-partition (`keys.fence`) to the last offset applied to *account*."""
+        fields = self.redis.hscan_iter(self.keys.head(account), match=f"{keys.FENCE}*", count=1000)
+        return {field[len(keys.FENCE) :].decode(): int(offset) for field, offset in fields}
+
     def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, by its name (`keys.fence`)."""
         suffixes = [primary.key_suffix for primary in primaries_of(self.redis)] or [""]

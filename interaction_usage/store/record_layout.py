@@ -1,12 +1,13 @@
 """The numbers and record formats that Python and the Lua scripts agree on.
 
 `scripts.header` puts them in front of each script, so that none is written twice. Formats are those
-of Lua's `struct`; `i5` and `I7` are integers of five and seven bytes, which Python's does not have.
+of Lua's `struct`; `i5` and `i7` are integers of five and seven bytes, which Python's does not have.
 
     record of                format    bytes
     a curve                  >Bi4i4    9      slot of the day, net, rise
-    a counter                >BI7      8      slot of the day, amount
+    a counter                >Bi7      8      slot of the day, amount
     a session                >i5i5     10     start, stop; `UNKNOWN_SECOND` where none arrived
+    the correction of one    >i5I3...  24     behind it: time, start, stop; microseconds of each
     the sums of a block      >i5...    5 each the net of each series over the block
     the net of a day         >Bi4      5      day of the block * series + series, net
 """
@@ -22,6 +23,7 @@ from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS, SLOTS_PER_DAY
 CURVE_RECORD: Final = 9
 AMOUNT_RECORD: Final = 8
 NET_RECORD: Final = 5
+SESSION_BYTES: Final = 10  #: without a correction
 #: Bytes of one sum of a block.
 SUM_BYTES: Final = 5
 
@@ -57,6 +59,7 @@ LUA_CONSTANTS: Final[dict[str, int]] = {
     "CURVE_RECORD": CURVE_RECORD,
     "AMOUNT_RECORD": AMOUNT_RECORD,
     "NET_RECORD": NET_RECORD,
+    "SESSION_BYTES": SESSION_BYTES,
     "SUM_BYTES": SUM_BYTES,
     "IDENTITIES_PER_BUCKET": IDENTITIES_PER_BUCKET,
     "SESSIONS_PER_BUCKET": SESSIONS_PER_BUCKET,
@@ -66,8 +69,9 @@ LUA_CONSTANTS: Final[dict[str, int]] = {
 #: The record formats that scripts may use, by their name there.
 LUA_FORMATS: Final = {
     "CURVE_FORMAT": ">Bi4i4",
-    "AMOUNT_FORMAT": ">BI7",
+    "AMOUNT_FORMAT": ">Bi7",
     "SESSION_FORMAT": ">i5i5",
+    "CORRECTION_FORMAT": ">i5I3i5I3i5I3",
     "SUMS_FORMAT": ">" + f"i{SUM_BYTES}" * len(SERIES),
     "NET_FORMAT": ">Bi4",
 }

@@ -19,6 +19,7 @@ _FIELD_NAMES: Final = {
     name: getattr(keys, name)
     for name in (
         "SESSION_COUNT", "SESSION_BUCKETS", "SESSION_SCAN", "SESSIONS_COUNTED_FROM", "LAST_CHANGE",
+        "PENDING_VOIDS",
     )
 }  # fmt: skip
 

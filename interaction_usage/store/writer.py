@@ -54,8 +54,9 @@ class Writer:
 
     The caller must write the records of a topic-partition without a gap, from an offset that
     `begin` returned. Whether Redis still has what was written before is checked on every new
-    connection, before anything else is sent on it: a server that restarts, or is demoted, closes
-    its connections. A batch applied on top of a gap would move the fences over it.
+    connection (`nodes.Node.confirm`), before anything else is sent on it: a server that restarts,
+    or is demoted, closes its connections. A batch applied on top of a gap would move the fences
+    over it.
     """
 
     def __init__(

@@ -25,13 +25,9 @@ Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
 """
 
 from stream_app.codec.batch import decode_all
-from stream_app.codec.envelope import (
-    EARLIEST,
-    MAX_MINUTES,
-    Headers,
-    Record,
-)
+from stream_app.codec.envelope import Headers, Record
 from stream_app.codec.record import decode
+from stream_app.codec.sent import EARLIEST, MAX_MINUTES
 from stream_app.codec.sentences import MAX_EVENT_BYTES
 
 __all__ = [

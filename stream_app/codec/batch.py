@@ -8,7 +8,6 @@ from rollups.timestamps import parse_rfc3339_all
 from stream_app.codec.binary import is_binary
 from stream_app.codec.envelope import (
     CONVERSIONS,
-    EARLIEST,
     KINDS_ON,
     MAX_AHEAD_MICROS,
     PLAIN_JSON,
@@ -23,6 +22,7 @@ from stream_app.codec.envelope import (
     lies_ahead,
 )
 from stream_app.codec.record import decode
+from stream_app.codec.sent import EARLIEST
 from stream_app.codec.sentences import MAX_EVENT_BYTES
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import RejectedError

@@ -6,15 +6,15 @@ struct of the data. One typed decoder reads all of them.
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Protocol, Union
+from typing import Any, Final, Literal, Protocol, Union
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec import Struct
 
 from rollups.catalog import EVENT_TYPES
-from rollups.events import CallMinutes, Event, Text
+from rollups.events import Event
 from rollups.timestamps import parse_rfc3339
+from stream_app.codec.sent import CONVERSION_OF, EARLIEST, data_sent
 from stream_app.codec.sentences import (
     check_string,
     refuse_account,
@@ -28,9 +28,6 @@ from stream_app.rejection import Reason, RejectedError
 from stream_app.topics import TOPIC_OF
 
 MAX_AHEAD_MICROS: Final = 5 * 60 * 1_000_000
-#: Microseconds since the epoch: 2000-01-01 UTC. An earlier time is a clock that was never set.
-EARLIEST: Final = 946_684_800 * 1_000_000
-MAX_MINUTES: Final = 100_000_000  #: of one call; more cannot be reported from a mistake
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -47,27 +44,6 @@ class Record(Protocol):
         """Milliseconds since the epoch; negative if it has none."""
 
 
-class MinutesSent(Struct, gc=False):
-    """The data of a `usage.call.minutes` event as sent: the number's own digits, unparsed."""
-
-    minutes: Annotated[
-        Raw,
-        Meta(
-            description="Minutes, exact to a thousandth. They are kept as a decimal number; do not "
-            "validate them as binary floating point.",
-            examples=[12.5],
-            extra_json_schema={
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": MAX_MINUTES,
-                "multipleOf": 0.001,
-                "default": 1,
-            },
-        ),
-    ] = field(default_factory=lambda: Raw(b"1"))
-    call: Annotated[Text | UnsetType, Meta(description="The call's id.", examples=["c-88"])] = UNSET
-
-
 class Envelope(Struct, tag_field="type", gc=False):
     """The attributes that every event has, as the JSON event format spells them."""
 
@@ -78,22 +54,6 @@ class Envelope(Struct, tag_field="type", gc=False):
     time: str
     datacontenttype: str | None = None
     data_base64: str | None = None
-
-
-def _call_minutes(data: MinutesSent) -> CallMinutes:
-    """Return *data* as rollups take it. Raises RejectedError."""
-    return CallMinutes(thousandths_in(bytes(data.minutes)), data.call)
-
-
-#: What a producer sends where that is not what is counted: its struct, and what makes data of it.
-_SENT: Final[dict[type[Struct], tuple[type[Struct], Callable[[Any], Struct]]]] = {
-    CallMinutes: (MinutesSent, _call_minutes)
-}
-
-
-def data_sent(data: type[Struct]) -> type[Struct]:
-    """Return the struct that a producer sends for *data*."""
-    return _SENT[data][0] if data in _SENT else data
 
 
 #: The envelope of each type, by its name, in the order of the catalogue.
@@ -113,7 +73,9 @@ KINDS_ON: Final = {
 }
 #: What makes data of what was sent, for the envelopes where these differ.
 CONVERSIONS: Final = {
-    KIND_OF[row.name]: _SENT[row.data][1] for row in EVENT_TYPES if row.data in _SENT
+    KIND_OF[row.name]: CONVERSION_OF[data_sent(row.data)]
+    for row in EVENT_TYPES
+    if data_sent(row.data) in CONVERSION_OF
 }
 
 REQUIRED: Final = ("specversion", "id", "source", "type", "subject", "time")
@@ -131,8 +93,6 @@ UNREAD: Final[Any] = next(iter(TYPE_OF))("1.0", "", "", "", "", data=None)  # ty
 # Not `.` or `..`, which no path of the dashboard or its API would reach.
 _ACCOUNT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}", re.ASCII)
 PLAIN_JSON: Final = "application/json"
-# A longer exponent is more than Decimal takes; no number of minutes has one.
-_NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?0*\d{1,17})?")
 _JSON_MEDIA = re.compile(
     r"[ \t]*[\w.+-]+/(?:[\w.+-]+\+)?json[ \t]*(?:;[^\x00-\x1f\x7f]*)?", re.ASCII | re.IGNORECASE
 )
@@ -194,29 +154,3 @@ def is_account(text: str) -> bool:
             accounts_seen.clear()
         accounts_seen.add(text)
     return True
-
-
-def thousandths_in(number: bytes) -> int:
-    """Return the minutes written in the JSON *number* in thousandths, exactly."""
-    whole, _, decimals = number.partition(b".")
-    if len(whole) <= 8 and len(decimals) <= 3 and (whole + decimals).isdigit():
-        thousandths = int(whole + decimals.ljust(3, b"0"))  # as nearly all are written
-        if thousandths:
-            return thousandths
-    if not _NUMBER.fullmatch(number):
-        raise RejectedError(
-            Reason.INVALID_DATA, f"data.minutes must be a number, not {shown(number.decode())}"
-        )
-    # The bound comes first, so that an exponent never makes an integer of thousands of digits.
-    minutes = Decimal(number.decode())
-    if not 0 < minutes <= MAX_MINUTES:
-        raise RejectedError(
-            Reason.INVALID_DATA,
-            f"data.minutes must be above 0 and at most {MAX_MINUTES}, not {shown(str(minutes))}",
-        )
-    if minutes != round(minutes, 3):
-        raise RejectedError(
-            Reason.INVALID_DATA,
-            f"data.minutes has at most 3 decimals, not {shown(number.decode())}",
-        )
-    return int(minutes.scaleb(3))

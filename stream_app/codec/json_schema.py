@@ -11,17 +11,11 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from rollups.catalog import CatalogError, EventType
-from stream_app.codec.envelope import REQUIRED, data_sent
+from rollups.catalog import VOIDABLE, CatalogError, EventType
+from stream_app.codec.envelope import REQUIRED
+from stream_app.codec.patterns import ACCOUNT, STRING, TIME
+from stream_app.codec.sent import OriginalSent, data_sent
 
-# Any character that a String of CloudEvents may have, as far as a schema's patterns reach.
-_STRING: Final = r"^[^\u0000-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]+(?!\n)$"
-_ACCOUNT: Final = r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}(?!\n)$"
-_TIME: Final = (
-    r"^(1999(?=-12-31)|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]"
-    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-    r"(?!\n)$"
-)
 _JSON_MEDIA: Final = (
     r"^[ \t]*[A-Za-z0-9_.+-]+/([A-Za-z0-9_.+-]+\+)?[Jj][Ss][Oo][Nn][ \t]*"
     r"(;[^\u0000-\u001f\u007f]*)?(?!\n)$"
@@ -29,7 +23,7 @@ _JSON_MEDIA: Final = (
 #: The keywords of a member's schema, in the order in which they are written.
 _KEYWORDS: Final = (
     "type", "minLength", "maxLength", "pattern", "enum", "minimum", "exclusiveMinimum", "maximum",
-    "multipleOf", "default", "description",
+    "multipleOf", "default", "description", "allOf",
 )  # fmt: skip
 
 
@@ -85,9 +79,39 @@ def _schema(sent: type[Struct]) -> dict[str, Any]:
 def _member(schema: dict[str, Any], hint: Any) -> dict[str, Any]:
     if "enum" in schema:
         schema = schema | {"enum": list(_choices(hint))}  # in the order in which they are declared
+    if get_args(hint)[:1] == (OriginalSent,):
+        schema = schema | _original()
     if "pattern" in schema:
         schema = schema | {"pattern": schema["pattern"].replace(r"\Z", r"(?!\n)$")}
     return {keyword: schema[keyword] for keyword in _KEYWORDS if keyword in schema}
+
+
+def _original() -> dict[str, Any]:
+    """Return the schema of the event that a void takes back: its data is that of its type."""
+    text = {"type": "string", "pattern": STRING}
+    types = [row.name for row in VOIDABLE]
+    return {
+        "type": "object",
+        "allOf": [
+            {
+                "required": list(OriginalSent.__struct_fields__),
+                "properties": {
+                    "source": text,
+                    "id": text,
+                    "type": {"enum": types},
+                    "time": {"type": "string", "pattern": TIME},
+                    "data": {"type": "object"},
+                },
+            },
+            *(
+                {
+                    "if": {"properties": {"type": {"const": row.name}}},
+                    "then": {"properties": {"data": _data(row)}},
+                }
+                for row in VOIDABLE
+            ),
+        ],
+    }
 
 
 def _choices(hint: Any) -> Sequence[Any]:
@@ -122,20 +146,20 @@ def _attributes(row: EventType) -> dict[str, Any]:
         "specversion": {"const": "1.0"},
         "id": {
             "type": "string",
-            "pattern": _STRING,
+            "pattern": STRING,
             "description": "With source, the event's identity: the same pair is the same event.",
         },
         "source": {
             "type": "string",
-            "pattern": _STRING,
+            "pattern": STRING,
             "description": "Who says so: a URI reference by CloudEvents' rule; compared character "
             "by character and never resolved.",
         },
         "type": {"const": row.name},
-        "subject": {"type": "string", "pattern": _ACCOUNT, "description": "The account id."},
+        "subject": {"type": "string", "pattern": ACCOUNT, "description": "The account id."},
         "time": {
             "type": "string",
-            "pattern": _TIME,
+            "pattern": TIME,
             "description": "When it happened: RFC 3339 with an offset, a day of the calendar, no "
             "leap second; kept to the microsecond.",
         },

@@ -1,4 +1,7 @@
-"""What is wrong with a record, in a sentence: these raise RejectedError, or word a part of it."""
+"""What is wrong with a record, in a sentence: these raise RejectedError, or word a part of it.
+
+What is no JSON, or no event at all, is worded where it is found out (`diagnose`).
+"""
 
 import re
 from typing import Final, NoReturn
@@ -23,10 +26,17 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 def check_string(attribute: str, text: str) -> None:
     """Raise RejectedError unless *text* is a String of CloudEvents that is not empty."""
+    if wrong := invalid_string(attribute, text):
+        refuse_attribute(wrong)
+
+
+def invalid_string(name: str, text: str) -> str | None:
+    """Return what is wrong with *text* as a String of CloudEvents that is not empty, or None."""
     if not text:
-        refuse_attribute(f"{attribute} is empty")
+        return f"{name} is empty"
     if bad := BAD_CHARACTER.search(text):
-        refuse_attribute(f"{attribute} contains the character U+{ord(bad[0]):04X}")
+        return f"{name} contains the character U+{ord(bad[0]):04X}"
+    return None
 
 
 def explain(error: Exception, within: str = "") -> NoReturn:

@@ -46,6 +46,7 @@ RUN = {
     "usage dead-letters list": (["dead-letters", "list"], b""),
     "usage rebuild --verify": (["rebuild", "--verify", "--incomplete"], b""),
     "usage gaps accept": (["gaps", "accept", "--all", "--reason", "a test"], b""),
+    "usage archive once": (["archive", "once"], b""),
     "usage reports issue": (["reports", "issue", "acme", "--month", "2020-01"], b""),
     "usage dead-letters replay": (["dead-letters", "replay", "--all"], b""),
     "usage rebuild": (["rebuild", "--incomplete"], b""),
@@ -81,6 +82,7 @@ def denying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         ensure_topics(kafka.bootstrap, TOPICS, 1, 1)
         system = System(kafka, store, folder)
         system.variables |= {
+            "USAGE_ARCHIVE": str(folder / "archive"),
             "USAGE_KAFKA": f"127.0.0.1:{kafka.sasl}",
             "USAGE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
             "USAGE_KAFKA_SASL_MECHANISM": "PLAIN",

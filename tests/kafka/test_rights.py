@@ -1,6 +1,7 @@
 """Rights on topics and the group: without them at the start, taken away, and given back."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -126,3 +127,42 @@ def test_a_hidden_topic_is_not_taken_for_a_missing_one(system: System) -> None:
     said = system.usage("lag", code=1).stderr.decode()
     assert "do not exist" in said
     assert "does not allow" not in said
+
+
+#: A worker whose group is denied to it between its look at its rights and its joining.
+DENIED_WHILE_IT_STARTS = """
+import sys
+from confluent_kafka.admin import AclOperation, ResourceType
+from interaction_usage.commands.main import main
+from stream_app import faust_app
+from tests.support.rights import deny
+
+kafka, group = sys.argv[1:]
+look = faust_app.read_warnings
+
+def look_and_lose_the_right(*arguments):
+    found = look(*arguments)
+    deny(kafka, ResourceType.GROUP, group, AclOperation.READ)
+    return found
+
+faust_app.read_warnings = look_and_lose_the_right
+main(["worker"])
+"""
+
+
+def test_a_worker_that_may_not_join_at_first_joins_when_it_may(
+    system: System, eventually: Callable[..., None]
+) -> None:
+    """It looked at its rights just before they were taken; it has never had a partition."""
+    said = f"Kafka does not allow this client to join the group {system.group}"
+    code = (sys.executable, "-c", DENIED_WHILE_IT_STARTS, system.kafka.bootstrap, system.group)
+    worker = system.start_worker(code)
+    try:
+        eventually(lambda: said in system.log(), "the worker says what it may not join")
+        eventually(lambda: "Nothing is counted" in system.log(), "it says that it does not count")
+    finally:
+        delete_acls(system.kafka.bootstrap)
+    system.usage("send", "-", stdin=flow("1"))
+    system.catch_up()
+    assert worker.alive
+    assert lines_of(system, said) == 1

@@ -10,9 +10,12 @@ from rollups.events import (
     AssistClicked,
     CallMinutes,
     Event,
+    EventVoided,
     FlowRun,
     NumberPurchased,
     NumberReleased,
+    OriginalEvent,
+    SessionCorrected,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -63,6 +66,7 @@ _counted = st.one_of(
     st.sampled_from([NumberPurchased("+4930123"), NumberReleased("+4930123")]),
 )
 _data = st.one_of(_starts, _stops, _counted)
+_identities = st.tuples(st.sampled_from(["web", "ivr"]), st.integers(0, 10_000).map(str))
 
 
 def instants(around: int, days: int = 2) -> Any:
@@ -77,14 +81,56 @@ def instants(around: int, days: int = 2) -> Any:
 
 def events(around: int = NOON, days: int = 2) -> Any:
     """Draw one event of any type; its identity is one of many."""
+    uncorrected = _events_of(st.one_of(_data, session_corrections(around, days)), around, days)
+    return st.one_of(*[uncorrected] * 3, voids(_events_of(_counted, around, days), around, days))
+
+
+def _events_of(data: Any, around: int, days: int) -> Any:
     return st.builds(
-        Event,
-        st.sampled_from(["web", "ivr"]),
-        st.integers(0, 10_000).map(str),
-        _accounts,
-        instants(around, days),
-        _data,
+        lambda identity, account, time, data: Event(*identity, account, time, data),
+        _identities, _accounts, instants(around, days), data,
+    )  # fmt: skip
+
+
+def session_corrections(around: int, days: int) -> Any:
+    """Draw a correction of a session: of both ends, of one, of one that never was."""
+
+    def correction(session: tuple[str, Any], times: list[int], form: int) -> SessionCorrected:
+        start, stop = sorted(times)
+        return SessionCorrected(
+            *session, None if form == 0 else start, None if form in (0, 1) else stop, "a test"
+        )
+
+    both = st.lists(instants(around, days), min_size=2, max_size=2)
+    return st.builds(correction, _sessions, both, st.integers(0, 4))
+
+
+def voids(originals: Any, around: int = NOON, days: int = 2) -> Any:
+    """Draw a void of one of *originals*."""
+
+    def void(original: Event, identity: tuple[str, str], time: int, reason: str) -> Event:
+        named = OriginalEvent(original.source, original.id, original.time, original.data)
+        return Event(*identity, original.account, time, EventVoided(named, reason))
+
+    return st.builds(
+        void, originals, _identities, instants(around, days), st.sampled_from(["twice", "wrong"])
     )
+
+
+def with_voids(events: list[Event], around: int, days: int) -> Any:
+    """Draw voids of some of *events*, and put them and their events anywhere in the list."""
+    countable = [event for event in events if event.data.__class__ not in _NOT_VOIDABLE]
+    if not countable:
+        return st.just(events)
+    drawn = st.lists(voids(st.sampled_from(countable), around, days), max_size=len(countable))
+    return drawn.flatmap(lambda more: st.permutations([*events, *more])).map(_each_identity_once)
+
+
+def _each_identity_once(events: list[Event]) -> list[Event]:
+    return list({(event.source, event.id): event for event in events}.values())
+
+
+_NOT_VOIDABLE = {SessionStarted, SessionStopped, SessionCorrected, EventVoided}
 
 
 def sets_of_events(around: int = NOON, days: int = 2, size: int = 40) -> Any:
@@ -98,9 +144,9 @@ def sets_of_events(around: int = NOON, days: int = 2, size: int = 40) -> Any:
             unique_by=lambda event: (event.source, event.id),
         )
 
-    return st.integers(0, size).flatmap(
-        at_least
-    )  # lists are mostly short unless reported otherwise
+    # Lists are mostly short unless reported otherwise.
+    drawn = st.integers(0, size).flatmap(at_least)
+    return drawn.flatmap(lambda events: with_voids(events, around, days))
 
 
 def limits() -> Any:

@@ -18,8 +18,10 @@ from rollups.events import (
     AssistClicked,
     CallMinutes,
     Event,
+    EventVoided,
     FlowRun,
     NumberPurchased,
+    SessionCorrected,
     SessionStarted,
     SessionStopped,
     SmsSent,
@@ -50,14 +52,45 @@ def report(
     begin, end = _day_begins(first, tz), _day_begins(last + timedelta(1), tz)
     wall = [hour for hour in _hours(begin, end, tz) if hour[0] < as_of.timestamp()]
     present = intervals(events, limits)
+    within = [event for event in events if begin * MICRO <= event.time < end * MICRO]
+    voided = [original for original in _voided(events) if begin <= original.time / MICRO < end]
     return {
-        **_counters([event for event in events if begin * MICRO <= event.time < end * MICRO]),
+        **_difference(_counters(within), _counters(voided)),
         "concurrency": {
             curve: _concurrency([stretch for name in parts for stretch in present[name]], wall, tz)
             for curve, parts in CURVES.items()
         },
         "sessions": _sessions(events, begin, end),
     }
+
+
+def _voided(events: Iterable[Event]) -> list[Event]:
+    """Return what voids name, each event once, as the first of its voids describes it.
+
+    An identity is that of an event of one UTC day.
+    """
+    found: dict[Any, Event] = {}
+    for event in sorted(events, key=lambda void: (void.time, void.source, void.id)):
+        if isinstance(event.data, EventVoided):
+            original = event.data.event
+            day = datetime.fromtimestamp(original.time // MICRO, UTC).date()
+            named = Event(original.source, original.id, event.account, original.time, original.data)
+            found.setdefault((original.source, original.id, day), named)
+    return list(found.values())
+
+
+def _difference(counted: dict[str, Any], voided: dict[str, Any]) -> dict[str, Any]:
+    """Return *counted* less *voided*, where flows with nothing left are left out."""
+    found: dict[str, Any] = {}
+    for name, amount in counted.items():
+        if isinstance(amount, dict):
+            less = {
+                key: amount.get(key, 0) - voided[name].get(key, 0) for key in amount | voided[name]
+            }
+            found[name] = {key: left for key, left in less.items() if left or name != "flows"}
+        else:
+            found[name] = amount - voided[name]
+    return found
 
 
 def _sessions(events: Iterable[Event], begin: int, end: int) -> dict[str, tuple[int, int]]:
@@ -79,7 +112,7 @@ Edges = dict[tuple[str, str], list[int]]
 
 
 def _edges(events: Iterable[Event]) -> tuple[Edges, Edges]:
-    """Return the starts and the stops of each session."""
+    """Return the starts and the stops of each session: of a corrected one those it has then."""
     starts: Edges = {}
     stops: Edges = {}
     for event in events:
@@ -87,7 +120,19 @@ def _edges(events: Iterable[Event]) -> tuple[Edges, Edges]:
             starts.setdefault((event.data.application, event.data.session), []).append(event.time)
         elif isinstance(event.data, SessionStopped):
             stops.setdefault((event.data.application, event.data.session), []).append(event.time)
+    corrections = [event for event in events if isinstance(event.data, SessionCorrected)]
+    for event in sorted(corrections, key=_rank):  # so the last one is in effect
+        edge = event.data.application, event.data.session
+        for edges, time in ((starts, event.data.start), (stops, event.data.stop)):
+            edges.pop(edge, None)
+            if time is not None:
+                edges[edge] = [time]
     return starts, stops
+
+
+def _rank(correction: Event) -> tuple[Any, ...]:
+    start, stop = correction.data.start, correction.data.stop
+    return correction.time, start is not None, start or 0, stop is not None, stop or 0
 
 
 def time_zone(name: str) -> ZoneInfo:

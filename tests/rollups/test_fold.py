@@ -221,7 +221,7 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
     items = [OffsetEvent(i, event) for i, event in enumerate(drawn)]
     part = fold([("t/0", items), ("t/1", items[:1])], SECRET, LIMITS)
     packed, session_keys = part.packed()
-    fences, days, identities, sessions, counters = msgspec.msgpack.decode(packed)
+    fences, days, identities, sessions, counters, *_ = msgspec.msgpack.decode(packed)
     assert fences == ["t/0", 0, len(drawn) - 1, "t/1", 0, 0]
     assert days == part.days
     assert unflat(identities) == part.identities
@@ -236,6 +236,25 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
     assert [((metric, slot), amount) for metric, slot, amount in cells] == sorted(
         part.counters.items()
     )
+
+
+@given(st.lists(events(), min_size=1, max_size=12))
+def test_corrections_are_packed_where_there_are_some(drawn: list[Event]) -> None:
+    """A correction goes by the place of its session, a void by its event; without any, nothing."""
+    part = fold([("t/0", [OffsetEvent(i, event) for i, event in enumerate(drawn)])], SECRET, LIMITS)
+    _, _, _, _, _, *more = msgspec.msgpack.decode(part.packed()[0])
+    if not part.corrections and not part.voids:
+        assert more == []
+        return
+    corrections, voids = more
+    places = {name: place for place, name in enumerate(part.sessions, 1)}
+    assert {
+        corrections[at]: tuple(corrections[at + 1 : at + 7]) for at in range(0, len(corrections), 7)
+    } == {places[name]: correction.rank for name, correction in part.corrections.items()}
+    assert {void[1]: void[2:] for void in voids} == {
+        name: void.stored() for name, void in part.voids.items()
+    }
+    assert all(void[0] == void[6] // 96 // 32 for void in voids)
 
 
 def unflat(flat: list[Any]) -> dict[Any, Any]:

@@ -226,6 +226,10 @@ def test_a_name_that_is_no_zone_is_refused(name: str) -> None:
         ("new york", "America/New_York"),
         ("Europe/Pariss", "Europe/Paris"),
         ("utc", "UTC"),
+        ("india", "Asia/Kolkata"),
+        ("kiev", "Europe/Kyiv"),
+        ("UK", "Europe/London"),
+        ("germany", "Europe/Berlin or Europe/Busingen"),
     ],
 )
 def test_what_a_system_may_load_and_is_no_zone_is_refused(name: str, meant: str) -> None:

@@ -59,4 +59,6 @@ def test_keys_are_the_same_in_python_and_in_lua() -> None:
         "slot_deltas_key": at.slot_deltas("a", 7),
         "sealed_days_key": at.sealed_days("a", 7),
         "nets_key": at.nets("a") + "7",
+        "voids_key": at.voids("a", 7),
+        "pending_voids_key": at.pending_voids("a") + "7",
     } == {name: f"{head}{text}7" for name, text in lua.items() if name.endswith("_key")}

@@ -87,7 +87,7 @@ def laid_open(redis: Any, account: str) -> dict[str, Any]:
                 if field[:2] != b"f:" and field != b"zb":
                     found[key][field] = value
         else:
-            assert kind in ("d", "x", "n")
+            assert kind in ("d", "x", "n", "v", "p")
             fields = redis.hgetall(key)
             found[key] = {field: value for field, value in fields.items() if field != b"t"}
     return dict(found)

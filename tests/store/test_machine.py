@@ -8,12 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from interaction_usage.store import keys
 from interaction_usage.store.address import is_cluster
 from interaction_usage.store.client import connect
 from interaction_usage.store.writer import Writer
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, OffsetEvent
-from tests.rollups.drawing import ACCOUNTS, NOON, events
+from tests.rollups.drawing import ACCOUNTS, NOON, events, with_voids
 from tests.store.redis_side import DAY, deliver, nonempty, read
 from tests.support import reference_model
 
@@ -56,6 +57,14 @@ class Rollups(RuleBasedStateMachine):
     @rule(name=st.sampled_from(PARTITIONS), drawn=st.lists(events(days=1), min_size=1, max_size=6))
     def publish(self, name: str, drawn: list[Event]) -> None:
         """Records are published."""
+        log = self.logs[name]
+        log += [OffsetEvent(len(log) + i, event) for i, event in enumerate(drawn)]
+
+    @rule(name=st.sampled_from(PARTITIONS), data=st.data())
+    def void(self, name: str, data: st.DataObject) -> None:
+        """Some of what was published, or will be sent again, is voided."""
+        published = [item.event for log in self.logs.values() for item in log][-12:]
+        drawn = data.draw(with_voids(published, NOON, 1))
         log = self.logs[name]
         log += [OffsetEvent(len(log) + i, event) for i, event in enumerate(drawn)]
 
@@ -104,6 +113,9 @@ class Rollups(RuleBasedStateMachine):
             assert nonempty(found) == nonempty(
                 reference_model.read(self.rule.get(name, reference_model.Account()), first, end)
             )
+            pending = self.rule.get(name, reference_model.Account()).pending_voids()
+            assert len(pending) == int(self.redis.hget(keys.FIRST.head(name), "p") or 0)
+            assert len(pending) == self.redis.hlen(keys.FIRST.pending_voids(name))
 
 
 @pytest.fixture

@@ -12,13 +12,17 @@ from cloudevents.core.v1.event import CloudEvent
 from rollups.events import (
     AssistClicked,
     CallMinutes,
+    EventVoided,
     FlowRun,
     NumberPurchased,
     NumberReleased,
+    OriginalEvent,
+    SessionCorrected,
     SessionStarted,
     SessionStopped,
     SmsSent,
 )
+from rollups.timestamps import parse_rfc3339
 from stream_app.codec import EARLIEST, MAX_EVENT_BYTES, decode, envelope
 from stream_app.rejection import Reason
 from stream_app.topics import CALLS, FLOWS, SESSIONS, TOPIC_OF
@@ -45,7 +49,63 @@ SAID = {
     "usage.sms.sent": SmsSent(True, "spring"),
     "usage.number.purchased": NumberPurchased("+33123456789"),
     "usage.number.released": NumberReleased("+33123456789"),
-}
+    "usage.event.voided": EventVoided(
+        OriginalEvent(
+            "/apps/desk/eu-1", "01J9ZQ3Z8K", parse_rfc3339("2026-10-05T09:12:00Z"),
+            FlowRun("reset-password", "agent"),
+        ),
+        "sent twice under two ids", "m.weber",
+    ),
+    "usage.session.corrected": SessionCorrected(
+        "s-4711", "agent", parse_rfc3339("2026-10-05T09:00:00Z"),
+        parse_rfc3339("2026-10-05T10:45:00.250Z"), "the stop was lost", "m.weber",
+    ),
+}  # fmt: skip
+
+
+def void(**changes: Any) -> dict[str, Any]:
+    """Return a void with these *changes* of the event that it takes back."""
+    original = example("usage.event.voided")["data"]["event"]
+    return with_data("usage.event.voided", event=original | changes)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "sentence"),
+    [
+        (
+            void(type="usage.session.started", data={"session": "s", "application": "agent"}),
+            Reason.INVALID_DATA,
+            "data.event.type is usage.session.started, which cannot be voided: a session is "
+            "corrected by usage.session.corrected, and a correction is final",
+        ),
+        (
+            void(type="usage.fax.sent"), Reason.INVALID_DATA,
+            "data.event.type is “usage.fax.sent”, which is no type of usage event",
+        ),
+        (void(data={}), Reason.INVALID_DATA, "data.event.data.flow is missing"),
+        (
+            void(type="usage.call.minutes", data={"minutes": 0}), Reason.INVALID_DATA,
+            "data.event.data.minutes must be above 0 and at most 100000000, not “0”",
+        ),
+        (void(id=""), Reason.INVALID_DATA, "data.event.id is empty"),
+        (void(time="1999-12-31T23:59:59Z"), Reason.TOO_OLD, "data.event.time lies before"),
+        (
+            with_data("usage.session.corrected", stop="2026-10-05T08:59:59.999999Z"),
+            Reason.INVALID_DATA,
+            "data.stop, “2026-10-05T08:59:59.999999Z”, lies before data.start, "
+            "“2026-10-05T09:00:00Z”",
+        ),
+        (
+            with_data("usage.session.corrected", start="yesterday"), Reason.INVALID_DATA,
+            "data.start: 'yesterday' is not an RFC 3339 time with an offset",
+        ),
+    ],
+)  # fmt: skip
+def test_a_correction_that_cannot_be_is_refused(event, reason, sentence):
+    """In a sentence that names the member."""
+    why = refused(TOPIC_OF[event["type"]], structured(event))
+    assert why.reason == reason
+    assert why.sentence.startswith(sentence)
 
 
 def base64_event(event: dict[str, Any]) -> bytes:

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF, STARTED, UNSTOPPED
 from rollups.concurrency import FLAT, Presence, Summary, merge
+from rollups.corrections import Correction, EventVoid, first_of, latest
 from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, accounts_of, fold, is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import SLOT_SECONDS, day_of, slot_of
-from rollups.timestamps import DAY_SECONDS
+from rollups.timestamps import DAY_SECONDS, SECOND
 
 T = TypeVar("T")
 
@@ -64,6 +65,9 @@ class Account:
     fences: dict[str, int] = field(default_factory=dict)
     identities: set[str] = field(default_factory=set)
     sessions: dict[SessionKey, Presence] = field(default_factory=dict)
+    corrections: dict[SessionKey, Correction] = field(default_factory=dict)
+    #: identity of a voided event -> the void in effect
+    voids: dict[str, EventVoid] = field(default_factory=dict)
     #: open UTC day to the second on the clock at which it was last changed
     changed: dict[int, int] = field(default_factory=dict)
     sealed: set[int] = field(default_factory=set)  #: UTC days
@@ -82,8 +86,23 @@ class Account:
         for day in days:
             del self.changed[day]
         for key, presence in list(self.sessions.items()):
-            if self.changed.keys().isdisjoint(_days_reached(presence, limits[key[1]])):
+            reached = _days_reached(presence, limits[key[1]])
+            if correction := self.corrections.get(key):
+                reached |= _days_reached(correction.presence, limits[key[1]])
+                reached.add(correction.time // SECOND // DAY_SECONDS)
+            if self.changed.keys().isdisjoint(reached):
                 del self.sessions[key]
+                self.corrections.pop(key, None)
+
+    def effective(self, key: SessionKey) -> Presence:
+        """Return how a session is counted: as its correction says, else as its events say."""
+        if key in self.corrections:
+            return self.corrections[key].presence
+        return self.sessions.get(key, Presence())
+
+    def pending_voids(self) -> list[EventVoid]:
+        """Return the voids whose event has not come."""
+        return [void for name, void in self.voids.items() if name not in self.identities]
 
 
 def apply_events(
@@ -123,12 +142,18 @@ def apply(account: Account, part: AccountDelta, limits: Mapping[str, int], now: 
         account.fences[fence] = offset
         return True
     sessions: dict[SessionKey, Presence] = {}
+    corrections: dict[SessionKey, Correction] = {}
     moves: list[tuple[str, int, int]] = []
     counts: list[tuple[str, int, int]] = []
-    for key, (index, presence) in part.sessions.items():
+    for name, (index, presence) in part.sessions.items():
         application = APPLICATIONS[index]
-        old = account.sessions.get((key, application), Presence())
-        new = sessions[key, application] = merge(old, presence)
+        key = name, application
+        old, correction = account.effective(key), account.corrections.get(key)
+        new = sessions[key] = merge(account.sessions.get(key, Presence()), presence)
+        if name in part.corrections:
+            correction = corrections[key] = latest(correction, part.corrections[name])
+        if correction:
+            new = correction.presence
         moves += _moves(application, old, new, limits[application])
         counts += _counts(application, old, new)
     days = set(part.days) | {day_of(slot_of(second)) for _, second, _ in (*moves, *counts)}
@@ -139,16 +164,28 @@ def apply(account: Account, part: AccountDelta, limits: Mapping[str, int], now: 
         account.changed[day] = max(now, account.changed.get(day, now))
     account.identities |= identities
     account.sessions |= sessions
+    account.corrections |= corrections
     for series, second, amount in moves:
         _add_delta(account.deltas[series], second, amount)
     for (metric, slot), amount in part.counters.items():
-        counters = account.flows if is_flow_metric(metric) else account.counters
-        _add(counters.setdefault(metric, {}), slot, amount)
+        _count(account, metric, slot, amount)
     for metric, second, amount in counts:
-        _add(account.counters.setdefault(metric, {}), slot_of(second), amount)
-        if not account.counters[metric]:
-            del account.counters[metric]
+        _count(account, metric, slot_of(second), amount)
+    for name, void in part.voids.items():
+        known = account.voids.get(name)
+        account.voids[name] = first_of(known, void)
+        for each, sign in ((known, 1), (account.voids[name], -1)):
+            for metric, amount in each.amounts if each else ():
+                _count(account, metric, each.slot, sign * amount)
     return True
+
+
+def _count(account: Account, metric: str, slot: int, amount: int) -> None:
+    """Add to a counter, or to that of a flow."""
+    counters = account.flows if is_flow_metric(metric) else account.counters
+    _add(counters.setdefault(metric, {}), slot, amount)
+    if not counters[metric]:
+        del counters[metric]
 
 
 def _days_reached(session: Presence, limit: int) -> set[int]:

@@ -23,6 +23,7 @@ from interaction_usage.store.errors import InvalidAccountSettingError
 from interaction_usage.store.reads import Rollups
 from rollups.local_time import UnknownZone, offset_at, zone, zone_names
 from rollups.zone_change import ZoneChange, zone_change
+from rollups.zone_search import places
 
 #: Accounts on one page of their list: by default, and at most.
 DEFAULT_ACCOUNTS: Final = 100
@@ -237,7 +238,12 @@ def list_timezones(asker: Allowed) -> Response:
 @lru_cache(maxsize=1)
 def _zones(minute: int) -> list[dict[str, Any]]:
     """Return every zone in that minute; to read 600 files for each request is too much."""
+    also = {place.name: ", ".join((place.country, *place.former)) for place in places()}
     return [
-        {"name": name, "offset": offset_at(minute * 60, zone(name))}
+        {
+            "name": name,
+            "offset": offset_at(minute * 60, zone(name)),
+            "also": also.get(name, ""),
+        }
         for name in sorted(zone_names())
     ]

@@ -9,7 +9,7 @@ let made = 0;
 /**
  * @param {HTMLElement} host holds the input
  * @param {object} answer `options(text)` returns (a promise of) [{value, label, note}], of which those
- *   with the text are shown; with a `total` where it has already left out others; null where it has
+ *   with the text, in what is shown or in what else they are called (`also`), are shown; with a `total` where it has already left out others; null where it has
  *   been asked again meanwhile. `chosen(option)` is answer of a choice; `cleared()` of an emptied
  *   field, where that is a choice. A `free` field keeps what was typed and not chosen, another goes
  *   back to the last choice. `typed(text)` is answer of something entered that is not in the list,
@@ -44,7 +44,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     const all = await options(wanted);
     if (all === null || mine !== opened || document.activeElement !== input) return;
     const found = wanted && all.total === undefined
-      ? all.filter((each) => `${each.label} ${each.value} ${each.note ?? ""}`.toLowerCase().includes(wanted))
+      ? all.filter((each) => searched(each).includes(wanted))
       : [...all];
     found.sort((a, b) => starts(b, wanted) - starts(a, wanted));
     shown = found.slice(0, MOST);
@@ -69,6 +69,12 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     note.textContent = shown.length ? "" : nothing;
     input.setAttribute("aria-expanded", String(shown.length > 0));
     move(wanted && shown.length ? 0 : -1);
+  }
+
+  // "new york" finds America/New_York.
+  function searched({ label, value, note = "", also = "" }) {
+    const text = `${label} ${value} ${note} ${also}`.toLowerCase();
+    return `${text} ${text.replaceAll("_", " ")}`;
   }
 
   function starts(each, wanted) {

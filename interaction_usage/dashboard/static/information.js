@@ -25,7 +25,7 @@ const host = document.querySelector("#timezone-combo");
 const zone = field("timezone").readOnly
   ? { set: (text) => (field("timezone").value = text) }
   : combobox(host, {
-      options: async () => (await zones()).map(({ name, offset: seconds }) => ({ value: name, label: name, note: offset(seconds) })),
+      options: async () => (await zones()).map(({ name, offset: seconds, also }) => ({ value: name, label: name, note: offset(seconds), also })),
       chosen: () => {
         showErrors({});
         preview();

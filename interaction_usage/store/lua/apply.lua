@@ -40,8 +40,10 @@ local byte, sub = string.byte, string.sub
 -- changes; slots of series, and bytes of their deltas; and as many slots in which sessions count.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
 local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
+local MOST_VOIDS = 50
 
-local fences, days, identities, sessions, counters = unpack(unpack_value(ARGV[1]))
+-- Corrections and voids are there only where the delta has some.
+local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
 local now = tonumber(ARGV[4])
 
 local function nest(outer, key)
@@ -53,11 +55,11 @@ end
 -- ------------------------------------------------------------------------- 1. What the head says
 -- The fences; for each block of days of the delta how many identities it has, and which of
 -- its days are sealed and open; how many sessions there are, in how many buckets, and from which
--- day on they are counted.
+-- day on they are counted; how many voids wait for their event.
 
 local head_fields = {}
 do
-  local asked = {SESSION_COUNT, SESSION_BUCKETS, SESSIONS_COUNTED_FROM}
+  local asked = {SESSION_COUNT, SESSION_BUCKETS, SESSIONS_COUNTED_FROM, PENDING_VOIDS}
   for i = 1, #fences, 3 do asked[#asked + 1] = fence_field(fences[i]) end
   for i = 1, #identities, 2 do
     local block = identities[i]
@@ -186,7 +188,7 @@ do
     steps = steps + 2 * min(#identities[i + 1], buckets)
   end
   steps = steps + 2 * min(#sessions / 3, head_fields[SESSION_BUCKETS] or 1)
-  if steps > MOST_STEPS and not one_event then return {TOO_MUCH} end
+  if (steps > MOST_STEPS or voids and #voids > MOST_VOIDS) and not one_event then return {TOO_MUCH} end
 end
 
 -- --------------------------------------------------- 2. Was any of these events applied before?
@@ -258,11 +260,15 @@ end
 local counts = {} -- metric -> slot -> growth
 local slots_counted = 0
 
+local function grow(metric, slot, amount)
+  local slots = nest(counts, metric)
+  slots[slot] = (slots[slot] or 0) + amount
+end
+
 local function count(metric, second, amount)
-  local slots, slot = nest(counts, metric), floor(second / SLOT_SECONDS)
-  local growth = slots[slot]
-  if not growth then slots_counted = slots_counted + 1 end
-  slots[slot] = (growth or 0) + amount
+  local slot = floor(second / SLOT_SECONDS)
+  if not nest(counts, metric)[slot] then slots_counted = slots_counted + 1 end
+  grow(metric, slot, amount)
 end
 
 local function recount(metric, from, to)
@@ -284,6 +290,30 @@ local function earliest(known_second, other)
   return other
 end
 
+-- A correction is six numbers, the seconds and microseconds of its time, start and stop. The highest
+-- is in effect, and the session is then as it says, whatever its events say.
+
+local correction_of = corrections and {} -- place of a session in the delta -> its correction there
+if corrections then
+  for i = 1, #corrections, 7 do
+    correction_of[corrections[i]] = {unpack(corrections, i + 1, i + 6)}
+  end
+end
+
+local function outranks(one, other)
+  for i = 1, 6 do
+    if one[i] ~= other[i] then return one[i] > other[i] end
+  end
+  return false
+end
+
+local function corrected(correction) -- answers start and stop, in whole seconds
+  local start, stop = correction[3], correction[5]
+  if start == UNKNOWN_SECOND then return UNKNOWN_SECOND, UNKNOWN_SECOND end
+  if stop ~= UNKNOWN_SECOND and correction[6] > 0 then stop = stop + 1 end
+  return start, stop
+end
+
 local changed_sessions, new_sessions = {}, 0 -- key -> packed
 do
   local limits = #sessions > 0 and unpack_value(ARGV[3])
@@ -298,11 +328,24 @@ do
   end
   for i = 1, #session_keys do
     local key, application = session_keys[i], sessions[3 * i - 2]
-    local start, stop = UNKNOWN_SECOND, UNKNOWN_SECOND
-    if found[key] then start, stop = unpack_record(SESSION_FORMAT, found[key]) end
+    local start, stop, known = UNKNOWN_SECOND, UNKNOWN_SECOND, nil
+    if found[key] then
+      start, stop = unpack_record(SESSION_FORMAT, found[key])
+      if #found[key] > SESSION_BYTES then
+        known = {unpack_record(CORRECTION_FORMAT, found[key], SESSION_BYTES + 1)}
+      end
+    end
     local new_start = earliest(start, sessions[3 * i - 1])
     local new_stop = earliest(stop, sessions[3 * i])
-    if new_start ~= start or new_stop ~= stop then
+    local correction = correction_of and correction_of[i]
+    if not correction or known and not outranks(correction, known) then correction = known end
+    if new_start ~= start or new_stop ~= stop or correction ~= known then
+      local packed = pack_record(SESSION_FORMAT, new_start, new_stop)
+      if known then start, stop = corrected(known) end
+      if correction then
+        packed = packed .. pack_record(CORRECTION_FORMAT, unpack(correction, 1, 6))
+        new_start, new_stop = corrected(correction)
+      end
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
       local counted, new_counted = if_counted(start), if_counted(new_start)
@@ -314,13 +357,90 @@ do
       move(application, ended, ends, -1)
       recount(STARTED_OF[application], counted, new_counted)
       recount(UNSTOPPED_OF[application], unstopped, new_unstopped)
-      changed_sessions[key] = pack_record(SESSION_FORMAT, new_start, new_stop)
+      changed_sessions[key] = packed
       if not found[key] then new_sessions = new_sessions + 1 end
     end
   end
 end
 
--- ---------------------------------------------------------------- 4. The days, as they are known
+-- --------------------------------------------------------------------------------------- 4. Voids
+-- A void is: block of the voided event's day, identity of that event; then what is stored: seconds,
+-- microseconds, source and id of the void, slot and amounts of the event, and what is listed of it.
+-- The lowest by its time, source and id is in effect. It waits among the pending ones until its event
+-- is there. Only a delta with voids, or an account with pending ones, comes to any of this.
+
+local void_of = {} -- identity of a voided event -> its void, as it is from here on
+local pending = head_fields[PENDING_VOIDS] or 0
+
+if pending > 0 then
+  for i = 1, #identities, 2 do
+    local ids = identities[i + 1]
+    local found = call("HMGET", pending_voids_key(head), unpack(ids))
+    for k = 1, #ids do
+      if found[k] then
+        void_of[ids[k]] = {block = identities[i], packed = found[k], was_pending = true, has_come = true}
+      end
+    end
+  end
+end
+
+if voids then
+  local arriving = {}
+  for i = 1, #identities, 2 do
+    for _, id in ipairs(identities[i + 1]) do arriving[id] = true end
+  end
+
+  local function was_counted(block, id)
+    local count = tonumber(call("HGET", head, identity_count_field(block)) or nil)
+    if not count then return false end
+    local bucket = next(divide({id}, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash))
+    return call("SISMEMBER", identities_prefix(head, block) .. bucket, id) == 1
+  end
+
+  local function stored_void(block, id)
+    local packed = call("HGET", voids_key(head, block), id)
+    if packed then return {block = block, packed = packed, has_come = true} end
+    packed = pending > 0 and call("HGET", pending_voids_key(head), id)
+    local void = {block = block, packed = packed, was_pending = packed}
+    void.has_come = arriving[id] or not packed and was_counted(block, id)
+    return void
+  end
+
+  local function is_below(one, other) -- of texts, byte by byte; Lua's own order is the locale's
+    for i = 1, min(#one, #other) do
+      local a, b = byte(one, i), byte(other, i)
+      if a ~= b then return a < b end
+    end
+    return #one < #other
+  end
+
+  local function gives_way(old, new)
+    if new[1] ~= old[1] then return new[1] < old[1] end
+    if new[2] ~= old[2] then return new[2] < old[2] end
+    if new[3] ~= old[3] then return is_below(new[3], old[3]) end
+    return is_below(new[4], old[4])
+  end
+
+  local function grow_by(void, sign)
+    for i = 1, #void[6], 2 do grow(void[6][i], void[5], sign * void[6][i + 1]) end
+  end
+
+  for i = 1, #voids do
+    local block, id, new = voids[i][1], voids[i][2], {unpack(voids[i], 3)}
+    local void = void_of[id] or stored_void(block, id)
+    local old = void.packed and unpack_value(void.packed)
+    if not old or gives_way(old, new) then
+      if old then grow_by(old, 1) end
+      grow_by(new, -1)
+      void.packed, void.is_new = pack(new), true
+    end
+    void_of[id] = void
+  end
+  for i = 1, #counters, 3 do grow(counters[i], counters[i + 1], counters[i + 2]) end
+  counters = {} -- so that each counter is there once
+end
+
+-- ---------------------------------------------------------------- 5. The days, as they are known
 -- Of each: the second on the clock at which it was last changed, the series whose deltas
 -- change, the counters that grow, and the deltas themselves.
 
@@ -391,8 +511,8 @@ for i = 1, #touched do
 end
 if bytes > MOST_BYTES and not one_event then return {TOO_MUCH} end
 
--- ------------------------------------------------------------------ 5. From here on it is written
--- First the identities and the sessions, in tables that have grown for them.
+-- ------------------------------------------------------------------ 6. From here on it is written
+-- First the identities, sessions and voids, in tables that have grown for them.
 
 local head_changes = {}
 
@@ -437,7 +557,29 @@ do
   end
 end
 
--- -------------------------------------------------------------------- 6. Deltas, and (net, rise)
+do
+  local still_pending = pending
+  for id, void in pairs(void_of) do
+    if void.has_come then
+      if void.was_pending then
+        call("HDEL", pending_voids_key(head), id)
+        still_pending = still_pending - 1
+      end
+      if void.was_pending or void.is_new then call("HSET", voids_key(head, void.block), id, void.packed) end
+    elseif void.is_new then
+      call("HSET", pending_voids_key(head), id, void.packed)
+      if not void.was_pending then still_pending = still_pending + 1 end
+    end
+  end
+  if still_pending == 0 and pending > 0 then
+    call("HDEL", head, PENDING_VOIDS)
+  elseif still_pending ~= pending then
+    head_changes[#head_changes + 1] = PENDING_VOIDS
+    head_changes[#head_changes + 1] = still_pending
+  end
+end
+
+-- -------------------------------------------------------------------- 7. Deltas, and (net, rise)
 
 local function merge(old, changes) -- answers the new packed deltas (nil for none), net and rise
   local added = {}
@@ -525,7 +667,7 @@ local function change_curves(day, all, values, set, gone) -- all: series -> slot
   if #x_gone > 0 then call("HDEL", key, unpack(x_gone)) end
 end
 
--- ------------------------------------------------------------ 7. Counters, and the days as a whole
+-- ------------------------------------------------------------ 8. Counters, and the days as a whole
 
 local function add_amount(records, slot, amount)
   local at, is_there = place(records, slot, AMOUNT_RECORD)
@@ -564,7 +706,7 @@ for day, values in pairs(of_day) do
   if #gone > 0 then call("HDEL", day_key(head, day), unpack(gone)) end
 end
 
--- ------------------------------------------------------ 8. What a block of days does to the levels
+-- ------------------------------------------------------ 9. What a block of days does to the levels
 -- Per block: the net of each series over all of it, then a record for each day and series with one.
 
 do
@@ -602,7 +744,7 @@ do
   end
 end
 
--- ---------------------------- 9. The head: open days, and the fences, so that none of this is ever
+-- --------------------------- 10. The head: open days, and the fences, so that none of this is ever
 -- applied again.
 
 do

@@ -24,6 +24,7 @@ if block ~= "" then
   for bucket = left, n - 1 do call("UNLINK", prefix .. bucket) end
   if left == 0 then
     call("HDEL", head, field)
+    call("UNLINK", voids_key(head, block)) -- of events that are there; pending voids stay listed
     return 0
   end
   call("HSET", head, field, left * IDENTITIES_PER_BUCKET)
@@ -58,10 +59,19 @@ local limits = cmsgpack.unpack(ARGV[2])
 local function is_needed(start, stop)
   if start ~= UNKNOWN_SECOND and is_open(start) then return true end
   if stop ~= UNKNOWN_SECOND then return is_open(stop) or is_open(stop - 1) end
+  if start == UNKNOWN_SECOND then return false end
   for i = 1, #limits do -- its key does not say which application a session is of
     if is_open(start + limits[i]) then return true end
   end
   return false
+end
+
+local function is_record_needed(record)
+  if is_needed(struct.unpack(SESSION_FORMAT, record)) then return true end
+  if #record == SESSION_BYTES then return false end
+  local time, _, start, _, stop, micros = struct.unpack(CORRECTION_FORMAT, record, SESSION_BYTES + 1)
+  if stop ~= UNKNOWN_SECOND and micros > 0 then stop = stop + 1 end
+  return is_open(time) or start ~= UNKNOWN_SECOND and is_needed(start, stop)
 end
 
 local prefix = sessions_prefix(head)
@@ -70,7 +80,7 @@ for bucket = from, upto - 1 do
   local key = prefix .. bucket
   local all, gone = call("HGETALL", key), {}
   for i = 1, #all, 2 do
-    if not is_needed(struct.unpack(SESSION_FORMAT, all[i + 1])) then gone[#gone + 1] = all[i] end
+    if not is_record_needed(all[i + 1]) then gone[#gone + 1] = all[i] end
   end
   if #gone > 0 then
     call("HDEL", key, unpack(gone))

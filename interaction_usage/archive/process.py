@@ -1,0 +1,171 @@
+"""`usage archive run` and `once`: copying for ever, or until everything is copied.
+
+Copying keeps nothing in memory that the tables do not have, so every failure has one answer: begin
+again where the tables end. What can pass by itself (a broker or the storage is away, the disk is
+full, another process committed first) is tried again until it does; what cannot ends the process
+with a sentence.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Final
+
+from aiokafka.errors import KafkaError
+from prometheus_client.metrics_core import Metric
+
+from interaction_usage import monitoring, settings
+from interaction_usage.archive.archive import Archive
+from interaction_usage.archive.copying import Copied, Copying
+from interaction_usage.archive.errors import CommitConflictError, StorageError
+from interaction_usage.archive.location import Location
+from stream_app.errors import (
+    BrokerDeniedError,
+    BrokerUnavailableError,
+    RecordsUnavailableError,
+    TopicRecreatedError,
+)
+from stream_app.health_server import HealthServer
+
+log = logging.getLogger(__name__)
+
+#: Seconds before copying begins again after a failure, and after a conflict at least and at most.
+_PAUSE_S: Final = 5.0
+_CONFLICT_PAUSE_S: Final = (0.1, 2.0)
+
+#: How often `once` tries, and the seconds between: partitions are without a leader for a moment.
+_ATTEMPTS: Final = 3
+_ONCE_PAUSE_S: Final = 1.0
+
+#: What may pass by itself, and the cause that it is counted under.
+CAUSES: Final[Mapping[type[Exception], str]] = {
+    CommitConflictError: "conflict",
+    StorageError: "storage",
+    BrokerUnavailableError: "kafka",
+    RecordsUnavailableError: "kafka",
+    TopicRecreatedError: "kafka",
+    KafkaError: "kafka",
+}
+PASSING: Final = tuple(CAUSES)
+
+
+class ArchiveProcess:
+    """Copies everything, again and again, and says how it is doing."""
+
+    def __init__(self, config: settings.Settings) -> None:
+        self._config = config
+        self._location = Location(config.archive)
+        self.copied = Copied()
+        self.failures: Counter[str] = Counter()
+        self.waiting_for = "The archive process is starting"  #: empty while it copies
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Have `run` end soon; what is not committed then is read again by the next one."""
+        self._stop.set()
+
+    async def once(self) -> Copied:
+        """Copy what is published now. Raises what `run` waits for, if it does not pass soon."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with await self._copying() as copying:
+                    await copying.catch_up()
+                break
+            except BrokerDeniedError:
+                raise
+            except PASSING:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(_ONCE_PAUSE_S)
+        return self.copied
+
+    async def _copying(self) -> Copying:
+        """Return what copies from where the tables end now."""
+        archive = await asyncio.to_thread(Archive.create, self._location)
+        config = self._config
+        return Copying(config.kafka, archive, self.copied, config.max_batch_bytes)
+
+    async def run(self) -> None:
+        """Copy until `stop`. Raises ArchiveError where waiting does not help."""
+        server = await self._health_server()
+        try:
+            while not self._stop.is_set():
+                await self._copy_until_failure()
+        finally:
+            if server:
+                server.close()
+
+    async def _copy_until_failure(self) -> None:
+        copy = asyncio.create_task(self._copy())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((copy, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not copy.done():
+                copy.cancel()
+            await copy
+        except asyncio.CancelledError:
+            if not self._stop.is_set():
+                raise
+        except PASSING as error:
+            await self._pause_after(error)
+        finally:
+            stop.cancel()
+
+    async def _copy(self) -> None:
+        async with await self._copying() as copying:
+            while True:
+                await copying.catch_up()
+                if self.waiting_for:
+                    log.info("Archiving to %s", self._location.root)
+                self.waiting_for = ""
+                await asyncio.sleep(self._config.archive_interval)
+
+    async def _pause_after(self, error: Exception) -> None:
+        cause = next(name for kind, name in CAUSES.items() if isinstance(error, kind))
+        self.failures[cause] += 1
+        if cause == "conflict":
+            log.warning("Another process writes this archive; reading its positions again")
+            seconds = random.uniform(*_CONFLICT_PAUSE_S)
+        else:
+            self.waiting_for = f"{cause.capitalize()}: {error}"
+            log.warning("Archiving is paused. %s", self.waiting_for)
+            seconds = _PAUSE_S
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _health_server(self) -> HealthServer | None:
+        listen = self._config.health_port
+        if not listen.port:
+            return None
+        server = HealthServer(self.reasons, self._metrics)
+        await server.start(listen.host, listen.port)
+        return server
+
+    def reasons(self) -> list[str]:
+        """Return why nothing is archived now; nothing if it is."""
+        return [self.waiting_for] if self.waiting_for else []
+
+    async def _metrics(self) -> bytes:
+        return monitoring.rendered(metrics(self))
+
+
+def metrics(process: ArchiveProcess) -> Iterator[Metric]:
+    """Yield what *process* reports of itself."""
+    copied = process.copied
+    yield monitoring.build()
+    yield from monitoring.process()
+    yield monitoring.ARCHIVED.of(((name,), count) for name, count in copied.records.items())
+    yield monitoring.ARCHIVE_READY.of(not process.reasons())
+    yield monitoring.ARCHIVE_LAG.of(
+        ((topic, str(partition)), lag) for (topic, partition), lag in sorted(copied.lag.items())
+    )
+    yield monitoring.ARCHIVE_COMMITS.of(copied.commits)
+    yield monitoring.ARCHIVE_SECONDS.of(copied.commit_seconds)
+    causes = dict.fromkeys(CAUSES.values())
+    yield monitoring.ARCHIVE_FAILURES.of(((name,), process.failures[name]) for name in causes)
+    if copied.committed_at is not None:
+        yield monitoring.ARCHIVE_COMMITTED_AT.of(copied.committed_at)
+    yield monitoring.ARCHIVE_DELETED.of(copied.gap_offsets)

@@ -1,0 +1,116 @@
+"""The events as far as Kafka has them: where there is no archive, and behind its end."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from aiokafka.errors import KafkaError
+
+from interaction_usage.archive.records import (
+    ACCEPTED,
+    DEAD_LETTERS,
+    EVENTS,
+    dead_letters_batch,
+    events_batch,
+)
+from interaction_usage.evidence.preparation import Ends
+from interaction_usage.explanations.errors import EventsUnavailableError
+from stream_app.broker import Span, admin_client, spans_of, topic_ids
+from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, RecordsUnavailableError
+from stream_app.topic_reader import TopicReader
+from stream_app.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
+from stream_app.topics import EVENT_TOPICS
+
+#: Columns that no question asks for; they are most of an event's bytes.
+_UNUSED: Final = ("headers",)
+
+
+class KafkaEvents(NamedTuple):
+    """What was read from Kafka."""
+
+    events: pa.Table
+    dead_letters: pa.Table
+    deleted: tuple[str, ...]  #: topic-partitions of which Kafka has deleted the first records
+    records: int  #: how many records were read
+
+
+def read_events(
+    servers: str,
+    accounts: Sequence[str] | None,
+    ends: Ends,
+    starts: Mapping[tuple[str, int], int] | None = None,
+) -> KafkaEvents:
+    """Return the records of *accounts*, or of all, before the offsets *ends*.
+
+    They are read from *starts* on, where given, or else from Kafka's first record. Raises
+    EventsUnavailableError.
+    """
+    try:
+        return asyncio.run(_read(servers, accounts, ends, starts or {}))
+    except (BrokerUnavailableError, BrokerDeniedError, RecordsUnavailableError) as error:
+        raise EventsUnavailableError(f"Kafka at {servers}: {error}") from None
+    except KafkaError as error:
+        raise EventsUnavailableError(f"Kafka at {servers} does not answer: {error}") from None
+
+
+async def _read(
+    servers: str, accounts: Sequence[str] | None, ends: Ends,
+    starts: Mapping[tuple[str, int], int],
+) -> KafkaEvents:  # fmt: skip
+    admin = admin_client(servers)
+    topics = (*EVENT_TOPICS, DEAD_LETTER_TOPIC)
+    ids, spans = topic_ids(admin, topics), spans_of(admin, topics)
+    wanted = {
+        place: span._replace(begin=max(span.begin, starts.get(place, 0)), stable=upto)
+        for place, span in spans.items()
+        if (upto := _end(place, span, ids, ends)) > max(span.begin, starts.get(place, 0))
+    }
+    events: list[pa.RecordBatch] = []
+    dead_letters: list[pa.RecordBatch] = []
+    records = 0
+    first = {place: span.begin for place, span in wanted.items()}
+    async with TopicReader(servers, first) as reader:
+        async for chunk in reader.read_to({place: span.stable for place, span in wanted.items()}):
+            topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
+            records += len(chunk.records)
+            if topic == DEAD_LETTER_TOPIC:
+                dead_letters.append(dead_letters_batch(topic_id, chunk.records))
+            else:
+                batch = events_batch(topic, topic_id, chunk.records)
+                events.append(_slim(_of_accounts(batch, accounts)))
+    deleted = tuple(
+        f"{topic}/{partition}"
+        for (topic, partition), span in sorted(spans.items())
+        if topic != DEAD_LETTER_TOPIC and span.begin > starts.get((topic, partition), 0)
+    )
+    return KafkaEvents(
+        pa.Table.from_batches(events, EVENTS), pa.Table.from_batches(dead_letters, DEAD_LETTERS),
+        deleted, records,
+    )  # fmt: skip
+
+
+def _end(place: tuple[str, int], span: Span, ids: Mapping[str, str], ends: Ends) -> int:
+    """Return up to where a partition is to be read; dead letters up to their end."""
+    topic, partition = place
+    if topic == DEAD_LETTER_TOPIC:
+        return span.stable
+    return min(span.stable, ends.get((topic, ids.get(topic, ""), partition), 0))
+
+
+def _of_accounts(batch: pa.RecordBatch, accounts: Sequence[str] | None) -> pa.RecordBatch:
+    if accounts is None:
+        return batch
+    return batch.filter(pc.is_in(batch["account"], pa.array(accounts, pa.string())))
+
+
+def _slim(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return *batch* without the bytes of accepted records: they are most of it, and not needed."""
+    refused = pc.not_equal(batch["outcome"], ACCEPTED)
+    columns: dict[str, Any] = {name: batch[name] for name in batch.schema.names}
+    for name in ("key", "value"):
+        columns[name] = pc.if_else(refused, batch[name], pa.scalar(None, pa.binary()))
+    for name in _UNUSED:
+        columns[name] = pa.nulls(len(batch), batch.schema.field(name).type)
+    return pa.RecordBatch.from_pydict(columns, batch.schema)

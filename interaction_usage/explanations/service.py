@@ -1,0 +1,239 @@
+"""Explanations of an account's numbers: the report from the rollups, the answer from the events.
+
+What is compared must be of one moment while events arrive. An account's *fences* say which records
+the rollups have of it; so they are read before and after the report, until both are the same, and
+of the events only those up to the fences count.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from interaction_usage.evidence import questions
+from interaction_usage.evidence.database import Source
+from interaction_usage.evidence.preparation import Ends, Events, Period
+from interaction_usage.evidence.verification import (
+    Claim,
+    add_verification,
+    empty_verification,
+    problems,
+    verify,
+)
+from interaction_usage.explanations.claims import cells
+from interaction_usage.explanations.errors import AccountChangingError
+from interaction_usage.reports.model import Report
+from interaction_usage.reports.service import Detail, ReportBatch, ReportRequest, make_report
+from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups, read_active
+from rollups.catalog import APPLICATIONS
+from rollups.slots import SLOT_SECONDS, slot_of
+
+#: How often an account is read again because events of it were counted meanwhile.
+_ATTEMPTS: Final = 20
+_INTERVAL_S: Final = 0.1
+
+#: Opens the events of some accounts, to be read up to given end offsets.
+OpenSource = Callable[[Sequence[str] | None, Ends], AbstractContextManager[Source]]
+
+#: Accounts that are verified at a time.
+_ACCOUNTS: Final = 2_000
+
+
+class Counted(NamedTuple):
+    """A report, and which records it was made from."""
+
+    report: Report
+    fences: Ends  #: of the account: the offset after the last record that is counted
+    positions: Ends  #: of the workers
+    limits: Mapping[str, int]
+    open_at: int  #: the last second before the slot of the as-of instant
+    open_sessions: Mapping[str, int]  #: by application, present at that second
+
+
+class Explainer:
+    """Answers questions about the accounts in *redis*, with the events that *open_source* opens."""
+
+    def __init__(self, redis: Any, open_source: OpenSource, timeout_s: float | None = None) -> None:
+        self._redis, self._open_source, self._timeout_s = redis, open_source, timeout_s
+
+    def explain(
+        self, request: ReportRequest, series: str, hour: int | None = None
+    ) -> dict[str, Any]:
+        """Return when the maximum was reached and who was there. Raises ReportError and others.
+
+        With *hour*, a second, only of the hour of the wall clock that has it.
+        """
+        counted = self.counted(request, Detail.ALL if hour is not None else Detail.TOTALS)
+        found, source = self._ask(
+            counted,
+            lambda events, period: questions.explain(events, request.account, series, period, hour),
+        )
+        curve = found.pop("curve")
+        expected = _maximum(counted.report, series, hour)
+        return {
+            "account": request.account,
+            "series": series,
+            **{name: found[name] for name in ("max", "at", "seconds_at_max")},
+            "agrees": found["max"] == expected,
+            "sessions": found["sessions"],
+            "rollups": expected,
+            "curve": curve,
+            "made_from": source,
+        }
+
+    def counter(self, request: ReportRequest, name: str) -> dict[str, Any]:
+        """Return the events that a counter sums. Raises UnknownCounterError."""
+        counted = self.counted(request, Detail.TOTALS)
+        (total, events), source = self._ask(
+            counted,
+            lambda events, period: questions.counter(events, request.account, name, period),
+        )
+        expected = _counter(counted.report, name)
+        return {
+            "account": request.account,
+            "counter": name,
+            "sum": total,
+            "agrees": total == expected,
+            "events": events,
+            "rollups": expected,
+            "made_from": source,
+        }
+
+    def concurrency(self, request: ReportRequest, series: str) -> dict[str, Any]:
+        """Return the other ways to bill the same curve."""
+        found, source = self._ask(
+            self.counted(request, Detail.TOTALS),
+            lambda events, period: questions.concurrency(events, request.account, series, period),
+        )
+        return {**found, "made_from": source}
+
+    def capacity(
+        self, request: ReportRequest, series: str, licences: Sequence[int]
+    ) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+        """Return what a licence of each of so many sessions would have meant."""
+        return self._ask(
+            self.counted(request, Detail.TOTALS),
+            lambda events, period: questions.capacity(
+                events, request.account, series, period, licences
+            ),
+        )
+
+    def verify(
+        self, batch: ReportBatch, account: str | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return what the events say of every number of *account*, or of all accounts.
+
+        Raises ReportError, AccountChangingError and others.
+        """
+        if account is not None:
+            accounts = [account]
+        else:
+            accounts = sorted(read_active(self._redis, lambda rollups: rollups.counted()))
+        whole = empty_verification()
+        for at in range(0, len(accounts), _ACCOUNTS):
+            some = accounts[at : at + _ACCOUNTS]
+            is_last = at + _ACCOUNTS >= len(accounts)
+            everyone = account is None and is_last
+            add_verification(whole, self._verify(some, batch, everyone=everyone))
+            progress(at + len(some), len(accounts))
+        whole["agrees"] = not problems(whole)
+        return whole
+
+    def _verify(
+        self, accounts: Sequence[str], batch: ReportBatch, *, everyone: bool
+    ) -> dict[str, Any]:
+        """Return the same of *accounts*, each in its time zone."""
+        counted = [self.counted(batch.request(each), Detail.ALL) for each in accounts]
+        whole = empty_verification()
+        upto: dict[tuple[str, str, int], int] = {}
+        for each in counted:
+            for ends in (each.fences, each.positions):
+                upto |= {place: max(end, upto.get(place, 0)) for place, end in ends.items()}
+        by_zone: dict[str, list[Counted]] = {}
+        for each in counted:
+            by_zone.setdefault(each.report.timezone, []).append(each)
+        names = None if everyone else accounts
+        with self._open_source(names, upto) as source:
+            for number, same in enumerate(by_zone.values()):
+                events = Events(
+                    source, same[0].limits, {each.report.account: each.fences for each in same},
+                    same[-1].positions, self._timeout_s,
+                )  # fmt: skip
+                claims = {each.report.account: self._claim(each) for each in same}
+                is_last = number == len(by_zone) - 1
+                found = verify(
+                    events, claims, period_of(same[0].report), everyone=everyone and is_last
+                )
+                add_verification(whole, found)
+            whole["made_from"] = source.made_from
+        return whole
+
+    @staticmethod
+    def _claim(counted: Counted) -> Claim:
+        return Claim(cells(counted.report), counted.open_at, counted.open_sessions)
+
+    def counted(self, request: ReportRequest, detail: Detail) -> Counted:
+        """Return the report and which records it has. Raises AccountChangingError, ReportError."""
+        before = self._fences(request.account)
+        for _ in range(_ATTEMPTS):
+            report = make_report(self._redis, request, detail, suggest=True)
+            rollups = Rollups.live(self._redis)
+            slot = slot_of(int(request.as_of.timestamp()))
+            present = rollups.read(request.account, slot, slot).carry
+            after = self._fences(request.account)
+            if after == before:
+                return Counted(
+                    report, after, _positions(rollups), rollups.limits(),
+                    slot * SLOT_SECONDS - 1, {name: present[name] for name in APPLICATIONS},
+                )  # fmt: skip
+            before = after
+            time.sleep(_INTERVAL_S)
+        raise AccountChangingError(request.account)
+
+    def _fences(self, account: str) -> Ends:
+        fences = read_active(self._redis, lambda rollups: rollups.fences(account))
+        return {_place(name): offset + 1 for name, offset in fences.items()}
+
+    def _ask(
+        self, counted: Counted, question: Callable[[Events, Period], Any]
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Return the answer to *question*, and what it was made from."""
+        account = counted.report.account
+        with self._open_source([account], counted.fences) as source:
+            events = Events(
+                source, counted.limits, {account: counted.fences}, counted.positions,
+                self._timeout_s,
+            )  # fmt: skip
+            return question(events, period_of(counted.report)), source.made_from
+
+
+def period_of(report: Report) -> Period:
+    """Return the period of *report*."""
+    return Period(report.first, report.last, report.timezone, report.as_of)
+
+
+def _place(name: str) -> tuple[str, str, int]:
+    topic, partition, topic_id = keys.parse_fence(name)
+    return topic, topic_id, partition
+
+
+def _positions(rollups: Rollups) -> Ends:
+    return {_place(name): at.offset for name, at in rollups.positions().items()}
+
+
+def _maximum(report: Report, series: str, hour: int | None) -> int:
+    """Return the maximum that the report has, or the peak of the hour with the second *hour*."""
+    if hour is None:
+        return report.concurrency[series].maximum
+    instant = datetime.fromtimestamp(hour, UTC)
+    for each in report.hours:
+        if 0 <= (instant - each.begins).total_seconds() < each.seconds:
+            return each.peaks[series]
+    return 0
+
+
+def _counter(report: Report, name: str) -> int:
+    return report.counts.flow_runs_total if name == "runs" else report.counts.amounts[name]
