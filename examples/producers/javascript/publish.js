@@ -26,10 +26,10 @@ function event(type, time, data) {
   });
 }
 
-/** Publishes an event, in binary mode, and waits until every replica in sync has it. */
+/** Publishes an event, in structured mode, and waits until every replica in sync has it. */
 async function publish(topic, what) {
-  const { headers, value } = Binding.binary(what);
-  const message = { key: account, value: JSON.stringify(value), headers };
+  const { headers, value } = Binding.structured(what);
+  const message = { key: account, value, headers };
   await producer.send({ topic, messages: [message], acks: -1 });
 }
 

@@ -44,6 +44,7 @@ async fn main() -> Result<(), Failure> {
         .set("bootstrap.servers", env::var("USAGE_KAFKA")?)
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        .set("message.timeout.ms", "30000")
         .create()?;
 
     let now = Utc::now();
