@@ -17,7 +17,7 @@ HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs chart helm producers faults bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm producers faults evidence archive-kills bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -70,6 +70,15 @@ producers: $(VENV)/.tested
 faults: $(VENV)/.tested
 	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
 	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q tests/faults
+
+# Kills the processes of the archive at random moments: make archive-kills SEED=7 RUNS=200
+archive-kills: $(VENV)/.tested
+	ARCHIVE_KILLS=$(or $(RUNS),200) ARCHIVE_KILLS_SEED=$(or $(SEED),1) \
+	$(BIN)/python -m pytest -q -s tests/kafka/test_archive_kills.py
+
+# A random day of 1,000,000 events: every number from the events against the rollups.
+evidence: $(VENV)/.tested
+	EVIDENCE_EVENTS=1000000 $(BIN)/python -m pytest -q tests/evidence/test_large_day.py
 
 # Everything measured beside its peers, in under 10 minutes; docs/performance.md says how.
 bench: $(PEERS)/.installed

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks import (
     budget,
+    cost_curve,
     export,
     freshness,
     growth,
@@ -36,7 +37,8 @@ from interaction_usage.servers.redis_server import binary
 _DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _ALL = (
-    ingestion, budget, growth, report, export, report_pages, live_viewers, memory, freshness,
+    cost_curve, ingestion, budget, growth, report, export, report_pages, live_viewers, memory,
+    freshness,
 )  # fmt: skip
 _PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "orjson", "redis", "bytewax", "quixstreams",

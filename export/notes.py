@@ -57,6 +57,8 @@ def notes(report: Report) -> list[Note]:
         sentence = f"Everything published before {instant} is counted or refused."
         found.append(Note("Complete to", (sentence,)))
     found.append(Note("Refused events", (_refused(said.refused),)))
+    if report.pending_voids:
+        found.append(Note("Pending voids", (_pending(report.pending_voids),)))
     return [*found, *_concurrency(report), Note("Sessions", _sessions(report))]
 
 
@@ -71,6 +73,14 @@ def _refused(number: int) -> str:
     return (
         f"{number:,} events of these days were refused for errors and are not counted. They are "
         "kept in the dead letters, and counted once they are corrected and published again."
+    )
+
+
+def _pending(number: int) -> str:
+    voids = "1 void of the account is" if number == 1 else f"{number:,} voids of the account are"
+    return (
+        f"{voids} pending: the event that is taken back has not arrived, and the sums of its day "
+        "are lower by what it would count."
     )
 
 

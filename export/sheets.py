@@ -10,7 +10,7 @@ from math import ceil
 from operator import ne
 from typing import Final, NamedTuple, cast
 
-from export import cell_styles
+from export import cell_styles, changes
 from export.breakdowns import Column, Table, tables
 from export.cell_styles import Look
 from export.notes import notes
@@ -28,6 +28,7 @@ _FIRST_SERIAL: Final = 61  # 1900-03-01: before it, Excel counts a day that neve
 
 _FIRST_WIDTHS: Final = (44, 13, 13, 27)
 _NOTE_WIDTHS: Final = (32, 86)
+_CHANGES_WIDTHS: Final = (44, 26, 26, 40, 70)
 _WIDTHS: Final = {Kind.DAY: 14, Kind.HOUR: 19, Kind.TEXT: 58, Kind.MOMENT: 11}
 _NUMBER_WIDTH: Final = 13.5
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
@@ -84,7 +85,8 @@ def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
     title = isolated(_shortened(account_title(report)))
     about = f"{title}  ·  {period(report)}  ·  {report.timezone}"
     breakdowns = [_breakdown(table, about) for table in tables(report, sheet_rows)]
-    return [first_sheet(report), *breakdowns, _notes_sheet(report, about)]
+    changes = [changes_sheet(report, about)] if report.revision else []
+    return [first_sheet(report), *changes, *breakdowns, _notes_sheet(report, about)]
 
 
 def first_sheet(report: Report) -> Sheet:
@@ -110,6 +112,24 @@ def _notes_sheet(report: Report, about: str) -> Sheet:
             height = 6 + lines_needed(text, _NOTE_WIDTHS[1]) * _LINE_HEIGHT
             lines.append(Line(height, [title, readable(text)], looks))
     return Sheet("Notes", _NOTE_WIDTHS, lines)
+
+
+def changes_sheet(report: Report, about: str) -> Sheet:
+    """Return the sheet of a revision: what it changes, and the events that changed it."""
+    heading, text = cell_styles.NOTE_TITLE, cell_styles.value(Kind.TEXT)
+    looks = [heading, text, text, text, text]
+    rows = []
+    for row in changes.rows(report):
+        cells = [readable(cell) for cell in row]
+        needed = max(map(lines_needed, cells, _CHANGES_WIDTHS))
+        rows.append(Line(4 + needed * _LINE_HEIGHT, cells, looks[: len(cells)]))
+    lines = [
+        Line(26, [changes.title(report)], [cell_styles.SHEET_TITLE]),
+        Line(18, [about], [cell_styles.SUBTITLE]),
+        Line(18, [changes.summary(report)], [cell_styles.SUBTITLE]),
+        *rows,
+    ]
+    return Sheet(changes.title(report), _CHANGES_WIDTHS, lines, landscape=True)
 
 
 def serials(column: Column) -> Sequence[Content]:

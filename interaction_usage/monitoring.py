@@ -355,6 +355,15 @@ STALE: Final = Row(
     "The page says why, to operators with the insides; so does `stale` in the API.",
 )
 
+CHANGED_REPORTS: Final = Row(
+    "usage_issued_reports_changed",
+    GAUGE,
+    "Issued reports, not revised, that would bill something else now: usage came late or was "
+    "corrected. Counted once a minute; missing while it is unknown.",
+    "The account's page Issued shows which; `usage reports diff NUMBER` names the events. Revise "
+    "them, or leave them as they are.",
+)
+
 #: What a worker reports, and what the dashboard does.
 WORKER: Final = (
     BUILD, COUNTED, DUPLICATES, REFUSED, DELETED, MICRO_BATCH_EVENTS, PREPARE_SECONDS,
@@ -366,7 +375,7 @@ ARCHIVE: Final = (
     BUILD, ARCHIVED, ARCHIVE_READY, ARCHIVE_LAG, ARCHIVE_COMMITS, ARCHIVE_SECONDS,
     ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED,
 )  # fmt: skip
-DASHBOARD: Final = (BUILD, REQUESTS, REQUEST_SECONDS, REDIS_UP, WORKERS, STALE)
+DASHBOARD: Final = (BUILD, REQUESTS, REQUEST_SECONDS, REDIS_UP, WORKERS, STALE, CHANGED_REPORTS)
 
 
 class _Families:

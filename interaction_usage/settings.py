@@ -79,6 +79,13 @@ def _one_of(*names: str) -> Any:
     return parse
 
 
+def _yes_or_no(text: str) -> bool:
+    found = {"yes": True, "no": False}.get(text.strip().lower())
+    if found is None:
+        raise ValueError("must be yes or no")
+    return found
+
+
 def _text(text: str) -> str:
     return text
 
@@ -221,6 +228,11 @@ class Settings:
         _listen,
         "0",
         "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
+    )
+    hide_sessions: bool = _variable(
+        _yes_or_no,
+        "no",
+        "whether explanations name no session to the token of an account: `yes` or `no`",
     )
 
     def __repr__(self) -> str:

@@ -276,15 +276,21 @@ def fold(
     )
 
 
+def amounts_of(data: Data) -> dict[str, int]:
+    """Return what an event with this *data* counts, by metric. Raises CatalogError."""
+    count, amounts = _COUNTING[type(data)], dict[str, int]()
+    if count is None:
+        raise CatalogError(f"{type(data).__name__} counts nothing by itself, so no void is of it")
+    count(amounts, data)
+    return amounts
+
+
 def _merge_void(
     voids: dict[str, EventVoid], secret: bytes, event: Event, data: EventVoided
 ) -> None:
     """Add a void, with what the event that it names counts."""
-    original, amounts = data.event, dict[str, int]()
-    count = _COUNTING[type(original.data)]
-    if count is None:
-        raise CatalogError(f"no void can take back {type(original.data).__name__}")
-    count(amounts, original.data)
+    original = data.event
+    amounts = amounts_of(original.data)
     name = identity(secret, original.time // _DAY_MICROS, original.source, original.id)
     voids[name] = first_of(voids.get(name), EventVoid.of(event, data, amounts))
 

@@ -32,3 +32,5 @@ class RangeSnapshot(NamedTuple):
     #: Topic-partition (`keys.fence`) to the offset of the last event of the account that is
     #: counted; empty unless asked for.
     fences: Mapping[str, int] = {}
+    #: How many voids of the account have no event yet, whatever their days.
+    pending_voids: int = 0

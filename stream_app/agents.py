@@ -1,4 +1,4 @@
-"""The agents: one for each topic of events, which hands every fetched batch to the micro-batches.
+"""The agent of all topics of events, which hands every fetched batch to the micro-batches.
 
 What happens to a batch, in this order, and what a crash after each step means:
 
@@ -14,13 +14,13 @@ What happens to a batch, in this order, and what a crash after each step means:
 4. Faust commits the offset to Kafka, some time later, for others to look at. A worker starts from
    the position in Redis (`stream_app.start_offsets`).
 
-An agent never raises: Faust would ack or strand the batch. What can be retried is retried in place
+The agent never raises: Faust would ack or strand the batch. What can be retried is retried in place
 (`stream_app.worker_context`); what cannot ends the worker.
 """
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from interaction_usage import prefixes
 from stream_app.micro_batches import QueuedBatch
 from stream_app.topics import EVENT_TOPICS
 
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
     from stream_app.faust_app import UsageApp
 
 
-def add_agents(app: "UsageApp") -> None:
-    """Give *app* an agent for each topic of events."""
-    for topic in EVENT_TOPICS:
-        _add_agent(app, topic)
+def add_agent(app: "UsageApp") -> None:
+    """Give *app* the agent of all topics of events.
 
+    It is one for all: what a fetch brought of several topics is one message, and one micro-batch.
+    """
+    channel = app.topic(*EVENT_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw")
 
-def _add_agent(app: "UsageApp", topic: str) -> None:
-    channel = app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw")
-
-    async def queue_batches(stream: Any) -> None:
+    @app.agent(channel, name="stream_app.agents.events")  # type: ignore[untyped-decorator]
+    async def events(stream: Any) -> None:
         async for event in stream.noack().events():
-            batch = event.value
-            fence = app.start_offsets.fence(batch.tp)
-            await app.micro_batches.put(QueuedBatch(event, batch, fence))
+            await queue(app, event)
 
-    name = topic.removeprefix(prefixes.topic("usage."))
-    queue_batches.__name__ = name
-    app.agent(channel, name=f"stream_app.agents.{name}")(queue_batches)
+
+async def queue(app: "UsageApp", event: Any) -> None:
+    """Hand the batches of *event* to the micro-batches, and return when there is room for more."""
+    for batch in event.value:
+        # Faust notes it for the first of them only, and would say that the others make no progress.
+        app.monitor.stream_inbound_time[batch.tp] = time.monotonic()
+        await app.micro_batches.put(QueuedBatch(event, batch, app.start_offsets.fence(batch.tp)))

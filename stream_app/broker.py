@@ -156,12 +156,14 @@ def admin_client(servers: str) -> Any:
     return Admin(servers)
 
 
-def topic_partitions(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, int]:
+def topic_partitions(
+    admin: Any, topics: Sequence[str], timeout: float = 5.0, metadata: "Metadata | None" = None
+) -> dict[str, int]:
     """Return how many partitions each of *topics* has; those that do not exist are left out.
 
     Raises BrokerUnavailableError; BrokerDeniedError where this client may not see one of them.
     """
-    metadata = cluster_metadata(admin, timeout)
+    metadata = metadata or cluster_metadata(admin, timeout)
     hidden = [name for name in topics if name not in metadata.topics]
     if hidden and not metadata.is_mock:
         _raise_if_denied(admin, hidden, timeout)
@@ -247,14 +249,17 @@ def ensure_topics(
                 raise kind(f"{topic} could not be created: {_sentence(error)}") from None
 
 
-def topic_ids(admin: Any, topics: Sequence[str], timeout: float = 5.0) -> dict[str, str]:
+def topic_ids(
+    admin: Any, topics: Sequence[str], timeout: float = 5.0, metadata: Metadata | None = None
+) -> dict[str, str]:
     """Return the id that Kafka gave each of *topics* when it was created, cut to 8 characters.
 
     A topic that was deleted and created again has another id. Topics that do not exist are left
     out; librdkafka's mock cluster has no ids, so all are empty. Raises BrokerUnavailableError.
     """
-    there = list(topic_partitions(admin, topics, timeout))
-    if not there or cluster_metadata(admin, timeout).is_mock:
+    metadata = metadata or cluster_metadata(admin, timeout)
+    there = list(topic_partitions(admin, topics, timeout, metadata))
+    if not there or metadata.is_mock:
         return dict.fromkeys(there, "")
     futures = admin.describe_topics(TopicCollection(there), request_timeout=timeout)
     ids = {}
@@ -280,12 +285,12 @@ def spans(
 
 
 def spans_of(
-    admin: Any, topics: Sequence[str], timeout: float = 10.0
+    admin: Any, topics: Sequence[str], timeout: float = 10.0, metadata: Metadata | None = None
 ) -> dict[tuple[str, int], Span]:
     """Return the same, with an *admin* client. Raises BrokerUnavailableError."""
     partitions = [
         TopicPartition(topic, number)
-        for topic, count in topic_partitions(admin, topics, timeout).items()
+        for topic, count in topic_partitions(admin, topics, timeout, metadata).items()
         for number in range(count)
     ]
     if not partitions:

@@ -1,4 +1,4 @@
-"""The Faust app: Kafka's topics wired to the agents, and what the worker does around them."""
+"""The Faust app: Kafka's topics wired to the agent, and what the worker does around them."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from interaction_usage.store.errors import (
 )
 from interaction_usage.store.writer import Writer
 from stream_app import clients
-from stream_app.agents import add_agents
+from stream_app.agents import add_agent
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,
     admin_client,
@@ -81,7 +81,7 @@ _LAST_MICRO_BATCH, _LAST_COMMIT = 2.0, 1.0
 
 
 class UsageApp(faust.App):  # type: ignore[misc]
-    """The worker: agents for all event topics, one writer to the rollups."""
+    """The worker: an agent for all event topics, one writer to the rollups."""
 
     def __init__(self, config: settings.Settings) -> None:
         super().__init__(config.group, **_faust_settings(config))
@@ -90,8 +90,9 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.rejoin = Rejoin(self.gate, lambda: self.consumer.rejoin())
         writer = Writer.of(config.redis, config.session_limits, _REDIS_TIMEOUT, clock=time.time)
         self.context = WorkerContext(
-            self.gate, writer, lambda: self.producer, Telemetry(), self._start_again
-        )
+            self.gate, writer, lambda: self.producer, Telemetry(),
+            on_lost_writes=self._start_again,
+        )  # fmt: skip
         self._admin = admin_client(config.kafka)
         self.obstacles = self.context.obstacles
         self.context.telemetry.obstacles = lambda: list(map(str, self.obstacles.current()))
@@ -114,8 +115,10 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.gate, lambda: self.consumer, self.start_offsets, self.rejoin, read_topic_ids,
             self.give_up,
         )  # fmt: skip
-        self.sealing = Sealing(writer, partial(event_spans, self._admin))
         self.lookout = Lookout(writer, partial(event_spans, self._admin))
+        self.sealing = Sealing(
+            writer, partial(event_spans, self._admin), recent=lambda: self.lookout.recent
+        )
         self.state_log = StateLog(
             self.readiness.reasons, self.context.telemetry, lambda: self.lookout.pending
         )
@@ -297,7 +300,7 @@ def _faust_settings(config: settings.Settings) -> dict[str, Any]:
         **clients.faust(config.kafka),
         "consumer_auto_offset_reset": "none",  # a seek determines the start, and what is gone
         "consumer_metadata_max_age_ms": 10_000,  # new partitions are noticed within this time
-        "broker_commit_interval": 1.0,
+        "broker_commit_interval": 5.0,  # for others to look at
         "broker_session_timeout": 6.0,
         "broker_heartbeat_interval": 1.5,
         "producer_acks": -1,
@@ -307,7 +310,7 @@ def _faust_settings(config: settings.Settings) -> dict[str, Any]:
         "producer_linger": 0.005,
         "producer_compression_type": COMPRESSION,
         "producer_max_request_size": LARGEST_DEAD_LETTER,
-        "stream_buffer_maxsize": 16,  # counts batches
+        "stream_buffer_maxsize": 4,  # counts fetches
         "stream_wait_empty": False,  # a batch in process may be read again: the fence skips it
         "table_standby_replicas": 0,
         "topic_allow_declare": False,
@@ -317,9 +320,9 @@ def _faust_settings(config: settings.Settings) -> dict[str, Any]:
 
 
 def create_app(config: settings.Settings) -> UsageApp:
-    """Return the app with its agents and timers."""
+    """Return the app with its agent and timers."""
     app = UsageApp(config)
-    add_agents(app)
+    add_agent(app)
 
     @app.timer(interval=HEARTBEAT, name="heartbeat")  # type: ignore[untyped-decorator]
     async def heartbeat() -> None:

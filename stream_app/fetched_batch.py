@@ -18,7 +18,7 @@ class Assignment(NamedTuple):
 
 
 class FetchedBatch(NamedTuple):
-    """Records of one partition, as fetched; the value of one Faust message."""
+    """Records of one partition, as fetched; a Faust message has all that were fetched."""
 
     tp: TP
     records: list[ConsumerRecord]

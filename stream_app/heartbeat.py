@@ -8,6 +8,7 @@ from faust.types import TP
 from redis.exceptions import RedisError
 
 from interaction_usage.store.errors import ReseekRequired, RollupsSwitchedError
+from interaction_usage.store.keys import Namespace
 from interaction_usage.store.worker_registry import send_heartbeat
 from rollups.watermark import Position
 from stream_app.errors import StaleAssignmentError
@@ -42,6 +43,7 @@ class Heartbeat:
         self._context, self._consumer = context, consumer
         self._start_offsets, self._rejoin, self._give_up = start_offsets, rejoin, give_up
         self.on_sent: Callable[[], None] = lambda: None  #: called when Redis took a heartbeat
+        self._written: tuple[Assignment, Namespace, dict[str, Position]] | None = None
 
     async def beat(self, second: int) -> None:
         """Write the heartbeat of this *second*, and positions where no batch is in process."""
@@ -55,7 +57,7 @@ class Heartbeat:
                 await writer.nodes.check()
                 if await writer.active_namespace() != writer.keys:
                     raise RollupsSwitchedError
-                await writer.advance(positions)
+                await self._advance(positions, assignment)
                 self._context.telemetry.rollups = writer.keys.name
                 await self._write(second)
         except ReseekRequired as error:
@@ -64,6 +66,15 @@ class Heartbeat:
             if fault := permanent_fault(failure):
                 self._give_up(fault)
             log.debug("No heartbeat: Redis is unavailable, or the group is rebalancing")
+
+    async def _advance(self, positions: dict[str, Position], assignment: Assignment) -> None:
+        """Write *positions*, unless the last heartbeat of this assignment wrote the same."""
+        writer = self._context.writer
+        written = assignment, writer.keys, positions
+        if written != self._written:
+            self._written = None
+            await writer.advance(positions)
+            self._written = written
 
     async def _write(self, second: int) -> None:
         nodes, report = self._context.writer.nodes, self._context.telemetry.encoded()

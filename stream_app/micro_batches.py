@@ -3,13 +3,13 @@
 What a batch costs is mostly what each account in it costs, in the worker and in Redis; so batches
 that are there at the same time are folded into one delta an account, whatever topic they are of. No
 batch waits for others: a micro-batch has what is there, and while one is being written to Redis,
-the next is decoded and folded. So the load makes micro-batches as large as it needs, and without
-load an event is a micro-batch of its own.
+the next is decoded and folded. So the load makes micro-batches as large as it needs.
 
 Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
 they go into the same micro-batch, one number after the other, in turn.
 
-Each partition has one batch in process at most, and the next in a queue behind it.
+Each partition is in one micro-batch in process at most; what is fetched of it meanwhile waits in a
+queue, and is taken together.
 """
 
 import asyncio
@@ -46,6 +46,8 @@ MAX_EVENTS = 20_000
 #: batches are accepted from Faust.
 MAX_QUEUED = 100_000
 
+#: Records that are decoded before other tasks may run: a millisecond.
+_EVENTS_PER_PAUSE = 1_000
 
 _SIZE = attrgetter("serialized_value_size")
 
@@ -65,10 +67,18 @@ class QueuedBatch(NamedTuple):
     fence: str  #: the name of its partition in fences and positions
 
 
+class _Segment(NamedTuple):
+    """Batches of a partition that follow each other, as one."""
+
+    parts: list[QueuedBatch]
+    batch: FetchedBatch
+    fence: str
+
+
 class _MicroBatch(NamedTuple):
     """Batches that are folded, with the dead letters that are published before their positions."""
 
-    queued: list[QueuedBatch]
+    segments: list[_Segment]
     dead_letters: list[PendingDeadLetter]
     write: MicroBatch
 
@@ -135,12 +145,15 @@ class MicroBatches:
         if self._writing:
             await asyncio.wait([self._writing], timeout=patience_s)
 
-    def _next_batches(self) -> list[QueuedBatch]:
-        """Take the first batch of some partitions, those of one number together."""
+    def _next_batches(self) -> list[_Segment]:
+        """Take the first batch of some partitions, those of one number together.
+
+        Where there is room for more, then also the batches behind those.
+        """
         ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._in_process]
         # From the one after the last one on, and around: however full others are, it has its turn.
         ready.sort(key=lambda tp: ((turn := (tp.partition, tp.topic)) <= self._last, turn))
-        batches: list[QueuedBatch] = []
+        runs: list[list[QueuedBatch]] = []
         events = 0
         for tp in ready:
             if events >= self._max_events:
@@ -149,34 +162,43 @@ class MicroBatches:
             self._in_process.add(tp)
             self._last = tp.partition, tp.topic
             events += len(queued.batch.records)
-            batches.append(queued)
-        return batches
+            runs.append([queued])
+        for parts in runs:
+            queue = self._queues[parts[0].batch.tp]
+            while queue and events < self._max_events and _continues(parts[-1], queue[0]):
+                events += len(queue[0].batch.records)
+                parts.append(queue.popleft())
+        return [_Segment(parts, _joined(parts), parts[0].fence) for parts in runs]
 
     @property
     def weight(self) -> int:
         """How many records are in the queues and in process, or KiB of them if that is more."""
         return self._weight
 
-    async def _prepare(self, batches: Sequence[QueuedBatch]) -> _MicroBatch | None:
+    async def _prepare(self, batches: Sequence[_Segment]) -> _MicroBatch | None:
         """Decode and fold *batches*; those of an earlier assignment are released."""
         began = time.perf_counter()
-        current: list[QueuedBatch] = []
-        for queued in batches:
-            if self._consumer().continues(queued.batch):
-                current.append(queued)
+        current: list[_Segment] = []
+        for segment in batches:
+            if self._consumer().continues(segment.batch):
+                current.append(segment)
             else:
-                self._release(queued)
+                self._release(segment)
         if not current:
             return None
         dead_letters: list[PendingDeadLetter] = []
         decoded: list[PartitionBatch] = []
+        since_pause = 0
         for _, batch, fence in current:
             events, rejected = decode_batch(
                 batch.tp, batch.records, self._context.earlier_rejections
             )
             dead_letters += rejected
             decoded.append(PartitionBatch(fence, events, batch.ends, newest_second(batch.records)))
-            await asyncio.sleep(0)  # so that the connection of the one being written is served
+            since_pause += len(batch.records)
+            if since_pause >= _EVENTS_PER_PAUSE:
+                since_pause = 0
+                await asyncio.sleep(0)  # so that the connection of the one being written is served
         write = self._context.writer.micro_batch(decoded)
         await write.prepare()
         telemetry = self._context.telemetry
@@ -186,9 +208,9 @@ class MicroBatches:
 
     async def _write(self, micro_batch: _MicroBatch) -> None:
         """Write a micro-batch, however long Redis or Kafka is away."""
-        context, queued = self._context, micro_batch.queued
-        assignment = queued[0].batch.assignment
-        batches = {each.fence: each.batch for each in queued}
+        context, segments = self._context, micro_batch.segments
+        assignment = segments[0].batch.assignment
+        batches = {each.fence: each.batch for each in segments}
         began = time.perf_counter()
 
         async def publish_sealed(sealed: Sequence[SealedEvent]) -> None:
@@ -200,22 +222,23 @@ class MicroBatches:
             run = partial(micro_batch.write.run, publish_sealed)
             results: list[ApplyResult] = await context.write(run, assignment)
             context.telemetry.duplicates += results[0].duplicates
-            for each, result in zip(queued, results, strict=True):
+            for each, result in zip(segments, results, strict=True):
                 self._consumer().finished(each.batch)
                 context.telemetry.add_batch(result.events - result.rejected)
                 self._release(each)
             context.telemetry.writing.observe(time.perf_counter() - began)
         except StaleAssignmentError:
-            for each in queued:
+            for each in segments:
                 self._release(each)
         except Exception as error:
             await self._fail(error)
 
-    def _release(self, queued: QueuedBatch) -> None:
-        """Be done with a batch: it is counted, or read again by whoever has its partition next."""
-        queued.event.ack()
-        self._in_process.discard(queued.batch.tp)
-        self._add_weight(-_weight(queued.batch))
+    def _release(self, segment: _Segment) -> None:
+        """Be done with batches: counted, or read again by whoever has their partition next."""
+        for queued in segment.parts:
+            queued.event.ack()
+            self._add_weight(-_weight(queued.batch))
+        self._in_process.discard(segment.batch.tp)
         self._wake.set()
 
     async def _fail(self, error: Exception) -> None:
@@ -224,6 +247,21 @@ class MicroBatches:
         foreseen = isinstance(error, PermanentFaultError)
         log.critical("The worker ends: %s", error, exc_info=None if foreseen else error)
         await self._crash(error)
+
+
+def _continues(queued: QueuedBatch, following: QueuedBatch) -> bool:
+    """Tell whether *following* can be taken as one with *queued*, which is before it."""
+    batch, other = queued.batch, following.batch
+    return other.assignment == batch.assignment and other.begins == batch.ends
+
+
+def _joined(parts: Sequence[QueuedBatch]) -> FetchedBatch:
+    """Return batches that follow each other as one."""
+    first = parts[0].batch
+    if len(parts) == 1:
+        return first
+    records = [record for part in parts for record in part.batch.records]
+    return first._replace(records=records, ends=parts[-1].batch.ends)
 
 
 def _weight(batch: FetchedBatch) -> int:

@@ -23,10 +23,14 @@ from stream_app.errors import (
     TopicsMissingError,
 )
 from stream_app.partition_lag import PartitionLag, PartitionLags
+from stream_app.sealing import Seen
 from stream_app.telemetry import worker_name
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0
+
+#: Seconds for which what was seen may stand for a look of somebody else.
+_RECENT_S: Final = 2.5
 
 #: Why the ends of topics are not known, as reports say it: no insides of the deployment.
 _AWAY: Final = "Kafka does not answer"
@@ -55,6 +59,7 @@ class Lookout:
         self._caught_up: CaughtUp | None = None
         self._lags = PartitionLags()
         self._last: tuple[float, Look] | None = None
+        self._seen: tuple[float, Seen] | None = None
         self._hour = 0  # in which memory was noted last
 
     @property
@@ -69,6 +74,13 @@ class Lookout:
             return None
         return self._last[1]
 
+    @property
+    def recent(self) -> Seen | None:
+        """Where everything ended, if this worker looked just now; for others who need it, too."""
+        if self._seen is None or time.monotonic() - self._seen[0] > _RECENT_S:
+            return None
+        return self._seen[1]
+
     async def look(self) -> Progress | None:
         """Look and report what is seen, unless another worker does.
 
@@ -81,6 +93,7 @@ class Lookout:
         now = int(self._clock())
         positions = await self._writer.positions()
         spans, problem = await self._look_at_topics()
+        self._seen = (time.monotonic(), Seen(now, positions, spans)) if spans else None
         if self._caught_up is None:
             self._caught_up = _continued(await last_progress(nodes), positions)
             self._lags = PartitionLags(self._caught_up.second)

@@ -10,7 +10,10 @@ from stream_app.broker import cluster_metadata, offset_answers
 from stream_app.kafka_state import read_configurations
 
 #: What to do about it.
-ADVICE: Final = "Set retention.ms=-1 and retention.bytes=-1 with kafka-configs, and back Redis up"
+ADVICE: Final = (
+    "Set retention.ms=-1 and retention.bytes=-1 with kafka-configs and back Redis up, or keep a "
+    "copy with `usage archive run`, which a rebuild reads"
+)
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS

@@ -47,10 +47,15 @@ class StartOffsets:
         self._beginning = asyncio.Lock()
         self._waits_for = ""  # what was logged last
         self.topic_ids: dict[str, str] = {}  #: of the topics as they were at the last start
+        self._fences: dict[tuple[TP, str], str] = {}
 
     def fence(self, tp: TP) -> str:
         """Return the name of *tp* in fences and positions."""
-        return keys.fence(tp.topic, tp.partition, self.topic_ids.get(tp.topic, ""))
+        topic_id = self.topic_ids.get(tp.topic, "")
+        name = self._fences.get((tp, topic_id))
+        if name is None:
+            name = self._fences[tp, topic_id] = keys.fence(tp.topic, tp.partition, topic_id)
+        return name
 
     async def find(self, assigned: Collection[TP]) -> dict[TP, int]:
         """Return the offset from which each partition is read, however long that takes.

@@ -1,8 +1,8 @@
-"""Faust's Kafka transport, with a whole fetched batch of one partition as one message.
+"""Faust's Kafka transport, with all that a fetch brought as one message.
 
 Why. Faust's cost is per message, not per byte: it awaits a handful of tasks for each, about 125 us.
-Given one message per fetched batch, agents, acks, commits and rebalances stay Faust's, and that
-cost is paid once for thousands of records.
+Given one message per fetch, agents, acks, commits and rebalances stay Faust's, and that cost is
+paid once for thousands of records, or for the few that each of many partitions has.
 
 What else is different, and why it must be:
 
@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 #: Seconds that a seek may take. If one took longer than Faust's `broker_request_timeout` (90),
 #: Faust would treat that as the end of its service, and handle no further assignment.
 _SEEK_TIMEOUT = 60.0
+#: Seconds between two looks for offsets without records, while others have some.
+_SKIP_INTERVAL_S = 0.5
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -134,13 +136,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """A Faust consumer whose messages are whole batches."""
+    """A Faust consumer whose messages are lists of batches."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._delivered: dict[TP, int] = {}  # the end of the last batch handed to an agent
         self._processed: dict[TP, int] = {}  # every record before this is counted or rejected
         self._was_sought = False  # whether nothing was fetched since the last seek
+        self._skips_at = 0.0  # when offsets without records are looked for next
         self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
     def _new_consumer_thread(self) -> _ConsumerThread:
@@ -155,7 +158,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     # ------------------------------------------------------------------ reading
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Fetch, and yield one message per partition that had records."""
+        """Fetch, and yield what that brought as one message."""
         try:
             records, active = await self._wait_next_records(timeout)
         except OffsetOutOfRangeError as error:
@@ -179,13 +182,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             return  # the group is rebalancing, which ends with a seek
         self._skip_gaps(records)
-        for tp, batch in records.items():
-            if not self.flow_active or self.gate.assignment != assignment:
-                return  # a rebalance: what is left here is fetched again
-            if active is None or tp in active or tp in self._buffered_partitions:
-                if state := self._thread._state_of(tp):
-                    self.app.monitor.track_tp_end_offset(tp, state.highwater)
-                yield tp, self._message(tp, batch, assignment)
+        wanted = {
+            tp: found
+            for tp, found in records.items()
+            if active is None or tp in active or tp in self._buffered_partitions
+        }
+        for tp in wanted:
+            if state := self._thread._state_of(tp):
+                self.app.monitor.track_tp_end_offset(tp, state.highwater)
+        if wanted:
+            yield next(iter(wanted)), self._message(wanted, assignment)
 
     def _denied(self, obstacle: Obstacle) -> None:
         self.app.context.obstacles.met(obstacle)
@@ -217,21 +223,31 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return await super()._getmany(active_partitions, timeout)
 
     def _message(
-        self, tp: TP, records: list[ConsumerRecord], assignment: Assignment
+        self, records: Mapping[TP, list[ConsumerRecord]], assignment: Assignment
     ) -> ConsumerMessage:
-        last = records[-1]
-        value = FetchedBatch(tp, records, self._delivered[tp], last.offset + 1, assignment)
-        self._delivered[tp] = value.ends
+        """Return the batches of some partitions as one message, of the first of them."""
+        batches = []
+        for tp, found in records.items():
+            batch = FetchedBatch(tp, found, self._delivered[tp], found[-1].offset + 1, assignment)
+            self._delivered[tp] = batch.ends
+            batches.append(batch)
+        first = batches[0]
+        last = first.records[-1]
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
-            [], None, value, None, 0, 0, tp, generation_id=assignment.group_generation,
+            *first.tp, last.offset, last.timestamp / 1000.0, last.timestamp_type,
+            [], None, batches, None, 0, 0, first.tp, generation_id=assignment.group_generation,
         )  # fmt: skip
 
     def _skip_gaps(self, records: Mapping[TP, Any]) -> None:
         """Skip offsets without records in partitions without a batch in process.
 
-        Called while no fetch is running, so that positions say what was fetched and no more.
+        Called while no fetch is running, so that positions say what was fetched and no more; while
+        events come, it is done some times a second, and not for each answer.
         """
+        now = time.monotonic()
+        if records and now < self._skips_at:
+            return
+        self._skips_at = now + _SKIP_INTERVAL_S
         for tp in self._active_partitions:
             done = self._processed.get(tp)
             if tp in records or done is None or done != self._delivered.get(tp, done):

@@ -31,13 +31,17 @@ PURE = [
         f"interaction_usage.reports.{name}"
         for name in ("build", "errors", "model", "numbers", "periods")
     ),
-    *(f"interaction_usage.issued.{name}" for name in ("cells", "errors", "succession")),
+    *(
+        f"interaction_usage.issued.{name}"
+        for name in ("cells", "comparison", "errors", "succession", "usage_model")
+    ),
     *(
         f"interaction_usage.dashboard.{name}"
         for name in ("hosts", "live_curve", "operations", "views")
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
     "interaction_usage.explanations.claims",
+    "interaction_usage.corrections.what_if",
 ]
 
 #: The packages of this project that each may import, itself left out.
@@ -57,17 +61,23 @@ MAY_IMPORT = {
         "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
+    "corrections": {
+        "rollups", "store", "settings", "stream_app", "reports", "issued", "export",
+    },
     "evidence": set[str](),  # two computations that share nothing; a test says so by itself
     "explanations": {
         "evidence", "reports", "rollups", "store", "settings", "stream_app", "archive",
     },
     "export": {"rollups", "reports"},
-    "dashboard": {"rollups", "store", "reports", "export", "settings", "monitoring"},
+    "dashboard": {
+        "rollups", "store", "reports", "issued", "export", "settings", "monitoring", "evidence",
+        "explanations",
+    },
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
         "dashboard", "doctor", "logs", "env_file", "prefixes", "archive", "explanations",
-        "evidence",
+        "evidence", "corrections",
     },
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ has reached its size is never written again: each row is rewritten once or twice
 
 A commit removes the small files and adds the large one. Whoever reads an earlier version still
 finds its files: they stay for days, until `vacuum`. A process that writes meanwhile is not in the
-way, for it adds files only; of two compactions at once, the second one is refused by Delta.
+way, for it adds files only; compactions are numbered, so of two at once the second one is refused.
 """
 
 from collections.abc import Callable, Iterator, Sequence

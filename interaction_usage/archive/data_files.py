@@ -107,10 +107,12 @@ def _sink(table: Any, name: str) -> Iterator[IO[bytes]]:
         raise
 
 
-def read(table: Any, names: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Return the rows of the files *names* of the Delta *table*. Raises OSError."""
+def read(
+    table: Any, names: Sequence[str], schema: pa.Schema, columns: Sequence[str] | None
+) -> pa.Table:
+    """Return the rows, or some columns, of files of the Delta *table*. Raises OSError."""
     found = ds.dataset(names, schema=schema, format="parquet", filesystem=_filesystem(table))
-    return found.to_table()
+    return found.to_table(None if columns is None else list(columns))
 
 
 def local_folder(table: Any) -> str:

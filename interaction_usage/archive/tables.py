@@ -10,7 +10,7 @@ positions again.
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +33,9 @@ from interaction_usage.archive.errors import (
     StorageError,
 )
 from interaction_usage.archive.location import DEAD_LETTERS, EVENTS, GAPS, Location
+
+#: The transaction identifier of compactions; no topic-partition is called like that.
+_COMPACTION: Final = "compaction"
 
 #: Days for which a file that compaction replaced is kept for those who still read it.
 KEPT_DAYS: Final = 7
@@ -161,7 +164,10 @@ class ArchiveTable:
         added.data_change = False
         now = time.time_ns() // 1_000_000
         removed = [RemoveAction(each.name, False, now, each.size, {}) for each in old]
-        self._commit([added], {}, removed)
+        # Delta lets two commits remove the same file, so compactions are numbered: of two that
+        # began with the same number, the second is refused.
+        number = self._table.transaction_version(_COMPACTION) or 0
+        self._commit([added], {_COMPACTION: number + 1}, removed)
 
     def _commit(
         self, added: list[AddAction], positions: Mapping[str, int],
@@ -191,10 +197,12 @@ class ArchiveTable:
         with _storage_errors():
             return self._table.to_pyarrow_dataset(file_pruning_predicate=predicate)
 
-    def read_files(self, files: Iterable[DataFile]) -> pa.Table:
-        """Return the rows of some data files. Raises StorageError."""
+    def read_files(
+        self, files: Iterable[DataFile], columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the rows of some data files, or these columns of them. Raises StorageError."""
         with _storage_errors():
-            return data_files.read(self._table, [each.name for each in files], self.schema)
+            return data_files.read(self._table, [each.name for each in files], self.schema, columns)
 
     def vacuum(self) -> int:
         """Remove files that no commit of the last days names; return how many."""

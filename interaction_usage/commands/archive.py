@@ -44,7 +44,7 @@ def run() -> None:
       usage archive run
     """
     config = _config()
-    with _errors(config):
+    with archive_errors(config):
         asyncio.run(_run(config))
 
 
@@ -69,7 +69,7 @@ def once() -> None:
     from stream_app.errors import RecordsUnavailableError, TopicRecreatedError
 
     config = _config()
-    with _errors(config):
+    with archive_errors(config):
         from interaction_usage.archive.process import ArchiveProcess
 
         async def copy() -> int:
@@ -95,7 +95,7 @@ def status(as_json: bool) -> None:
       usage archive status --json
     """
     config = _config()
-    with _errors(config):
+    with archive_errors(config):
         from interaction_usage.archive.status import read_status
 
         found = read_status(_open(config), config.kafka)
@@ -148,7 +148,7 @@ def compact() -> None:
       usage archive compact
     """
     config = _config()
-    with _errors(config):
+    with archive_errors(config):
         from interaction_usage.archive import compaction
 
         with progress_bar("Joining files") as update:
@@ -179,7 +179,7 @@ def _open(config: settings.Settings) -> "Archive":
 
 
 @contextmanager
-def _errors(config: settings.Settings) -> Iterator[None]:
+def archive_errors(config: settings.Settings) -> Iterator[None]:
     """Turn what can go wrong into one sentence."""
     from aiokafka.errors import KafkaError
 

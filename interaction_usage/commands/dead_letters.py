@@ -11,7 +11,7 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
+from interaction_usage.commands.publishing import ReportingPublisher, check_broker, patience_option
 from interaction_usage.commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patie
     from stream_app.topics import DEAD_LETTERS
 
     check_broker(config)
-    publisher = Publisher(config.kafka, patience)
+    publisher = ReportingPublisher(config.kafka, patience)
     sent: list[RejectedRecord] = []  # without their bytes
     unmarked: deque[tuple[RejectedRecord, Place]] = deque()
     problems: list[str] = []

@@ -80,7 +80,8 @@ def explaining() -> Iterator["Explainer"]:
             yield Explainer(redis, source_of(config))
         except (EvidenceError, ExplanationError) as error:
             text = str(error)
-            raise CommandError(f"{text[0].upper()}{text[1:]}.") from None
+            end = "" if text.endswith("?") else "."
+            raise CommandError(f"{text[0].upper()}{text[1:]}{end}") from None
 
 
 def print_json(answer: Any) -> None:

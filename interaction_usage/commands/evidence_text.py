@@ -29,15 +29,14 @@ def show_maximum(answer: Mapping[str, Any]) -> None:
     _show_curve(answer["curve"], at)
     click.echo()
     print_table(
-        ["Application", "Session", "From", "To", "", "Events (topic/partition/offset)"],
+        ["Application", "Session", "From", "To", "Events"],
         [
             (
                 session["application"],
                 session["session"],
                 _clock(session["start"], at),
-                _clock(session["stop"], at),
-                _remark(session),
-                " ".join(_place(event) for event in session["events"]),
+                "no stop" if session["inferred"] else _clock(session["stop"], at),
+                _places(session["events"]) + (", corrected" if session["corrected"] else ""),
             )
             for session in answer["sessions"][:MAX_ROWS]
         ],
@@ -145,9 +144,12 @@ def _clock(text: str, at: datetime) -> str:
     return f"{instant:%H:%M:%S}" if instant.date() == at.date() else f"{instant:%m-%d %H:%M:%S}"
 
 
-def _remark(session: Mapping[str, Any]) -> str:
-    remarks = [name for name in ("inferred", "corrected") if session[name]]
-    return ", ".join({"inferred": "no stop", "corrected": "corrected"}[name] for name in remarks)
+def _places(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return where events are: topic/partition/offset, and the offsets of the same partition."""
+    offsets: dict[str, list[int]] = {}
+    for event in events:
+        offsets.setdefault(f"{event['topic']}/{event['partition']}", []).append(event["offset"])
+    return " ".join(f"{place}/{','.join(map(str, each))}" for place, each in offsets.items())
 
 
 def _place(event: Mapping[str, Any]) -> str:

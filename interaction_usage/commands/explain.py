@@ -70,7 +70,7 @@ def explain(
 
 
 def _differs(answer: dict[str, Any]) -> str:
-    what = f"maximum of {answer['series']}" if "series" in answer else answer["counter"]
+    what = f"maximum of {answer['series']}" if "series" in answer else f"sum of {answer['counter']}"
     mine = answer["max"] if "series" in answer else answer["sum"]
     return (
         f"The {what} is {mine:,} by these events, but {answer['rollups']:,} in the rollups. "

@@ -49,6 +49,7 @@ from interaction_usage.reports.service import (
     metavar="FILE",
     help="Output file, or - for standard output.  [default: usage.xls, or .xlsx, …]",
 )
+@click.option("--force", is_flag=True, help="On a terminal too: replace the file if it exists.")
 @click.option(
     "-d",
     "--directory",
@@ -69,6 +70,7 @@ def export(
     as_of: datetime | None,
     file_format: str | None,
     output: str | None,
+    force: bool,
     directory: str | None,
     require_complete: bool,
 ) -> None:
@@ -96,12 +98,15 @@ def export(
         raise click.UsageError("-d goes with --all; name the file of one account with -o.")
     else:
         wanted = batch.request(account)
-        _export_one(wanted, file_format or _format_of(output), output, require_complete)
+        _export_one(
+            wanted, file_format or _format_of(output), output, require_complete, force=force
+        )
 
 
 def _export_one(
-    request: ReportRequest, file_format: str, output: str | None, require_complete: bool
-) -> None:
+    request: ReportRequest, file_format: str, output: str | None, require_complete: bool, *,
+    force: bool,
+) -> None:  # fmt: skip
     """Write the report of one account to the *output* that was named, or not."""
     target = f"usage.{file_format}" if output is None else output
     if not target:
@@ -109,7 +114,7 @@ def _export_one(
     with report_errors():
         check_request(*request[1:])
     if target != "-":
-        check_target(target)
+        check_target(target, force=force)
     with redis_connection(settings.read()) as redis, report_errors():
         report = make_report(redis, request, detail_of(file_format), suggest=True)
     if require_complete and (why := why_unfinished(report)):

@@ -10,6 +10,7 @@ A new file takes the place of the old one in three steps:
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,10 +49,15 @@ def write_private(path: Path, write: Callable[[BinaryIO], None]) -> None:
         _fill(path, write, private=True)
 
 
-def check_target(target: str) -> None:
-    """Raise CommandError where `write_target` could not write, as far as that can be seen now."""
+def check_target(target: str, *, force: bool = True) -> None:
+    """Raise CommandError where `write_target` could not write, as far as that can be seen now.
+
+    Without *force* a person at a terminal does not replace a file unawares; a script may.
+    """
     with _failures(target):
         path = _behind_links(target)
+        if path.is_file() and not force and sys.stdin is not None and sys.stdin.isatty():
+            raise CommandError(f"{target!r} exists; to replace it, pass --force.")
         if path.is_dir():
             raise CommandError(
                 f"{target!r} is a folder; name a file in it, like {path / 'usage.xls'}."

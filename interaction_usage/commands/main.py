@@ -57,6 +57,10 @@ COMMANDS = {
         "interaction_usage.commands.dead_letters",
         "Inspect and replay refused events.",
     ),
+    "correct": (
+        "interaction_usage.commands.correct",
+        "Take an event back, or correct a session.",
+    ),
     "gaps": ("interaction_usage.commands.gaps", "List and accept what Kafka deleted uncounted."),
     "backup": ("interaction_usage.commands.backup", "Write everything a bill needs to a file."),
     "restore": ("interaction_usage.commands.backup", "Restore what `usage backup` wrote."),

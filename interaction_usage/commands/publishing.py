@@ -1,6 +1,8 @@
 """Publishing records and waiting for their acknowledgement, for `send` and `replay`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
@@ -25,6 +27,12 @@ patience_option = click.option(
 
 #: Called once for each record: why it was not sent, or None, and its partition and offset.
 OnDelivery = Callable[[str | None, int, int], None]
+#: Called once for each record that was not sent: with what it was published with, and why.
+OnFailure = Callable[..., None]
+
+#: Milliseconds for which records are collected before they are sent, and bytes of a batch: the
+#: larger it is, the less it costs everybody, and the better it compresses. `wait` ends the linger.
+_LINGER_MS, _BATCH_BYTES = 100, 1_000_000
 
 
 def check_broker(config: settings.Settings) -> None:
@@ -40,16 +48,18 @@ def check_broker(config: settings.Settings) -> None:
         raise CommandError(f"Kafka at {config.kafka}: {error}; nothing was sent.") from None
 
 
-class Publisher:
-    """Sends records to Kafka and reports each as acknowledged or given up."""
+class _Producer:
+    """A producer, and how many of its records were acknowledged."""
 
-    def __init__(self, servers: str, patience: float) -> None:
-        from confluent_kafka import Producer
+    def __init__(self, servers: str, patience: float, options: Mapping[str, Any]) -> None:
+        from confluent_kafka import KafkaException, Producer
 
         from stream_app import clients
         from stream_app.publishing_failures import PublishingFailures
 
+        self._invalid = KafkaException
         self._failures = PublishingFailures(servers)
+        self._published = self._failed = 0
         self._producer = Producer(
             {
                 **clients.librdkafka(servers),
@@ -59,14 +69,99 @@ class Publisher:
                 # that it knows nothing of there.
                 "max.in.flight.requests.per.connection": 1,
                 "compression.type": "lz4",
-                "linger.ms": 5,
                 "message.timeout.ms": int(patience * 1000),
                 "message.max.bytes": _MOST_BYTES,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 2 * _MOST_BYTES // 1024,
                 "error_cb": self._failures.note,
+                **options,
             }
         )
+
+    def poll(self, seconds: float = 0) -> None:
+        """Have what was acknowledged, and what failed, reported; for up to some seconds."""
+        self._failures.poll(self._producer, seconds)
+
+    def wait(self, tick: Callable[[], None]) -> None:
+        """Return when every record is acknowledged or given up, those of *tick* included."""
+        while True:
+            self.poll(0.2 if len(self._producer) else 0)
+            tick()
+            if not len(self._producer):
+                return
+
+    def _produce(self, produce: Callable[[], None], topic: str) -> str | None:
+        """Call *produce* as soon as there is room; return why the record is not sent, if so."""
+        while True:
+            try:
+                produce()
+            except BufferError:  # the queue is full: let the broker take some of it
+                self.poll(0.1)
+            except self._invalid as error:  # the record is invalid, or the producer has ended
+                return self._failures.why(error.args[0], topic)
+            else:
+                self._published += 1
+                return None
+
+
+class Publisher(_Producer):
+    """Sends many records to Kafka and reports each that was given up."""
+
+    def __init__(self, servers: str, patience: float) -> None:
+        options = {
+            "linger.ms": _LINGER_MS,
+            "batch.size": _BATCH_BYTES,
+            "delivery.report.only.error": True,
+        }
+        super().__init__(servers, patience, options)
+        self._forgot_at = 0  # how many were acknowledged then
+
+    @property
+    def acknowledged(self) -> int:
+        """How many records Kafka has acknowledged."""
+        return self._published - self._failed - len(self._producer)
+
+    def publish(
+        self, topic: str, key: bytes, value: bytes, on_failure: OnFailure, *line: Any
+    ) -> None:
+        """Queue a record; if it is not sent, *on_failure* is called within a later call.
+
+        With what is given as *line* before the reason: a closure for each would cost too much.
+        """
+        failed = partial(self._note_failure, topic, on_failure, line)
+        try:
+            self._producer.produce(topic, value, key, on_delivery=failed)
+            self._published += 1
+        except (BufferError, self._invalid):
+            send = partial(self._producer.produce, topic, value, key, on_delivery=failed)
+            if why := self._produce(send, topic):
+                on_failure(*line, why)
+
+    def _note_failure(
+        self, topic: str, on_failure: OnFailure, line: Sequence[Any], error: Any, _: Any
+    ) -> None:
+        self._failed += 1
+        on_failure(*line, self._failures.why(error, topic))
+
+    def poll(self, seconds: float = 0) -> None:
+        """Have what failed reported, for up to some seconds."""
+        super().poll(seconds)
+        if self.acknowledged > self._forgot_at:
+            self._failures.forget()
+            self._forgot_at = self.acknowledged
+
+    def wait(self, tick: Callable[[], None]) -> None:
+        """Return when every record is acknowledged or given up; nothing lingers any longer."""
+        with suppress(self._invalid):  # `poll` notes what ended a producer
+            self._producer.flush(0)
+        super().wait(tick)
+
+
+class ReportingPublisher(_Producer):
+    """Sends records to Kafka and reports where each went, or why it was given up."""
+
+    def __init__(self, servers: str, patience: float) -> None:
+        super().__init__(servers, patience, {"linger.ms": 5})
 
     def publish(
         self,
@@ -82,7 +177,6 @@ class Publisher:
 
         The record's key chooses the partition unless one is given.
         """
-        from confluent_kafka import KafkaException
 
         def delivered(error: Any, message: Any) -> None:
             if error is None:
@@ -91,28 +185,15 @@ class Publisher:
             else:
                 on_delivery(self._failures.why(error, topic), -1, -1)
 
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value,
-                    key,
-                    partition,
-                    headers=list(headers) or None,
-                    on_delivery=delivered,
-                )
-                break
-            except BufferError:  # the queue is full: let the broker take some of it
-                self._failures.poll(self._producer, 0.1)
-            except KafkaException as error:  # the record is invalid, or the producer has ended
-                on_delivery(self._failures.why(error.args[0], topic), -1, -1)
-                break
-        self._failures.poll(self._producer, 0)
-
-    def wait(self, tick: Callable[[], None]) -> None:
-        """Return when every record is acknowledged or given up, those of *tick* included."""
-        while True:
-            self._failures.poll(self._producer, 0.2 if len(self._producer) else 0)
-            tick()
-            if not len(self._producer):
-                return
+        send = partial(
+            self._producer.produce,
+            topic,
+            value,
+            key,
+            partition,
+            headers=list(headers) or None,
+            on_delivery=delivered,
+        )
+        if why := self._produce(send, topic):
+            on_delivery(why, -1, -1)
+        self.poll()

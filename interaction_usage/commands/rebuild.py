@@ -18,6 +18,7 @@ from interaction_usage.commands.terminal import plain
 if TYPE_CHECKING:
     from rollups.gaps import Gap
     from stream_app.identity_conflicts import IdentityConflict
+    from stream_app.rebuild.earlier import EarlierRecords
 
 #: Differences that are printed one by one: of an account, and in all.
 _MAX_OF_ONE, _MAX_PRINTED = 10, 500
@@ -41,7 +42,8 @@ def rebuild(verify: bool, incomplete: bool) -> None:
     """Rebuild the rollups from the topics, beside the active ones, and switch to them.
 
     Live traffic continues meanwhile, and reports use the old rollups until the new ones have caught
-    up. Workers switch by themselves. Use it to change a session limit, and with --verify to prove
+    up. Workers switch by themselves. What Kafka no longer has is read from the archive, if
+    USAGE_ARCHIVE names one. Use it to change a session limit, and with --verify to prove
     that the rollups match the topics.
 
     \b
@@ -109,11 +111,17 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
     from stream_app.rebuild.run import rebuilding
 
     began = time.monotonic()
-    async with rebuilding(config, redis, incomplete=incomplete) as under_way:
+    earlier = _archive(config)
+    async with rebuilding(
+        config, redis, incomplete=incomplete, earlier_records=earlier
+    ) as under_way:
         with _progress("Reading the topics", "records") as update:
             count = await under_way.catch_up(update)
         _print_gaps(await under_way.record_gaps())
         followed = await under_way.switch()
+        filled = await under_way.accept_filled_gaps() if earlier else []
+    for gap in filled:
+        click.echo(f"Gap {gap.id} is filled from the archive: {gap.place}.", err=True)
     seconds = time.monotonic() - began
     click.echo(f"Reports now use the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
     if not followed:
@@ -122,6 +130,22 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
             "lost meanwhile. A worker with other session limits stops.",
             err=True,
         )
+
+
+def _archive(config: settings.Settings) -> "EarlierRecords | None":
+    """Return the archive, if one is set and there is one. Raises CommandError."""
+    if not config.archive:
+        return None
+    from interaction_usage.commands.archive import archive_errors
+
+    with archive_errors(config):
+        from interaction_usage.archive.errors import NoArchiveError
+        from interaction_usage.archive.replaying import ArchivedRecords
+
+        try:
+            return ArchivedRecords.open(config.archive)
+        except NoArchiveError:
+            return None
 
 
 def _print_gaps(new: "Sequence[Gap]") -> None:
@@ -137,7 +161,9 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
 
     accounts = places = shown = 0
     differing: set[str] = set()
-    async with rebuilding(config, redis, incomplete=incomplete, compare_only=True) as under_way:
+    async with rebuilding(
+        config, redis, incomplete=incomplete, compare_only=True, earlier_records=_archive(config)
+    ) as under_way:
         with _progress("Reading the topics", "records") as update:
             await under_way.catch_up_to_compare(update)
         with _progress("Comparing", "accounts") as update:

@@ -81,8 +81,9 @@ def members(entry: Any) -> dict[str, Any]:
     }
 
 
-from interaction_usage.commands import reports_issue, reports_show  # noqa: E402 - it needs this group
+from interaction_usage.commands import reports_diff, reports_issue, reports_show  # noqa: E402 - it needs this group
 
 reports.add_command(reports_issue.issue)
 reports.add_command(reports_issue.preview)
 reports.add_command(reports_show.show)
+reports.add_command(reports_diff.diff)

@@ -18,7 +18,7 @@ from interaction_usage.commands.user_name import user_name
 from interaction_usage.reports.service import ReportBatch, check_request
 
 if TYPE_CHECKING:
-    from interaction_usage.issued.issuing import Order, Outcome
+    from interaction_usage.issued.issuing import Explain, Order, Outcome
 
 
 def _terms_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,9 +98,12 @@ def _issue_one(
 ) -> None:
     from interaction_usage.issued.issuing import issue as issue_reports
 
+    config = settings.read()
     order = _order(batch, gap, overlap, _revised(account, revises))
-    with ledger_connection(settings.read()) as ledger:
+    with ledger_connection(config) as ledger:
         _must_exist(ledger.redis, account)
+        if revises:
+            order = order._replace(explain=_explain(config, ledger, revises))
         [outcome] = issue_reports(ledger, [account], order)
     _raise_error(outcome)
     entry = outcome.entry
@@ -114,6 +117,19 @@ def _issue_one(
             f"It was issued before: {what}. What differs since: usage reports diff {entry.number}",
             err=True,
         )
+
+
+def _explain(config: settings.Settings, ledger: Any, revises: str) -> "Explain":
+    """Return what finds out what a revision changes: from the events in Kafka."""
+    from interaction_usage.commands.reports import issue_errors
+    from interaction_usage.commands.reports_diff import revision_of
+    from interaction_usage.issued.reading import find
+    from interaction_usage.store.issued_table import REPORTS
+
+    ledger.sync(REPORTS)
+    with issue_errors():
+        stored = find(ledger.redis, revises)
+    return lambda basis: revision_of(config, stored, basis)
 
 
 def _revised(account: str, number: str | None) -> int | None:

@@ -1,6 +1,7 @@
 """`usage reports show`: an issued report as it was issued, and its manifest."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -11,6 +12,9 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 
+if TYPE_CHECKING:
+    from interaction_usage.store.issued_table import StoredReport
+
 
 @click.command("show")
 @click.argument("number")
@@ -19,12 +23,20 @@ from interaction_usage.commands.files import check_target, write_target
     help="File format.  [default: by the file's extension, otherwise json]",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Output file.  [default: standard output]")
+@click.option(
+    "--reproduce", is_flag=True,
+    help="Make it again from the events in Kafka, and fail unless it is the same byte for byte.",
+)  # fmt: skip
 @click.option("--manifest", "with_manifest", is_flag=True, help="Print the manifest.")
-def show(number: str, file_format: str | None, output: str | None, with_manifest: bool) -> None:
+def show(
+    number: str, file_format: str | None, output: str | None, reproduce: bool, with_manifest: bool
+) -> None:
     """Show the issued report NUMBER: the bytes that were issued.
 
     These are stored of its JSON (keys sorted, no white space) and of its xls, and never change.
-    xlsx and csv are drawn from what is stored.
+    xlsx and csv are drawn from what is stored. With --reproduce, JSON and xls are made again from
+    the events up to the offsets in the manifest; if they are not the same, it is said what is gone
+    or changed since.
 
     \b
     Examples:
@@ -40,14 +52,48 @@ def show(number: str, file_format: str | None, output: str | None, with_manifest
         raise click.UsageError("-o is empty; name a file, or leave it out.")
     if output not in (None, "-"):
         check_target(output)
-    with redis_connection(settings.read()) as redis, issue_errors():
+    config = settings.read()
+    with redis_connection(config) as redis, issue_errors():
         report = find(redis, number)
         wanted = not with_manifest or output is not None or file_format is not None
         stored = content(report, chosen) if wanted else b""
+    if reproduce:
+        _reproduce(config, report)
     if wanted:
         _write(stored, output, chosen)
     if with_manifest:
         click.echo(orjson.dumps(report.manifest, option=orjson.OPT_INDENT_2))
+
+
+def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
+    """Make the report again; raise a CommandError unless the bytes are those that were issued."""
+    from interaction_usage.commands.reports_diff import read_events
+    from interaction_usage.issued.manifest import ends_in
+    from interaction_usage.issued.reproduction import (
+        frame_then,
+        other_circumstances,
+        reproduce,
+    )
+
+    ends = ends_in(report.manifest)
+    events = read_events(config, report.entry.account, ends, ends)
+    found = reproduce(report, [each.event for each in events.before])
+    number = report.entry.number
+    if not found.differs:
+        click.echo(
+            f"{number}: the same bytes from {len(events.before):,} records of events", err=True
+        )
+        return
+    within = frame_then(report).within
+    reasons = [*events.gone, *other_circumstances(report, None, (within.begin, within.end))]
+    cells = ", ".join(
+        f"{cell.path} {cell.before} issued, {cell.after} now" for cell in found.cells[:10]
+    )
+    why = "; ".join(reasons) or "the events in Kafka are not those that were counted then"
+    raise CommandError(
+        f"{number} cannot be made again from the events: {why}. "
+        f"{f'It would differ in {cells}' if cells else 'Its numbers would be the same'}."
+    )
 
 
 def _write(stored: bytes, output: str | None, file_format: str) -> None:

@@ -1,7 +1,6 @@
 """`usage send`: events from NDJSON files to their topics."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -26,7 +25,6 @@ class Outcome:
         self.acknowledged = 0
         self.refused: list[tuple[str, int, str]] = []  # file, line, sentence
         self.unsent: list[tuple[str, int, str]] = []
-        self.topics: Counter[str] = Counter()
 
 
 @click.command("send")
@@ -65,66 +63,32 @@ def _publish(
     tick: Callable[[], None],
 ) -> None:
     """Hand every line to the publisher, and wait until each is acknowledged or given up."""
-    for name, number, line in _lines(files, outcome):
-        place = _place(name, number, line, unchecked, outcome)
-        if place is None:
-            continue
-        topic, key = place
+    from interaction_usage.commands.event_lines import blocks, places
 
-        def on_delivery(
-            problem: str | None, *_: int, name: str = name, number: int = number
-        ) -> None:
-            if problem is None:
-                outcome.acknowledged += 1
-            else:
-                outcome.unsent.append((name, number, problem))
-
-        publisher.publish(topic, key, line, on_delivery=on_delivery)
-        outcome.topics[topic] += 1
+    def show() -> None:
+        outcome.acknowledged = publisher.acknowledged
         tick()
-    publisher.wait(tick)
 
+    def note(name: str, number: int, problem: str) -> None:
+        outcome.unsent.append((name, number, problem))
 
-def _lines(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[tuple[str, int, bytes]]:
-    """Yield every line that is not blank, with the file's name and the line's number from 1."""
     for file in files:
         name = getattr(file, "name", "<stdin>")
-        for number, line in enumerate(file, 1):
-            if stripped := line.strip():
-                outcome.read += 1
-                yield name, number, stripped
-
-
-def _place(
-    name: str, number: int, line: bytes, unchecked: bool, outcome: Outcome
-) -> tuple[str, bytes] | None:
-    """Return the topic and key of the event in *line*; None, and noted, if it is refused."""
-    import orjson
-
-    from stream_app.codec import decode
-    from stream_app.rejection import RejectedError
-    from stream_app.topics import TOPIC_OF
-
-    try:
-        members = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        outcome.refused.append((name, number, f"not JSON: {error}"))
-        return None
-    kind = members.get("type") if isinstance(members, dict) else None
-    topic = TOPIC_OF.get(kind) if isinstance(kind, str) else None
-    try:
-        if topic is None or not unchecked:
-            decode(topic or "", line)
-    except RejectedError as refused:
-        outcome.refused.append((name, number, refused.sentence))
-        return None
-    assert topic is not None
-    return topic, str(members.get("subject", "")).encode()
+        for lines in blocks(file):
+            outcome.read += len(lines)
+            for line, place in zip(lines, places(lines, unchecked=unchecked), strict=True):
+                if isinstance(place, str):
+                    outcome.refused.append((name, line.number, place))
+                else:
+                    publisher.publish(*place, line.value, note, name, line.number)
+            publisher.poll()
+            show()
+    publisher.wait(show)
 
 
 @contextmanager
 def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callable[[], None]]:
-    """Yield what is called after each line and shows how far the work is."""
+    """Yield what is called after some lines and shows how far the work is."""
     size = _total_size(files)
     done = 0
 
@@ -135,8 +99,6 @@ def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callab
 
         def tick() -> None:
             nonlocal done
-            if outcome.read % 500 and done:
-                return
             done = sum(f.tell() for f in files if f.seekable()) if size else 0
             update(done, size, text())
 

@@ -23,6 +23,8 @@ _REDIS_TIMEOUT_S = 5
 
 #: Seconds within which Kafka must answer: a server that ends waits for a look at it.
 _KAFKA_TIMEOUT_S = 3.0
+#: Records that are read from Kafka for an explanation on a page, and the seconds it may take.
+_MAX_RECORDS, _EXPLANATION_S = 200_000, 20.0
 
 #: Seconds for which one thread runs Python while others wait for it.
 _SWITCH_S = 0.001
@@ -122,6 +124,7 @@ async def _serve(
     config: settings.Settings, redis: Any, listener: socket.socket, is_open: bool
 ) -> None:
     from interaction_usage import logs
+    from interaction_usage.commands.correcting import DashboardCorrections
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
@@ -132,7 +135,10 @@ async def _serve(
     most = most_connections()
     app = create_app(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
-        places=places_of(config, redis), warnings=warnings_of(config), connections=most,
+        places=places_of(config, redis), warnings=warnings_of(config),
+        explain=explain_of(config), explainer=explainer_of(config, redis),
+        hides_sessions=config.hide_sessions, corrections=DashboardCorrections(config, redis),
+        connections=most,
     )  # fmt: skip
     server = Server(app, most)
 
@@ -149,6 +155,20 @@ async def _serve(
     sys.setswitchinterval(_SWITCH_S)
     call_on_signals(asyncio.get_running_loop(), stop)
     await server._serve([listener])  # `serve` would take the signals, and raise them again
+
+
+def explain_of(config: settings.Settings) -> Any:
+    """Return a function that returns what a revision changes of an issued report."""
+    from interaction_usage.commands.reports_diff import revision_of
+    from interaction_usage.store.errors import LedgerUnavailableError
+
+    def explain(stored: Any, basis: Any) -> Any:
+        try:
+            return revision_of(config, stored, basis)
+        except CommandError as error:
+            raise LedgerUnavailableError(error.message) from None
+
+    return explain
 
 
 def places_of(config: settings.Settings, redis: Any) -> Any:
@@ -198,3 +218,15 @@ def warnings_of(config: settings.Settings) -> Any:
         return [f"{each}. {ADVICE}" for each in found]
 
     return warnings
+
+
+def explainer_of(config: settings.Settings, redis: Any) -> Any:
+    """Return what explains numbers by events; None where the packages for it are missing."""
+    try:
+        from interaction_usage.explanations.service import Explainer
+        from interaction_usage.explanations.sources import source_of
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(("interaction_usage", "stream_app")):
+            raise
+        return None
+    return Explainer(redis, source_of(config, _MAX_RECORDS), _EXPLANATION_S)

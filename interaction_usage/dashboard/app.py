@@ -5,7 +5,7 @@ import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,12 +16,14 @@ from starlette.exceptions import HTTPException
 from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
 from interaction_usage.dashboard.access_log import AccessLog
 from interaction_usage.dashboard.broadcast import Broadcast
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.directory import Directory
 from interaction_usage.dashboard.errors import OtherLayoutError, RequestError
 from interaction_usage.dashboard.guard import Guard
 from interaction_usage.dashboard.head import Head
 from interaction_usage.dashboard.health import Places, Watch
 from interaction_usage.dashboard.heavy import HeavyWork
+from interaction_usage.dashboard.late_usage import LateUsage
 from interaction_usage.dashboard.limits import (
     MAX_CHANGES,
     MAX_CONNECTIONS,
@@ -34,8 +36,17 @@ from interaction_usage.dashboard.limits import (
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
+from interaction_usage.reports.model import Revision
+from interaction_usage.reports.service import Basis
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
+from interaction_usage.store.issued_table import StoredReport
 from interaction_usage.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from interaction_usage.explanations.service import Explainer
+
+#: Returns what a revision changes of an issued report, given what it is made of.
+Explain = Callable[[StoredReport, Basis], Revision]
 
 _DESCRIPTION: Final = (
     "Usage of each account: the Usage Report, its breakdowns, and the current hour as it happens. "
@@ -51,33 +62,44 @@ def create_app(
     lifetime: float,
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
+    explain: Explain | None = None,
+    corrections: Corrections | None = None,
     connections: int = MAX_CONNECTIONS,
+    explainer: "Explainer | None" = None,
+    hides_sessions: bool = False,
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
-    unknown. *warnings* returns what may become trouble later (and raises the same). A worker's
-    heartbeat in Redis expires after *lifetime* seconds. The server has at most so many
-    *connections*.
+    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
+    *warnings* returns what may become trouble later (and raises the same). A worker's
+    heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
+    none can be made here. The server has at most so many *connections*. The *explainer* answers
+    questions about the events behind a number; with *hides_sessions* it names no session to the
+    token of an account.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
-    heavy = HeavyWork()
+    late_usage = LateUsage(redis)
+    heavy, evidence = HeavyWork(), HeavyWork("explanations", 1)
     streams = connections // 2
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
         watch.start()
         directory.start()
+        late_usage.start()
         task = asyncio.create_task(broadcast.run())
         try:
             yield
         finally:
             broadcast.end()
             await task
-            for stop in (watch.stop, directory.stop, heavy.close):
+            for stop in (
+                watch.stop, directory.stop, late_usage.stop, heavy.close, evidence.close,
+            ):  # fmt: skip
                 await asyncio.to_thread(stop)
 
     app = FastAPI(
@@ -87,13 +109,20 @@ def create_app(
     )  # fmt: skip
     app.state.redis = redis
     app.state.ledger = ledger
+    app.state.explain = explain
+    app.state.late_usage = late_usage
     app.state.open = open_to_all
     app.state.watch = watch
     app.state.measures = measures.Measures()
     app.state.broadcast = broadcast
     app.state.directory = directory
     app.state.heavy = heavy
+    app.state.evidence = evidence
+    app.state.explainer = explainer
+    app.state.hides_sessions = hides_sessions
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
+    app.state.corrections = corrections
+    app.state.correcting = threading.BoundedSemaphore(1)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)
     app.include_router(api.router)

@@ -27,13 +27,18 @@ T = TypeVar("T")
 
 
 class HeavyWork:
-    """Threads for heavy work, and who waits for one. Belongs to one event loop."""
+    """Threads for heavy work, and who waits for one. Belongs to one event loop.
 
-    def __init__(self, threads: int = HEAVY_THREADS, wait: float = HEAVY_WAIT_S) -> None:
+    *name* is what there may not be more of.
+    """
+
+    def __init__(
+        self, name: str = "reports", threads: int = HEAVY_THREADS, wait: float = HEAVY_WAIT_S
+    ) -> None:
         self._wait = wait
-        self._queue = Shares("reports", MAX_HEAVY, MAX_HEAVY_EACH)
-        self._threads = Shares("reports", threads, max(1, threads - 1))
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="heavy")
+        self._queue = Shares(name, MAX_HEAVY, MAX_HEAVY_EACH)
+        self._threads = Shares(name, threads, max(1, threads - 1))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(self, visitor: object, receive: Receive, work: Callable[[], T]) -> T:
         """Return what *work* returns, made in a thread when it is the turn of *visitor*.

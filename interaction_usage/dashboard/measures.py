@@ -40,8 +40,11 @@ class Measures:
         self._answers[route, str(code)] += 1
         self._seconds.labels(route).observe(seconds)
 
-    def collect(self, watch: Watch) -> Iterator[Metric]:
-        """Yield the metrics, with what *watch* sees of Redis and of workers."""
+    def collect(self, watch: Watch, changed_reports: int | None) -> Iterator[Metric]:
+        """Yield the metrics, with what *watch* sees of Redis and of workers.
+
+        And how many issued reports have changed, if that is known.
+        """
         yield monitoring.build()
         yield from monitoring.process()
         yield monitoring.REQUESTS.of(self._answers.items())
@@ -52,6 +55,8 @@ class Measures:
             health = watch.health()
             yield monitoring.WORKERS.of(health.workers or 0)
             yield monitoring.STALE.of(health.stale is not None)
+            if changed_reports is not None:
+                yield monitoring.CHANGED_REPORTS.of(changed_reports)
 
 
 class Measured:
@@ -92,6 +97,6 @@ async def metrics(request: Request, asker: Allowed) -> Response:
         raise RequestError(403, "Metrics are for operators.")
     state = request.app.state
     return Response(
-        monitoring.rendered(state.measures.collect(state.watch)),
+        monitoring.rendered(state.measures.collect(state.watch, state.late_usage.reports)),
         headers={"content-type": monitoring.CONTENT_TYPE},
     )

@@ -29,6 +29,7 @@ from interaction_usage.dashboard.page_catalog import concurrency_sections, page_
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
+from rollups.catalog import APPLICATION_LABELS
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -206,12 +207,50 @@ def live_page(request: Request, account: str, asker: Visitor) -> Response:
     )
 
 
+@router.get("/accounts/{account}/evidence")
+def evidence_page(request: Request, account: str, asker: Visitor) -> Response:
+    """When a maximum was reached, minute by minute, and who was there."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="maximum")
+
+
+@router.get("/accounts/{account}/evidence/counting")
+def counting_page(request: Request, account: str, asker: Visitor) -> Response:
+    """Other ways to count the same curve."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="counting")
+
+
+@router.get("/accounts/{account}/evidence/capacity")
+def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
+    """What licences would have meant."""
+    return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
+
+
+@router.get("/accounts/{account}/issued")
+def issued_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's issued reports."""
+    return _of_account(
+        request, "issued.html", account, asker, "issued", may_issue=asker.is_operator
+    )
+
+
 @router.get("/accounts/{account}/information")
 def information_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's settings."""
     return _of_account(
         request, "information.html", account, asker, "information",
         may_change=asker.role.may_change, role=str(asker.role),
+    )  # fmt: skip
+
+
+@router.get("/accounts/{account}/corrections")
+def corrections_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's corrections: for operators, who make them."""
+    asker.must_see(account)
+    if not asker.is_operator:
+        raise RequestError(403, "Only an operator may correct an account.")
+    return _of_account(
+        request, "corrections.html", account, asker, "corrections",
+        applications=APPLICATION_LABELS,
     )  # fmt: skip
 
 

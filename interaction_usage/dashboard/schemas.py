@@ -1,6 +1,7 @@
 """The shapes of the API's answers and of what it takes, for OpenAPI."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -122,6 +123,77 @@ class Completeness(BaseModel):
     )
     reasons: list[str] = Field(description="Why it is incomplete, a sentence each.")
     accepted: list[str] = Field(description="What is missing and was accepted, a sentence each.")
+
+
+class IssuedReport(BaseModel):
+    """An issued report, and whether it would be another one now."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    number: str = Field(examples=["acme-000001"])
+    account: str
+    first: str = Field(alias="from", description="First local day.")
+    to: str = Field(description="Last local day, inclusive.")
+    timezone: str
+    issued_at: str
+    revises: str | None = Field(description="The number of the report that it revises.")
+    revised_by: str | None = Field(description="The number of the report that revises it.")
+    changed: Whole | None = Field(
+        description="How many of its numbers would be others now; null where that is not known: "
+        "it is revised, or many newer ones are."
+    )
+
+
+class IssueOrder(BaseModel):
+    """A report to issue."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    first: date = Field(alias="from", description="First local day.")
+    to: date = Field(description="Last local day, inclusive.")
+    revises: str | None = Field(None, max_length=140, description="The report that it replaces.")
+    gap: bool = Field(False, description="Leave out time beside it that is on no report.")
+    overlap: bool = Field(False, description="Bill time that is on an issued report already.")
+
+
+class IssuedNumber(BaseModel):
+    """The number of an issued report."""
+
+    number: str
+    new: bool = Field(description="Whether it was issued now; otherwise it was before.")
+
+
+class Obstacle(BaseModel):
+    """What keeps a report from being issued."""
+
+    kind: str = Field(description="`NotFinished`, `PeriodGap`, `PeriodOverlap` or `Revision`.")
+    sentence: str
+
+
+class IssuePreview(BaseModel):
+    """What would be issued."""
+
+    number: str
+    issued: bool = Field(description="Whether it is issued already.")
+    timezone: str
+    obstacles: list[Obstacle]
+    report: dict[str, Any] = Field(description="The report, as it would be issued.")
+
+
+class DifferentCell(BaseModel):
+    """A value that is another now."""
+
+    path: str = Field(examples=["flow_runs.total"])
+    issued: Any
+    now: Any
+
+
+class IssuedDifference(BaseModel):
+    """What an issued report would say now."""
+
+    number: str
+    changed: bool
+    cells: list[DifferentCell]
 
 
 class PeriodMembers(BaseModel):
@@ -365,6 +437,8 @@ def _report() -> Any:
             name = metric.json_path[0]
             members[name] = (_reported_member((name,), section), ...)
     members["completeness"] = (Completeness, ...)
+    members["number"] = (str | None, Field(None, description="Of the issued report that it is."))
+    members["revises"] = (str | None, Field(None, description="The report that it revises."))
     about = "The Usage Report, as `usage export --format json` writes it."
     return create_model("Report", __doc__=about, **members)
 
@@ -447,6 +521,81 @@ class Live(BaseModel):
         description="What may become trouble later, such as topics that Kafka deletes events from; "
         "for operators, and empty for an account's token."
     )
+
+
+class EvidenceEvent(BaseModel):
+    """An event behind a number, and where it is in Kafka."""
+
+    source: str
+    id: str
+    type: str
+    time: str
+    topic: str
+    partition: Whole
+    offset: Whole
+
+
+class PresentSession(BaseModel):
+    """A session that was present at a second."""
+
+    application: str
+    session: str | None = Field(description="Null where a setting hides sessions from accounts.")
+    start: str = Field(description="The first second at which it was present, local time.")
+    stop: str = Field(description="The second after the last one.")
+    inferred: bool = Field(description="Whether it has no stop, so that its end is inferred.")
+    corrected: bool = Field(description="Whether a correction replaced its start and stop.")
+    events: list[EvidenceEvent]
+
+
+class MinuteCurve(BaseModel):
+    """The highest level of each minute of an hour."""
+
+    begins: str
+    minutes: list[Whole]
+
+
+class Explanation(BaseModel):
+    """When a maximum was reached, and who was there; computed from the events."""
+
+    account: str
+    series: str
+    max: Whole
+    at: str | None = Field(description="The first second with the maximum, local time.")
+    seconds_at_max: Whole
+    agrees: bool = Field(description="Whether the rollups have the same maximum.")
+    sessions: list[PresentSession]
+    rollups: Whole = Field(description="The maximum that the rollups have.")
+    curve: MinuteCurve | None = Field(description="The hour of it; null where nothing is present.")
+    made_from: dict[str, Any] = Field(description="What the answer was made from.")
+
+
+class OtherCounts(BaseModel):
+    """Other ways to bill the same curve; computed from the events."""
+
+    max: Whole
+    sustained: dict[str, Whole] = Field(
+        description="Minutes to the most sessions for so many minutes in a row."
+    )
+    accumulated: dict[str, Whole] = Field(
+        description="Minutes to the most sessions for so many minutes in all."
+    )
+    percentile: dict[str, Whole] = Field(
+        description="Percentiles over the highest level of each minute."
+    )
+    time_average: Share
+    seconds: Whole = Field(description="The seconds of the period up to the as-of instant.")
+    made_from: dict[str, Any] = Field(description="What the answer was made from.")
+
+
+class Capacity(BaseModel):
+    """What a licence of so many sessions would have meant."""
+
+    sessions: Whole
+    started: Whole
+    refused: Whole
+    seconds_above: Whole
+    episodes: Whole
+    longest: Whole
 
 
 class Sentence(BaseModel):

@@ -155,6 +155,6 @@ def judge_beginnings(progress: Mapping[tuple[str, int], PartitionProgress]) -> I
             yield ROLLUPS.warning(
                 f"{topic}/{number}",
                 f"Kafka no longer has the first {each.begin:,} offsets: a rebuild would miss their "
-                "events",
-                "Set retention.ms=-1, and back Redis up",
+                "events, unless they are archived",
+                "Set retention.ms=-1 and back Redis up; or see `usage archive status`",
             )

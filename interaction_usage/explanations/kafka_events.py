@@ -1,7 +1,7 @@
 """The events as far as Kafka has them: where there is no archive, and behind its end."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -19,12 +19,16 @@ from interaction_usage.evidence.preparation import Ends
 from interaction_usage.explanations.errors import EventsUnavailableError
 from stream_app.broker import Span, admin_client, spans_of, topic_ids
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError, RecordsUnavailableError
-from stream_app.topic_reader import TopicReader
+from stream_app.topic_reader import Chunk, TopicReader
 from stream_app.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 from stream_app.topics import EVENT_TOPICS
 
 #: Columns that no question asks for; they are most of an event's bytes.
 _UNUSED: Final = ("headers",)
+
+
+#: Returns up to where topic-partitions are archived, given the ids of topics.
+Archived = Callable[[Sequence[tuple[str, int]], Mapping[str, str]], Mapping[tuple[str, int], int]]
 
 
 class KafkaEvents(NamedTuple):
@@ -40,15 +44,16 @@ def read_events(
     servers: str,
     accounts: Sequence[str] | None,
     ends: Ends,
-    starts: Mapping[tuple[str, int], int] | None = None,
+    archived: Archived | None = None,
+    most_records: int | None = None,
 ) -> KafkaEvents:
     """Return the records of *accounts*, or of all, before the offsets *ends*.
 
-    They are read from *starts* on, where given, or else from Kafka's first record. Raises
-    EventsUnavailableError.
+    They are read from where *archived* says that the archive ends, or else from Kafka's first
+    record; at most so many. Raises EventsUnavailableError.
     """
     try:
-        return asyncio.run(_read(servers, accounts, ends, starts or {}))
+        return asyncio.run(_read(servers, accounts, ends, archived, most_records))
     except (BrokerUnavailableError, BrokerDeniedError, RecordsUnavailableError) as error:
         raise EventsUnavailableError(f"Kafka at {servers}: {error}") from None
     except KafkaError as error:
@@ -57,29 +62,34 @@ def read_events(
 
 async def _read(
     servers: str, accounts: Sequence[str] | None, ends: Ends,
-    starts: Mapping[tuple[str, int], int],
+    archived: Archived | None, most_records: int | None,
 ) -> KafkaEvents:  # fmt: skip
     admin = admin_client(servers)
     topics = (*EVENT_TOPICS, DEAD_LETTER_TOPIC)
     ids, spans = topic_ids(admin, topics), spans_of(admin, topics)
+    starts = archived(list(spans), ids) if archived else {}
     wanted = {
         place: span._replace(begin=max(span.begin, starts.get(place, 0)), stable=upto)
         for place, span in spans.items()
         if (upto := _end(place, span, ids, ends)) > max(span.begin, starts.get(place, 0))
     }
+    count = sum(span.stable - span.begin for span in wanted.values())
+    if most_records is not None and count > most_records:
+        raise EventsUnavailableError(
+            f"{count:,} records would have to be read from Kafka, and at most {most_records:,} are "
+            "read here; an archive (USAGE_ARCHIVE) makes this quick, and `usage explain` reads all"
+        )
     events: list[pa.RecordBatch] = []
     dead_letters: list[pa.RecordBatch] = []
     records = 0
-    first = {place: span.begin for place, span in wanted.items()}
-    async with TopicReader(servers, first) as reader:
-        async for chunk in reader.read_to({place: span.stable for place, span in wanted.items()}):
-            topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
-            records += len(chunk.records)
-            if topic == DEAD_LETTER_TOPIC:
-                dead_letters.append(dead_letters_batch(topic_id, chunk.records))
-            else:
-                batch = events_batch(topic, topic_id, chunk.records)
-                events.append(_slim(_of_accounts(batch, accounts)))
+    async for chunk in _chunks(servers, wanted):
+        topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
+        records += len(chunk.records)
+        if topic == DEAD_LETTER_TOPIC:
+            dead_letters.append(dead_letters_batch(topic_id, chunk.records))
+        else:
+            batch = events_batch(topic, topic_id, chunk.records)
+            events.append(_slim(_of_accounts(batch, accounts)))
     deleted = tuple(
         f"{topic}/{partition}"
         for (topic, partition), span in sorted(spans.items())
@@ -89,6 +99,18 @@ async def _read(
         pa.Table.from_batches(events, EVENTS), pa.Table.from_batches(dead_letters, DEAD_LETTERS),
         deleted, records,
     )  # fmt: skip
+
+
+async def _chunks(servers: str, wanted: Mapping[tuple[str, int], Span]) -> AsyncIterator[Chunk]:
+    """Yield the records of each span up to its stable end."""
+    if not wanted:  # a consumer that has nothing to read cannot be stopped
+        return
+    ends = {place: span.stable for place, span in wanted.items()}
+    async with TopicReader(
+        servers, {place: span.begin for place, span in wanted.items()}
+    ) as reader:
+        async for chunk in reader.read_to(ends):
+            yield chunk
 
 
 def _end(place: tuple[str, int], span: Span, ids: Mapping[str, str], ends: Ends) -> int:

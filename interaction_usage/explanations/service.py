@@ -2,7 +2,7 @@
 
 What is compared must be of one moment while events arrive. An account's *fences* say which records
 the rollups have of it; so they are read before and after the report, until both are the same, and
-of the events only those up to the fences count.
+of the events only those up to the fences count, and all that is before the workers' positions.
 """
 
 import time
@@ -27,7 +27,7 @@ from interaction_usage.reports.model import Report
 from interaction_usage.reports.service import Detail, ReportBatch, ReportRequest, make_report
 from interaction_usage.store import keys
 from interaction_usage.store.reads import Rollups, read_active
-from rollups.catalog import APPLICATIONS
+from rollups.catalog import APPLICATIONS, SESSION_METRICS
 from rollups.slots import SLOT_SECONDS, slot_of
 
 #: How often an account is read again because events of it were counted meanwhile.
@@ -45,7 +45,7 @@ class Counted(NamedTuple):
     """A report, and which records it was made from."""
 
     report: Report
-    fences: Ends  #: of the account: the offset after the last record that is counted
+    reached: Ends  #: the offset after the last record that must be in it
     positions: Ends  #: of the workers
     limits: Mapping[str, int]
     open_at: int  #: the last second before the slot of the as-of instant
@@ -150,7 +150,7 @@ class Explainer:
         whole = empty_verification()
         upto: dict[tuple[str, str, int], int] = {}
         for each in counted:
-            for ends in (each.fences, each.positions):
+            for ends in (each.reached, each.positions):
                 upto |= {place: max(end, upto.get(place, 0)) for place, end in ends.items()}
         by_zone: dict[str, list[Counted]] = {}
         for each in counted:
@@ -159,7 +159,7 @@ class Explainer:
         with self._open_source(names, upto) as source:
             for number, same in enumerate(by_zone.values()):
                 events = Events(
-                    source, same[0].limits, {each.report.account: each.fences for each in same},
+                    source, same[0].limits, {each.report.account: each.reached for each in same},
                     same[-1].positions, self._timeout_s,
                 )  # fmt: skip
                 claims = {each.report.account: self._claim(each) for each in same}
@@ -173,12 +173,17 @@ class Explainer:
 
     @staticmethod
     def _claim(counted: Counted) -> Claim:
-        return Claim(cells(counted.report), counted.open_at, counted.open_sessions)
+        report = counted.report
+        unknown = frozenset() if report.counts.has_sessions else SESSION_METRICS
+        return Claim(cells(report), counted.open_at, counted.open_sessions, unknown)
 
     def counted(self, request: ReportRequest, detail: Detail) -> Counted:
         """Return the report and which records it has. Raises AccountChangingError, ReportError."""
         before = self._fences(request.account)
         for _ in range(_ATTEMPTS):
+            # What is before the positions is counted or refused by now, whatever the account's
+            # fences say: were they lost with its numbers, nothing would be left to compare.
+            positions = _positions(Rollups.live(self._redis))
             report = make_report(self._redis, request, detail, suggest=True)
             rollups = Rollups.live(self._redis)
             slot = slot_of(int(request.as_of.timestamp()))
@@ -186,7 +191,7 @@ class Explainer:
             after = self._fences(request.account)
             if after == before:
                 return Counted(
-                    report, after, _positions(rollups), rollups.limits(),
+                    report, _furthest(after, positions), positions, rollups.limits(),
                     slot * SLOT_SECONDS - 1, {name: present[name] for name in APPLICATIONS},
                 )  # fmt: skip
             before = after
@@ -202,9 +207,9 @@ class Explainer:
     ) -> tuple[Any, Mapping[str, Any]]:
         """Return the answer to *question*, and what it was made from."""
         account = counted.report.account
-        with self._open_source([account], counted.fences) as source:
+        with self._open_source([account], counted.reached) as source:
             events = Events(
-                source, counted.limits, {account: counted.fences}, counted.positions,
+                source, counted.limits, {account: counted.reached}, counted.positions,
                 self._timeout_s,
             )  # fmt: skip
             return question(events, period_of(counted.report)), source.made_from
@@ -222,6 +227,11 @@ def _place(name: str) -> tuple[str, str, int]:
 
 def _positions(rollups: Rollups) -> Ends:
     return {_place(name): at.offset for name, at in rollups.positions().items()}
+
+
+def _furthest(one: Ends, other: Ends) -> Ends:
+    """Return the further of both ends of each topic-partition."""
+    return {place: max(one.get(place, 0), other.get(place, 0)) for place in {*one, *other}}
 
 
 def _maximum(report: Report, series: str, hour: int | None) -> int:

@@ -6,6 +6,7 @@ IssueError               the root
 ├─ PeriodOverlapError    time of this period is on an issued report already
 ├─ RevisionError         what is to be revised is not there, or was revised already
 ├─ TooLargeError         the report is larger than a record of Kafka may be
+├─ MissingReportError    a report that was issued before is gone
 ├─ UnknownNumberError    no issued report has this number
 └─ DamagedReportError    what is stored is not what the manifest says
 """
@@ -33,6 +34,16 @@ class RevisionError(IssueError):
 
 class TooLargeError(IssueError):
     """A report that does not fit into a record."""
+
+
+class MissingReportError(IssueError):
+    """An issued report that neither Redis nor Kafka has: another number would hide that."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            f"the report {number} was issued, and is neither in Redis nor in the topic of issued "
+            "reports any more; restore a backup that has it (`usage restore`)"
+        )
 
 
 class UnknownNumberError(IssueError):

@@ -13,12 +13,17 @@ For one account or many, the steps are these; a crash between any two of them lo
    more. (Crash: as before.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from interaction_usage.issued import succession
-from interaction_usage.issued.errors import IssueError, NotFinishedError, TooLargeError
+from interaction_usage.issued.errors import (
+    IssueError,
+    MissingReportError,
+    NotFinishedError,
+    TooLargeError,
+)
 from interaction_usage.issued.manifest import manifest
 from interaction_usage.issued.packing import pack
 from interaction_usage.issued.succession import NewPeriod, Terms
@@ -37,7 +42,7 @@ from interaction_usage.store.issued_table import (
     proposal_record,
     report_number,
 )
-from interaction_usage.store.ledger import Ledger
+from interaction_usage.store.ledger import Ledger, forget_positions
 from rollups.completeness import Status
 
 if TYPE_CHECKING:
@@ -49,13 +54,17 @@ _TRIES: Final = 20
 _LARGEST: Final = 32 * 1024 * 1024 - 64 * 1024
 
 
+#: Returns what a revision changes, given what it is made of.
+Explain = Callable[[Basis], Revision]
+
+
 class Order(NamedTuple):
     """Reports to issue: of which days, by whom, and on what terms."""
 
     batch: ReportBatch
     by: str
     terms: Terms = Terms()
-    revision: Revision | None = None  #: what a revision changes
+    explain: Explain | None = None  #: for a revision
 
 
 class Outcome(NamedTuple):
@@ -85,7 +94,7 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
     order = order._replace(batch=_whole_second(order.batch))
     waiting = list(dict.fromkeys(accounts))
     for _ in range(_TRIES):
-        ledger.sync(REPORTS)
+        _read_all(ledger, waiting)
         proposals: dict[str, StoredReport] = {}
         for outcome in _propose(ledger.redis, waiting, order):
             if isinstance(outcome, StoredReport):
@@ -110,6 +119,17 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
     for account in waiting:
         message = "others issue reports of this account all the time; try again"
         yield Outcome(account, error=IssueError(message))
+
+
+def _read_all(ledger: Ledger, accounts: Sequence[str]) -> None:
+    """Read everything that is published; all of it once more where a number is missing in Redis.
+
+    That is so where a node of Redis lost its last writes while somebody read the topic.
+    """
+    ledger.sync(REPORTS)
+    if any(map(succession.missing, entries_of_many(ledger.redis, accounts))):
+        forget_positions(ledger.redis)
+        ledger.sync(REPORTS)
 
 
 def is_first(redis: "Client", proposed: Entry) -> bool:
@@ -138,6 +158,9 @@ def _propose(
     for account, basis in make_bases(redis, accounts, order.batch):
         if isinstance(basis, Exception):
             yield Outcome(account, error=basis)
+        elif holes := succession.missing(known[account]):
+            number = report_number(account, holes[0])
+            yield Outcome(account, error=MissingReportError(number))
         elif issued := _issued_already(known[account], basis, order.terms):
             yield Outcome(account, issued)
         elif obstacle := next(_obstacles(known[account], basis, order.terms), None):
@@ -184,7 +207,8 @@ def _period_name(report: Report) -> tuple[str, str, str]:
 def proposal_of(basis: Basis, ordinal: int, order: Order) -> StoredReport:
     """Return the report with the number *ordinal*, as it is stored. Raises TooLargeError."""
     account = basis.report.account
-    report = issued_form(basis.report, report_number(account, ordinal), order.revision)
+    revision = order.explain(basis) if order.explain else None
+    report = issued_form(basis.report, report_number(account, ordinal), revision)
     files = render(report)
     first, last, timezone = _period_name(report)
     entry = Entry(

@@ -65,6 +65,12 @@ def active(issued: Sequence[Issued]) -> list[Issued]:
     return [each for each in issued if each.ordinal not in revised]
 
 
+def missing(issued: Iterable[IssuedPeriod]) -> list[int]:
+    """Return the numbers below the highest that no report has: there should be none."""
+    there = {each.ordinal for each in issued}
+    return [number for number in range(1, max(there, default=0)) if number not in there]
+
+
 def next_ordinal(issued: Iterable[IssuedPeriod]) -> int:
     """Return the number that the account's next report has."""
     return max((each.ordinal for each in issued), default=0) + 1

@@ -113,6 +113,7 @@ def build(
         hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
         flows=_flows(reading.flows) if breakdowns else (),
         completeness=completeness,
+        pending_voids=reading.pending_voids,
     )
 
 

@@ -259,6 +259,7 @@ class Report(NamedTuple):
     completeness: Completeness = UNKNOWN  #: whether it has everything that was published
     number: str = ""  #: of the issued report that it is, or equals; empty if there is none
     revision: Revision | None = None  #: what it changes, where it revises an issued report
+    pending_voids: int = 0  #: voids of the account whose event has not arrived, whatever their days
 
     def has(self, section: Section) -> bool:
         """Tell whether *section* applies to the account."""

@@ -137,8 +137,7 @@ def make_bases(
         # them, the account has what its fences say, as of the moment that it was read.
         ends = {name: at.offset for name, at in reading.positions.items()}
         for name, last in reading.snapshot.fences.items():
-            if name in ends:
-                ends[name] = max(ends[name], last + 1)
+            ends[name] = max(ends.get(name, 0), last + 1)
         report = _build(request, reading, Detail.ALL)
         return Basis(report, reading.within.begin, reading.within.end, ends, reading.limits)
 

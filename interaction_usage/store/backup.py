@@ -6,7 +6,8 @@ much is counted meanwhile:
 1. The positions. Kafka is read again from there, so they must not be ahead of any account.
 2. Each account, as of one moment: its fences say which events it has, and skip these when they are
    read again; its identities and sessions are those of the same moment.
-3. Settings, their history, tokens (their hashes) and gaps, which the rollups do not depend on.
+3. Settings, their history, tokens (their hashes), gaps and issued reports, which the rollups do not
+   depend on.
 
 Values are kept as what they mean to Redis (hash, set, string), not as its own dump, which only
 servers of the same or a newer version can read.
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client, primaries_of, run_ids
+from interaction_usage.store.issued_table import REPORTS
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.layouts import AccountKeys, Kind, upgraded
 from interaction_usage.store.ledger import forget_positions
@@ -86,13 +88,20 @@ class Gaps(msgspec.Struct, tag=True):
     gaps: dict[bytes, bytes]
 
 
+class Issued(msgspec.Struct, tag=True):
+    """An issued report, as its record in the topic has it."""
+
+    key: str
+    value: bytes
+
+
 class End(msgspec.Struct, tag=True):
     """What a whole backup ends with."""
 
     records: int  #: the header and all others before this one
 
 
-Record = Header | Account | Settings | Tokens | Gaps | End
+Record = Header | Account | Settings | Tokens | Gaps | Issued | End
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Record).decode
@@ -129,6 +138,9 @@ def records(redis: Client) -> Iterator[Record]:
         count += 1
     yield Tokens(_hash(redis, keys.TOKENS), _hash(redis, keys.TOKENS_USED))
     yield Gaps(_hash(redis, keys.GAPS))
+    for key, value in REPORTS.unpublished(redis, ()):
+        yield Issued(key, value)
+        count += 1
     _check_servers(redis, servers)
     yield End(count + 2)
 
@@ -275,7 +287,7 @@ def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -
     settings = _write_all_settings(redis, done.beside.settings)
     tokens = _write_tokens(redis, done.beside)
     gaps = [redis.hsetnx(keys.GAPS, cast(Any, gap), text) for gap, text in done.beside.gaps.items()]
-    if settings or tokens or any(gaps):
+    if settings or tokens or any(gaps) or done.beside.issued:
         forget_positions(redis)
     return Restored(done.accounts, settings, tokens, live, done.active)
 
@@ -340,6 +352,7 @@ class _Beside(NamedTuple):
     tokens: dict[bytes, bytes]
     used: dict[bytes, bytes]
     gaps: dict[bytes, bytes]
+    issued: list[str]  #: the keys of the issued reports
 
 
 def _write_rollups(
@@ -347,7 +360,7 @@ def _write_rollups(
 ) -> tuple[int, _Beside]:
     """Write the rollups, and return what else there is. Nothing of it is active yet."""
     accounts, count = 0, 1
-    beside = _Beside([], {}, {}, {})
+    beside = _Beside([], {}, {}, {}, [])
     for record in rest:
         if isinstance(record, End):
             if record.records != count:
@@ -365,6 +378,9 @@ def _write_rollups(
             beside.used.update(record.used)
         elif isinstance(record, Gaps):
             beside.gaps.update(record.gaps)
+        elif isinstance(record, Issued):  # they are large, and change nothing that is there
+            REPORTS.restore(redis, record.key, record.value)
+            beside.issued.append(record.key)
     raise BackupError("the backup ends in the middle: it was not written to its end")
 
 

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from interaction_usage.store.errors import ReseekRequired, is_denied
 
 _REWRITE_POLL_INTERVAL_S = 0.05
+#: Answers for which one timer serves.
+_ANSWERS_PER_TIMER = 50
 
 
 @asynccontextmanager
@@ -41,17 +44,48 @@ async def execute(connection: Any, *commands: tuple[Any, ...], raising: bool = T
         raise RedisConnectionError("the connection to Redis was lost")
     # Nothing else runs between this check and the sending, so it is still the same connection.
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response())
-        except ResponseError as error:
-            answers.append(error)
+    answers = await _answers(connection, len(commands))
     if raising:
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
     return answers
+
+
+async def _answers(connection: Any, count: int) -> list[Any]:
+    """Return so many answers, errors among them. Raises RedisTimeoutError where they stop coming.
+
+    redis-py sets a timer for each answer; here one serves for many, which is a third of the time.
+    """
+    answers: list[Any] = []
+    loop, patience = asyncio.get_running_loop(), connection.socket_timeout
+    try:
+        async with asyncio.timeout(patience) as bound:
+            while len(answers) < count - 1:
+                answers.append(await _next_answer(connection))
+                if patience and not len(answers) % _ANSWERS_PER_TIMER:
+                    bound.reschedule(loop.time() + patience)
+    except TimeoutError as error:
+        raise RedisTimeoutError(f"Redis gave no answer for {patience:g} s") from error
+    try:
+        answers.append(await connection.read_response())
+    except ResponseError as error:
+        answers.append(error)
+    return answers
+
+
+async def _next_answer(connection: Any) -> Any:
+    """Return an answer as redis-py's own `read_response` does, without its timer."""
+    try:
+        return await connection._read_response_from_parser()
+    except ResponseError as error:
+        return error
+    except OSError as error:
+        await connection.disconnect(nowait=True)
+        raise RedisConnectionError(f"Error while reading from Redis: {error}") from None
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
 
 
 async def gather_all(*tasks: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -267,7 +267,10 @@ class LostWritesError(ReseekRequired):
 
 
 class LostSecretError(ReseekRequired):
-    """Redis does not have the secret that this worker hashes with: it was emptied."""
+    """Redis does not have the secret that this worker hashes with: it was emptied.
+
+    Found out on a new connection, or by the guard of a script where none was broken.
+    """
 
     def __init__(self) -> None:
         super().__init__("Redis lost everything it had: the secret of the rollups has changed")

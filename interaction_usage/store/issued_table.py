@@ -15,7 +15,7 @@ would keep the last, and here the first counts.
 import logging
 import re
 from collections.abc import Container, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import uuid4
 
 import msgspec
@@ -104,6 +104,14 @@ def new_proposal() -> str:
     return uuid4().hex
 
 
+class _Restored(NamedTuple):
+    """A record that comes from a backup."""
+
+    offset: int
+    key: bytes
+    value: bytes
+
+
 class IssuedTable:
     """The topic of issued reports."""
 
@@ -140,6 +148,10 @@ class IssuedTable:
         if calls:
             ledger.call_each(redis, _SCRIPT, calls)
             redis.sadd(keys.REPORTS, *sorted(accounts))
+
+    def restore(self, redis: Client, key: str, value: bytes) -> None:
+        """Keep the report of a record of a backup, unless there is one with its number."""
+        self._apply_some(redis, [_Restored(0, key.encode(), value)])
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the record of each report whose number was never *published*."""

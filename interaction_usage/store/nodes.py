@@ -47,6 +47,7 @@ from interaction_usage.store.errors import (
 )
 from interaction_usage.store.keys import Namespace, log_begun
 from interaction_usage.store.reads import parse_position
+from interaction_usage.store.scripts import OTHER_SECRET
 from interaction_usage.store.sentinels import async_master
 from rollups.watermark import Position
 
@@ -54,7 +55,8 @@ log = logging.getLogger(__name__)
 
 #: The scripts of an account, and that of a node's positions, in the order they are loaded in.
 SCRIPTS: Final = ("apply", "advance", "close", "seal", "forget")
-_SOURCES: Final = {name: scripts.source(name) for name in SCRIPTS}
+_OF_POSITIONS: Final = "advance"
+_SOURCES: Final = {name: scripts.guarded_source(name) for name in SCRIPTS}
 
 #: Seconds that a connection may take at most, and between two checks that it still works.
 _CONNECT_TIMEOUT_S, _HEALTH_CHECK_INTERVAL_S = 2.0, 30
@@ -150,13 +152,20 @@ class Node:
     ) -> list[Any]:
         """Run a script once for each of *calls*, (keys, arguments); return the answers.
 
-        Every script is safe to run again, and is if the server had lost it.
+        Every script is safe to run again, and is if the server had lost it. Raises LostSecretError
+        where the server was emptied: then none of them did anything, but on a cluster only those
+        that move positions are sure to notice.
         """
+        guard_keys, secret = self._guard(script)
+        extra = len(guard_keys)
         while True:
             sha = self.shas[script]
             answers = await execute(
                 connection,
-                *(("EVALSHA", sha, len(names), *names, *rest) for names, rest in calls),
+                *(
+                    ("EVALSHA", sha, len(names) + extra, *names, *guard_keys, *rest, secret)
+                    for names, rest in calls
+                ),
                 raising=False,
             )
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -164,9 +173,21 @@ class Node:
                 await self.load_scripts(connection)  # the fences skip what was applied
                 continue
             for answer in answers:
+                if isinstance(answer, ResponseError) and str(answer).startswith(OTHER_SECRET):
+                    raise LostSecretError
                 if isinstance(answer, Exception):
                     raise answer
             return answers
+
+    def _guard(self, script: str) -> tuple[tuple[str, ...], bytes]:
+        """Return the key of the secret and the secret, which a script compares before anything.
+
+        A node's own secret is not in the hash slot of its accounts, but in that of its positions.
+        """
+        if self.secret is None or (self.primary and script != _OF_POSITIONS):
+            return (), b""
+        key, secret = self.secret
+        return (key,), secret
 
     async def advance(
         self, connection: Any, at: Namespace, positions: Mapping[str, Position]

@@ -58,6 +58,7 @@ class Days(NamedTuple):
     flows: bool  #: whether flows were asked for
     sessions_from: int | None = None  #: UTC day from which on sessions are counted; None: always
     fences: Mapping[str, int] = {}  #: by topic-partition, if asked for
+    pending_voids: int = 0  #: of the account, whatever the days
 
 
 #: What an open day has in one field, in the slots that are wanted: the day's first slot, counted
@@ -101,6 +102,7 @@ def assemble(
         _by_slot(blocks, of_counters, end - first) if by_slot else {},
         _flow_totals(cuts, of_flows) if days.flows else {},
         days.sessions_from is None or day_of(first) >= days.sessions_from,
+        pending_voids=days.pending_voids,
     )
 
 

@@ -286,10 +286,12 @@ class _AccountRead:
         self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
         self.fences = fences
         self.fields = _fields(days)
-        self.sessions_from = None if bits[-1] is None else int(bits[-1])
+        *open_days, sessions_from, pending = bits
+        self.sessions_from = None if sessions_from is None else int(sessions_from)
+        self.pending_voids = int(pending or 0)
         self.open_days = [
             day
-            for block, field in zip(self.blocks, bits[:-1], strict=True)
+            for block, field in zip(self.blocks, open_days, strict=True)
             for day in days_of(block, field)
             if day in days
         ]
@@ -320,7 +322,9 @@ class _AccountRead:
         strings = {block: next(answers) for block in self.blocks}
         sealed = {block: packed for block, packed in strings.items() if packed}
         opened = {day: self._present(next(answers)) for day in self.open_days}
-        days = Days(opened, sealed, self.only is None, self.sessions_from, fences)
+        days = Days(
+            opened, sealed, self.only is None, self.sessions_from, fences, self.pending_voids
+        )
         return (nets, days) if bits == self.bits else None
 
     def _present(self, answer: Any) -> Mapping[bytes, bytes]:
@@ -392,9 +396,9 @@ def _days_around(first: int, end: int) -> range:
 
 
 def _fields(days: range) -> list[str]:
-    """Return the fields of a head that say which of *days* are open, and where sessions count."""
+    """Return the fields of a head that say which of *days* are open, and what holds for all."""
     open_days = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
-    return [*open_days, keys.SESSIONS_COUNTED_FROM]
+    return [*open_days, keys.SESSIONS_COUNTED_FROM, keys.PENDING_VOIDS]
 
 
 def _blocks(days: range) -> range:

@@ -1,7 +1,8 @@
 """The Lua scripts, each with a header of the constants and key names that it shares with Python.
 
 The header has only what the script names, and is one line, so that the line numbers in Redis' error
-messages are those of the file.
+messages are those of the file. What writes rollups has a guard in front: it does nothing where they
+do not have the secret of its worker, as after a FLUSHALL, which breaks no connection.
 """
 
 import re
@@ -24,10 +25,26 @@ _FIELD_NAMES: Final = {
 }  # fmt: skip
 
 
+#: How the error of a script begins that did nothing, because the rollups have another secret.
+OTHER_SECRET: Final = "OTHERSECRET"
+#: The last argument is the secret, and the last key the one it is stored under; where it is empty,
+#: no script may read that key beside an account's: on a node of a cluster.
+_GUARD: Final = (
+    "local expected = table.remove(ARGV) "
+    'if expected ~= "" and redis.call("GET", table.remove(KEYS)) ~= expected then '
+    f'return redis.error_reply("{OTHER_SECRET} the rollups have another secret") end'
+)
+
+
 def source(name: str) -> str:
     """Return the script *name* as it is sent to Redis."""
     script = files("interaction_usage.store.lua").joinpath(f"{name}.lua").read_text("utf-8")
     return f"{header(script)} {script}"
+
+
+def guarded_source(name: str) -> str:
+    """Return the script *name* of rollups, with the guard in front: `nodes.Node.run` calls it."""
+    return f"{_GUARD} {source(name)}"
 
 
 def header(script: str) -> str:

@@ -41,6 +41,8 @@ from rollups.watermark import Position
 log = logging.getLogger(__name__)
 
 _SCAN_COUNT: Final = 1_000
+#: How many of the listed accounts are looked at where the secret is missing.
+_SOME_ACCOUNTS: Final = 100
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -180,7 +182,7 @@ class Writer:
         stored = {key: await execute("GET", key) for key in (*own, at.secret)}
         secret: bytes | None = next((value for value in stored.values() if value), None)
         if secret is None:
-            if await execute("EXISTS", at.accounts):
+            if await self._has_any_account():
                 raise SecretMissingError  # it was written before anything else
             await execute("SET", at.secret, secrets.token_bytes(SECRET_BYTES), "NX")
             secret = stored[at.secret] = cast(bytes, await execute("GET", at.secret))
@@ -190,6 +192,17 @@ class Writer:
         for node, key in zip(self.nodes.all, own, strict=True):
             node.secret = key, secret
         self.secret = secret
+
+    async def _has_any_account(self) -> bool:
+        """Return whether anything is counted for an account that is listed.
+
+        One may be listed and no more: it was new just when Redis was emptied.
+        """
+        some = await self.nodes.execute("SRANDMEMBER", self.keys.accounts, _SOME_ACCOUNTS)
+        for account in some:
+            if await self.nodes.execute("EXISTS", self.keys.head(account.decode())):
+                return True
+        return False
 
     async def prepare(self) -> None:
         """Discover the nodes, load the scripts, and find out where and how to write."""

@@ -19,6 +19,7 @@ from stream_app.broker import spans_of, topic_ids
 from stream_app.decode_batch import decode_batch, newest_second
 from stream_app.errors import TopicRecreatedError
 from stream_app.rebuild.dead_letters import RebuildDeadLetters
+from stream_app.rebuild.earlier import Earlier, EarlierChunk, Stretch
 from stream_app.rebuild.lock import RebuildLock
 from stream_app.retry import REDIS_ERRORS, Backoff, Result, retry
 from stream_app.sealed_rejections import SealedRejections
@@ -45,11 +46,16 @@ class NewRollups:
         dead_letters: RebuildDeadLetters | None,
         lock: RebuildLock,
         earlier_rejections: SealedRejections,
+        earlier: Earlier,
     ) -> None:
         self.active, self._admin, self._ids = active, admin, ids
         self.writer, self.reader = writer, reader
         self._dead_letters, self._lock = dead_letters, lock
         self._earlier_rejections = earlier_rejections
+        self.earlier = earlier
+        #: Up to where the earlier records of each topic-partition were applied.
+        self._applied: dict[str, int] = {}
+        self.earlier_records = 0  #: how many records came from there
 
     def fence(self, topic: str, partition: int) -> str:
         """Return the name of a topic-partition in fences and positions."""
@@ -76,14 +82,39 @@ class NewRollups:
         total, started_at = sum(ends.values()), self.reader.started_at
         while True:
             try:
+                await self._read_earlier(ends)
                 async for chunk in self.reader.read_to(ends):
                     await self.apply(chunk)
                     progress(self.reader.reached - started_at, total - started_at)
-                reached = {self.fence(*tp): Position(to) for tp, to in self.reader.ends.items()}
+                reached = {
+                    fence: Position(to)
+                    for tp, to in self.reader.ends.items()
+                    if self._earlier_is_applied(fence := self.fence(*tp))
+                }
                 await self.retry(partial(self.writer.advance, reached))
                 return
             except ReseekRequired:
                 await self._start_again()
+
+    async def _read_earlier(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """Apply what Kafka no longer has and lies before *ends*, and all of former topics."""
+        upto = dict(self.earlier.former)
+        for place, end in ends.items():
+            fence = self.fence(*place)
+            upto[fence] = min(end, self.earlier.upto.get(fence, 0))
+        wanted = {name: Stretch(self._applied.get(name, 0), end) for name, end in upto.items()}
+        async for chunk in self.earlier.read(wanted):
+            await self._apply(chunk.fence, chunk)
+            self.earlier_records += len(chunk.records)
+        # What is missing at the end of a stretch are markers of transactions, and gaps.
+        reached = {name: Position(to) for name, to in upto.items() if to > wanted[name].first}
+        if reached:
+            await self.retry(partial(self.writer.advance, reached))
+        self._applied |= {name: max(to, wanted[name].first) for name, to in upto.items()}
+
+    def _earlier_is_applied(self, fence: str) -> bool:
+        """Tell whether all earlier records are applied, so that Kafka's follow them."""
+        return self._applied.get(fence, 0) >= self.earlier.upto.get(fence, 0)
 
     async def _start_again(self) -> None:
         """Continue from where the new rollups end now, after Redis lost some of them."""
@@ -91,22 +122,32 @@ class NewRollups:
         names = {tp: self.fence(*tp) for tp in self.reader.ends}
         ends = await self.retry(partial(self.writer.begin, list(names.values())))
         starts = self.reader.starts
+        self._applied = {}  # fences skip what is there
         self.reader.seek({tp: max(ends[name], starts[tp]) for tp, name in names.items()})
 
     async def apply(self, chunk: Chunk, only: Callable[[OffsetEvent], bool] | None = None) -> None:
         """Apply a chunk, or *only* some of its events. Raises LockLostError."""
+        await self._apply(self.fence(*chunk.tp), chunk, only)
+
+    async def _apply(
+        self,
+        fence: str,
+        chunk: Chunk | EarlierChunk,
+        only: Callable[[OffsetEvent], bool] | None = None,
+    ) -> None:
         self._lock.check()
-        fence = self.fence(*chunk.tp)
         events, rejected = decode_batch(TP(*chunk.tp), chunk.records, self._earlier_rejections)
         end: int | None = chunk.ends
         if only:
             events, end = [event for event in events if only(event)], None
-        elif self._dead_letters and rejected:
+        elif self._dead_letters and rejected and fence not in self.earlier.former:
             await self._dead_letters.publish_invalid(fence, rejected)
         second, refuse = newest_second(chunk.records), partial(self._publish_sealed, chunk)
         await self.retry(partial(self.writer.apply, fence, events, end, second, refuse))
 
-    async def _publish_sealed(self, chunk: Chunk, sealed: Sequence[SealedEvent]) -> None:
+    async def _publish_sealed(
+        self, chunk: Chunk | EarlierChunk, sealed: Sequence[SealedEvent]
+    ) -> None:
         """Publish the dead letters of events that are for a sealed day, unless only comparing."""
         if self._dead_letters:
             offsets = {item.offset for _, item in sealed}

@@ -18,11 +18,14 @@ What happens, in this order, and what a failure at each step leaves:
    within a second and start from where the new rollups end. What one of them still writes into the
    old ones nobody reads, and it is read again. (Failure: nothing is switched.)
 5. The old namespace is dropped, once every worker's heartbeat names the new one, or after 15 s.
+6. `accept_filled_gaps` accepts the gaps that the archive has filled. (Failure: an operator does.)
+
+What Kafka no longer has is read in step 1 from the archive, if there is one (`earlier`).
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import orjson
@@ -37,16 +40,16 @@ from interaction_usage.store.namespaces import activate, drop, drop_leftovers, n
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.worker_registry import heartbeats
 from interaction_usage.store.writer import Writer
-from rollups.gaps import Gap
+from rollups.gaps import Acceptance, Gap, unaccepted
 from stream_app import bounded_fetch
-from stream_app.broker import Span, admin_client, ensure_topics, spans_of, topic_ids
+from stream_app.broker import admin_client, ensure_topics, spans_of, topic_ids
 from stream_app.dead_letter_producer import DeadLetterProducer
 from stream_app.errors import LockLostError, RetentionGapError
-from stream_app.gaps import REBUILD
 from stream_app.identity_conflicts import IdentityConflict, identity_conflicts
 from stream_app.ledger import KafkaLedger
 from stream_app.rebuild.compare import Comparison
 from stream_app.rebuild.dead_letters import RebuildDeadLetters, rejected_up_to
+from stream_app.rebuild.earlier import Earlier, EarlierRecords
 from stream_app.rebuild.lock import RebuildLock, locked
 from stream_app.rebuild.new_rollups import NewRollups, Progress
 from stream_app.sealed_rejections import read_sealed_rejections
@@ -58,6 +61,8 @@ _FEW = 1_000
 #: Seconds that workers may take to follow to the new rollups before the old ones are dropped, and
 #: between two looks at whether they have.
 _FOLLOW_S, _INTERVAL_S = 15.0, 0.2
+#: Why a gap is accepted that is none any more, and by whom.
+_FILLED, _SELF = "filled from the archive", "usage rebuild"
 
 
 class Rebuild:
@@ -80,7 +85,7 @@ class Rebuild:
             ends = await self._new.ends()
             reached = self._new.reader.reached
             if sum(ends.values()) - reached <= _FEW:
-                return reached - self._new.reader.started_at
+                return reached - self._new.reader.started_at + self._new.earlier_records
 
     async def catch_up_to_compare(self, progress: Progress) -> None:
         """Read what the active rollups have counted, and seal what is sealed there."""
@@ -116,6 +121,25 @@ class Rebuild:
         ledger = KafkaLedger(self._config, self._redis)
         return await asyncio.to_thread(gaps.record, ledger, lost)
 
+    async def accept_filled_gaps(self) -> list[Gap]:
+        """Accept the gaps whose events were in the earlier records; return them.
+
+        To be called once the new rollups are active. Raises LedgerError.
+        """
+        ledger = KafkaLedger(self._config, self._redis)
+
+        def accept() -> list[Gap]:
+            ledger.sync(gaps.GAPS)
+            filled = [
+                gap
+                for gap in unaccepted(gaps.read_gaps(ledger.redis))
+                if self._new.earlier.has(gap)
+            ]
+            gaps.accept(ledger, filled, Acceptance(_FILLED, _SELF, int(time.time())))
+            return filled
+
+        return await asyncio.to_thread(accept)
+
     async def switch(self) -> bool:
         """Activate the new rollups; return whether every worker follows to them.
 
@@ -144,11 +168,17 @@ class Rebuild:
 
 @asynccontextmanager
 async def rebuilding(
-    config: settings.Settings, redis: Client, *, incomplete: bool, compare_only: bool = False
+    config: settings.Settings,
+    redis: Client,
+    *,
+    incomplete: bool,
+    compare_only: bool = False,
+    earlier_records: EarlierRecords | None = None,
 ) -> AsyncIterator[Rebuild]:
     """Yield a rebuild, with nothing read yet; what it wrote is dropped unless it was switched to.
 
-    One that is to *compare only* publishes nothing, and must not be switched to. Raises
+    One that is to *compare only* publishes nothing, and must not be switched to. What Kafka no
+    longer has comes from *earlier records*. Raises
     RebuildRunningError; RetentionGapError, unless the rollups may be *incomplete*;
     BrokerUnavailableError; KafkaError.
     """
@@ -157,7 +187,8 @@ async def rebuilding(
         ids = topic_ids(admin, EVENT_TOPICS)
         spans = spans_of(admin, EVENT_TOPICS)
         active = Rollups.of_any_layout(redis)
-        lost = _lost(active, ids, spans)
+        earlier = await asyncio.to_thread(Earlier, earlier_records, ids, spans)
+        lost = earlier.lost(active.positions())
         if lost and not incomplete:
             raise RetentionGapError(lost)
         drop_leftovers(redis, active.keys)
@@ -167,14 +198,19 @@ async def rebuilding(
             async with AsyncExitStack() as stack:
                 writer = await _open_writer(stack, config, namespace)
                 bounded_fetch.install(config.max_batch_bytes)
-                starts = {place: span.begin for place, span in spans.items()}
+                starts = {
+                    place: earlier.start(keys.fence(*place, ids.get(place[0], "")))
+                    for place in spans
+                }
                 reader = await stack.enter_async_context(TopicReader(config.kafka, starts))
                 dead_letters = None
                 if not compare_only:
                     producer = await _open_producer(stack, config)
                     dead_letters = RebuildDeadLetters(producer, rejected_up_to(active, ids, spans))
                 rejections = await asyncio.to_thread(read_sealed_rejections, config.kafka)
-                new = NewRollups(active, admin, ids, writer, reader, dead_letters, lock, rejections)
+                new = NewRollups(
+                    active, admin, ids, writer, reader, dead_letters, lock, rejections, earlier
+                )
                 rebuild = Rebuild(redis, config, new, lock, lost)
                 yield rebuild
         finally:
@@ -198,20 +234,3 @@ async def _open_writer(
 async def _open_producer(stack: AsyncExitStack, config: settings.Settings) -> DeadLetterProducer:
     ensure_topics(config.kafka, [DEAD_LETTERS], config.partitions, config.replication)
     return await stack.enter_async_context(DeadLetterProducer(config.kafka))
-
-
-def _lost(
-    active: Rollups, ids: Mapping[str, str], spans: Mapping[tuple[str, int], Span]
-) -> list[Gap]:
-    """Return everything that was published and that Kafka does not hold any more."""
-    found = [
-        Gap(topic, partition, ids.get(topic, ""), 0, span.begin, None, 0, REBUILD)
-        for (topic, partition), span in sorted(spans.items())
-        if span.begin > 0
-    ]
-    present = {keys.fence(topic, partition, ids.get(topic, "")) for topic, partition in spans}
-    for name, counted in sorted(active.positions().items()):
-        if name not in present and counted.offset > 0:  # the topic was created again
-            topic, partition, topic_id = keys.parse_fence(name)
-            found.append(Gap(topic, partition, topic_id, 0, counted.offset, None, 0, REBUILD))
-    return found

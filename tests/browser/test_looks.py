@@ -37,6 +37,10 @@ PAGES = {
     "accounts": ("/", "Bluebird Airlines"),
     "reports": ("/accounts/acme", "Usage Report"),
     "live": ("/accounts/acme/live", "Live"),
+    "evidence": ("/accounts/acme/evidence", "The sessions present at"),
+    "counting": ("/accounts/acme/evidence/counting", "Sustained 5 min"),
+    "capacity": ("/accounts/acme/evidence/capacity", "Sessions started"),
+    "issued": ("/accounts/acme/issued", "No report was issued yet"),
     "information": ("/accounts/acme/information", "Session limits"),
     "first": ("/accounts/newcomer", "usage send first.ndjson"),
     "api": ("/docs", "/api/accounts/{account}/report"),
@@ -64,7 +68,7 @@ def served(redis_url: str) -> Iterator[Dashboard]:
     fill(redis_url, lines)
     places = {("usage.flows", 0): Reach(len(lines), len(lines), len(lines))}
     over = threading.Event()
-    with dashboard(redis_url, places=lambda: places) as running:
+    with dashboard(redis_url, places=lambda: places, lines=lines) as running:
         for company in COMPANIES:
             account_settings.put(
                 running.ledger, company.id, name=company.name, timezone=company.timezone
@@ -94,7 +98,8 @@ def look(visits: Visits, served: Dashboard) -> Callable[..., Page]:
         path, awaited = PAGES[name]
         token = None if name == "login" else served.token()
         page = visits.open(served.url, path, token=token, scheme=scheme, **more)
-        expect(page.get_by_text(awaited, exact=name in ("login", "live")).first).to_be_visible()
+        shown = page.get_by_text(awaited, exact=name in ("login", "live")).first
+        expect(shown).to_be_visible(timeout=30_000)  # evidence reads some ten thousand events
         if name == "reports":
             expect(page.locator("#reports")).to_have_attribute("aria-busy", "false")
         if name == "information":
@@ -151,7 +156,7 @@ def test_tables_lists_and_open_documentation_have_no_barrier(
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("name", ["reports", "live"])
+@pytest.mark.parametrize("name", ["reports", "live", "evidence", "counting", "capacity"])
 def test_on_a_phone(look: Callable[..., Page], name: str) -> None:
     """No barrier there either."""
     page = look(name, "light", viewport=PHONE)
@@ -175,6 +180,28 @@ def test_the_numbers_at_the_pointer(look: Callable[..., Page]) -> None:
     cells = page.locator("#heatmap canvas")
     cells.hover(position={"x": 120, "y": 11 * 10 + 5})
     expect(page.locator("#heatmap .tip")).to_contain_text("10:00 – 10:59")
+
+
+def test_a_busiest_hour_leads_to_who_was_there(look: Callable[..., Page]) -> None:
+    """By its link, and by a click on a day of the chart or an hour of the map."""
+    page = look("reports", "light")
+    expected = page.locator("#figure-agents").text_content()
+    page.locator("#concurrency .legend a").click()
+    expect(page.get_by_role("heading", name="The maximum, minute by minute")).to_be_visible()
+    expect(page.locator("#answer .card").first).to_contain_text(f"In this hour {expected} session")
+    expect(page.locator("#answer .minutes rect")).to_have_count(60)
+    assert page.locator("#answer tbody tr").count() == int(expected or "")
+
+    page = look("reports", "light")
+    chart = page.locator("#concurrency .chart .u-over")
+    box = chart.bounding_box()
+    assert box is not None
+    chart.click(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
+    expect(page.locator("#answer .card").first).to_contain_text("In this hour")
+
+    page = look("reports", "light")
+    page.locator("#heatmap canvas").click(position={"x": 120, "y": 11 * 10 + 5})
+    expect(page.locator("#answer .minutes figcaption")).to_contain_text("10:00")
 
 
 def test_the_page_says_when_it_is_not_up_to_date(

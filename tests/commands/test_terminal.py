@@ -16,6 +16,8 @@ from redis.client import Redis
 from interaction_usage.commands import watch
 from interaction_usage.commands.terminal import console, plain
 from interaction_usage.store import account_settings, keys
+from tests.support.event_lines import flow
+from tests.support.filling import fill
 from tests.support.memory_ledger import MemoryLedger
 
 Process = Callable[..., "subprocess.Popen[bytes]"]
@@ -141,3 +143,19 @@ def test_no_command_makes_a_console_or_markup_of_the_own(path: Path) -> None:
                 for keyword in node.keywords:
                     if keyword.arg in {"title", "subtitle"}:
                         assert not isinstance(keyword.value, ast.JoinedStr)
+
+
+def test_a_person_replaces_a_report_only_with_force(
+    process: Process, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """A file that is there stays as it is; where nobody sits at a terminal, it is replaced."""
+    fill(redis_url, [flow("1")])
+    report = tmp_path / "usage.csv"
+    report.write_text("mine", "utf-8")
+    command = ("export", "acme", "--month", "2026-10", "-o", str(report))
+    code, shown = on_a_terminal(process, *command)
+    assert (code, report.read_text("utf-8")) == (1, "mine")
+    assert "exists; to replace it, pass --force." in shown
+    code, _ = on_a_terminal(process, *command, "--force")
+    assert code == 0
+    assert "Usage Report" in report.read_text("utf-8")

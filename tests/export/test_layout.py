@@ -6,6 +6,7 @@ import pytest
 
 from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, Column, notices, tables
 from export.formats import FORMATS
+from export.notes import notes
 from export.sections import Kind, account_title, moment, sections
 from export.sheets import lines_needed, serials, sheets
 from tests.export import samples
@@ -182,3 +183,14 @@ def test_a_name_turns_nothing_around_but_itself(name: str) -> None:
         assert found
         assert (head[0], depth[-1]) == ("\u2068", 0)
         assert 0 not in depth[1:-1]  # the isolate ends at its end only
+
+
+@pytest.mark.parametrize(
+    ("number", "begin"),
+    [(1, "1 void of the account is pending"), (1_200, "1,200 voids of the account are pending")],
+)
+def test_pending_voids_are_in_the_notes(number: int, begin: str) -> None:
+    """Since sums are lower by what they take back; without any, nothing is said."""
+    [note] = [each for each in notes(samples.report(pending_voids=number)) if "void" in each.title]
+    assert note.texts[0].startswith(begin)
+    assert not [each for each in notes(samples.report()) if "void" in each.title]

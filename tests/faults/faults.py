@@ -43,7 +43,7 @@ class Faults(Operations):
             self.kill_broker: 2, self.freeze_broker: 1, self.add_partitions: 1,
             self.kill_redis: 2, self.freeze_redis: 1, self.lose_writes: 3, self.empty_redis: 1,
             self.slow_answers: 1, self.break_connections: 1, self.lose_an_answer: 2,
-            self.rebuild: 3, self.restore: 3, self.take_a_right: 2,
+            self.rebuild: 3, self.restore: 3, self.take_a_right: 2, self.issue: 4,
         }  # fmt: skip
         weights |= {self.seal_days: 6} if self.seals else {
             self.recreate_topic: 2, self.replace_cluster: 1, self.upgrade: 2,

@@ -4,6 +4,7 @@ Rebuilds and restores run beside workers, and some are killed. An upgrade comes 
 the earlier workers and the start of others, as it does in a deployment.
 """
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,31 @@ class Operations(Run):
         if self.rng.random() < 0.5:
             self.back_up()
         return None
+
+    def issue(self) -> None:
+        """`usage reports issue` of a month before the events; some are killed."""
+        account, month = f"account-{self.rng.randrange(8)}", f"2025-{self.rng.randrange(1, 13):02}"
+        self._begin("reports", "issue", account, "--month", month, "--gap")
+
+    def check_issued(self) -> None:
+        """Hold that numbers have no gap, that a period has one report, and that bytes are whole.
+
+        One more is issued, so that everything is read; it may be refused.
+        """
+        one_more = ("account-0", "--month", "2024-01", "--gap")
+        done = self.system.usage("reports", "issue", *one_more, code=None)
+        self.note(f"usage reports issue: {_last_line(done.stderr.decode())}")
+        listed = self.system.usage("reports", "list", "--format", "json").stdout
+        by_account: dict[str, list[dict[str, str]]] = {}
+        for each in json.loads(listed):
+            by_account.setdefault(each["account"], []).append(each)
+        for account, reports in by_account.items():
+            numbers = [f"{account}-{count:06}" for count in range(1, len(reports) + 1)]
+            assert [each["number"] for each in reports] == numbers
+            assert len({each["from"] for each in reports}) == len(reports), reports
+            for number in numbers:  # a file that is not the manifest's is refused
+                self.system.usage("reports", "show", number, "--format", "xls")
+        self.note(f"{sum(map(len, by_account.values()))} reports are issued")
 
     @property
     def _backup(self) -> Any:

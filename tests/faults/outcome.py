@@ -62,6 +62,7 @@ class Outcome:
         self._check_numbers(self._counted())
         self._auditor.check({record.value or b"" for record in self._of_sealed_days})
         self._system.usage("lag", "--until-zero", "0")
+        self._check_evidence(gaps)
 
     # ------------------------------------------------------------------------- gaps
 
@@ -109,6 +110,15 @@ class Outcome:
         self._system.usage("gaps", "accept", "--all", "--reason", "sent again")
         self._auditor.forget_gaps()
         self._system.catch_up()
+
+    def _check_evidence(self, gaps: list[Gap]) -> None:
+        """Hold that every number follows from the events, where Kafka still has all of them."""
+        if gaps or self._run.lost or self._run.was_replaced or self._run.publisher.deleted:
+            return
+        for zone, first, last in RANGES:
+            asked = ("--from", first, "--to", last, "--tz", zone, "--as-of", AS_OF)
+            self._system.usage("verify", *asked)
+        self._run.note("every number was verified from the events")
 
     # ------------------------------------------------------------------------- refused
 

@@ -38,7 +38,7 @@ SETTLED_S = 120.0
 def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int) -> None:
     """Faults in random order while events come; then every report equals the reference."""
     rng = random.Random(seed)
-    lines = list(traffic(EVENTS, seed=seed, accounts=8))
+    lines = list(traffic(EVENTS, seed=seed, accounts=8, corrections=True))
     diary: list[str] = []
     with FlakyLink(fault_run.redis.port, seed, lambda what: faults.note(what)) as link:
         publisher = Publisher(fault_run.kafka.bootstrap, lines, BROKEN, seed, EACH * FAULTS)
@@ -50,6 +50,7 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
                 live_through(faults)
                 settle(faults)
             Outcome(faults, auditor, lines, BROKEN).check()
+            faults.check_issued()
             faults.note(f"reports made meanwhile: {dict(auditor.statuses)}")
         except Exception as error:
             why = f"{type(error).__name__}: {error}"

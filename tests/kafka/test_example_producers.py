@@ -78,7 +78,8 @@ def keys_of_records(system: System, count: int) -> list[str]:
     found: list[str] = []
     while len(found) < count:
         message = consumer.poll(30)
-        assert message is not None and not message.error(), found
+        assert message is not None, found
+        assert not message.error(), found
         if message.key() != b"acme":
             found.append((message.key() or b"").decode())
     consumer.close()

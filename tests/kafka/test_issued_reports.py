@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+import xlrd
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
 from interaction_usage.store import keys
 from tests.support.event_lines import event, flow
 from tests.support.system import System
@@ -147,3 +151,87 @@ def test_a_report_is_not_issued_too_early(system: System) -> None:
         redis.delete(keys.PROGRESS)
     assert "it is incomplete: No worker" in issue(system, "acme", *OCTOBER, code=1)
     assert listed(system) == []
+
+
+def differences(system: System, number: str, code: int) -> dict[str, Any]:
+    """Return what `usage reports diff` says."""
+    done = system.usage("reports", "diff", number, "--format", "json", code=code)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_late_events_are_named_with_what_they_changed(
+    system: System, eventually: Callable[..., None]
+) -> None:
+    """Runs add up, a session moves the peak, a repeat and another month change nothing."""
+    system.start_worker()
+    published(system)
+    eventually(is_ready(system), "October may be issued")
+    assert issue(system, "acme", *OCTOBER) == "acme-000001"
+    assert differences(system, "acme-000001", 0)["events"] == []
+    said = system.usage("reports", "show", "acme-000001", "--reproduce").stderr
+    assert b"the same bytes from 36 records" in said
+
+    late = {"session": "late", "application": "agent"}
+    lines = [
+        flow(1, time="2025-10-05T12:00:00Z"),  # a repeat
+        flow("november", time="2025-11-05T12:00:00Z"),
+        flow("late 1", time="2025-10-05T12:00:00Z"),
+        flow("late 2", time="2025-10-06T12:00:00Z"),
+        event("c", "session.started", late, time="2025-10-06T09:30:00Z"),
+        event("d", "session.stopped", late, time="2025-10-06T09:40:00Z"),
+        event("e", "call.minutes", {"minutes": 1.5}, time="2025-10-31T23:59:59Z"),
+    ]
+    system.usage("send", "-", stdin=b"\n".join(lines))
+    system.catch_up()
+    found = differences(system, "acme-000001", 1)
+    assert list(found)[:4] == ["number", "changed", "cells", "events"]
+    cells = {each["path"]: (each["issued"], each["now"]) for each in found["cells"]}
+    assert cells["flow_runs.total"] == (30, 32)
+    assert cells["dnis.call_minutes"] == (0, 1.5)
+    assert cells["concurrency.agent.max"] == (3, 4)
+    assert found["explained"]
+    assert found["without_events"] == found["gone"] == []
+    assert sorted(each["id"] for each in found["events"]) == ["c", "d", "e", "late 1", "late 2"]
+    for path in ("flow_runs.total", "dnis.call_minutes", "sessions.agent.started"):
+        changes = [
+            change["after"] - change["before"]
+            for each in found["events"]
+            for change in each["changes"]
+            if change["path"] == path
+        ]
+        assert sum(changes) == cells[path][1] - cells[path][0]
+    [peak] = [each for each in found["peaks"] if each["path"] == "concurrency.agent.max"]
+    assert [(each["id"], each["max"]) for each in peak["without"]] == [("c", 3)]
+    for each in found["events"]:
+        assert each["topic"].startswith("usage.")
+    text = system.usage("reports", "diff", "acme-000001", code=1).stdout.decode()
+    assert "flow_runs.total: 30 issued, 32 now" in text
+    assert "without c of tests alone: 3" in text
+    system.usage("reports", "show", "acme-000001", "--reproduce")
+    assert issue(system, "acme", *OCTOBER, "--revises", "acme-000001") == "acme-000002"
+    assert differences(system, "acme-000002", 0)["events"] == []
+    sheet = sheet_of(shown(system, "acme-000002", "xls"), "Changes since revision 1")
+    assert ["flow_runs.total", "30", "32"] in [row[:3] for row in sheet]
+    assert [row[4] for row in sheet if row[0] == "e of tests"] == ["dnis.call_minutes 0.0 to 1.5"]
+    assert json.loads(shown(system, "acme-000002"))["revises"] == "acme-000001"
+    system.usage("reports", "show", "acme-000002", "--reproduce")
+    delete_everything(system, "usage.flows")
+    said = system.usage("reports", "show", "acme-000001", "--reproduce", code=1).stderr
+    assert b"Kafka deleted the offsets 0 to" in said
+    assert b"flow_runs.total 30 issued, 0 now" in said
+
+
+def sheet_of(content: bytes, name: str) -> list[list[Any]]:
+    """Return the rows of a sheet."""
+    sheet = xlrd.open_workbook(file_contents=content).sheet_by_name(name)
+    return [sheet.row_values(row) for row in range(sheet.nrows)]
+
+
+def delete_everything(system: System, topic: str) -> None:
+    """Delete all records of a topic."""
+    admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+    count = len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
+    ends = [TopicPartition(topic, number, -1) for number in range(count)]
+    for deleted in admin.delete_records(ends).values():
+        deleted.result(20)

@@ -1,5 +1,6 @@
 """Redis that forgets, and topics that begin again: the worker notices by itself and reads again."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def cut_the_append_only_file(folder: Path, share: float) -> None:
 
 def test_writes_that_redis_lost_are_read_again(system: Any) -> None:
     """The second half of the append-only file is cut off under a running worker."""
-    lines = list(traffic(6_000, seed=3, accounts=4))
+    lines = list(traffic(6_000, seed=3, accounts=4, corrections=True))
     system.start_worker()
     system.usage("send", "-", stdin=b"\n".join(lines[:5000]))
     system.catch_up()
@@ -111,3 +112,37 @@ def test_a_topic_that_lost_what_was_counted_ends_the_worker(
     assert again.process.returncode == 1
     assert "was counted up to 1000000" in system.log()
     assert "rebuild the rollups" in system.log()
+
+
+def test_a_flushall_under_running_workers_is_noticed(system: Any) -> None:
+    """It breaks no connection: the scripts of both workers see that the secret is gone."""
+    lines = list(traffic(3_000, seed=6, accounts=5))
+    system.variables["USAGE_PARTITIONS"] = "4"
+    for _ in range(2):
+        system.start_worker()
+    system.usage("send", "-", stdin=b"\n".join(lines[:2_000]))
+    system.catch_up()
+    with system.client() as client:
+        client.flushall()
+    system.usage("send", "-", stdin=b"\n".join(lines[2_000:]))
+    deadline = time.monotonic() + 60
+    while "Redis lost everything it had" not in system.log():
+        assert time.monotonic() < deadline, system.log()
+        time.sleep(0.1)
+    system.catch_up()
+    check_reports(system, lines)
+
+
+def test_a_flushall_is_noticed_by_an_idle_worker(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """By the positions that it writes once a second: nothing need be published."""
+    lines = list(traffic(1_000, seed=7, accounts=3))
+    system.start_worker()
+    system.usage("send", "-", stdin=b"\n".join(lines))
+    system.catch_up()
+    with system.client() as client:
+        client.flushall()
+        eventually(lambda: client.exists("u:accounts"), "the rollups begin to come back")
+    system.catch_up()
+    check_reports(system, lines)

@@ -36,7 +36,7 @@ def check_reports(system: Any, lines: list[bytes]) -> None:
 
 def filled(system: Any, count: int = 4000) -> list[bytes]:
     """Have a worker count some traffic; return its lines."""
-    lines = list(traffic(count, seed=5, accounts=6))
+    lines = list(traffic(count, seed=5, accounts=6, corrections=True))
     system.start_worker()
     system.usage("send", "-", stdin=b"\n".join(lines))
     system.catch_up()

@@ -72,7 +72,7 @@ def test_every_vector_gives_the_reports_on_a_cluster(system: System) -> None:
 
 def test_a_node_is_killed_and_one_comes_back_without_the_last_writes(system: System) -> None:
     """The first has everything in its file; what the second lost is noticed and read again."""
-    lines = list(traffic(9_000, seed=6, accounts=12))
+    lines = list(traffic(9_000, seed=6, accounts=12, corrections=True))
     system.start_worker()
     send(system, lines[:4000])
     system.catch_up()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from interaction_usage.store import keys
+from interaction_usage.store import account_settings, backup, keys
 from interaction_usage.store.issued_table import (
     REPORTS,
     Entry,
@@ -82,6 +82,22 @@ def test_what_the_topic_lacks_is_published_from_redis(redis: Any, ledger: Memory
     redis.flushall()
     mirror.sync(REPORTS)
     assert everything(redis) == before
+
+
+def test_a_backup_has_the_issued_reports(redis: Any, ledger: MemoryLedger) -> None:
+    """Restored into an empty Redis, and published to a topic that has none of them."""
+    account_settings.put(ledger, "acme", name="Acme")
+    redis.set(keys.FIRST.limits, b'{"layout": %d}' % keys.LAYOUT)
+    redis.set(keys.FIRST.secret, b"s" * 16)
+    records = [proposal_record(proposal("acme", number, f"{number}")) for number in (1, 2)]
+    ledger.publish(REPORTS, records)
+    before, kept = everything(redis), list(backup.records(redis))
+    redis.flushall()
+    backup.restore(redis, kept)
+    assert everything(redis) == before
+    fresh = MemoryLedger(redis)
+    fresh.sync(REPORTS)
+    assert [each.value for each in fresh.topics[REPORTS.topic]] == [value for _, value in records]
 
 
 @pytest.mark.parametrize(

@@ -231,21 +231,63 @@ def played(act: Callable[[Scene], Coroutine[Any, Any, None]], **limits: int) -> 
 # ------------------------------------------------------------------------------------ order
 
 
-def test_batches_of_a_partition_are_done_one_after_the_other() -> None:
-    """a: [0--2)[2--3)[3--5): none is begun before the one before it is done."""
+def test_batches_of_a_partition_are_done_in_order_and_those_that_wait_together() -> None:
+    """a: [0--2)[2--3)[3--5): the last two are begun when the first is done, as one."""
 
     async def act(scene: Scene) -> None:
-        events = [scene.put(A, *ends) for ends in ((0, 2), (2, 3), (3, 5))]
-        for number, end in enumerate((2, 3, 5)):
+        events = []
+        for ends in ((0, 2), (2, 3), (3, 5)):
+            events.append(scene.put(A, *ends))
             await calm()
-            assert scene.begun[number:] == [[(name(A), end)]]
-            assert [event.acks for event in events] == [1] * number + [0] * (3 - number)
-            await scene.finish(number)
-            assert scene.consumer.processed()[A] == end
+        assert scene.begun == [[(name(A), 2)]]
+        await scene.finish(0)
+        assert scene.consumer.processed()[A] == 2
+        assert [event.acks for event in events] == [1, 0, 0]
+        assert scene.begun[1:] == [[(name(A), 5)]]
+        second = await scene.finish(1)
+        assert [placed.offset for placed in second.batches[0].placed] == [2, 3, 4]
+        assert scene.consumer.processed()[A] == 5
+        assert [event.acks for event in events] == [1, 1, 1]
         assert scene.telemetry.counted == 5
-        assert scene.telemetry.batches == 3
+        assert scene.micro_batches.weight == 0
 
     played(act)
+
+
+def test_batches_are_taken_together_only_where_they_follow_each_other_in_an_assignment() -> None:
+    """old: [0--1)[1--2)  new: [0--1)[1--2): the old ones are let go, and the new ones one."""
+
+    async def act(scene: Scene) -> None:
+        scene.put(B, 0, 1)
+        await calm()
+        old = [scene.put(A, 0, 1), scene.put(A, 1, 2)]
+        scene.consumer.rebalance()
+        new = [scene.put(A, 0, 1, assignment=SECOND), scene.put(A, 1, 2, assignment=SECOND)]
+        await calm()
+        await scene.finish(0)
+        assert [event.acks for event in old] == [1, 1]
+        assert scene.begun[1:] == [[(name(A), 2)]]
+        await scene.finish(1)
+        assert [event.acks for event in new] == [1, 1]
+        assert scene.consumer.processed()[A] == 2
+
+    played(act)
+
+
+def test_a_micro_batch_takes_no_more_batches_of_a_partition_than_it_has_room_for() -> None:
+    """Room for 3 events: a: [0--1)[1--2) and no further; b: [0--1), which has its turn first."""
+
+    async def act(scene: Scene) -> None:
+        scene.put(C, 0, 1)
+        await calm()
+        for ends in ((0, 1), (1, 2), (2, 4), (4, 5)):
+            scene.put(A, *ends)
+        scene.put(B, 0, 1)
+        await calm()
+        await scene.finish(0)
+        assert scene.begun[1:] == [[(name(A), 2), (name(B), 1)]]
+
+    played(act, max_events=3)
 
 
 def test_a_micro_batch_is_prepared_while_one_is_under_way_and_run_after_it() -> None:
@@ -334,7 +376,9 @@ def test_after_lost_writes_nothing_of_the_assignment_is_written_any_more() -> No
     """a: [lost][next]  b: [would be on top of the hole]; all are read again, and nobody crashes."""
 
     async def act(scene: Scene) -> None:
-        events = [scene.put(A, 0, 1), scene.put(A, 1, 2)]
+        events = [scene.put(A, 0, 1)]
+        await calm()
+        events.append(scene.put(A, 1, 2))
         await calm()
         events.append(scene.put(B, 0, 1))
         lost = LostWritesError({name(A): (0, 1)})

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -11,6 +11,7 @@ from faust.types import TP
 
 from interaction_usage.store import keys
 from interaction_usage.store.errors import ClusterChangedError, LostWritesError
+from rollups.watermark import Position
 from stream_app import start_offsets
 from stream_app.heartbeat import Heartbeat
 from stream_app.rejoin import Rejoin
@@ -30,6 +31,7 @@ class _Writer:
     def __init__(self, error: Exception | None) -> None:
         self.keys, self._error = keys.FIRST, error
         self.begun: list[list[str]] = []
+        self.advanced: list[Any] = []
         self.nodes = SimpleNamespace(check=self._check, execute=self._execute)
 
     async def _check(self) -> None:
@@ -45,7 +47,7 @@ class _Writer:
         return {}
 
     async def advance(self, positions: Any) -> None:
-        pass
+        self.advanced.append(positions)
 
     async def _execute(self, *_: Any) -> None:
         pass
@@ -56,8 +58,10 @@ class _Consumer:
 
     knows_no_broker = is_idle = False
 
+    offsets: ClassVar[dict[TP, int]] = {}
+
     def processed(self) -> dict[TP, int]:
-        return {}
+        return dict(self.offsets)
 
 
 class _Worker:
@@ -141,3 +145,23 @@ def test_a_topic_that_is_gone_is_not_read_under_fences_of_no_topic(
     worker = _Worker(State.JOINING, cast(Any, None), topic_ids={"usage.clicks": "one"})
     with pytest.raises(UnknownTopicOrPartitionError, match=r"usage\.flows"):
         asyncio.run(worker.start_offsets.find([FLOWS]))
+
+
+def test_a_heartbeat_writes_positions_that_are_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ones only once in an assignment; after a seek they are written again."""
+    writer = _Writer(None)
+    monkeypatch.setattr(writer, "keys", keys.Namespace("another"))
+    worker = _Worker(State.OPEN, writer)
+
+    async def beats(*offsets: int) -> None:
+        for offset in offsets:
+            monkeypatch.setattr(_Consumer, "offsets", {FLOWS: offset})
+            await worker.heartbeat.beat(1)
+
+    asyncio.run(beats(5, 5, 6, 6))
+    assert [dict(each) for each in writer.advanced] == [
+        {"usage.flows/0": Position(5)}, {"usage.flows/0": Position(6)},
+    ]  # fmt: skip
+    worker.gate.end_seek(worker.gate.begin_seek(), succeeded=True)
+    asyncio.run(beats(6, 6))
+    assert len(writer.advanced) == 3

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from importlib.metadata import version
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage import settings
 from interaction_usage.store.errors import LedgerUnavailableError
-from stream_app import transport
+from stream_app import agents, transport
 from stream_app.errors import BrokerUnavailableError, OffsetGapError, StaleAssignmentError
 from stream_app.faust_app import create_app
 from stream_app.fetched_batch import Assignment, FetchedBatch
@@ -116,7 +116,7 @@ def test_the_settings_that_faust_ties_to_transactions_are_read_at_start() -> Non
 
 
 def test_the_app_uses_the_batch_transport() -> None:
-    """So that one message is one fetched batch, and agents get them from few-place buffers."""
+    """So that one message is what a fetch brought, and few of them wait for the agent."""
     app = create_app(settings.read({}))
     assert isinstance(app.transport, BatchTransport)
     assert app.transport.Consumer is BatchConsumer
@@ -579,3 +579,58 @@ def _given(answer: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def test_what_a_fetch_brought_is_one_message_of_the_agent(
+    monkeypatch: pytest.MonkeyPatch, consumer: Any
+) -> None:
+    """Whatever topics it is of; and each of the partitions is noted to make progress."""
+    clicks = TP("usage.clicks", 3)
+    records = {FLOWS: [_Record(0), _Record(1)], clicks: [_Record(7)]}
+    consumer._delivered = {FLOWS: 0, clicks: 7}
+    [first, second] = consumer._message(records, NOW).value
+    assert (first.tp, first.begins, first.ends) == (FLOWS, 0, 2)
+    assert (second.tp, second.begins, second.ends) == (clicks, 7, 8)
+    assert consumer._delivered == {FLOWS: 2, clicks: 8}
+    app, queued = create_app(settings.read({})), list[Any]()
+
+    async def put(batch: Any) -> None:
+        queued.append(batch)
+
+    monkeypatch.setattr(app.micro_batches, "put", put)
+    asyncio.run(agents.queue(app, SimpleNamespace(value=[first, second])))
+    assert [(each.batch, each.fence) for each in queued] == [
+        (first, "usage.flows/0"), (second, "usage.clicks/3"),
+    ]  # fmt: skip
+    assert app.monitor.stream_inbound_time.keys() == {FLOWS, clicks}
+
+
+class _Record(NamedTuple):
+    """What of a record the transport looks at."""
+
+    offset: int
+    timestamp: int = 0
+    timestamp_type: int = 0
+
+
+def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
+    monkeypatch: pytest.MonkeyPatch, consumer: Any
+) -> None:
+    """A marker behind [0--2): where nothing comes, at once; while others have records, in time."""
+    clicks = TP("usage.clicks", 3)
+    now = 100.0
+    monkeypatch.setattr(transport.time, "monotonic", lambda: now)
+    consumer._skips_at, consumer._active_partitions = 0.0, {FLOWS}
+    positions = iter((3, 4, 5))
+    monkeypatch.setattr(consumer, "_position", lambda _: next(positions))
+    others = {clicks: [_Record(7)]}
+    consumer._skip_gaps(others)
+    assert consumer._processed[FLOWS] == 3
+    now = 100.4
+    consumer._skip_gaps(others)  # too soon
+    assert consumer._processed[FLOWS] == 3
+    consumer._skip_gaps({})
+    assert consumer._processed[FLOWS] == 4
+    now = 101.0
+    consumer._skip_gaps(others)
+    assert consumer._processed[FLOWS] == consumer._delivered[FLOWS] == 5

@@ -266,6 +266,7 @@ def read(account: Account, first: int, end: int) -> RangeSnapshot:
             if _within(slots, first, end)
         },
         _totals(account.flows, first, end),
+        pending_voids=len(account.pending_voids()),
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +14,14 @@ from interaction_usage.commands.serve import listening
 from interaction_usage.dashboard import tokens
 from interaction_usage.dashboard.app import create_app
 from interaction_usage.dashboard.connections import Server
+from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
+from interaction_usage.evidence.arrow_source import ArrowSource
+from interaction_usage.explanations.service import Explainer
 from interaction_usage.store.client import connect
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
+from tests.evidence.rows import table
 from tests.support.memory_ledger import MemoryLedger
 
 
@@ -62,13 +66,20 @@ def dashboard(
     is_open: bool = False,
     places: Callable[[], Places] | None = None,
     connections: int = MAX_CONNECTIONS,
+    corrections: Corrections | None = None,
+    lines: Sequence[bytes] | None = None,
+    hides_sessions: bool = False,
 ) -> Iterator[Dashboard]:
-    """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends."""
+    """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends.
+
+    Its evidence is made of *lines*, which `filling.fill` wrote.
+    """
     redis = connect(redis_url, socket_timeout=5)
     ledger = MemoryLedger(redis)
     app = create_app(
         redis, ledger, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
-        connections=connections,
+        connections=connections, explainer=lines and explainer_of(redis, lines),
+        hides_sessions=hides_sessions, corrections=corrections,
     )  # fmt: skip
     server = Server(app, connections)
     stack = ExitStack()
@@ -91,3 +102,15 @@ def dashboard(
         thread.join(10)
         stack.close()
         redis.close()
+
+
+def explainer_of(redis: Any, lines: Sequence[bytes]) -> Explainer:
+    """Return what explains numbers by the events in *lines*."""
+    said = f"Made from {len(lines):,} records in Kafka; there is no archive (USAGE_ARCHIVE)."
+    source = ArrowSource(table(lines), made_from={"sentence": said})
+
+    @contextmanager
+    def opened(_accounts: Sequence[str] | None, _ends: Any) -> Iterator[ArrowSource]:
+        yield source
+
+    return Explainer(redis, opened, 20.0)

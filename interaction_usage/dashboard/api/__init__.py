@@ -5,7 +5,14 @@ from typing import Any
 from fastapi import APIRouter
 
 from interaction_usage.dashboard import schemas
-from interaction_usage.dashboard.api import accounts, live, reports
+from interaction_usage.dashboard.api import (
+    accounts,
+    corrections,
+    evidence,
+    issued_reports,
+    live,
+    reports,
+)
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {
@@ -27,5 +34,5 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, live):
+for _resource in (accounts, reports, issued_reports, corrections, evidence, live):
     router.include_router(_resource.router)

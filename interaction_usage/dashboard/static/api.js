@@ -27,6 +27,11 @@ export async function put(path, body) {
   return answer(await reach(path, { method: "PUT", headers, body: JSON.stringify(body) }));
 }
 
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json", "X-Form-Key": formKey };
+  return answer(await reach(path, { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
 /** How often a busy server is asked again, and for how long it may want to be left alone, in s. */
 const TRIES = 3;
 const MOST_WAIT = 5;

@@ -5,7 +5,9 @@ import { dot, element, empty, table } from "./format.js";
 
 export function legend(card, items) {
   card.querySelector(".legend").replaceChildren(
-    ...items.map(({ label, value, token }) => element("li", {}, ...(token ? [dot(token)] : []), element("span", {}, label), element("b", {}, value))),
+    ...items.map(({ label, value, token, href }) =>
+      element("li", {}, ...(token ? [dot(token)] : []), element("span", {}, label), element("b", {}, href ? element("a", { href }, value) : value)),
+    ),
   );
 }
 

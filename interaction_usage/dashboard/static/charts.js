@@ -140,6 +140,22 @@ function tooltip(host, title, rows) {
   };
 }
 
+/** Calls `pick(index)` where the chart is clicked, or Enter is pressed. */
+function picking(host, pick) {
+  return {
+    hooks: {
+      ready: [
+        (u) => {
+          const chosen = () => u.cursor.idx !== null && u.cursor.idx !== undefined && pick(u.cursor.idx);
+          u.over.style.cursor = "pointer";
+          u.over.addEventListener("click", chosen);
+          host.onkeyup = (event) => event.key === "Enter" && chosen();
+        },
+      ],
+    },
+  };
+}
+
 /** Keeps the chart that `make(width)` returns as wide as its host, and in the colours of the theme. */
 function keep(host, label, make) {
   host.classList.remove("skeleton");
@@ -174,9 +190,9 @@ function keep(host, label, make) {
 /**
  * Bars per day, the layers on top of each other (`stacked`) or in front of each other.
  * @param {object} answer `days`; `layers`: [{label, token, values}]; `line`: one more, drawn as a line;
- *   `rows(index)`: what the tooltip says
+ *   `rows(index)`: what the tooltip says; `pick(index)`: called for a day that is clicked
  */
-export function bars(host, { label, days, layers, line = null, rows, stacked = true, height = 240 }) {
+export function bars(host, { label, days, layers, line = null, rows, stacked = true, height = 240, pick = null }) {
   keep(host, label, (width) => {
     const tops = [];
     for (const [index, { values }] of layers.entries()) {
@@ -214,7 +230,7 @@ export function bars(host, { label, days, layers, line = null, rows, stacked = t
         },
         axes: [dayAxis(days), amounts()],
         series: [{}, ...series],
-        plugins: [hatching(days), tooltip(host, (index) => barTitle(days[index]), rows)],
+        plugins: [hatching(days), tooltip(host, (index) => barTitle(days[index]), rows), ...(pick ? [picking(host, pick)] : [])],
       },
       data,
       host,
@@ -275,7 +291,7 @@ export function curve(host, { label, token, timezone, data, height }) {
 }
 
 /** Peaks by day and hour of the clock, as a map of cells. */
-export function heatmap(host, { days, peaks, token, scale }) {
+export function heatmap(host, { days, peaks, token, scale, pick }) {
   host.heat?.end();
   const left = 46;
   const bottom = 26;
@@ -327,11 +343,20 @@ export function heatmap(host, { days, peaks, token, scale }) {
     }
   }
 
-  canvas.addEventListener("pointermove", (event) => {
+  const cellAt = (event) => {
     const { left: x, top: y } = canvas.getBoundingClientRect();
     const day = Math.floor((event.clientX - x - left) / wide);
     const hour = Math.floor((event.clientY - y) / cell);
-    const peak = peaks[day]?.[hour];
+    return { day, hour, peak: peaks[day]?.[hour] };
+  };
+
+  canvas.addEventListener("click", (event) => {
+    const { day, hour, peak } = cellAt(event);
+    if (peak) pick(day, hour);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const { day, hour, peak } = cellAt(event);
+    canvas.style.cursor = peak ? "pointer" : "";
     tip.hidden = peak === undefined || peak === null;
     if (tip.hidden) return;
     const two = (number) => String(number).padStart(2, "0");

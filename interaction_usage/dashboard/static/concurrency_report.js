@@ -3,11 +3,19 @@
 import { draw, legend } from "./cards.js";
 import { SERIES, series } from "./catalog.js";
 import { heatmap } from "./charts.js";
-import { average, clock, count, dayInWords, element, hourInWords, table } from "./format.js";
+import { average, clock, count, dayInWords, element, hourInWords, instantOf, table } from "./format.js";
+import { period } from "./period.js";
 
 const $ = (selector) => document.querySelector(selector);
 
+const { account, timezone } = document.body.dataset;
 let chosen = series[0].id;
+
+/** The address of the page that shows who was there in an hour of the chosen series. */
+function whoWasThere(hour) {
+  const query = new URLSearchParams({ ...period(), series: chosen, hour });
+  return `/accounts/${encodeURIComponent(account)}/evidence?${query}`;
+}
 let lastConcurrency;
 
 for (const { id: name, button: label } of series) {
@@ -28,7 +36,7 @@ export function concurrency(answer) {
   legend(card, [
     { label: "Maximum", token, value: count(curve.max) },
     { label: "Average", token: "--ink-2", value: average(curve.average) },
-    { label: "Busiest hour", value: curve.busiest_hour ? hourInWords(curve.busiest_hour) : "–" },
+    { label: "Busiest hour", value: curve.busiest_hour ? hourInWords(curve.busiest_hour) : "–", href: curve.busiest_hour && whoWasThere(curve.busiest_hour) },
     { label: "Hours with sessions", value: count(curve.reported_hours) },
   ]);
   draw(card, curve.max, "No session in this period", "Try another series, or other days.", {
@@ -36,6 +44,7 @@ export function concurrency(answer) {
     days: curve.days.map(({ day }) => day),
     layers: [{ token, values: curve.days.map(({ max }) => max) }],
     line: { token: "--ink-2", values: curve.days.map((each) => (each.max ? each.average : null)) },
+    pick: (index) => curve.days[index].hour && location.assign(whoWasThere(curve.days[index].hour)),
     rows: (index) => {
       const day = curve.days[index];
       return [
@@ -45,7 +54,9 @@ export function concurrency(answer) {
       ];
     },
   });
-  heatmap($("#heatmap"), { days: answer.heat.days, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale") });
+  heatmap($("#heatmap"), { days: answer.heat.days, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale"),
+    pick: (day, hour) => location.assign(whoWasThere(instantOf(`${answer.heat.days[day]}T${String(hour).padStart(2, "0")}:00:00`, timezone))),
+  });
   const names = series.map(({ id }) => id);
   const cells = ({ max, average: mean, hour }) => [count(max), hour ? clock(hour) : "–", average(mean)];
   const head = element(

@@ -44,6 +44,15 @@ export function wallTime(instant, timeZone) {
   return parts.format(new Date(instant)).replace(" ", "T");
 }
 
+/** The first instant at which the clocks of a zone show a local time like "2026-10-01T10:00:00". */
+export function instantOf(local, timeZone) {
+  const wanted = Date.parse(`${local}Z`);
+  const offsets = [-86400000, 86400000].map((shift) => Date.parse(`${wallTime(wanted + shift, timeZone)}Z`) - wanted - shift);
+  const instants = offsets.map((ahead) => wanted - ahead).sort((one, other) => one - other);
+  const found = instants.find((instant) => wallTime(instant, timeZone) === local) ?? instants[0];
+  return new Date(found).toISOString();
+}
+
 /** An offset from UTC in seconds, like UTC+05:45. */
 export function offset(seconds) {
   const minutes = Math.abs(seconds) / 60;

@@ -14,7 +14,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => docu
 
 const switcher = document.querySelector("#switcher");
 if (switcher) {
-  const page = { reports: "", live: "/live", information: "/information" }[document.body.dataset.page] ?? "";
+  const page = { reports: "", live: "/live", evidence: "/evidence", information: "/information" }[document.body.dataset.page] ?? "";
   let asked = 0;
   combobox(switcher, {
     options: async (search) => {

@@ -3,8 +3,9 @@
 -- Definition. A flow run adds 1 to its application and 1 to its outcome; a click 1 to its service;
 -- a call its minutes, in thousandths; an SMS 1 to those with or without a campaign link; a number
 -- 1 to those purchased or released. A void takes one event back: what that event added, with the
--- opposite sign, at that event's own time. However many voids name one event (source, id and UTC
--- day of its time), they count once; of several, the first record counts.
+-- opposite sign, at that event's own time: as the void describes the event, whether it came or not.
+-- However many voids name one event (source, id and UTC day of its time), they count once; of
+-- several, the one with the lowest (time, source, id) counts.
 --
 -- Tables: counted
 CREATE OR REPLACE TEMP TABLE amounts AS
@@ -14,7 +15,7 @@ WITH voids AS (
     WHERE type = 'usage.event.voided'
     QUALIFY 1 = row_number() OVER (
         PARTITION BY account, void_source, void_id, void_time_us // 86_400_000_000
-        ORDER BY timestamp, topic, partition, "offset"
+        ORDER BY time_us, source, id
     )
 ),
 effects AS (

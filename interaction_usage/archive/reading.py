@@ -1,0 +1,85 @@
+"""Reading the archive: some accounts' events as Arrow, what is behind its end, and what is missing.
+
+A dataset is read when it is scanned, and then only what is needed of it: files and row groups
+without any of the accounts are left out by their statistics, columns that nobody asks for as well.
+It is one version of the tables: what is archived or compacted meanwhile changes nothing in it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from interaction_usage.archive.archive import Archive, ArchivedGap, Place
+from interaction_usage.archive.location import Location
+
+#: Up to so many accounts are looked for by name in the statistics of row groups.
+_FEW = 50
+
+
+class ArchivedEvents:
+    """One version of an archive, for questions."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.gaps: Sequence[ArchivedGap] = archive.recorded_gaps()
+
+    @classmethod
+    def open(cls, place: str) -> "ArchivedEvents":
+        """Return the archive at *place*, as `USAGE_ARCHIVE` names it. Raises ArchiveError."""
+        return cls(Archive.open(Location(place)))
+
+    def positions(self, places: Iterable[Place], ids: Mapping[str, str]) -> dict[Place, int]:
+        """Return the offset up to which each topic-partition is here; read Kafka from there on.
+
+        0 where nothing is, and for a topic that was created again. *ids* are those of the topics.
+        """
+        return self._archive.positions(places, ids)
+
+    def events(self, accounts: Sequence[str] | None, tail: pa.Table | None = None) -> Any:
+        """Return the records of *accounts*, or all, as a dataset with the columns of `EVENTS`.
+
+        *tail* are rows from Kafka behind the archive's end, which follow. Records without an
+        account that can be read are among all of them only.
+        """
+        table = self._archive.events
+        found = table.dataset().replace_schema(table.schema)
+        return _with_tail(found, tail, table.schema, _among(accounts))
+
+    def dead_letters(self, tail: pa.Table | None = None) -> Any:
+        """Return the dead letters as a dataset with the columns of `DEAD_LETTERS`, then *tail*."""
+        table = self._archive.dead_letters
+        return _with_tail(table.dataset().replace_schema(table.schema), tail, table.schema, None)
+
+    def made_from(self) -> dict[str, Any]:
+        """Return which version of the archive this is, for those who read an answer."""
+        return {
+            "place": self._archive.location.root,
+            "version": self._archive.events.version,
+            "records": sum(one.rows for one in self._archive.events.files()),
+            "missing": [
+                f"{gap.topic}/{gap.partition}, offsets {gap.first:,} to {gap.end - 1:,}"
+                for gap in self.gaps
+            ],
+        }
+
+
+def _among(accounts: Sequence[str] | None) -> Any:
+    """Return the condition that a row is of *accounts*; None if all are wanted."""
+    if accounts is None:
+        return None
+    if not 1 <= len(accounts) <= _FEW:
+        return pc.field("account").isin(pa.array(accounts, pa.string()))
+    return reduce(or_, (pc.field("account") == account for account in accounts))
+
+
+def _with_tail(found: Any, tail: pa.Table | None, schema: pa.Schema, condition: Any) -> Any:
+    parts = [found]
+    if tail is not None and tail.num_rows:
+        parts.append(ds.dataset(tail.select(schema.names).cast(schema)))
+    whole = ds.dataset(parts) if len(parts) > 1 else found
+    return whole if condition is None else whole.filter(condition)

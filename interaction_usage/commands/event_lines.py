@@ -1,0 +1,109 @@
+"""Lines of events for `usage send`: read as they come, each with its topic and key, or a refusal.
+
+Lines that are there at once are decoded together, as a worker decodes a batch; a line that is
+unusual is looked at by itself, for the sentence that says what is wrong with it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, NamedTuple
+
+import orjson
+
+from rollups.events import Event
+from stream_app.codec import decode, decode_all
+from stream_app.codec.envelope import KINDS_ON, UNREADABLE, decode_envelope
+from stream_app.rejection import RejectedError
+from stream_app.topics import TOPIC_OF
+
+#: Bytes that are read at a time, if there are as many.
+_BLOCK = 256 * 1024
+#: A timestamp in milliseconds that no event lies ahead of: a line has none.
+_NEVER = 1 << 53
+
+_TOPIC_OF_KIND = {kind: topic for topic, kinds in KINDS_ON.items() for kind in kinds}
+
+
+class Line(NamedTuple):
+    """A line that is not blank, with its number in its file, from 1."""
+
+    number: int
+    value: bytes
+    headers: tuple[()] = ()
+    timestamp: int = _NEVER
+
+
+class Place(NamedTuple):
+    """Where an event is published."""
+
+    topic: str
+    key: bytes
+
+
+def blocks(file: IO[bytes]) -> Iterator[list[Line]]:
+    """Yield the lines of *file*, as many together as can be had without waiting for more."""
+    read = getattr(file, "read1", file.read)
+    number, rest = 1, list[bytes]()
+    while block := read(_BLOCK):
+        head, newline, tail = block.rpartition(b"\n")
+        if not newline:
+            rest.append(block)
+            continue
+        found = b"".join((*rest, head)).split(b"\n")
+        rest = [tail]
+        yield _numbered(found, number)
+        number += len(found)
+    yield _numbered([b"".join(rest)], number)
+
+
+def _numbered(found: Sequence[bytes], first: int) -> list[Line]:
+    lines = (Line(number, value.strip()) for number, value in enumerate(found, first))
+    return [line for line in lines if line.value]
+
+
+def places(lines: Sequence[Line], *, unchecked: bool) -> list[Place | str]:
+    """Return for each line where it is published, or why it is not.
+
+    *unchecked*, also where a worker will refuse it, as long as its type has a topic.
+    """
+    if not unchecked:
+        try:
+            kinds = [type(decode_envelope(line.value)) for line in lines]
+        except UNREADABLE:
+            pass  # one of them at least
+        else:
+            return _checked(lines, [_TOPIC_OF_KIND.get(kind) for kind in kinds])
+    return [_place(line.value, unchecked) for line in lines]
+
+
+def _checked(lines: Sequence[Line], topics: Sequence[str | None]) -> list[Place | str]:
+    """Return the places of lines of these *topics*, or why they are refused."""
+    found: list[Place | str] = [""] * len(lines)
+    by_topic: dict[str | None, list[int]] = {}
+    for index, topic in enumerate(topics):
+        by_topic.setdefault(topic, []).append(index)
+    for topic, indices in by_topic.items():
+        outcomes = decode_all(topic or "", [lines[index] for index in indices])
+        for index, outcome in zip(indices, outcomes, strict=True):
+            if isinstance(outcome, Event):
+                assert topic
+                found[index] = Place(topic, outcome.account.encode())
+            else:
+                found[index] = outcome.sentence
+    return found
+
+
+def _place(line: bytes, unchecked: bool) -> Place | str:
+    """Return where *line* is published, or why it is refused."""
+    try:
+        members = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return f"not JSON: {error}"
+    kind = members.get("type") if isinstance(members, dict) else None
+    topic = TOPIC_OF.get(kind) if isinstance(kind, str) else None
+    try:
+        if topic is None or not unchecked:
+            decode(topic or "", line)
+    except RejectedError as refused:
+        return refused.sentence
+    assert topic is not None
+    return Place(topic, str(members.get("subject", "")).encode())

@@ -1,0 +1,218 @@
+"""`usage reports diff`: what an issued report would say now, and the events behind that."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from interaction_usage import settings
+from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.report_errors import report_errors
+from interaction_usage.commands.terminal import plain
+from interaction_usage.settings import Settings
+
+if TYPE_CHECKING:
+    from interaction_usage.issued.comparison import Comparison, MovedPeak
+    from interaction_usage.issued.reproduction import Now
+    from interaction_usage.reports.model import ChangedCell, Revision
+    from interaction_usage.reports.service import Basis
+    from interaction_usage.store.issued_table import StoredReport
+    from stream_app.account_events import AccountEvents, Ends, PlacedEvent
+
+
+@click.command("diff")
+@click.argument("number")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def diff(number: str, form: str) -> None:
+    """Show what the issued report NUMBER would say now, and exit 1 if anything differs.
+
+    Each cell that differs is listed, and each event that was published since and touches the
+    period, with its place in Kafka and what it changed. What events changed adds up to the
+    difference. Of a maximum it is said which events' absence alone would move it back.
+
+    \b
+    Examples:
+      usage reports diff acme-000001
+      usage reports diff acme-000001 --format json
+    """
+    config = settings.read()
+    members = find_differences(config, number)
+    if form == "json":
+        click.echo(orjson.dumps(members, option=orjson.OPT_INDENT_2))
+    else:
+        _print(members)
+    if members["changed"]:
+        sys.exit(1)
+
+
+def find_differences(config: Settings, number: str) -> dict[str, Any]:
+    """Return what differs from an issued report, and why, as members of a JSON document."""
+    from export.json_renderer import document
+    from interaction_usage.commands.reports import issue_errors
+    from interaction_usage.issued import reading
+    from interaction_usage.issued.cells import cells_of
+    from interaction_usage.issued.reproduction import other_circumstances, report_now
+
+    with redis_connection(config) as redis, issue_errors(), report_errors():
+        stored = reading.find(redis, number)
+        now = report_now(redis, stored, datetime.now(UTC))
+    found, events, within = explained(config, stored, now)
+    causes = other_circumstances(stored, now.basis, within) if found.before_events else []
+    return {
+        "number": stored.entry.number,
+        "changed": bool(now.cells),
+        "cells": [_cell(each, "issued", "now") for each in now.cells],
+        "events": _events(found, events),
+        "peaks": [_peak(each, events.since) for each in found.peaks],
+        "without_events": [_cell(each, "issued", "now") for each in found.before_events],
+        "causes": causes,
+        "gone": list(events.gone),
+        "explained": found.after == cells_of(document(now.basis.report)),
+    }
+
+
+def explained(
+    config: Settings, stored: "StoredReport", now: "Now"
+) -> "tuple[Comparison, AccountEvents, tuple[int, int]]":
+    """Return why a report differs from what was issued, the events, and the period in seconds."""
+    from interaction_usage.issued.comparison import compare
+    from interaction_usage.issued.manifest import ends_in, offsets
+    from interaction_usage.issued.reproduction import frame_now
+
+    ends = ends_in({"offsets": offsets(now.basis.ends)})
+    events = read_events(config, stored.entry.account, ends_in(stored.manifest), ends)
+    frame = frame_now(now)
+    before, since = ([each.event for each in some] for some in (events.before, events.since))
+    found = compare(frame, now.issued, before, since)
+    return found, events, (frame.within.begin, frame.within.end)
+
+
+def revision_of(config: Settings, stored: "StoredReport", basis: "Basis") -> "Revision":
+    """Return what a report made of *basis* changes of the issued one that it revises."""
+    from interaction_usage.issued.reproduction import against
+    from interaction_usage.reports.model import LateEvent, Revision
+
+    now = against(stored, basis)
+    found, events, _ = explained(config, stored, now)
+    late = tuple(
+        LateEvent(
+            each["source"], each["id"], each["type"], each["time"],
+            f"{each['topic']}/{each['partition']} at offset {each['offset']}", change.cells,
+        )
+        for change in found.changes
+        for each in (event_members(events.since[change.place]),)
+    )  # fmt: skip
+    return Revision(stored.entry.number, now.cells, late, "; ".join(events.gone))
+
+
+def read_events(config: Settings, account: str, issued: "Ends", now: "Ends") -> "AccountEvents":
+    """Return the events of *account*; what goes wrong with Kafka is a CommandError."""
+    from stream_app.account_events import read_account_events
+
+    with kafka_errors(config):
+        return read_account_events(config, account, issued, now)
+
+
+@contextmanager
+def kafka_errors(config: Settings) -> Iterator[None]:
+    """Turn what goes wrong with Kafka into a CommandError."""
+    from aiokafka.errors import KafkaError
+
+    from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+
+    try:
+        yield
+    except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
+
+
+def _cell(cell: "ChangedCell", before: str, after: str) -> dict[str, Any]:
+    return {"path": cell.path, before: cell.before, after: cell.after}
+
+
+def _events(found: "Comparison", events: "AccountEvents") -> list[dict[str, Any]]:
+    return [
+        {
+            **event_members(events.since[change.place]),
+            "changes": [_cell(cell, "before", "after") for cell in change.cells],
+        }
+        for change in found.changes
+    ]
+
+
+def event_members(placed: "PlacedEvent") -> dict[str, Any]:
+    """Return what a list says of an event."""
+    from interaction_usage.issued.comparison import event_time, event_type
+
+    event = placed.event
+    return {
+        "source": event.source,
+        "id": event.id,
+        "type": event_type(event),
+        "time": event_time(event),
+        "topic": placed.topic,
+        "partition": placed.partition,
+        "offset": placed.offset,
+    }
+
+
+def _peak(peak: "MovedPeak", since: "Sequence[PlacedEvent]") -> dict[str, Any]:
+    return {
+        "path": peak.path,
+        "before": peak.issued,
+        "now": peak.now,
+        "without": [
+            {"source": since[index].event.source, "id": since[index].event.id, "max": level}
+            for index, level in peak.without
+        ],
+        "complete": peak.is_complete,
+    }
+
+
+# ---------------------------------------------------------------------------------- as text
+
+
+def _print(members: dict[str, Any]) -> None:
+    for line in _lines(members):
+        click.echo(plain(line))
+    for clause in members["gone"]:
+        click.echo(plain(f"Not all events are there: {clause}."), err=True)
+    if not members["explained"]:
+        click.echo(
+            "The events in Kafka do not add up to what is counted, so the list of events may lack "
+            "some. Check with `usage rebuild --verify`.",
+            err=True,
+        )
+
+
+def _lines(members: dict[str, Any]) -> Iterator[str]:
+    if not members["changed"]:
+        yield f"{members['number']}: nothing differs"
+    for cell in members["cells"]:
+        yield f"{cell['path']}: {_shown(cell['issued'])} issued, {_shown(cell['now'])} now"
+    if members["without_events"]:
+        why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
+        paths = ", ".join(cell["path"] for cell in members["without_events"])
+        yield f"Without any event since: {paths} ({why})"
+    for event in members["events"]:
+        place = f"{event['topic']}/{event['partition']} at offset {event['offset']}"
+        yield f"{event['type']} {event['id']} of {event['source']}, {event['time']}, {place}"
+        for cell in event["changes"]:
+            yield f"  {cell['path']}: {_shown(cell['before'])} to {_shown(cell['after'])}"
+    for peak in members["peaks"]:
+        yield f"{peak['path']} moved from {peak['before']} to {peak['now']}"
+        for each in peak["without"]:
+            yield f"  without {each['id']} of {each['source']} alone: {each['max']}"
+        if not peak["without"]:
+            yield "  no event's absence alone would move it"
+        if not peak["complete"]:
+            yield "  (only the first 500 events were examined)"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,171 @@
+// The page of issued reports: their list, what differs now, and for operators issuing and revising.
+// Issuing cannot be undone, so it takes a look at what would be issued first.
+
+import { below, get, post } from "./api.js";
+import { callout, element, empty, several, table } from "./format.js";
+
+const { account } = document.body.dataset;
+const mayIssue = "mayIssue" in document.body.dataset;
+const list = document.querySelector("#reports");
+const said = document.querySelector("#said");
+const preview = document.querySelector("#preview");
+const difference = document.querySelector("#difference");
+const at = (number, path = "") => below(account, `/issued-reports/${encodeURIComponent(number)}${path}`);
+const moment = (instant) => instant.slice(0, 16).replace("T", " ");
+const shown = (value) => (value === null || value === "" ? "none" : String(value));
+
+function say(text, kind) {
+  said.replaceChildren(callout(text, kind));
+}
+
+// ------------------------------------------------------------------------------- the list
+
+function status(report) {
+  if (report.revised_by) return `Revised by ${report.revised_by}`;
+  if (report.changed === null) return "Not compared";
+  return report.changed ? `${several(report.changed, "number")} would differ now` : "Unchanged";
+}
+
+function button(text, about, action) {
+  const made = element("button", { class: "button small", type: "button" }, text, element("span", { class: "sr" }, ` ${about}`));
+  made.addEventListener("click", action);
+  return made;
+}
+
+function row(report) {
+  const files = [
+    element("a", { class: "button small", href: at(report.number, "/usage.xls") }, "xls", element("span", { class: "sr" }, ` of ${report.number}`)),
+    element("a", { class: "button small", href: at(report.number) }, "JSON", element("span", { class: "sr" }, ` of ${report.number}`)),
+    element("a", { class: "button small", href: at(report.number, "/manifest") }, "Manifest", element("span", { class: "sr" }, ` of ${report.number}`)),
+  ];
+  const actions = [];
+  if (report.changed) {
+    actions.push(button("Difference", `of ${report.number}`, () => showDifference(report.number)));
+    if (mayIssue) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
+  }
+  return element(
+    "tr",
+    report.changed ? { class: "differs" } : {},
+    element("th", { scope: "row" }, report.number),
+    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), report.revises ?? "", status(report)].map((text) => element("td", { class: "text" }, text)),
+    element("td", { class: "text" }, element("div", { class: "row-actions" }, ...files, ...actions)),
+  );
+}
+
+async function show() {
+  try {
+    const reports = await get(below(account, "/issued-reports"));
+    const head = ["Number", "Period", "Time zone", "Issued", "Revises", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
+    list.replaceChildren(
+      reports.length
+        ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...reports.reverse().map(row)))
+        : empty("No report was issued yet", mayIssue ? "Choose a month that has ended, and look at what would be issued." : "An operator issues the report of a month that has ended."),
+    );
+  } catch (problem) {
+    say(problem.message);
+  }
+  list.setAttribute("aria-busy", "false");
+}
+
+async function showDifference(number) {
+  try {
+    const found = await get(at(number, "/difference"));
+    document.querySelector("#difference-title").textContent = `What ${number} would say now`;
+    document.querySelector("#difference-text").textContent = `The events behind it: usage reports diff ${number}`;
+    document.querySelector("#difference-cells").replaceChildren(
+      found.changed ? table(["Value", "Issued", "Now"], found.cells.map((cell) => [cell.path, shown(cell.issued), shown(cell.now)])) : empty("Nothing differs any more"),
+    );
+    difference.hidden = false;
+    difference.scrollIntoView({ block: "nearest" });
+  } catch (problem) {
+    say(problem.message);
+  }
+}
+
+// --------------------------------------------------------------------- issuing, for operators
+
+let wanted = null;
+
+function lastDay(month) {
+  const [year, number] = month.split("-").map(Number);
+  return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
+}
+
+function cells(report, path = "") {
+  return Object.entries(report).flatMap(([name, value]) => {
+    const whole = path ? `${path}.${name}` : name;
+    return value !== null && typeof value === "object" && !Array.isArray(value) ? cells(value, whole) : [[whole, shown(value)]];
+  });
+}
+
+/** A box for each obstacle that an operator may say is meant; anything else holds the report up. */
+function obstacle({ kind, sentence }) {
+  const name = { PeriodGap: "gap", PeriodOverlap: "overlap" }[kind];
+  if (!name) return callout(sentence);
+  const box = element("input", { type: "checkbox", name });
+  box.addEventListener("change", ready);
+  const label = { gap: "Issue it anyway, and leave that time out", overlap: "Issue it anyway, and bill that time twice" }[name];
+  return element("div", { class: "callout warn" }, sentence, element("label", { class: "check" }, box, element("span", {}, label)));
+}
+
+function ready() {
+  const boxes = [...preview.querySelectorAll("#obstacles input")];
+  const stuck = preview.querySelector("#obstacles .callout.bad");
+  document.querySelector("#confirm").disabled = Boolean(stuck) || boxes.some((box) => !box.checked);
+}
+
+async function look(order) {
+  wanted = null;
+  said.replaceChildren();
+  try {
+    const found = await get(below(account, "/issued-reports/preview", order));
+    if (found.issued) {
+      preview.hidden = true;
+      say(`This period is issued already, as ${found.number}.`, "warn");
+      return;
+    }
+    wanted = order;
+    const { completeness, ...report } = found.report;
+    document.querySelector("#preview-title").textContent = `${order.from} to ${order.to}, ${found.timezone}`;
+    document.querySelector("#preview-text").textContent = order.revises ? `Would be issued as ${found.number}, and revise ${order.revises}, which stays as it is.` : `Would be issued as ${found.number}.`;
+    document.querySelector("#obstacles").replaceChildren(...found.obstacles.map(obstacle));
+    document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], cells(report)));
+    document.querySelector("#confirm").textContent = `Issue ${found.number} for ever`;
+    preview.hidden = false;
+    ready();
+    preview.scrollIntoView({ block: "nearest" });
+  } catch (problem) {
+    say(problem.message);
+  }
+}
+
+async function issue() {
+  const confirm = document.querySelector("#confirm");
+  confirm.disabled = true;
+  const terms = Object.fromEntries([...preview.querySelectorAll("#obstacles input")].map((box) => [box.name, box.checked]));
+  try {
+    const found = await post(below(account, "/issued-reports"), { ...wanted, ...terms });
+    preview.hidden = true;
+    difference.hidden = true;
+    say(found.new ? `Issued: ${found.number}.` : `It was issued before, as ${found.number}.`, found.new ? "good" : "warn");
+    await show();
+  } catch (problem) {
+    say(problem.message);
+    confirm.disabled = false;
+  }
+}
+
+if (mayIssue) {
+  const now = new Date();
+  const before = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1, 1));
+  document.querySelector("#month").value = before.toISOString().slice(0, 7);
+  document.querySelector("#issue").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const month = document.querySelector("#month").value;
+    if (/^\d{4}-\d{2}$/.test(month)) look({ from: `${month}-01`, to: lastDay(month) });
+    else say("Choose a month, like 2026-10.");
+  });
+  document.querySelector("#confirm").addEventListener("click", issue);
+  document.querySelector("#cancel").addEventListener("click", () => (preview.hidden = true));
+}
+await show();

@@ -1,0 +1,120 @@
+"""An issued report beside what is counted now, and made again from its events."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from export.json_renderer import document
+from interaction_usage.issued import manifest
+from interaction_usage.issued.cells import Value, cells_of, changed
+from interaction_usage.issued.comparison import Frame
+from interaction_usage.issued.issuing import render
+from interaction_usage.issued.packing import report_in, xls_in
+from interaction_usage.issued.usage_model import UsageModel
+from interaction_usage.reports.build import Account, period
+from interaction_usage.reports.model import ChangedCell
+from interaction_usage.reports.service import Basis, ReportBatch, make_bases
+from interaction_usage.store.issued_table import StoredReport
+from rollups.events import Event
+
+if TYPE_CHECKING:
+    from interaction_usage.store.client import Client
+
+
+class Now(NamedTuple):
+    """The same report as it would be now, beside the issued one."""
+
+    basis: Basis
+    issued: dict[str, Value]  #: what the issued report bills, by path
+    cells: tuple[ChangedCell, ...]  #: where the two differ
+
+
+def report_now(redis: "Client", stored: StoredReport, as_of: datetime) -> Now:
+    """Return what the issued report would say now. Raises ReportError."""
+    entry = stored.entry
+    first, last = (datetime.fromisoformat(day).date() for day in (entry.first, entry.last))
+    batch = ReportBatch(first, last, entry.timezone, as_of)
+    [(_, basis)] = make_bases(redis, [entry.account], batch)
+    if isinstance(basis, Exception):
+        raise basis
+    return against(stored, basis)
+
+
+def against(stored: StoredReport, basis: Basis) -> Now:
+    """Return what differs between a report of the same period and the issued one."""
+    issued = cells_of(orjson.loads(stored.json))
+    return Now(basis, issued, changed(issued, cells_of(document(basis.report))))
+
+
+def frame_now(now: Now) -> Frame:
+    """Return the frame of the report as it would be now."""
+    report = now.basis.report
+    account = Account(report.account, report.name, report.dnis, report.sms)
+    within = period(report.first, report.last, report.timezone, report.as_of)
+    return Frame(account, within, report.as_of, now.basis.limits, document)
+
+
+def frame_then(stored: StoredReport) -> Frame:
+    """Return the frame of the report as it was issued: settings and limits of its manifest."""
+    entry, content = stored.entry, stored.manifest
+    first, last = (datetime.fromisoformat(day).date() for day in (entry.first, entry.last))
+    as_of = report_in(stored.files).as_of
+    within = period(first, last, entry.timezone, as_of)
+    account = Account(entry.account, content["name"], content["dnis"], content["sms"])
+    return Frame(account, within, as_of, content["session_limits"], document)
+
+
+class Reproduction(NamedTuple):
+    """A report that was made again from events."""
+
+    differs: tuple[str, ...]  #: the files whose bytes are others than those issued
+    cells: tuple[ChangedCell, ...]  #: what it bills otherwise
+
+
+def reproduce(stored: StoredReport, events: Sequence[Event]) -> Reproduction:
+    """Return what the report made again from *events* has that the issued one does not."""
+    frame, model = frame_then(stored), UsageModel(stored.manifest["session_limits"])
+    model.add(events)
+    kept = report_in(stored.files)
+    again = frame.report(model, breakdowns=True)._replace(
+        completeness=kept.completeness, number=kept.number, revision=kept.revision
+    )
+    files = render(again)
+    then = {"json": stored.json, "xls": xls_in(stored.files)}
+    issued = cells_of(orjson.loads(stored.json))
+    return Reproduction(
+        tuple(name for name, content in files.items() if content != then[name]),
+        changed(issued, cells_of(document(again))),
+    )
+
+
+def other_circumstances(
+    stored: StoredReport, now: Basis | None = None, within: tuple[int, int] | None = None
+) -> list[str]:
+    """Return what may change a report without any event, and is another since it was issued."""
+    content, found = stored.manifest, list[str]()
+    zones = manifest.tzdata_version()
+    if content["tzdata"] != zones:
+        what = f"the time zone database is {zones}, and was {content['tzdata']}"
+        if within and within != (stored.entry.begin, stored.entry.end):
+            what += f"; it moves the period in {stored.entry.timezone}"
+        found.append(what)
+    if now is not None:
+        found += _other_settings(content, now)
+    version = manifest.product_version()
+    if content["version"] != version:
+        found.append(f"this is version {version}, and it was {content['version']}")
+    return found
+
+
+def _other_settings(content: Mapping[str, Any], now: Basis) -> list[str]:
+    found = []
+    if dict(now.limits) != content["session_limits"]:
+        found.append("the session limits are others")
+    for name, title in (("dnis", "DNIS Service"), ("sms", "Outgoing SMS")):
+        if getattr(now.report, name) != content[name]:
+            applies = "applies" if getattr(now.report, name) else "applies no more"
+            found.append(f"the section {title} {applies} to the account")
+    return found

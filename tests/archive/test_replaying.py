@@ -1,0 +1,138 @@
+"""Archived records come back as Kafka had them, in the order of their offsets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from interaction_usage.archive.archive import Archive, ArchivedGap
+from interaction_usage.archive.location import Location
+from interaction_usage.archive.records import events_batch
+from interaction_usage.archive.replaying import ArchivedRecords, reading_order
+from interaction_usage.archive.tables import DataFile
+from rollups.watermark import Position
+from stream_app.broker import Span
+from stream_app.rebuild.earlier import Earlier, Stretch
+from tests.archive.test_records import Record
+from tests.support.event_lines import flow
+
+A, B, C = (DataFile(f"{n:013}-x.parquet", 1, 1) for n in range(3))
+FLOWS, SMS = "usage.flows/3@id", "usage.sms/0@id"
+
+
+@pytest.mark.parametrize(
+    ("files", "order"),
+    [
+        ({}, []),
+        # A [0---5)   B [5---9)
+        ({B: {FLOWS: Stretch(0, 5)}, A: {FLOWS: Stretch(5, 9)}}, [[B], [A]]),
+        # each topic-partition has a say
+        (
+            {A: {FLOWS: Stretch(5, 9)}, B: {SMS: Stretch(0, 2)},
+             C: {FLOWS: Stretch(0, 5), SMS: Stretch(2, 3)}},
+            [[B], [C], [A]],
+        ),
+        # A [0-------6)   B [4---9)
+        ({A: {FLOWS: Stretch(0, 6)}, B: {FLOWS: Stretch(4, 9)}}, [[A, B]]),
+        # one wants to be before the other, and after it
+        (
+            {A: {FLOWS: Stretch(0, 5), SMS: Stretch(5, 9)},
+             B: {FLOWS: Stretch(5, 9), SMS: Stretch(0, 5)}},
+            [[A, B]],
+        ),
+    ],
+)  # fmt: skip
+def test_files_are_read_as_their_offsets_follow_each_other(
+    files: Mapping[DataFile, Mapping[str, Stretch]], order: list[list[DataFile]]
+) -> None:
+    """Those that overlap, together."""
+    assert reading_order(files) == order
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Archive:
+    """Return an archive of three commits of two accounts, and the first two joined."""
+    found = Archive.create(Location(str(tmp_path)))
+    before = 0
+    for end in (5, 10, 15):
+        records = [
+            Record(
+                flow(n, subject=f"account-{n % 2}"), offset=n, timestamp=n - 1,
+                headers=[("h", b"\x00"), ("h", None)], key=None if n % 3 else b"k",
+            )
+            for n in range(before, end)
+        ]  # fmt: skip
+        rows = pa.Table.from_batches([events_batch("usage.flows", "id", records)])
+        found.events.append(rows, {FLOWS: end}, {FLOWS: before})
+        before = end
+    first, second, _ = found.events.files()
+    found.events.replace([first, second], found.events.read_files([first, second]))
+    return found
+
+
+def test_records_come_back_as_they_were(archived: Archive) -> None:
+    """Bytes, headers and timestamps, also none; by offset, although files are sorted otherwise."""
+    records = [
+        record
+        for name, chunk in ArchivedRecords(archived).read({FLOWS: Stretch(3, 12)})
+        for record in chunk
+        if name == FLOWS
+    ]
+    assert [record.offset for record in records] == list(range(3, 12))
+    for record in records:
+        assert record.value == flow(record.offset, subject=f"account-{record.offset % 2}")
+        assert record.timestamp == record.offset - 1
+        assert record.headers == (("h", b"\x00"), ("h", None))
+        assert record.key == (None if record.offset % 3 else b"k")
+    assert [*ArchivedRecords(archived).read({FLOWS: Stretch(15, 20), SMS: Stretch(0, 9)})] == []
+
+
+def test_a_record_without_a_timestamp_has_none_again(archived: Archive) -> None:
+    """It is written as -1."""
+    [(_, [first])] = ArchivedRecords(archived).read({FLOWS: Stretch(0, 1)})
+    assert first.timestamp == -1
+
+
+@pytest.mark.parametrize(
+    ("begin", "position", "missing", "lost", "start"),
+    [
+        # Kafka has everything, so nothing is read from the archive.
+        (0, 8, [], [], 0),
+        # archive [0--------8)   Kafka [5----
+        (5, 8, [], [], 8),
+        # archive [0---5)   Kafka      [8----
+        (8, 5, [], [(5, 8)], 8),
+        # archive [0-2)  [4---8)   Kafka [6----
+        (6, 8, [Stretch(2, 4)], [(2, 4)], 8),
+        # no archive
+        (6, 0, [], [(0, 6)], 6),
+    ],
+)
+def test_what_is_lost_is_neither_in_kafka_nor_in_the_archive(
+    begin: int, position: int, missing: list[Stretch], lost: list[tuple[int, int]], start: int
+) -> None:
+    """And where Kafka is read from."""
+
+    class Records:
+        def positions(self) -> dict[str, int]:
+            return {FLOWS: position} if position else {}
+
+        def missing(self) -> dict[str, list[Stretch]]:
+            return {FLOWS: missing}
+
+    spans = {("usage.flows", 3): Span(begin, 20, 20)}
+    earlier = Earlier(Records(), {"usage.flows": "id"}, spans)  # type: ignore[arg-type]
+    assert [(gap.first, gap.end) for gap in earlier.lost({})] == lost
+    assert earlier.start(FLOWS) == start
+
+
+def test_a_former_topic_is_lost_behind_what_is_archived(archived: Archive) -> None:
+    """It was deleted; Redis says how far it was counted, and the archive how far it is there."""
+    archived.record_gap(ArchivedGap("usage.flows", "id", 3, 1, 2), 0)
+    earlier = Earlier(ArchivedRecords(archived), {"usage.flows": "another"}, {})
+    assert earlier.former == {FLOWS: 15}
+    gaps = earlier.lost({FLOWS: Position(18)})
+    assert [(gap.topic_id, gap.first, gap.end) for gap in gaps] == [("id", 1, 2), ("id", 15, 18)]
+    assert [earlier.has(gap) for gap in gaps] == [False, False]
+    assert earlier.has(gaps[0]._replace(first=2, end=9))
