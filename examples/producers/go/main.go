@@ -48,7 +48,7 @@ func main() {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(strings.Split(os.Getenv("USAGE_KAFKA"), ",")...),
 		// An event is acknowledged when every replica in sync has it. This and idempotent writes
-		// are what franz-go does unless it is told otherwise.
+		// are the defaults of franz-go.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordDeliveryTimeout(30*time.Second),
 	)
