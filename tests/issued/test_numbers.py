@@ -73,7 +73,7 @@ def operator(topic: Topic, month: int, confirmed: list[tuple[int, int]]) -> Iter
         yield
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(0, 3), min_size=2, max_size=6),
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=80),

@@ -17,6 +17,7 @@ from interaction_usage.store.writer import Writer
 from stream_app.broker import admin_client
 from stream_app.errors import BrokerUnavailableError
 from stream_app.sealing import Sealing, event_spans
+from stream_app.topics import EVENT_TOPICS
 from tests.support.event_lines import flow, traffic
 from tests.support.reference import report_of, rollups_of
 
@@ -76,15 +77,16 @@ def test_two_workers_share_the_partitions_and_one_takes_over(
 def test_a_worker_without_partitions_goes_along_and_takes_over(
     system: Any, eventually: Callable[..., None]
 ) -> None:
-    """Six partitions are for six workers; the seventh switches to rebuilt rollups anyway."""
+    """A partition of each topic is for a worker; one more switches to rebuilt rollups anyway."""
+    partitions = len(EVENT_TOPICS)
     system.variables["USAGE_PARTITIONS"] = "1"
     lines = list(traffic(4_000, seed=6, accounts=4))
     system.usage("send", "-", stdin=b"\n".join(lines[:2000]))
-    for _ in range(7):
+    for _ in range(partitions + 1):
         system.start_worker()
     system.catch_up()
     with system.client() as client:
-        eventually(lambda: client.zcard(keys.WORKERS) == 7, "all workers live")
+        eventually(lambda: client.zcard(keys.WORKERS) == partitions + 1, "all workers live")
     time.sleep(3)  # until the group has come to rest
     done = system.usage("rebuild")
     assert b"has not switched" not in done.stderr
@@ -92,10 +94,10 @@ def test_a_worker_without_partitions_goes_along_and_takes_over(
         worker.log.read_text().count("The rollups were replaced") for worker in system.workers
     ]
     # Once each, or more often where one joins in the middle of another's rebalance.
-    assert sorted(map(bool, answer)) == [False] + 6 * [True], system.log()
+    assert sorted(map(bool, answer)) == [False] + partitions * [True], system.log()
     rebalances = system.log().count("it is rebalancing")
     time.sleep(4)  # by now the group is at rest again
-    assert system.log().count("it is rebalancing") - rebalances <= 7, system.log()
+    assert system.log().count("it is rebalancing") - rebalances <= partitions + 1, system.log()
     system.usage("send", "-", stdin=b"\n".join(lines[2000:3000]))
     system.catch_up()
     for worker, joined in zip(system.workers, answer, strict=True):
