@@ -9,7 +9,7 @@ LOCKED := -m pip install --quiet --require-hashes --no-build-isolation -r $(LOCK
 # The peers need other versions of some packages than the product.
 PEERS  := .venv-bench
 
-# The chart is rendered by the helm on the PATH, or by one that Go builds once, outside of this folder.
+# The chart is rendered by the helm on the PATH, or by one out of a package, outside of this folder.
 HELM_VERSION := v4.3.1
 CACHE        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usage
 HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm)
@@ -17,7 +17,7 @@ HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs chart helm faults evidence archive-kills s3 bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm producers faults evidence archive-kills s3 bench lint pure pictures lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -27,8 +27,8 @@ demo: $(VENV)/.installed
 # processes that share two cores may come too late for a test.
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 4 -m "not alone and not chart" || \
-	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone and not chart" || \
+	$(BIN)/python -m pytest -q -n 4 -m "not alone and not chart and not producers" || \
+	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone and not chart and not producers" || \
 	  failed=1; \
 	$(BIN)/python -m pytest -q -m alone || failed=1; \
 	exit $$failed
@@ -43,16 +43,28 @@ pure: $(VENV)/.tested
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
 
-# The Helm chart: each example linted, rendered, and held against Kubernetes' schemas. Not part of `make test`:
-# building Helm takes five minutes of a core.
+# The Helm chart: each example linted, rendered, and held against Kubernetes' schemas. CI runs it; it is not part of
+# `make test`, which nobody should need helm for.
 chart: $(VENV)/.tested helm
 	HELM=$(HELM) $(BIN)/python -m pytest -q tests/chart
 
+# A package brings the same program in seconds that Go builds in five minutes of a core, where there is no package.
 helm: $(HELM)
-$(CACHE)/helm-%/helm:
-	@command -v go >/dev/null || { echo "Helm or Go is needed for the chart"; exit 1; }
-	GOBIN=$(@D).new go install helm.sh/helm/v4/cmd/helm@$*
-	mv $(@D).new $(@D)
+$(CACHE)/helm-%/helm: | $(VENV)/bin/python
+	$(BIN)/python tests/chart/prebuilt_helm.py $(LOCKS)/helm.lock $* $@ || { \
+	  command -v go >/dev/null || { echo "Helm or Go is needed for the chart"; exit 1; }; \
+	  GOBIN=$(@D).new go install helm.sh/helm/v4/cmd/helm@$* && mkdir -p $(@D) && mv $(@D).new/helm $@; }
+
+# The producers of docs/producers.md: built outside of this folder, and run against a real broker. Not part of
+# `make test`: it needs Go, Rust with make and a C compiler, Node and Maven, and some minutes the first time.
+PRODUCERS := $(CACHE)/producers
+producers: $(VENV)/.tested
+	mkdir -p $(PRODUCERS) && cp -Rp examples/producers/. $(PRODUCERS)
+	cd $(PRODUCERS)/go && go build -mod=readonly -o producer .
+	cd $(PRODUCERS)/javascript && npm ci --omit=dev --no-audit --no-fund
+	cd $(PRODUCERS)/java && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+	cd $(PRODUCERS)/rust && cargo build --quiet --release --locked
+	PRODUCERS=$(PRODUCERS) $(BIN)/python -m pytest -q -m producers tests/kafka/test_example_producers.py
 
 # Runs with injected faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
 faults: $(VENV)/.tested

@@ -253,6 +253,14 @@ GAPS: Final = Row(
     "Gaps, events that Kafka deleted uncounted, that nobody accepted. By the worker that looks.",
     "`usage gaps list`: get the events back from their producer, or accept that they are lost.",
 )
+SESSIONS_PRESENT: Final = Row(
+    "usage_sessions_present",
+    GAUGE,
+    "Sessions present now, summed over all accounts. By the worker that looks, which reads about "
+    "20 accounts a second: so old is a sum, and there is none until all were read once.",
+    "At 0 in the busy hours, while other metrics look well: producers send nothing.",
+    ("series",),
+)
 
 # --------------------------------------------------------------------------------- the archive
 
@@ -361,6 +369,7 @@ WORKER: Final = (
     BUILD, COUNTED, DUPLICATES, REFUSED, DELETED, MICRO_BATCH_EVENTS, PREPARE_SECONDS,
     WRITE_SECONDS, QUEUED, READY, STATE, PARTITIONS, OBSTACLES, WAIT_SECONDS, FAILURES, REBALANCES,
     REJOINS, RECOVERIES, SEALED, SEALING_AT, STALLED, LAG, BLOCKED, LAG_SECONDS, COMPLETE_TO, GAPS,
+    SESSIONS_PRESENT,
 )  # fmt: skip
 ARCHIVE: Final = (
     BUILD, ARCHIVED, ARCHIVE_READY, ARCHIVE_LAG, ARCHIVE_COMMITS, ARCHIVE_SECONDS,

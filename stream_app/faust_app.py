@@ -53,6 +53,7 @@ from stream_app.retention import ADVICE, read_warnings
 from stream_app.retry import REDIS_ERRORS, Backoff, retry
 from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
 from stream_app.sealing import Sealing, event_spans
+from stream_app.sessions_present import SessionsPresent
 from stream_app.start_offsets import StartOffsets
 from stream_app.state_log import INTERVAL_S, StateLog
 from stream_app.telemetry import HEARTBEAT, Telemetry
@@ -121,6 +122,7 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self.state_log = StateLog(
             self.readiness.reasons, self.context.telemetry, lambda: self.lookout.pending
         )
+        self.sessions_present = SessionsPresent(config.redis, time.time)
         self.ledger = LedgerReader(config, (*LEDGER, REFUSALS))
         self.may_linger = True  #: whether the broker can wait for more events to answer with
         self._crashing: asyncio.Task[None] | None = None
@@ -275,6 +277,16 @@ class UsageApp(faust.App):  # type: ignore[misc]
         except (ReseekRequired, RedisError, OSError, BrokerUnavailableError, StaleAssignmentError):
             log.debug("No sealing while Redis or Kafka is unavailable, or the group rebalances")
 
+    async def count_sessions(self) -> None:
+        """Add up the sessions present in some more accounts, if it is this worker's turn."""
+        if self.lookout.current is None:
+            self.sessions_present.forget()
+            return
+        try:
+            await asyncio.to_thread(self.sessions_present.look)
+        except (UnusableRollupsError, RedisError, OSError):
+            log.debug("Sessions are not added up while Redis is unavailable")
+
     async def look_out(self) -> None:
         """Report how far everything is counted, if it is this worker's turn."""
         try:
@@ -324,6 +336,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     @app.timer(interval=_SEALING_INTERVAL, name="seal")  # type: ignore[untyped-decorator]
     async def seal() -> None:
         await app.seal()
+
+    @app.timer(interval=INTERVAL, name="count_sessions")  # type: ignore[untyped-decorator]
+    async def count_sessions() -> None:
+        await app.count_sessions()
 
     @app.timer(interval=INTERVAL, name="look_out")  # type: ignore[untyped-decorator]
     async def look_out() -> None:

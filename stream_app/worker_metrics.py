@@ -65,6 +65,8 @@ def collected(app: "UsageApp") -> Iterator[Metric]:
     yield from _sealing(app)
     if look := app.lookout.current:
         yield from stream(look)
+        if (present := app.sessions_present.current) is not None:
+            yield monitoring.SESSIONS_PRESENT.of(((name,), n) for name, n in present.items())
 
 
 def _counting(app: "UsageApp") -> Iterator[Metric]:

@@ -82,7 +82,7 @@ def blocked(lock: str, machine: dict[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "image"])
+@pytest.mark.parametrize("lock", [*LOCKS, "image", "helm"])
 def test_each_package_has_hashes_and_nothing_says_where_it_comes_from(lock: str) -> None:
     """A registry's address is that of whoever installs."""
     found = list(pins(lock))

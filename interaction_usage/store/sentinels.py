@@ -7,6 +7,7 @@ checked, and a worker notices what a replica that was promoted did not have as i
 restart (`nodes.Node.confirm`).
 """
 
+import ssl
 from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
@@ -16,12 +17,12 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.client import Redis
 from redis.connection import parse_url
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from interaction_usage.store.address import Sentinels
-from interaction_usage.store.errors import SENTINELS_REFUSE
+from interaction_usage.store.errors import SENTINELS_REFUSE, causes
 
 #: Seconds that a sentinel may take to answer before another one is asked.
 _TIMEOUT_S = 2.0
@@ -36,7 +37,17 @@ class _Manager(Sentinel):
         try:
             return parent.discover_master(service_name)
         except MasterNotFoundError as error:
-            raise _failure(service_name, str(error), len(self.sentinels)) from None
+            text = str(error)
+        for each in self.sentinels if _has_tls(self) else ():
+            try:
+                each.ping()
+            except RedisError as error:
+                refused = error
+                if _is_of_tls(refused):
+                    break
+        else:
+            refused = _failure(service_name, text, len(self.sentinels))
+        raise refused
 
 
 class _AsyncManager(AsyncSentinel):
@@ -48,10 +59,29 @@ class _AsyncManager(AsyncSentinel):
         try:
             return await parent.discover_master(service_name)
         except AsyncMasterNotFoundError as error:
-            raise _failure(service_name, str(error), len(self.sentinels)) from None
+            text = str(error)
+        for each in self.sentinels if _has_tls(self) else ():
+            try:
+                await each.ping()
+            except RedisError as error:
+                refused = error
+                if _is_of_tls(refused):
+                    break
+        else:
+            refused = _failure(service_name, text, len(self.sentinels))
+        raise refused
 
 
-def _failure(service: str, text: str, count: int) -> Exception:
+def _has_tls(manager: Any) -> bool:
+    return bool(manager.sentinel_kwargs.get("ssl"))
+
+
+def _is_of_tls(error: RedisError) -> bool:
+    """Tell whether TLS keeps sentinels from answering, which redis-py does not say of them."""
+    return any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+
+
+def _failure(service: str, text: str, count: int) -> RedisError:
     """Return what redis-py says in *text*, which shows all that it knows of *count* sentinels."""
     if text.count("AuthenticationError") == count:
         return AuthenticationError(SENTINELS_REFUSE)

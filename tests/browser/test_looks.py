@@ -187,7 +187,8 @@ def test_a_busiest_hour_leads_to_who_was_there(look: Callable[..., Page]) -> Non
     page = look("reports", "light")
     expected = page.locator("#figure-agents").text_content()
     page.locator("#concurrency .legend a").click()
-    expect(page.get_by_role("heading", name="The maximum, minute by minute")).to_be_visible()
+    heading = page.get_by_role("heading", name="The maximum, minute by minute")
+    expect(heading).to_be_visible(timeout=30_000)
     expect(page.locator("#answer .card").first).to_contain_text(f"In this hour {expected} session")
     expect(page.locator("#answer .minutes rect")).to_have_count(60)
     assert page.locator("#answer tbody tr").count() == int(expected or "")
@@ -197,11 +198,11 @@ def test_a_busiest_hour_leads_to_who_was_there(look: Callable[..., Page]) -> Non
     box = chart.bounding_box()
     assert box is not None
     chart.click(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
-    expect(page.locator("#answer .card").first).to_contain_text("In this hour")
+    expect(page.locator("#answer .card").first).to_contain_text("In this hour", timeout=30_000)
 
     page = look("reports", "light")
     page.locator("#heatmap canvas").click(position={"x": 120, "y": 11 * 10 + 5})
-    expect(page.locator("#answer .minutes figcaption")).to_contain_text("10:00")
+    expect(page.locator("#answer .minutes figcaption")).to_contain_text("10:00", timeout=30_000)
 
 
 def test_the_page_says_when_it_is_not_up_to_date(

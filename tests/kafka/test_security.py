@@ -19,6 +19,7 @@ from interaction_usage import settings
 from interaction_usage.commands.main import main
 from interaction_usage.servers.apache_kafka import ApacheKafka
 from interaction_usage.servers.redis_server import redis_server
+from interaction_usage.store import keys
 from stream_app import clients
 from stream_app.broker import admin_client, ensure_topics, topic_ids, topic_partitions
 from stream_app.dead_letter_reader import messages
@@ -323,6 +324,63 @@ def test_a_new_password_is_rolled_out_without_loss(
                 secured.change_password("nobody knows it", ScramMechanism.SCRAM_SHA_256)
             system.catch_up()
             report = system.report("rotated", "2026-10-01", "2026-10-31")
+            assert report["flow_runs"]["total"] == published[0]
+        finally:
+            secured.change_password(PASSWORD)
+            system.kill_workers()
+
+
+@pytest.mark.parametrize("kind", ["password", "certificate"])
+def test_files_are_replaced_under_traffic_without_loss(
+    kind: str, secured: SecuredKafka, tokens: str, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """The file of a password, or of a certificate and its key, then worker after worker.
+
+    A worker that runs keeps what it has read; the old password is valid for nobody who logs in.
+    """
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    variables = way("scram-256" if kind == "password" else "certificate", secured, tokens)
+    if kind == "password":
+        del variables["USAGE_KAFKA_SASL_PASSWORD"]
+        variables["USAGE_KAFKA_SASL_PASSWORD_FILE"] = str(mounted / "password")
+        (mounted / "password").write_text(PASSWORD)
+    else:
+        secured.issue_certificate("first", mounted)
+        variables["USAGE_KAFKA_SSL_CERTIFICATE_LOCATION"] = str(mounted / "client.crt")
+        variables["USAGE_KAFKA_SSL_KEY_LOCATION"] = str(mounted / "client.key")
+        variables["USAGE_KAFKA_SSL_KEY_PASSWORD"] = ""
+
+    def replace() -> None:
+        if kind == "password":
+            secured.change_password("the next one", ScramMechanism.SCRAM_SHA_256)
+            (mounted / "new").write_text("the next one")
+            (mounted / "new").rename(mounted / "password")
+        else:
+            secured.issue_certificate("second", mounted)
+
+    with redis_server(tmp_path / "redis") as store:
+        system = System(secured, store, tmp_path)
+        system.worker_variables |= variables
+        account = f"replaced-{kind}"
+        try:
+            with traffic(system, account) as published:
+                before = [system.start_worker(), system.start_worker()]
+                with system.client() as client:
+                    both = "both workers are logged in"
+                    eventually(lambda: client.zcard(keys.WORKERS) == 2, both, 90)
+                replace()
+                for worker in before:
+                    reached = published[0] + 50
+                    eventually(lambda reached=reached: published[0] > reached, "more come in")
+                    worker.stop()
+                    assert worker.process.returncode == 0
+                    system.start_worker()
+            system.catch_up()
+            assert all(worker.alive for worker in system.workers[2:])
+            if kind == "certificate":  # a connection opened late may meet the new password
+                assert "Kafka refused" not in system.log()
+            report = system.report(account, "2026-10-01", "2026-10-31")
             assert report["flow_runs"]["total"] == published[0]
         finally:
             secured.change_password(PASSWORD)

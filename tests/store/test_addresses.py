@@ -1,7 +1,6 @@
 """Every kind of address that a Redis may have: a socket, sentinels, a cluster with TLS."""
 
 import asyncio
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from interaction_usage.store.errors import LostWritesError, permanent_fault, sho
 from interaction_usage.store.reads import Rollups
 from rollups.watermark import Position
 from tests.store.redis_side import writing
+from tests.support.redis_certificates import make_certificates, tls_options
 from tests.support.redis_sentinel import SERVICE, until, watched_redis
 
 
@@ -110,14 +110,12 @@ class _EncryptedCluster(RedisCluster):
 
     def _server(self, name: str) -> RedisServer:
         server = super()._server(name)
-        files = {"cert": "crt", "key": "key", "ca-cert": "ca.crt"}
+        options = tls_options(self._certificates)
         server.tls_port = free_port()  # type: ignore[attr-defined]
         server._options += [
             *("--tls-port", str(server.tls_port)),  # type: ignore[attr-defined]
-            *("--tls-auth-clients", "no"),
             *("--tls-cluster", "yes"),  # or nodes know only of their own ports for TLS
-            *(word for option, file in files.items()
-              for word in (f"--tls-{option}-file", str(self._certificates / file))),
+            *(word for name, text in options.items() for word in (f"--{name}", text)),
         ]  # fmt: skip
         return server
 
@@ -126,16 +124,7 @@ class _EncryptedCluster(RedisCluster):
 def certificates(tmp_path: Path, need: Callable[[str, str], str]) -> Path:
     """Return a folder with a certificate for 127.0.0.1, its key, and that of its authority."""
     openssl = need("openssl", "TLS to Redis")
-    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1")
-    new = ("req", "-newkey", "rsa:2048", "-nodes")
-    for command in (
-        (*new, "-x509", "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=ca"),
-        (*new, "-keyout", "key", "-out", "csr", "-subj", "/CN=node"),
-        ("x509", "-req", "-in", "csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-         "-out", "crt", "-days", "2", "-extfile", "names"),
-    ):  # fmt: skip
-        subprocess.run([openssl, *command], cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
+    return make_certificates(tmp_path / "certificates", openssl)
 
 
 def test_a_cluster_with_tls(tmp_path: Path, certificates: Path) -> None:
@@ -151,3 +140,19 @@ def test_a_cluster_with_tls(tmp_path: Path, certificates: Path) -> None:
         assert "certificate of Redis is not trusted" in (permanent_fault(refused.value) or "")
     finally:
         cluster.stop()
+
+
+def test_sentinels_with_tls(tmp_path: Path, certificates: Path) -> None:
+    """They take connections with TLS alone, and what a client does not trust is said."""
+    with watched_redis(tmp_path / "redis", certificates=certificates) as watched:
+        assert watched.url.startswith("rediss+sentinel://")
+        count(f"{watched.url}?ssl_ca_certs={certificates}/ca.crt")
+        count(with_login(watched.url, Login(ssl_ca_location=f"{certificates}/ca.crt")), 2)
+
+        def failure(url: str) -> str:
+            with pytest.raises(RedisError) as failed, connect(url, socket_timeout=2) as client:
+                client.ping()
+            return permanent_fault(failed.value) or shown(failed.value)
+
+        assert "certificate of Redis is not trusted" in failure(watched.url)
+        assert "no sentinel answers" in failure(watched.url.replace("rediss", "redis"))

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from interaction_usage.servers.child import Child
 from interaction_usage.servers.ports import free_port
 from interaction_usage.servers.redis_server import RedisServer, binary
+from tests.support.redis_certificates import tls_options
 
 SERVICE = "usage-master"
 #: Milliseconds without an answer after which a sentinel takes the master for failed.
@@ -34,15 +35,33 @@ sentinel parallel-syncs {service} 1
 class WatchedRedis:
     """A master and a replica, each with its data in a folder, and three sentinels.
 
-    `password` is that of the sentinels, `extra` are further arguments of both servers.
+    `password` is that of the sentinels, `extra` are further arguments of both servers. With
+    `certificates` (`redis_certificates`) all speak TLS with each other, and sentinels with clients.
     """
 
-    def __init__(self, folder: Path, *, extra: Sequence[str] = (), password: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        extra: Sequence[str] = (),
+        password: str = "",
+        certificates: Path | None = None,
+    ) -> None:
         self.folder, self._password = folder, password
-        options = ("--repl-diskless-sync-delay", "0", *extra)
-        self.master = RedisServer(folder / "master", extra=options)
-        follows = ("--replicaof", f"127.0.0.1 {self.master.port}")
-        self.replica = RedisServer(folder / "replica", extra=(*options, *follows))
+        self._tls = tls_options(certificates) | {"tls-replication": "yes"} if certificates else {}
+        tls = [word for name, text in self._tls.items() for word in (f"--{name}", text)]
+        options = ("--repl-diskless-sync-delay", "0", *tls, *extra)
+        #: The ports by which clients, and the sentinels, reach the master and the replica.
+        self._ports = [free_port() for _ in range(2)]
+
+        def server(name: str, port: int, *more: str) -> RedisServer:
+            with_tls = ("--tls-port", str(port)) if certificates else ()
+            own = None if certificates else port  # this one is for the test alone
+            return RedisServer(folder / name, port=own, extra=(*options, *with_tls, *more))
+
+        self.master = server("master", self._ports[0])
+        follows = ("--replicaof", f"127.0.0.1 {self._ports[0]}")
+        self.replica = server("replica", self._ports[1], *follows)
         self.ports = [free_port() for _ in range(3)]
         self._sentinels = [
             Child("A sentinel", folder / f"sentinel-{port}.log") for port in self.ports
@@ -52,7 +71,7 @@ class WatchedRedis:
     def url(self) -> str:
         """The URL of the service, by its sentinels."""
         places = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        return f"redis+sentinel://{places}/{SERVICE}/0"
+        return f"{'rediss' if self._tls else 'redis'}+sentinel://{places}/{SERVICE}/0"
 
     def start(self) -> None:
         """Start everything, and wait until each sentinel knows the replica and the others."""
@@ -61,12 +80,13 @@ class WatchedRedis:
         until(lambda: _info(self.replica, "replication")["master_link_status"] == "up")
         more = f"requirepass {self._password}\nsentinel sentinel-pass {self._password}"
         more = more if self._password else ""
+        more += "".join(f"\n{name} {text}" for name, text in self._tls.items())
         for port, child in zip(self.ports, self._sentinels, strict=True):
             path = self.folder / f"sentinel-{port}.conf"
             path.write_text(
                 _CONFIGURATION.format(
-                    port=port, folder=self.folder, service=SERVICE, master=self.master.port,
-                    down=_DOWN_MS, more=more,
+                    port=f"0\ntls-port {port}" if self._tls else port, folder=self.folder,
+                    service=SERVICE, master=self._ports[0], down=_DOWN_MS, more=more,
                 )
             )  # fmt: skip
             child.start([str(binary("redis")), str(path), "--sentinel"], lambda: True)
@@ -92,8 +112,8 @@ class WatchedRedis:
 
     def wait_for_failover(self) -> None:
         """Wait until the sentinels have promoted the replica."""
-        until(lambda: _info(self.replica, "replication")["role"] == "master")
-        until(lambda: all(self._master(port) == str(self.replica.port) for port in self.ports))
+        until(lambda: _role(self.replica) == "master")
+        until(lambda: all(self._master(port) == str(self._ports[1]) for port in self.ports))
 
     def _is_whole(self, port: int) -> bool:
         state = self._state(port)
@@ -104,7 +124,12 @@ class WatchedRedis:
 
     def _state(self, port: int) -> dict[str, str]:
         try:
-            with Redis(port=port, password=self._password, decode_responses=True) as client:
+            security: dict[str, Any] = (
+                {"ssl": True, "ssl_ca_certs": self._tls["tls-ca-cert-file"]} if self._tls else {}
+            )
+            with Redis(
+                "127.0.0.1", port, password=self._password, decode_responses=True, **security
+            ) as client:
                 answer: Any = client.execute_command("SENTINEL MASTER", SERVICE)
         except RedisError:
             return {}
@@ -121,6 +146,14 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def _role(server: RedisServer) -> str:
+    """Return `master` or `slave`; nothing while it closes connections to change its role."""
+    try:
+        return str(_info(server, "replication")["role"])
+    except RedisError:
+        return ""
+
+
 def _info(server: RedisServer, section: str) -> dict[str, Any]:
     with Redis.from_url(server.url, decode_responses=True) as client:
         found: dict[str, Any] = client.info(section)
@@ -129,11 +162,17 @@ def _info(server: RedisServer, section: str) -> dict[str, Any]:
 
 @contextmanager
 def watched_redis(
-    folder: Path | None = None, *, extra: Sequence[str] = (), password: str = ""
+    folder: Path | None = None,
+    *,
+    extra: Sequence[str] = (),
+    password: str = "",
+    certificates: Path | None = None,
 ) -> Iterator[WatchedRedis]:
     """Yield a master, a replica and sentinels until the block ends."""
     with tempfile.TemporaryDirectory(prefix="usage-sentinel-") as temporary:
-        watched = WatchedRedis(folder or Path(temporary), extra=extra, password=password)
+        watched = WatchedRedis(
+            folder or Path(temporary), extra=extra, password=password, certificates=certificates
+        )
         try:
             watched.start()
             yield watched
