@@ -145,6 +145,7 @@ class UsageModel:
                 if not is_flow_metric(metric)
             },
             {name: total for name, total in totals.items() if total and is_flow_metric(name)},
+            pending_voids=sum(named not in self._identities for named in self._voids),
         )
 
 

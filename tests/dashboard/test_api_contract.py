@@ -98,6 +98,9 @@ def _try(served: Dashboard, strategy: Any, headers: dict[str, str], known: bool)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answer = case.call(base_url=served.url, headers=headers)
+        # This server was started without Kafka, so it has no evidence, and says so.
+        if answer.status_code == 501 and b"no evidence" in answer.content:
+            return
         assert answer.status_code < 500, (case.as_curl_command(), answer.text)
         case.validate_response(
             answer,

@@ -41,4 +41,6 @@ def test_what_touches_nothing_changes_nothing(drawn: Any, allowed: Any) -> None:
         before = model.snapshot(FIRST, END)
         effect = model.add([event])
         if not effect.touches(FIRST * 900, END * 900):
-            assert model.snapshot(FIRST, END) == before
+            # Pending voids are those of the account, whatever their days.
+            after = model.snapshot(FIRST, END)
+            assert after._replace(pending_voids=before.pending_voids) == before
