@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interaction_usage.issued.usage_model import UsageModel
@@ -15,6 +15,7 @@ from tests.support.reference_model import Account, apply_events, read
 FIRST, END = slot_of(NOON) - 200, slot_of(NOON) + 200
 
 
+@settings(deadline=None)
 @given(sets_of_events(), limits(), st.integers(0, 40), st.integers())
 def test_the_model_adds_up_what_the_reference_does(
     drawn: Any, allowed: Any, cut: int, seed: int
@@ -32,6 +33,7 @@ def test_the_model_adds_up_what_the_reference_does(
     assert model.snapshot(FIRST, END) == read(accounts["acme"], FIRST, END)
 
 
+@settings(deadline=None)
 @given(sets_of_events(), limits())
 def test_what_touches_nothing_changes_nothing(drawn: Any, allowed: Any) -> None:
     """The period is [FIRST, END): an event whose effect does not touch it leaves it as it was."""
