@@ -68,10 +68,15 @@ class Heartbeat:
             log.debug("No heartbeat: Redis is unavailable, or the group is rebalancing")
 
     async def _advance(self, positions: dict[str, Position], assignment: Assignment) -> None:
-        """Write *positions*, unless the last heartbeat of this assignment wrote the same."""
+        """Write *positions*, unless the last heartbeat of this assignment wrote the same.
+
+        Then nothing says whether Redis was emptied meanwhile, which breaks no connection.
+        """
         writer = self._context.writer
         written = assignment, writer.keys, positions
-        if written != self._written:
+        if written == self._written:
+            await writer.check_secret()
+        else:
             self._written = None
             await writer.advance(positions)
             self._written = written

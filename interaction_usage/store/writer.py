@@ -18,6 +18,7 @@ from interaction_usage.store import keys, preflight
 from interaction_usage.store.connection import pinned_connection
 from interaction_usage.store.errors import (
     LayoutDiffersError,
+    LostSecretError,
     SecretMissingError,
     SessionLimitsDifferError,
 )
@@ -203,6 +204,12 @@ class Writer:
             if await self.nodes.execute("EXISTS", self.keys.head(account.decode())):
                 return True
         return False
+
+    async def check_secret(self) -> None:
+        """Raise LostSecretError where a node was emptied, or the rollups have another secret."""
+        for node in self.nodes.all:
+            if node.secret and await node.redis.get(node.secret[0]) != node.secret[1]:
+                raise LostSecretError
 
     async def prepare(self) -> None:
         """Discover the nodes, load the scripts, and find out where and how to write."""
