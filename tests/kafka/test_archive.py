@@ -148,15 +148,21 @@ def test_compaction_changes_no_row(system: Any, archive: Location) -> None:
 
 
 def test_two_at_once_copy_nothing_twice(
-    system: Any, archive: Location, eventually: Callable[..., None]
+    system: Any, archive: Location, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
     """They get in each other's way, and no more."""
     system.usage("send", "-", stdin=b"\n".join(traffic(500, seed=1)))
     command = [*USAGE, "archive", "run"]
-    both = [
-        subprocess.Popen(command, env=system.environment, stderr=subprocess.PIPE) for _ in range(2)
-    ]
+    logs = [tmp_path / f"archive-{number}.log" for number in range(2)]
+    both = []
+    for log in logs:
+        with log.open("wb") as errors:
+            both.append(subprocess.Popen(command, env=system.environment, stderr=errors))
     try:
+        eventually(
+            lambda: all("Archiving to" in log.read_text("utf-8") for log in logs),
+            "both have begun", 100,
+        )  # fmt: skip
         for number in range(2, 6):
             system.usage("send", "-", stdin=b"\n".join(traffic(500, seed=number)))
         eventually(
@@ -167,8 +173,8 @@ def test_two_at_once_copy_nothing_twice(
     finally:
         for process in both:
             process.terminate()
-        ends = [process.communicate(timeout=30) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ends
+        codes = [process.wait(30) for process in both]
+    assert codes == [0, 0], [log.read_text("utf-8") for log in logs]
     expected = sorted(line for number in range(1, 6) for line in traffic(500, seed=number))
     assert values(archive) == expected
 

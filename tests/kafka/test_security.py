@@ -300,6 +300,12 @@ def traffic(system: System, account: str) -> Iterator[list[int]]:
         thread.join()
 
 
+def await_workers(system: System, count: int, eventually: Callable[..., None]) -> None:
+    """Wait until so many workers have sent heartbeats: before, one that is to end just dies."""
+    with system.client() as redis:
+        eventually(lambda: redis.zcard(keys.WORKERS) >= count, f"{count} workers count", 100)
+
+
 def test_a_new_password_is_rolled_out_without_loss(
     secured: SecuredKafka, tokens: str, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
@@ -311,6 +317,7 @@ def test_a_new_password_is_rolled_out_without_loss(
         try:
             with traffic(system, "rotated") as published:
                 before = [system.start_worker(), system.start_worker()]
+                await_workers(system, 2, eventually)
                 eventually(lambda: published[0] > 50, "events come in")
                 secured.change_password(new, ScramMechanism.SCRAM_SHA_512)
                 system.worker_variables |= way("scram-512", secured, tokens)
@@ -366,6 +373,7 @@ def test_files_are_replaced_under_traffic_without_loss(
         try:
             with traffic(system, account) as published:
                 before = [system.start_worker(), system.start_worker()]
+                await_workers(system, 2, eventually)
                 with system.client() as client:
                     both = "both workers are logged in"
                     eventually(lambda: client.zcard(keys.WORKERS) == 2, both, 90)

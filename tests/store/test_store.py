@@ -15,9 +15,11 @@ from redis.exceptions import RedisError
 
 from interaction_usage.reports.build import Account, build, period
 from interaction_usage.store import keys
+from interaction_usage.store.address import is_cluster
 from interaction_usage.store.client import connect
 from interaction_usage.store.errors import (
     LayoutDiffersError,
+    LostSecretError,
     LostWritesError,
     SecretMissingError,
     SessionLimitsDifferError,
@@ -98,7 +100,9 @@ def compare(redis: Redis, rule: dict[str, reference_model.Account], first: int, 
         deep = read(redis, name, first, end, by_slot=True, flows=True)
         expected = reference_model.read(rule.get(name, reference_model.Account()), first, end)
         assert nonempty(deep) == nonempty(expected)
-        assert deep.totals == {metric: sum(amounts) for metric, amounts in deep.by_slot.items()}
+        # A pending void may leave amounts that cancel each other.
+        sums = {metric: sum(amounts) for metric, amounts in deep.by_slot.items()}
+        assert deep.totals == {metric: total for metric, total in sums.items() if total}
         shallow = read(redis, name, first, end)
         assert shallow == deep._replace(by_slot={}, flows={})
 
@@ -239,6 +243,10 @@ def test_a_writer_whose_redis_lost_everything_rebuilds_it(server: Any, redis: Re
             await writer.apply("t/0", log([sms(1)]))
             redis.flushall()
             redis.script_flush()
+            if not is_cluster(server.url):  # there the script may not look at the secret
+                with pytest.raises(LostSecretError):
+                    await writer.apply("t/0", log([sms(1)]))
+                await writer.begin(["t/0"])
             await writer.apply("t/0", log([sms(1)]))
 
     asyncio.run(run())

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from stream_app.rebuild.dead_letters import RebuildDeadLetters
+from stream_app.rebuild.earlier import Earlier
 from stream_app.rebuild.lock import RebuildLock
 from stream_app.rebuild.new_rollups import NewRollups
 from stream_app.sealed_rejections import NO_REJECTIONS
@@ -111,7 +112,7 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
     nothing: Any = None
     new = NewRollups(
         nothing, nothing, {}, writer, nothing, RebuildDeadLetters(box, {}), RebuildLock(""),
-        NO_REJECTIONS,
+        NO_REJECTIONS, Earlier(None, {}, {}),
     )  # fmt: skip
     bad: Any = SimpleNamespace(
         topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
