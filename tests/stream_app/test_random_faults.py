@@ -142,6 +142,16 @@ class Run:
         queued = QueuedBatch(Event(), batch, f"{tp.topic}/{tp.partition}")
         self.tasks.append(asyncio.create_task(self.micro_batches.put(queued)))
 
+    async def is_still_there(self) -> bool:
+        """Do what a heartbeat does: where nothing is left to write, it notices lost writes."""
+        try:
+            await self.writer.check_secret()
+            await self.writer.nodes.execute("GET", self.writer.keys.secret)
+        except ReseekRequired:
+            self.must_seek = True
+            return False
+        return True
+
     @property
     def done(self) -> bool:
         """Whether everything is counted."""
@@ -165,7 +175,7 @@ class Run:
             elif not self.must_seek:
                 self.fetch()
             await asyncio.sleep(self.rng.choice((0, 0, 0.001)) if step < steps else 0.001)
-            if self.crashes or (step > steps and self.done):
+            if self.crashes or (step > steps and self.done and await self.is_still_there()):
                 break
         await self.micro_batches.stop(5)
         await running
