@@ -39,7 +39,7 @@ def _logs(events: list[Event]) -> dict[str, list[OffsetEvent]]:
     return {"usage.any": [OffsetEvent(offset, event) for offset, event in enumerate(events)]}
 
 
-@settings(max_examples=8, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
+@settings(max_examples=5, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(cases())
 def test_every_cell_is_what_the_rollups_say(
     case: tuple[list[Event], Range, dict[str, int], datetime],
@@ -62,7 +62,7 @@ def test_every_cell_is_what_the_rollups_say(
     assert sum(row["duplicates"] for row in answer["records"]) <= len(events[::2])
 
 
-@settings(max_examples=8, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
+@settings(max_examples=5, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(cases(), st.sampled_from(list(oracle.CURVES)))
 def test_explanations_are_those_of_the_naive_reference(
     case: tuple[list[Event], Range, dict[str, int], datetime], series: str

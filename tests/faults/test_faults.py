@@ -23,7 +23,7 @@ from tests.support.event_lines import traffic
 from tests.support.system import System
 
 FIRST_SEED = int(os.environ.get("FAULTS_SEED", "1"))
-RUNS = int(os.environ.get("FAULTS_RUNS", "2"))
+RUNS = int(os.environ.get("FAULTS_RUNS", "1"))
 EVENTS = int(os.environ.get("FAULTS_EVENTS", "12000"))
 FAULTS = int(os.environ.get("FAULTS_EACH", "10"))
 BROKEN = 40
