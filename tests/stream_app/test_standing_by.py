@@ -32,6 +32,7 @@ class _Writer:
         self.keys, self._error = keys.FIRST, error
         self.begun: list[list[str]] = []
         self.advanced: list[Any] = []
+        self.secrets_checked = 0
         self.nodes = SimpleNamespace(check=self._check, execute=self._execute)
 
     async def _check(self) -> None:
@@ -48,6 +49,9 @@ class _Writer:
 
     async def advance(self, positions: Any) -> None:
         self.advanced.append(positions)
+
+    async def check_secret(self) -> None:
+        self.secrets_checked += 1
 
     async def _execute(self, *_: Any) -> None:
         pass
@@ -162,6 +166,7 @@ def test_a_heartbeat_writes_positions_that_are_news(monkeypatch: pytest.MonkeyPa
     assert [dict(each) for each in writer.advanced] == [
         {"usage.flows/0": Position(5)}, {"usage.flows/0": Position(6)},
     ]  # fmt: skip
+    assert writer.secrets_checked == 2  # where no script runs that would compare it
     worker.gate.end_seek(worker.gate.begin_seek(), succeeded=True)
     asyncio.run(beats(6, 6))
     assert len(writer.advanced) == 3
