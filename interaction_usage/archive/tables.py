@@ -34,7 +34,7 @@ from interaction_usage.archive.errors import (
 )
 from interaction_usage.archive.location import DEAD_LETTERS, EVENTS, GAPS, Location
 
-#: The transaction identifier of compactions; no topic-partition is called like that.
+#: The transaction identifier of compactions; no topic-partition has this name.
 _COMPACTION: Final = "compaction"
 
 #: Days for which a file that compaction replaced is kept for those who still read it.

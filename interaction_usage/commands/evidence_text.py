@@ -163,7 +163,8 @@ def _say_rest(count: int, what: str) -> None:
 
 def show_verification(answer: Mapping[str, Any]) -> None:
     """Print what a verification found: one line each, and what differs in detail."""
-    counts = f"{answer['accounts']:,} accounts, {answer['cells']:,} numbers"
+    accounts = "1 account" if answer["accounts"] == 1 else f"{answer['accounts']:,} accounts"
+    counts = f"{accounts}, {answer['cells']:,} numbers"
     differences = answer["differences"]
     agree = "all agree" if not differences else f"{len(differences):,} differ"
     click.echo(f"Report: {counts} from the events against the rollups, {agree}.")

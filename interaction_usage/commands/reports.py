@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 import orjson
@@ -51,34 +50,22 @@ def list_(account: str | None, form: str) -> None:
       usage reports list
       usage reports list acme --format json
     """
+    from interaction_usage.issued.manifest import list_members
     from interaction_usage.store.issued_table import accounts_with_reports, entries_of_many
 
     with redis_connection(settings.read()) as redis:
         accounts = [account] if account else accounts_with_reports(redis)
         found = [entry for some in entries_of_many(redis, accounts) for entry in some]
     if form == "json":
-        click.echo(orjson.dumps([*map(members, found)], option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps([*map(list_members, found)], option=orjson.OPT_INDENT_2))
         return
     if not found:
         click.echo("No report was issued yet.", err=True)
         return
     headings = ("Number", "Account", "From", "To", "Time zone", "Issued", "Revises")
-    print_table(headings, [[each or "" for each in members(entry).values()] for entry in found])
-
-
-def members(entry: Any) -> dict[str, Any]:
-    """Return what a list says of an issued report."""
-    from interaction_usage.issued.manifest import instant
-
-    return {
-        "number": entry.number,
-        "account": entry.account,
-        "from": entry.first,
-        "to": entry.last,
-        "timezone": entry.timezone,
-        "issued_at": instant(entry.issued_at),
-        "revises": entry.revised_number,
-    }
+    print_table(
+        headings, [[each or "" for each in list_members(entry).values()] for entry in found]
+    )
 
 
 from interaction_usage.commands import reports_diff, reports_issue, reports_show  # noqa: E402 - it needs this group

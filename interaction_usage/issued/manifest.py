@@ -69,3 +69,16 @@ def ends_in(content: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int]
 def instant(second: int) -> str:
     """Return *second* as RFC 3339, in UTC."""
     return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
+
+
+def list_members(entry: Entry) -> dict[str, Any]:
+    """Return what a list says of an issued report, for commands and the API alike."""
+    return {
+        "number": entry.number,
+        "account": entry.account,
+        "from": entry.first,
+        "to": entry.last,
+        "timezone": entry.timezone,
+        "issued_at": instant(entry.issued_at),
+        "revises": entry.revised_number,
+    }

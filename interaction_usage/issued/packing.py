@@ -58,10 +58,10 @@ def _unpacked(files: bytes) -> Files:
 def _from_hours(value: Any) -> Any:
     if isinstance(value, Hours):
         return {"runs": value.runs, "peaks": {name: [*each] for name, each in value.peaks.items()}}
-    raise NotImplementedError(f"no way to store a {type(value).__name__}")
+    raise TypeError(f"no way to store a {type(value).__name__}")
 
 
 def _to_hours(kind: type, value: Any) -> Any:
     if kind is Hours:
         return Hours([HourRun(*run) for run in value["runs"]], value["peaks"])
-    raise NotImplementedError(f"no way to read a {kind.__name__}")
+    raise TypeError(f"no way to read a {kind.__name__}")

@@ -87,7 +87,7 @@ decode_envelope: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
     Union[tuple(TYPE_OF)]  # noqa: UP007 - made from the catalogue
 ).decode
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-#: Stands for a value without an envelope; no account is called like that.
+#: Stands for a value without an envelope; no account has this name.
 UNREAD: Final[Any] = next(iter(TYPE_OF))("1.0", "", "", "", "", data=None)  # type: ignore[call-arg]
 
 # Not `.` or `..`, which no path of the dashboard or its API would reach.

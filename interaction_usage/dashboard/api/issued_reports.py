@@ -26,7 +26,7 @@ from interaction_usage.dashboard.errors import (
 from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.issued import issuing, reading
 from interaction_usage.issued.errors import IssueError, UnknownNumberError
-from interaction_usage.issued.manifest import instant
+from interaction_usage.issued.manifest import list_members
 from interaction_usage.issued.reproduction import report_now
 from interaction_usage.issued.standing import standings
 from interaction_usage.issued.succession import Terms
@@ -150,15 +150,8 @@ def _now() -> datetime:
 
 
 def _members(each: Any) -> dict[str, Any]:
-    entry = each.entry
     return {
-        "number": entry.number,
-        "account": entry.account,
-        "from": entry.first,
-        "to": entry.last,
-        "timezone": entry.timezone,
-        "issued_at": instant(entry.issued_at),
-        "revises": entry.revised_number,
+        **list_members(each.entry),
         "revised_by": each.revised_by,
         "changed": each.changed,
     }
