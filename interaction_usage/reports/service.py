@@ -39,7 +39,8 @@ class Detail(Flag):
     TOTALS = 0
     HOURS = 1  #: by day and by hour
     FLOWS = 2  #: by Interaction Flow
-    ALL = 3
+    ALL = 3  #: what a file has
+    HOUR_COUNTS = 4  #: the counters of each hour; with HOURS
 
 
 class ReportRequest(NamedTuple):
@@ -270,8 +271,9 @@ def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report
     settings, within, snapshot, said, issued = reading[:5]
     account = Account(request.account, settings.name, settings.dnis, settings.sms)
     report = build(
-        account, within, snapshot, request.as_of, breakdowns=bool(detail), completeness=said
-    )
+        account, within, snapshot, request.as_of, breakdowns=bool(detail),
+        hour_counts=Detail.HOUR_COUNTS in detail, completeness=said,
+    )  # fmt: skip
     has_ended = within.end <= request.as_of.timestamp()
     return _as_issued(report, issued) if issued and has_ended else report
 
