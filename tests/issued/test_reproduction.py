@@ -70,7 +70,7 @@ def test_what_an_event_changed_is_named_where_it_is_gone() -> None:
     ]
 
 
-def test_a_workbook_of_another_version_is_named_and_its_numbers_are_compared() -> None:
+def test_a_workbook_of_another_version_is_named_and_the_json_compared() -> None:
     """Its JSON is made byte for byte; the first version of the workbook was not recorded."""
     stored = issued(EVENTS)
     older = {**stored.manifest, "version": "0.1.0"}
