@@ -94,7 +94,7 @@ def make_report(
 
     reading = read_active(redis, read)
     if reading is None:
-        near = _similar_accounts(redis, request.account) if suggest else []
+        near = similar_accounts(redis, request.account) if suggest else []
         raise UnknownAccountError(request.account, near)
     return _build(request, reading, detail)
 
@@ -296,7 +296,7 @@ def _as_issued(report: "Report", issued: "Entry") -> "Report":
     return report._replace(completeness=said, number=issued.number)
 
 
-def _similar_accounts(redis: Any, account: str) -> list[str]:
+def similar_accounts(redis: Any, account: str) -> list[str]:
     """Return existing accounts with ids like *account*, the most similar one first."""
     from difflib import get_close_matches
 
