@@ -10,7 +10,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -167,12 +167,9 @@ def list_(account: str, as_json: bool) -> None:
     """
     from interaction_usage.corrections.drafts import rfc3339
     from interaction_usage.store.pending_voids import pending_voids
-    from interaction_usage.store.reads import Rollups
 
     with redis_connection(settings.read()) as redis:
-        rollups = Rollups.live(redis)
-        if not rollups.exists(account):
-            raise unknown_account(account)
+        rollups = active_rollups(redis, account)
         found = sorted(pending_voids(rollups, account), key=lambda void: (void.time, void.id))
     if as_json:
         rows = [
@@ -213,7 +210,7 @@ def _corrector() -> Iterator["Corrector"]:
 
     config = settings.read()
     try:
-        with redis_connection(config) as redis, report_errors():
+        with redis_connection(config) as redis, report_errors(redis):
             yield Corrector(config, redis, publish_one(config))
     except CorrectionError as error:
         raise CommandError(str(error)) from None

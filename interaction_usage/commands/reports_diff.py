@@ -58,7 +58,7 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
     from interaction_usage.issued.cells import cells_of
     from interaction_usage.issued.reproduction import other_circumstances, report_now
 
-    with redis_connection(config) as redis, issue_errors(), report_errors():
+    with redis_connection(config) as redis, issue_errors(), report_errors(redis):
         stored = reading.find(redis, number)
         now = report_now(redis, stored, datetime.now(UTC))
     found, events, within = explained(config, stored, now)

@@ -8,7 +8,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import print_table
@@ -87,7 +87,6 @@ def create(
     """
     from interaction_usage.dashboard import tokens
     from interaction_usage.dashboard.tokens import Role
-    from interaction_usage.store.reads import Rollups
 
     if operator == (account is not None):
         raise click.UsageError("Give either --account ACCOUNT or --operator.")
@@ -95,8 +94,8 @@ def create(
         raise click.UsageError("--role goes with --account; an operator may change everything.")
     granted = Role.OPERATOR if operator else Role(role or "viewer")
     with ledger_connection(settings.read()) as ledger:
-        if account is not None and not force and not Rollups.live(ledger.redis).exists(account):
-            raise unknown_account(account, hint="To create the token anyway, pass --force.")
+        if account is not None and not force:
+            active_rollups(ledger.redis, account, "To create the token anyway, pass --force.")
         secret = tokens.create(
             ledger, account, int(time.time()), role=granted, label=label, expires=expires
         )

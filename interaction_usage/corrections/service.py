@@ -14,7 +14,6 @@ What happens, in this order, and what a failure after each step leaves:
 import time
 from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from interaction_usage import settings
@@ -50,8 +49,6 @@ from stream_app.errors import BrokerUnavailableError
 
 #: Seconds between two looks at whether a correction is counted.
 _INTERVAL_S: Final = 0.1
-#: How many accounts are searched for ids similar to an unknown one.
-_MOST_SEARCHED: Final = 20_000
 _SEALED: Final = (
     "{day} is sealed: nothing of it changes any more. Bill the difference in a period that is open."
 )
@@ -147,11 +144,10 @@ class Corrector:
         )
 
     def _must_exist(self, account: str) -> Rollups:
-        """Return the active rollups. Raises UnknownAccountError, with ids that look alike."""
+        """Return the active rollups. Raises UnknownAccountError."""
         rollups = Rollups.live(self._redis)
         if not rollups.exists(account):
-            near = get_close_matches(account, rollups.accounts()[:_MOST_SEARCHED], 1)
-            raise UnknownAccountError(account, near)
+            raise UnknownAccountError(account)
         return rollups
 
     def _must_be_known(

@@ -23,7 +23,7 @@ from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.dashboard.token_terms import expiry_of, label_of
 from interaction_usage.dashboard.tokens import Role, Token
 from interaction_usage.dashboard.views import shown
-from interaction_usage.reports.service import similar_accounts
+from interaction_usage.store.account_table import similar_id
 from interaction_usage.store.reads import Rollups
 
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
@@ -118,9 +118,10 @@ def _account(redis: Redis, account: str | None, role: Role) -> str | None:
         return None
     if not account:
         raise InvalidValueError(place, f"a {role} needs an account")
-    if not Rollups.live(redis).exists(account):
-        near = similar_accounts(redis, account)
-        hint = f"; did you mean {' or '.join(near[:2])}?" if near else ""
+    rollups = Rollups.live(redis)
+    if not rollups.exists(account):
+        similar = similar_id(account, rollups.accounts())
+        hint = f"; did you mean {similar}?" if similar else ""
         raise InvalidValueError(place, f"there is no account {account!r}{hint}")
     return account
 
