@@ -126,7 +126,7 @@ def test_another_site_creates_and_revokes_nothing(
         ({"account": "acme", "secret": "mine"}, "secret", ""),
     ],
 )
-def test_what_cannot_be_created_is_said_at_its_place(
+def test_what_cannot_be_created_is_said_beside_the_field(
     operator: httpx.Client, wanted: dict[str, str], place: str, sentence: str
 ) -> None:
     """422, and there is no token more."""
