@@ -95,8 +95,8 @@ def event(
 ) -> None:  # fmt: skip
     """Void an event: take back what it counted, at its own time.
 
-    The event is looked for in Kafka. Shows the values of the account's report that change. The
-    same command again is the same void.
+    The event is looked for in the archive and in Kafka. Shows the values of the account's report
+    that change. The same command again is the same void.
 
     \b
     Example:
@@ -218,7 +218,7 @@ def _corrector() -> Iterator["Corrector"]:
 
 @contextmanager
 def _reading() -> Iterator[Callable[[int, int], None]]:
-    with progress_bar("Reading Kafka") as update:
+    with progress_bar("Reading events") as update:
         yield lambda done, total: update(done, total, f"{done:,} of {total:,} records")
 
 

@@ -4,8 +4,8 @@ What happens, in this order, and what a failure after each step leaves:
 
 1. The rollups say what is known: whether the event counts, is voided, or its day is sealed; how the
    session is counted. (Nothing was changed.)
-2. Kafka is read for the event, since a void has all of it; for a session only where the rollups
-   remember nothing of it. (Nothing was changed.)
+2. The archive and Kafka are read for the event, since a void has all of it; for a session only
+   where the rollups remember nothing of it. (Nothing was changed.)
 3. The correction is published, and Kafka has acknowledged it. (It takes effect, whoever looks. The
    same correction again is the same event, or changes nothing: see `drafts`.)
 4. The rollups are looked at until it is counted. (`usage lag` says how far workers are.)
@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from interaction_usage import settings
+from interaction_usage.archive.published import Progress
 from interaction_usage.corrections.drafts import Draft, correction_of, rfc3339, void_of
 from interaction_usage.corrections.errors import (
     AmbiguousEventError,
@@ -28,7 +29,7 @@ from interaction_usage.corrections.errors import (
     SessionNotFoundError,
 )
 from interaction_usage.corrections.preview import Preview, preview
-from interaction_usage.corrections.search import FoundEvent, Progress, find_event, find_session
+from interaction_usage.corrections.search import FoundEvent, find_event, find_session
 from interaction_usage.corrections.what_if import Change, session_change
 from interaction_usage.reports.errors import UnknownAccountError
 from interaction_usage.store.correction_state import (
@@ -86,7 +87,7 @@ class Corrector:
         *day* is the UTC day of the event, where several have this identity.
         """
         self._must_exist(account)
-        found = find_event(self._config.kafka, account, source, event_id, progress)
+        found = find_event(self._config, account, source, event_id, progress)
         chosen = _only(found, event_id, day)
         event, rollups = chosen.event, Rollups.live(self._redis)
         state = event_state(rollups, account, source, event_id, event.time)
@@ -104,7 +105,7 @@ class Corrector:
         amounts = {(metric, slot): -amount for metric, amount in amounts_of(event.data).items()}
         return Proposal(
             void_of(chosen, *why),
-            f"void of {chosen.type} of {chosen.time}, in Kafka at {chosen.place}",
+            f"void of {chosen.type} of {chosen.time}, published at {chosen.place}",
             preview(self._redis, rollups, account, Change(amounts, {}), now),
             remarks,
         )
@@ -154,7 +155,7 @@ class Corrector:
         self, rollups: Rollups, account: str, application: str, session: str, progress: Progress
     ) -> None:
         """Raise the error for a session of which the rollups remember nothing."""
-        found, near = find_session(self._config.kafka, account, application, session, progress)
+        found, near = find_session(self._config, account, application, session, progress)
         days = sorted({event.time // SECOND // DAY_SECONDS for event in found})
         for day in days:
             if is_sealed(rollups, account, day):
