@@ -86,7 +86,9 @@ def set_(
             and not force
             and not Rollups.live(ledger.redis).exists(account_id)
         ):
-            raise unknown_account(account_id, hint="To set the rule anyway, pass --force.")
+            raise unknown_account(
+                ledger.redis, account_id, hint="To set the rule anyway, pass --force."
+            )
         try:
             found = book.set_rules(ledger, wanted)
         except InvalidRuleError as error:

@@ -138,7 +138,7 @@ def expressions() -> list[str]:
 
 
 def test_everything_that_is_defined_is_scraped(deployment: Deployment) -> None:
-    """Each metric of a worker, of the alerts and of the dashboard, as the kind that it is said to be."""
+    """Each metric of a worker, of alerts and of the dashboard, as the kind it is said to be."""
     assert {row["metric"]["job"] for row in deployment.ask("query", query="up == 1")["result"]} == {
         "usage-worker", "usage-alerts", "usage-dashboard"
     }  # fmt: skip
