@@ -77,14 +77,21 @@ class KafkaLedger:
     """The ledger in the Kafka and in the *redis* of a deployment.
 
     Kafka may take *patience* seconds to answer, and twice that for everything that is to be read,
-    unless *patience* is unlimited (None): then only as long as records come.
+    unless *patience* is unlimited (None): then only as long as records come. Without *reads_back*
+    what is published here, and follows what Redis has, is not read from Kafka again: for whoever
+    publishes all the time.
     """
 
     def __init__(
-        self, config: settings.Settings, redis: Client, patience: float | None = 5.0
+        self,
+        config: settings.Settings,
+        redis: Client,
+        patience: float | None = 5.0,
+        *,
+        reads_back: bool = True,
     ) -> None:
         self.redis = redis
-        self._config, self._patience = config, patience
+        self._config, self._patience, self._reads_back = config, patience, reads_back
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
         self._producer: Producer | None = None
@@ -124,7 +131,7 @@ class KafkaLedger:
         own = self._send(table.topic, records)
         end = own[-1].offset + 1
         try:
-            if self._apply_own(table, own):
+            if not self._reads_back and self._apply_own(table, own):
                 return
             place = self.sync(table)
             reached = table.positions(self.redis).get(place, 0)

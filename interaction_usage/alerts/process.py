@@ -85,7 +85,7 @@ class AlertsProcess:
         if not fence:
             return
         config = self._config
-        ledger = KafkaLedger(config, redis, _PATIENCE_S)
+        ledger = KafkaLedger(config, redis, _PATIENCE_S, reads_back=False)
         looking = Looking(ledger, self._name, fence)
         webhooks = Webhooks(config.alerts_secret, config.alerts_allowed_networks)
         delivery = Delivery(redis, webhooks, Mailing(config.smtp))
