@@ -55,8 +55,16 @@ class Looking:
     """Evaluates every rule for as long as it has the lease. Belongs to one thread."""
 
     def __init__(
-        self, ledger: Ledger, name: str, fence: int, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        name: str,
+        fence: int,
+        clock: Callable[[], float] = time.time,
+        *,
+        can_webhook: bool = True,
+        can_mail: bool = True,
     ) -> None:
+        self._can_webhook, self._can_mail = can_webhook, can_mail
         self._ledger, self._name, self._fence, self._clock = ledger, name, fence, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
@@ -282,4 +290,6 @@ class Looking:
         alert_table.say(self._redis, content, self._looked)
 
     def _said(self, now: int, stale: tuple[str, ...]) -> Evaluator:
-        return Evaluator(self._name, now, self._looked, stale, self._unknown)
+        return Evaluator(
+            self._name, now, self._looked, stale, self._unknown, self._can_webhook, self._can_mail
+        )
