@@ -92,7 +92,7 @@ def test_a_worker_that_shares_its_group_is_ready(url: str) -> None:
     assert obstacles.current() == [obstacle]
 
 
-def test_a_group_that_may_not_be_joined_comes_first(url: str) -> None:
+def test_a_denied_group_comes_before_strangers(url: str) -> None:
     """Nothing is known of its members."""
     judge = judging(url)
     assert "to join the group usage" in str(judge(0, GroupState(error=DENIED)))
