@@ -8,6 +8,7 @@ from interaction_usage.store.client import connect
 from interaction_usage.store.pending_voids import count_pending, pending_voids
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
+from rollups.catalog import STARTED
 from rollups.events import (
     CallMinutes,
     Event,
@@ -209,7 +210,7 @@ def test_a_correction_of_a_forgotten_session_leaves_its_sealed_day(server: Any, 
             refused = [each.offset for each in await deliver(writer, "t/0", moved)]
             assert read(redis, "acme", SLOT, SLOT + 96, by_slot=True) == before
             whole = read(redis, "acme", SLOT, later // SLOT_SECONDS + 1)
-            assert whole.totals["sessions.started.agent"] == 2
+            assert whole.totals[STARTED["agent"]] == 2
             return refused
 
     assert asyncio.run(run()) == []
