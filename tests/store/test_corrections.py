@@ -188,7 +188,7 @@ def test_a_correction_is_refused_whole_where_one_of_two_days_is_sealed(
     assert asyncio.run(run()) == [8, 9]
 
 
-def test_a_correction_of_a_forgotten_session_leaves_its_sealed_day(server: Any, redis: Any) -> None:
+def test_a_correction_of_a_forgotten_session_leaves_the_sealed_day(server: Any, redis: Any) -> None:
     """s [day 0 (sealed)): nothing tells it from a new session, so that is what it is on day 40."""
     session = [
         event("start", NOON, SessionStarted("s", "agent")),

@@ -47,7 +47,7 @@ def test_who_is_a_stranger(clients: tuple[str, ...], found: list[str]) -> None:
     assert strangers(clients, {"a:1", "b:2"}) == found
 
 
-def test_this_process_is_known_by_the_name_of_its_heartbeat() -> None:
+def test_this_process_is_known_by_the_name_of_the_heartbeat() -> None:
     """Or else each worker would be a stranger to itself."""
     assert strangers([client_id()], [worker_name()]) == []
 
@@ -77,7 +77,7 @@ def test_a_stranger_is_one_that_stays(url: str) -> None:
     assert judge(61, group("a:1")) is None
 
 
-def test_a_worker_that_shares_its_group_is_ready(url: str) -> None:
+def test_a_worker_that_shares_a_group_is_ready(url: str) -> None:
     """It counts what it gets; the log, `usage doctor` and the dashboard say what it does not."""
     judge = judging(url)
     judge(0, group("c:3"))
