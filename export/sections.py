@@ -26,6 +26,9 @@ class Kind(Enum):
     SHARE = auto()  #: a part of 1
     DAY = auto()  #: a local date
     HOUR = auto()  #: the local wall time at which an hour begins, without its UTC offset
+    CHANGE = auto()  #: by how much a count or sessions differ, with a sign
+    AVERAGE_CHANGE = auto()
+    MINUTES_CHANGE = auto()
 
 
 class Cell(NamedTuple):

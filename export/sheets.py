@@ -10,11 +10,11 @@ from math import ceil
 from operator import ne
 from typing import Final, NamedTuple, cast
 
-from export import cell_styles, changes
+from export import adjustments, cell_styles, changes
 from export.breakdowns import Column, Table, tables
 from export.cell_styles import Look
 from export.notes import notes
-from export.sections import Kind, Row, Section, account_title, period, sections
+from export.sections import Cell, Kind, Row, Section, account_title, period, sections
 from export.text import isolated, readable
 from interaction_usage.reports.model import Report
 from rollups.timestamps import DAY_SECONDS
@@ -29,6 +29,7 @@ _FIRST_SERIAL: Final = 61  # 1900-03-01: before it, Excel counts a day that neve
 _FIRST_WIDTHS: Final = (44, 13, 13, 27)
 _NOTE_WIDTHS: Final = (32, 86)
 _CHANGES_WIDTHS: Final = (44, 26, 26, 40, 70)
+_ADJUSTMENT_WIDTHS: Final = (58, 15, 24, 24, 11)
 _WIDTHS: Final = {Kind.DAY: 14, Kind.HOUR: 19, Kind.TEXT: 58, Kind.MOMENT: 11}
 _NUMBER_WIDTH: Final = 13.5
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
@@ -85,8 +86,9 @@ def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
     title = isolated(_shortened(account_title(report)))
     about = f"{title}  ·  {period(report)}  ·  {report.timezone}"
     breakdowns = [_breakdown(table, about) for table in tables(report, sheet_rows)]
-    changes = [changes_sheet(report, about)] if report.revision else []
-    return [first_sheet(report), *changes, *breakdowns, _notes_sheet(report, about)]
+    more = [changes_sheet(report, about)] if report.revision else []
+    more += [adjustments_sheet(report, about)] if report.adjustments else []
+    return [first_sheet(report), *more, *breakdowns, _notes_sheet(report, about)]
 
 
 def first_sheet(report: Report) -> Sheet:
@@ -130,6 +132,32 @@ def changes_sheet(report: Report, about: str) -> Sheet:
         *rows,
     ]
     return Sheet(changes.title(report), _CHANGES_WIDTHS, lines, landscape=True)
+
+
+def adjustments_sheet(report: Report, about: str) -> Sheet:
+    """Return the sheet `Adjustments`: what the report bills of earlier ones."""
+    lines = [
+        Line(26, [adjustments.TITLE], [cell_styles.SHEET_TITLE]),
+        Line(18, [about], [cell_styles.SUBTITLE]),
+        Line(18, [adjustments.summary(report)], [cell_styles.SUBTITLE]),
+    ]
+    pairs = zip(adjustments.sections(report), report.adjustments, strict=True)
+    for section, adjustment in pairs:
+        headings = [cell_styles.section_heading(Kind.INTEGER)] * len(section.headings)
+        lines.append(Line(28, [section.title, *section.headings], [cell_styles.SECTION, *headings]))
+        for row in section.rows:
+            cells = [row.label, *(cell.value for cell in row.cells)]
+            height = 6 + lines_needed(row.label, _ADJUSTMENT_WIDTHS[0]) * _LINE_HEIGHT
+            looks = [cell_styles.WRAPPED_LABEL, *map(_adjusted_look, row.cells)]
+            lines.append(Line(height, cells, looks))
+        for note in adjustment.notes:
+            lines.append(Line(18, [readable(note)], [cell_styles.NOTICE]))
+    return Sheet(adjustments.TITLE, _ADJUSTMENT_WIDTHS, lines, landscape=True)
+
+
+def _adjusted_look(cell: Cell) -> Look:
+    look = cell_styles.value(cell.kind)
+    return look._replace(align="right", indent=0)
 
 
 def serials(column: Column) -> Sequence[Content]:

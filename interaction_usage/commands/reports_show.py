@@ -13,7 +13,9 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 
 if TYPE_CHECKING:
-    from interaction_usage.store.issued_table import StoredReport
+    from collections.abc import Sequence
+
+    from interaction_usage.store.issued_table import Entry, StoredReport
 
 
 @click.command("show")
@@ -55,29 +57,43 @@ def show(
     config = settings.read()
     with redis_connection(config) as redis, issue_errors():
         report = find(redis, number)
+        adjusted = [find(redis, each).entry for each in report.entry.adjusted_numbers]
         wanted = not with_manifest or output is not None or file_format is not None
         stored = content(report, chosen) if wanted else b""
     if reproduce:
-        _reproduce(config, report)
+        _reproduce(config, report, adjusted)
     if wanted:
         _write(stored, output, chosen)
     if with_manifest:
         click.echo(orjson.dumps(report.manifest, option=orjson.OPT_INDENT_2))
 
 
-def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
+def _reproduce(
+    config: settings.Settings, report: "StoredReport", adjusted: "Sequence[Entry]"
+) -> None:
     """Make the report again; raise a CommandError unless the bytes are those that were issued."""
-    from interaction_usage.commands.reports_diff import read_events
+    from interaction_usage.commands.reports_diff import events_below, read_events
     from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import (
+        Adjusted,
         frame_then,
         other_circumstances,
         reproduce,
     )
 
     ends = ends_in(report.manifest)
-    events = read_events(config, report.entry.account, ends, ends)
-    found = reproduce(report, [each.event for each in events.before])
+    of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
+    latest = {
+        place: max(some[place] for some in (ends, *of_adjusted.values()) if place in some)
+        for place in {place for some in (ends, *of_adjusted.values()) for place in some}
+    }
+    events = read_events(config, report.entry.account, ends, latest)
+    every = [*events.before, *events.since]
+    found = reproduce(
+        report,
+        [each.event for each in events.before],
+        [Adjusted(each, events_below(every, of_adjusted[each.number])) for each in adjusted],
+    )
     number = report.entry.number
     if not found.differs:
         click.echo(
