@@ -3,7 +3,8 @@
 One row for each fact of the bill, and one place for each row. Topics, envelopes, the fold's
 dispatch, the Usage Report in every format, OpenAPI, the JSON Schemas and what pages and commands
 show come from here, in the order of the rows. So a new type of event takes a struct for its data
-in `rollups.events`, a row in `EVENT_TYPES`, and a row in `METRIC_ROWS`.
+in `rollups.events`, a row in `EVENT_TYPES`, and a row in `METRIC_ROWS`. Evidence shares nothing
+with this: there a counter stands in `evidence/questions.py` and `evidence/sql/amounts.sql`.
 
 Rows that do not fit together fail when this module is imported (`check`). What is stored in Redis
 goes by the ids here, and series by their place in `SERIES`, so neither may change its meaning.

@@ -22,7 +22,7 @@ from aiokafka.protocol import fetch
 
 #: Bytes for which an answer may wait, and milliseconds for which it does.
 MIN_BYTES: Final = 500_000
-LINGER_MS: Final = 150
+LINGER_MS: Final = 120
 #: Milliseconds for which an answer waits where the one before it was empty.
 IDLE_MS: Final = 500
 

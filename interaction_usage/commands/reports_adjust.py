@@ -8,6 +8,7 @@ from interaction_usage.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from interaction_usage.archive.published import Ends
     from interaction_usage.issued.adjusting import Answer, CountEvents, Question
     from interaction_usage.issued.comparison import Frame, Steps
     from interaction_usage.store.client import Client
@@ -48,7 +49,7 @@ def _count(config: Settings, redis: "Client", question: "Question") -> "Answer":
     return Answer(found.events_by_cell(), notes)
 
 
-def _ends_of(last: "StoredReport", number: str) -> dict[tuple[str, int], tuple[str, int]]:
+def _ends_of(last: "StoredReport", number: str) -> "Ends":
     """Return the end offsets up to which *last* billed the report with a *number*."""
     from interaction_usage.issued.manifest import ends_in
 

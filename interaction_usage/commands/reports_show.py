@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Output file.  [default: standard output]")
 @click.option(
     "--reproduce", is_flag=True,
-    help="Make it again from the events in Kafka, and fail unless it is the same byte for byte.",
+    help="Make it again from its events, and fail unless it is the same byte for byte.",
 )  # fmt: skip
 @click.option("--manifest", "with_manifest", is_flag=True, help="Print the manifest.")
 def show(
@@ -72,7 +72,7 @@ def _reproduce(
     config: settings.Settings, report: "StoredReport", adjusted: "Sequence[Entry]"
 ) -> None:
     """Make the report again; raise a CommandError unless the bytes are those that were issued."""
-    from interaction_usage.commands.reports_diff import events_below, read_events
+    from interaction_usage.commands.reports_diff import read_events
     from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import (
         Adjusted,
@@ -82,18 +82,15 @@ def _reproduce(
     )
 
     ends = ends_in(report.manifest)
+    account = report.entry.account
+    events = read_events(config, account, ends, ends)
     of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
-    latest = {
-        place: max(some[place] for some in (ends, *of_adjusted.values()) if place in some)
-        for place in {place for some in (ends, *of_adjusted.values()) for place in some}
-    }
-    events = read_events(config, report.entry.account, ends, latest)
-    every = [*events.before, *events.since]
-    found = reproduce(
-        report,
-        [each.event for each in events.before],
-        [Adjusted(each, events_below(every, of_adjusted[each.number])) for each in adjusted],
-    )
+    earlier = [
+        Adjusted(entry, [each.event for each in read_events(config, account, upto, upto).before])
+        for entry in adjusted
+        for upto in (of_adjusted[entry.number],)
+    ]
+    found = reproduce(report, [each.event for each in events.before], earlier)
     number = report.entry.number
     if not found.differs:
         click.echo(
@@ -105,7 +102,7 @@ def _reproduce(
     cells = ", ".join(
         f"{cell.path} {cell.before} issued, {cell.after} now" for cell in found.cells[:10]
     )
-    why = "; ".join(reasons) or "the events in Kafka are not those that were counted then"
+    why = "; ".join(reasons) or "the events are not those that were counted then"
     raise CommandError(
         f"{number} cannot be made again from the events: {why}. "
         f"{f'It would differ in {cells}' if cells else 'Its numbers would be the same'}."

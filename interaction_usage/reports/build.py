@@ -93,6 +93,7 @@ def build(
     as_of: datetime,
     *,
     breakdowns: bool = True,
+    hour_counts: bool = False,
     completeness: Completeness = UNKNOWN,
 ) -> Report:
     """Return the report of *account* over *within*.
@@ -119,6 +120,7 @@ def build(
         sms=account.sms,
         days=_days(within, reading, counted, peaks) if breakdowns else (),
         hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
+        hour_counts=tuple(_hour_counts(within, reading, counted)) if hour_counts else (),
         flows=_flows(reading.flows) if breakdowns else (),
         completeness=completeness,
         pending_voids=reading.pending_voids,
@@ -197,6 +199,17 @@ def _days(
         counts = Counts.of(sums, has_sessions=reading.has_sessions)
         found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), counts, tops))
     return tuple(found)
+
+
+def _hour_counts(
+    within: Period, reading: RangeSnapshot, counted: Sequence[HourRun]
+) -> Iterator[Counts]:
+    """Yield the counters of each hour that has begun."""
+    origin = slot_of(within.begin)
+    for hour in each_hour(counted):
+        slots = slice(slot_of(hour.begin) - origin, slot_of(hour.end) - origin)
+        sums = {metric: sum(amounts[slots]) for metric, amounts in reading.by_slot.items()}
+        yield Counts.of(sums, has_sessions=reading.has_sessions)
 
 
 def _flows(sums: Mapping[str, int]) -> tuple[FlowRuns, ...]:

@@ -276,6 +276,7 @@ class Report(NamedTuple):
     sms: bool  #: whether the Outgoing SMS section applies to the account
     days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
+    hour_counts: tuple[Counts, ...] = ()  #: the counters of each of `hours`, if asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for
     completeness: Completeness = UNKNOWN  #: whether it has everything that was published
     number: str = ""  #: of the issued report that it is, or equals; empty if there is none

@@ -32,9 +32,6 @@ T = TypeVar("T")
 #: A zone in which every day has begun that has begun anywhere.
 _EARLIEST_ZONE = "Etc/GMT-14"
 
-#: How many accounts are searched for ids similar to an unknown one.
-_MAX_SEARCHED = 20_000
-
 
 class Detail(Flag):
     """The breakdowns that a report has besides its totals."""
@@ -42,7 +39,8 @@ class Detail(Flag):
     TOTALS = 0
     HOURS = 1  #: by day and by hour
     FLOWS = 2  #: by Interaction Flow
-    ALL = 3
+    ALL = 3  #: what a file has
+    HOUR_COUNTS = 4  #: the counters of each hour; with HOURS
 
 
 class ReportRequest(NamedTuple):
@@ -70,13 +68,8 @@ class ReportBatch(NamedTuple):
         return ReportRequest(account, *self)
 
 
-def make_report(
-    redis: Any, request: ReportRequest, detail: Detail = Detail.ALL, *, suggest: bool = False
-) -> "Report":
-    """Read and compute a report. Raises ReportError, and RedisError.
-
-    With *suggest*, UnknownAccountError has the similar ids; that reads the list of all accounts.
-    """
+def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL) -> "Report":
+    """Read and compute a report. Raises ReportError, and RedisError."""
     from interaction_usage.store import account_settings
     from interaction_usage.store.reads import read_active
 
@@ -96,8 +89,7 @@ def make_report(
 
     reading = read_active(redis, read)
     if reading is None:
-        near = _similar_accounts(redis, request.account) if suggest else []
-        raise UnknownAccountError(request.account, near)
+        raise UnknownAccountError(request.account)
     return _build(request, reading, detail)
 
 
@@ -284,8 +276,9 @@ def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report
     settings, within, snapshot, said, issued = reading[:5]
     account = Account(request.account, settings.name, settings.dnis, settings.sms)
     report = build(
-        account, within, snapshot, request.as_of, breakdowns=bool(detail), completeness=said
-    )
+        account, within, snapshot, request.as_of, breakdowns=bool(detail),
+        hour_counts=Detail.HOUR_COUNTS in detail, completeness=said,
+    )  # fmt: skip
     has_ended = within.end <= request.as_of.timestamp()
     return _as_issued(report, issued) if issued and has_ended else report
 
@@ -299,13 +292,3 @@ def _as_issued(report: "Report", issued: "Entry") -> "Report":
         return report
     said = report.completeness._replace(status=Status.ISSUED)
     return report._replace(completeness=said, number=issued.number)
-
-
-def _similar_accounts(redis: Any, account: str) -> list[str]:
-    """Return existing accounts with ids like *account*, the most similar one first."""
-    from difflib import get_close_matches
-
-    from interaction_usage.store.reads import read_active
-
-    accounts = read_active(redis, lambda rollups: rollups.accounts())
-    return get_close_matches(account, accounts[:_MAX_SEARCHED], 1)
