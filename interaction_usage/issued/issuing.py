@@ -201,10 +201,13 @@ def _obstacles(known: Sequence[Entry], basis: Basis, terms: Terms) -> Iterator[I
     said = report.completeness
     if said.reasons:
         yield NotFinishedError(f"it is incomplete: {'; '.join(said.reasons)}")
-    elif said.status is Status.OPEN or basis.end > report.as_of.timestamp():
+    elif basis.end > report.as_of.timestamp():
         yield NotFinishedError(
-            f"its period has not ended: {report.last} is still going on in {report.timezone}, or "
-            "ended a moment ago and is still being counted"
+            f"its period has not ended: its last day is {report.last}, in {report.timezone}"
+        )
+    elif said.status is Status.OPEN:
+        yield NotFinishedError(
+            "its period ended a moment ago, and is still being counted; try again in a minute"
         )
     try:
         check_revision(known, terms.revises)

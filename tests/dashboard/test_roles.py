@@ -33,7 +33,13 @@ def put(served: Dashboard, token: str, account: str = "acme", **body: object) ->
         return client.put(f"/api/accounts/{account}", json=body)
 
 
-EVERYTHING = ({"name": "Mine"}, {"timezone": "Etc/GMT+12"}, {"dnis": False}, {"sms": False})
+EVERYTHING = (
+    {"name": "Mine"},
+    {"timezone": "Etc/GMT+12"},
+    {"dnis": False},
+    {"sms": False},
+    {"late_usage": "adjust"},
+)
 
 
 @pytest.mark.parametrize("body", [*EVERYTHING, {}])
@@ -66,7 +72,8 @@ def test_a_manager_changes_name_and_time_zone(served: Dashboard) -> None:
     changed = put(served, token, name="Acme Ltd", timezone="Europe/Paris").json()
     assert (changed["name"], changed["timezone"]) == ("Acme Ltd", "Europe/Paris")
     assert changed["may_change"] == ["name", "timezone"]
-    for body in ({"dnis": False}, {"sms": False}, {"name": "X", "sms": True}):
+    late = {"late_usage": "adjust"}
+    for body in (late, {"dnis": False}, {"sms": False}, {"name": "X", "sms": True}):
         answer = put(served, token, **body)
         assert answer.status_code == 403
         assert answer.json()["detail"].endswith("DNIS and SMS, is set by an operator.")

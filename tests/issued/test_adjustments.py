@@ -141,7 +141,7 @@ def test_a_second_adjustment_bills_what_changed_since_the_first() -> None:
     check_revision(known, 2)
 
 
-def test_a_maximum_is_adjusted_by_its_difference_and_an_average_by_its_own() -> None:
+def test_a_maximum_and_an_average_are_adjusted_by_their_difference() -> None:
     """3 becomes 4; (3 + 1) / 2 becomes (4 + 1) / 2; minutes are thousandths."""
     before: Numbers = {
         "agent.max": 3, "agent.peak_sum": 4, "agent.reported_hours": 2, "call.minutes": 1_500,
