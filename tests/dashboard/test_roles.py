@@ -77,7 +77,8 @@ def test_a_manager_changes_name_and_time_zone(served: Dashboard) -> None:
         answer = put(served, token, **body)
         assert answer.status_code == 403
         assert answer.json()["detail"].endswith("DNIS and SMS, is set by an operator.")
-    assert account_settings.get(served.redis, "acme") == ("Acme Ltd", "Europe/Paris", True, True)
+    expected = ("Acme Ltd", "Europe/Paris", True, True, "revise")
+    assert account_settings.get(served.redis, "acme") == expected
     assert put(served, token, "rival", name="X").status_code == 404
 
 
