@@ -84,7 +84,7 @@ def test_the_next_report_bills_what_changed_of_an_earlier_one(
     assert issue(system, *november) == "acme-000002"
     assert lines_of(found["report"]) == adjustments(system, "acme-000002")
     rows = list(csv.reader(StringIO(shown(system, "acme-000002", "csv").decode("utf-8-sig"))))
-    assert ["DNIS Service: Call Now minutes", "1.5", "0", "1.5", "1"] in rows
+    assert ["DNIS Service: Call Now minutes", "1.500", "0.000", "1.500", "1"] in rows
     sheet = sheet_of(shown(system, "acme-000002", "xls"), "Adjustments")
     assert ["Interaction Flows Run: Total", 2, 30, 32, 2] in sheet
     assert "with an adjustment of acme-000001" in shown(system, "acme-000002", "csv").decode()
