@@ -117,7 +117,7 @@ function showFound(wanted, records) {
     ...(records.length
       ? records.map((record) =>
           element("article", { class: "record" },
-            element("h3", {}, element("code", {}, record.reason), " · ", bdi(record.sentence)),
+            element("h2", {}, element("code", {}, record.reason), " · ", bdi(record.sentence)),
             element("p", {}, element("b", {}, `${state(record)}. `), record.is_open ? record.to_do : ""),
             ...about(record),
           ))
