@@ -320,7 +320,7 @@ ARCHIVE_DELETED: Final = Row(
 ARCHIVE_FILES: Final = Row(
     "usage_archive_files",
     GAUGE,
-    "Data files of the archive, by table, when it was last looked; missing in the first minutes.",
+    "Data files of the archive, by table, when last looked; missing before the first commit.",
     "Thousands: compaction fails (usage_archive_compactions_total, and its log).",
     ("table",),
 )

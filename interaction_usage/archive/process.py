@@ -68,6 +68,7 @@ class ArchiveProcess:
         self.waiting_for = "The archive process is starting"  #: empty while it copies
         self.upkeep = Upkeep(self._location)
         self._is_there = False  # whether the archive was seen
+        self._has_copied = asyncio.Event()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -116,7 +117,7 @@ class ArchiveProcess:
     async def run(self) -> None:
         """Copy until `stop`. Raises ArchiveError where waiting does not help."""
         server = await self._health_server()
-        upkeep = asyncio.create_task(self.upkeep.run())
+        upkeep = asyncio.create_task(self.upkeep.run(self._has_copied))
         try:
             while not self._stop.is_set():
                 await self._copy_until_failure()
@@ -148,6 +149,7 @@ class ArchiveProcess:
                 if self.waiting_for:
                     log.info("Archiving to %s", self._location.root)
                 self.waiting_for = ""
+                self._has_copied.set()
                 await asyncio.sleep(self._config.archive_interval)
                 await copying.check_storage()
 

@@ -37,10 +37,10 @@ class Upkeep:
         self.compactions: Counter[str] = Counter()  #: by outcome: `done`, `failed`
         self.files: dict[str, int] = {}  #: by table, when last looked
 
-    async def run(self) -> None:
-        """Compact when it is due, until cancelled."""
+    async def run(self, begin: asyncio.Event) -> None:
+        """Compact when it is due, until cancelled; from *begin* on, when there is an archive."""
+        await begin.wait()
         while True:
-            await asyncio.sleep(INTERVAL_S)
             try:
                 await asyncio.to_thread(self.compact_if_due)
             except CommitConflictError:
@@ -49,6 +49,7 @@ class Upkeep:
             except ArchiveError as error:
                 self.compactions["failed"] += 1
                 log.warning("The archive's files are not compacted: %s", error)
+            await asyncio.sleep(INTERVAL_S)
 
     def compact_if_due(self) -> None:
         """Join files where there are many small ones. Raises ArchiveError."""

@@ -1,7 +1,6 @@
 """Compaction by the process that copies: when it is due, and beside those who read and write."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +14,18 @@ from tests.archive.test_tables import FLOWS, offsets, rows
 
 
 @pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
-    """Yield an archive of which four small files are many."""
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """Return an archive of which four small files are many."""
     monkeypatch.setattr(upkeep, "SMALL_FILES", 4)
     monkeypatch.setattr(upkeep, "INTERVAL_S", 0.01)
-    yield Archive.create(Location(str(tmp_path / "archive")))
+    return Archive.create(Location(str(tmp_path / "archive")))
+
+
+def begun() -> asyncio.Event:
+    """Return the event that there is an archive."""
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 def append(archive: Archive, number: int) -> None:
@@ -59,7 +65,7 @@ def test_it_goes_on_beside_writing_and_reading(archive: Archive) -> None:
         return count
 
     async def all_at_once() -> int:
-        work = asyncio.create_task(keeping.run())
+        work = asyncio.create_task(keeping.run(begun()))
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(2) as pool:
             writing, reading = loop.run_in_executor(pool, write), loop.run_in_executor(pool, read)
@@ -78,7 +84,7 @@ def test_a_failure_is_tried_again(archive: Archive, tmp_path: Path) -> None:
     keeping = Upkeep(Location(str(tmp_path / "nothing")))
 
     async def some_time() -> None:
-        work = asyncio.create_task(keeping.run())
+        work = asyncio.create_task(keeping.run(begun()))
         await asyncio.sleep(0.1)
         assert not work.done()
         work.cancel()
