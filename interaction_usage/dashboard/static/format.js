@@ -38,6 +38,9 @@ export const monthOf = (day) => MONTH.format(noon(day));
 export const clock = (instant, seconds = false) => instant.slice(11, seconds ? 19 : 16);
 export const hourInWords = (instant) => `${dayShort(instant)}, ${clock(instant)}`;
 
+/** The minute of an instant in UTC like "2026-10-01T10:00:00Z". */
+export const moment = (instant) => instant.slice(0, 16).replace("T", " ");
+
 /** An instant in UTC, as the clocks of a zone show it: "2026-10-01T10:00:00". */
 export function wallTime(instant, timeZone) {
   const parts = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
