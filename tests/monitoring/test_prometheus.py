@@ -69,13 +69,14 @@ def until(holds: Callable[[], bool], seen: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def configured(folder: Path, port: int, archive: int, served: Dashboard) -> Path:
+def configured(folder: Path, port: int, alerting: int, archive: int, served: Dashboard) -> Path:
     """Return the example's configuration with these targets, quicker, and alerts at once."""
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
-    worker, copying, page = config["scrape_configs"]
+    worker, evaluator, copying, page = config["scrape_configs"]
     copying["static_configs"] = [{"targets": [f"127.0.0.1:{archive}"]}]
     worker["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    evaluator["static_configs"] = [{"targets": [f"127.0.0.1:{alerting}"]}]
     page["static_configs"] = [{"targets": [served.url.removeprefix("http://")]}]
     page["authorization"]["credentials_file"] = str(folder / "token")
     (folder / "token").write_text(served.token())
@@ -97,7 +98,7 @@ def deployment(
         broker = stack.enter_context(mock_broker()).bootstrap
         redis = stack.enter_context(redis_server())
         served = stack.enter_context(dashboard(redis.url))
-        port, archive, own = free_port(), free_port(), free_port()
+        port, alerting, archive, own = (free_port() for _ in range(4))
         worker = Child("The worker", folder / "worker.log")
         stack.callback(worker.kill)
         environment = {
@@ -105,6 +106,10 @@ def deployment(
             "USAGE_HEALTH_PORT": f"127.0.0.1:{port}",
         }  # fmt: skip
         worker.start([*USAGE, "worker"], lambda: True, environment=environment)
+        evaluator = Child("The alerts", folder / "alerts.log")
+        stack.callback(evaluator.kill)
+        environment["USAGE_HEALTH_PORT"] = f"127.0.0.1:{alerting}"
+        evaluator.start([*USAGE, "alerts", "run"], lambda: True, environment=environment)
         copying = Child("The archive", folder / "archive.log")
         stack.callback(copying.kill)
         environment |= {
@@ -114,7 +119,8 @@ def deployment(
         copying.start([*USAGE, "archive", "run"], lambda: True, environment=environment)
         prometheus = Child("Prometheus", folder / "prometheus.log")
         stack.callback(prometheus.kill)
-        command = ["prometheus", f"--config.file={configured(folder, port, archive, served)}"]
+        config = configured(folder, port, alerting, archive, served)
+        command = ["prometheus", f"--config.file={config}"]
         command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{own}"]
         prometheus.start(command, lambda: _answers(own))
         asking = httpx.Client(base_url=f"http://127.0.0.1:{own}", timeout=30)
@@ -143,12 +149,12 @@ def expressions() -> list[str]:
 
 
 def test_everything_that_is_defined_is_scraped(deployment: Deployment) -> None:
-    """Each metric of a worker, the archive and the dashboard, as the kind that it is said to be."""
+    """Each metric of every process, as the kind that it is said to be."""
     assert {row["metric"]["job"] for row in deployment.ask("query", query="up == 1")["result"]} == {
-        "usage-worker", "usage-archive", "usage-dashboard"
+        "usage-worker", "usage-alerts", "usage-archive", "usage-dashboard"
     }  # fmt: skip
     kinds = {name: row[0]["type"] for name, row in deployment.ask("metadata").items()}
-    for row in (*monitoring.WORKER, *monitoring.ARCHIVE, *monitoring.DASHBOARD):
+    for row in (*monitoring.WORKER, *monitoring.ALERTS, *monitoring.ARCHIVE, *monitoring.DASHBOARD):
         assert kinds.get(row.name) == row.kind, row.name
 
 
