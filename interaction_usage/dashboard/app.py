@@ -36,6 +36,7 @@ from interaction_usage.dashboard.limits import (
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
 from interaction_usage.dashboard.security_headers import Shield
+from interaction_usage.issued.adjusting import CountEvents
 from interaction_usage.reports.model import Revision
 from interaction_usage.reports.service import Basis
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
@@ -63,6 +64,7 @@ def create_app(
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
     explain: Explain | None = None,
+    count_events: CountEvents | None = None,
     corrections: Corrections | None = None,
     connections: int = MAX_CONNECTIONS,
     explainer: "Explainer | None" = None,
@@ -72,7 +74,8 @@ def create_app(
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
-    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
+    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say;
+    *count_events* returns how many of them are behind an adjustment.
     *warnings* returns what may become trouble later (and raises the same). A worker's
     heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
     none can be made here. The server has at most so many *connections*. The *explainer* answers
@@ -110,6 +113,7 @@ def create_app(
     app.state.redis = redis
     app.state.ledger = ledger
     app.state.explain = explain
+    app.state.count_events = count_events
     app.state.late_usage = late_usage
     app.state.open = open_to_all
     app.state.watch = watch
