@@ -105,6 +105,7 @@ def metrics_page(text: str) -> str:
     """Return the page of metrics, *text*, with its tables as they are defined."""
     text = _with(text, "worker", map(_metric, monitoring.WORKER))
     text = _with(text, "archive", map(_metric, monitoring.ARCHIVE))
+    text = _with(text, "alerts", map(_metric, monitoring.ALERTS))
     return _with(text, "dashboard", map(_metric, monitoring.DASHBOARD))
 
 

@@ -364,6 +364,64 @@ CHANGED_REPORTS: Final = Row(
     "them, or leave them as they are.",
 )
 
+# ---------------------------------------------------------------------------------- alerts
+
+ALERTS_READY: Final = Row(
+    "usage_alerts_ready",
+    GAUGE,
+    "1 if `usage alerts run` evaluates, or is on standby; 0 while something keeps it from that, "
+    "which `/readyz` and its log say.",
+    "0 for minutes: no alert is sent. Read `/readyz` of that process.",
+)
+ALERTS_ACTIVE: Final = Row(
+    "usage_alerts_active",
+    GAUGE,
+    "1 for the one process that evaluates, 0 for those on standby.",
+    "A sum of 0 for longer than 10 s: no process evaluates.",
+)
+ALERTS_RULES: Final = Row(
+    "usage_alerts_rules",
+    GAUGE,
+    "Rules of alerts by status. All rules of accounts are unknown while numbers are stale.",
+    "Unknown for minutes: events are waiting, or no worker counts; see usage_lag_records.",
+    ("status",),
+)
+ALERTS_LOOKS: Final = Row(
+    "usage_alerts_looks_total",
+    COUNTER,
+    "Looks at what has changed, about two a second.",
+    "0 while usage_alerts_active is 1: the process is stuck; restart it.",
+)
+ALERTS_LOOK_SECONDS: Final = Row(
+    "usage_alerts_look_seconds_total",
+    COUNTER,
+    "Seconds that these looks took.",
+    "More than half a second a look: very many accounts with rules change at once.",
+)
+ALERTS_WAITING: Final = Row(
+    "usage_alerts_waiting",
+    GAUGE,
+    "Notifications that are not delivered yet; each is tried for a day.",
+    "Above 0 for long: `usage alerts deliveries ACCOUNT` says what receivers answer.",
+)
+ALERTS_GIVEN_UP: Final = Row(
+    "usage_alerts_given_up",
+    GAUGE,
+    "Notifications of the present rules that could not be delivered within a day.",
+    "Above 0: whoever was to be notified was not. `usage alerts list --failed` shows the rules.",
+)
+ALERTS_ATTEMPTS: Final = Row(
+    "usage_alerts_attempts_total",
+    COUNTER,
+    "Attempts to deliver, by way (webhook, email) and outcome.",
+    "Many failed: a receiver is away, or the mail server refuses.",
+    ("way", "outcome"),
+)
+ALERTS: Final = (
+    BUILD, ALERTS_READY, ALERTS_ACTIVE, ALERTS_RULES, ALERTS_LOOKS, ALERTS_LOOK_SECONDS,
+    ALERTS_WAITING, ALERTS_GIVEN_UP, ALERTS_ATTEMPTS,
+)  # fmt: skip
+
 #: What a worker reports, and what the dashboard does.
 WORKER: Final = (
     BUILD, COUNTED, DUPLICATES, REFUSED, DELETED, MICRO_BATCH_EVENTS, PREPARE_SECONDS,

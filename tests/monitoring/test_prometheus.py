@@ -69,12 +69,13 @@ def until(holds: Callable[[], bool], seen: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def configured(folder: Path, port: int, served: Dashboard) -> Path:
+def configured(folder: Path, port: int, alerting: int, served: Dashboard) -> Path:
     """Return the example's configuration with these targets, quicker, and alerts at once."""
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
-    worker, page = config["scrape_configs"]
+    worker, evaluator, page = config["scrape_configs"]
     worker["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    evaluator["static_configs"] = [{"targets": [f"127.0.0.1:{alerting}"]}]
     page["static_configs"] = [{"targets": [served.url.removeprefix("http://")]}]
     page["authorization"]["credentials_file"] = str(folder / "token")
     (folder / "token").write_text(served.token())
@@ -96,7 +97,7 @@ def deployment(
         broker = stack.enter_context(mock_broker()).bootstrap
         redis = stack.enter_context(redis_server())
         served = stack.enter_context(dashboard(redis.url))
-        port, own = free_port(), free_port()
+        port, alerting, own = free_port(), free_port(), free_port()
         worker = Child("The worker", folder / "worker.log")
         stack.callback(worker.kill)
         environment = {
@@ -104,9 +105,13 @@ def deployment(
             "USAGE_HEALTH_PORT": f"127.0.0.1:{port}",
         }  # fmt: skip
         worker.start([*USAGE, "worker"], lambda: True, environment=environment)
+        evaluator = Child("The alerts", folder / "alerts.log")
+        stack.callback(evaluator.kill)
+        environment["USAGE_HEALTH_PORT"] = f"127.0.0.1:{alerting}"
+        evaluator.start([*USAGE, "alerts", "run"], lambda: True, environment=environment)
         prometheus = Child("Prometheus", folder / "prometheus.log")
         stack.callback(prometheus.kill)
-        command = ["prometheus", f"--config.file={configured(folder, port, served)}"]
+        command = ["prometheus", f"--config.file={configured(folder, port, alerting, served)}"]
         command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{own}"]
         prometheus.start(command, lambda: _answers(own))
         asking = httpx.Client(base_url=f"http://127.0.0.1:{own}", timeout=30)
@@ -133,12 +138,12 @@ def expressions() -> list[str]:
 
 
 def test_everything_that_is_defined_is_scraped(deployment: Deployment) -> None:
-    """Each metric of a worker and of the dashboard, as the kind that it is said to be."""
+    """Each metric of a worker, of alerts and of the dashboard, as the kind it is said to be."""
     assert {row["metric"]["job"] for row in deployment.ask("query", query="up == 1")["result"]} == {
-        "usage-worker", "usage-dashboard"
+        "usage-worker", "usage-alerts", "usage-dashboard"
     }  # fmt: skip
     kinds = {name: row[0]["type"] for name, row in deployment.ask("metadata").items()}
-    for row in (*monitoring.WORKER, *monitoring.DASHBOARD):
+    for row in (*monitoring.WORKER, *monitoring.ALERTS, *monitoring.DASHBOARD):
         assert kinds.get(row.name) == row.kind, row.name
 
 
