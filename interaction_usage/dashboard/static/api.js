@@ -36,10 +36,6 @@ export async function remove(path) {
   return answer(await reach(path, { method: "DELETE", headers: { "X-Form-Key": formKey } }));
 }
 
-export async function remove(path) {
-  return answer(await reach(path, { method: "DELETE", headers: { "X-Form-Key": formKey } }));
-}
-
 /** How often a busy server is asked again, and for how long it may want to be left alone, in s. */
 const TRIES = 3;
 const MOST_WAIT = 5;
