@@ -204,8 +204,8 @@ class Looking:
 
     def _whose_turn(self) -> set[str]:
         """Return the accounts that are looked at deeply now."""
-        now = time.monotonic()
-        count = int(min(now - self._deep_at, 1.0) * _DEEP_PER_S)
+        now = self._clock()
+        count = int(min(abs(now - self._deep_at), 1.0) * _DEEP_PER_S)
         if count:
             self._deep_at = now
         return set(islice((name for name in self._owed if name in self._by_account), count))
@@ -251,10 +251,10 @@ class Looking:
 
     def _step(self, readings: Mapping[str, Reading], now: int) -> dict[str, State]:
         changed = {}
-        looked = now if self._looked is None else self._looked
         for rule_id, reading in readings.items():
             rule, state = self._watched[rule_id]
-            after = states.step(f"{rule_id}/{rule.created}", state, reading, now, looked)
+            name = f"{rule_id}/{rule.created}"
+            after = states.step(name, state, reading, now, self._looked, rule.created)
             if after is not state:
                 changed[rule_id] = after
         self.evaluated += len(readings)

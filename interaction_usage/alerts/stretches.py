@@ -129,7 +129,9 @@ def of_month(month: Month, now: int, known: Before) -> Reading:
         return Reading(known.value, (), due)
     crossed = max(min(known.crossed, now), month.begin)
     end = month.end if has_ended else None
-    return Reading(known.value, (Stretch(month.begin, end, known.value, crossed),), due)
+    return Reading(
+        known.value, (Stretch(month.begin, end, known.value, crossed, SLOT_SECONDS),), due
+    )
 
 
 def of_silence(now: int, last: int | None, created: int, minutes: int) -> Reading:
