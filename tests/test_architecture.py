@@ -37,7 +37,7 @@ PURE = [
     ),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("hosts", "live_curve", "operations", "buckets", "views")
+        for name in ("buckets", "hosts", "live_curve", "operations", "token_terms", "views")
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
     "interaction_usage.explanations.claims",
@@ -62,7 +62,7 @@ MAY_IMPORT = {
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
     "corrections": {
-        "rollups", "store", "settings", "stream_app", "reports", "issued", "export",
+        "rollups", "store", "settings", "stream_app", "reports", "issued", "export", "archive",
     },
     "evidence": set[str](),  # two computations that share nothing; a test says so by itself
     "explanations": {

@@ -77,7 +77,7 @@ class ArchiveTable:
         # Delta would create the folder.
         if location.is_local and not os.path.isdir(f"{location.table(name)}/_delta_log"):
             raise missing
-        with _storage_errors(location):
+        with storage_errors(location):
             try:
                 table = DeltaTable(location.table(name), storage_options=location.storage_options)
             except TableNotFoundError:
@@ -93,7 +93,7 @@ class ArchiveTable:
             return cls.open(location, name)
         failure: Exception | None = None
         try:
-            with _storage_errors(location):
+            with storage_errors(location):
                 DeltaTable.create(
                     location.table(name), schema=SCHEMAS[name], name=f"usage {name}",
                     configuration=_CONFIGURATION, storage_options=location.storage_options,
@@ -121,7 +121,7 @@ class ArchiveTable:
 
     def reload(self) -> None:
         """Take note of what was committed meanwhile. Raises StorageError."""
-        with _storage_errors():
+        with storage_errors():
             self._table.update_incremental()
 
     @property
@@ -149,7 +149,7 @@ class ArchiveTable:
         if self.positions(positions) != {name: at for name, at in before.items() if at}:
             raise CommitConflictError("another process has copied the same records")
         began_ms = time.time_ns() // 1_000_000
-        with _storage_errors():
+        with storage_errors():
             added = [data_files.write(self._table, rows, began_ms)] if rows.num_rows else []
         self._commit(added, positions)
 
@@ -159,7 +159,7 @@ class ArchiveTable:
         Raises CommitConflictError, StorageError.
         """
         old = list(files)
-        with _storage_errors():
+        with storage_errors():
             added = data_files.write(self._table, rows, min(each.began_ms for each in old))
         added.data_change = False
         now = time.time_ns() // 1_000_000
@@ -179,7 +179,7 @@ class ArchiveTable:
         of which the first one succeeded. If no commit names the file, `vacuum` removes it.
         """
         transactions = [Transaction(name, offset) for name, offset in positions.items()]
-        with _storage_errors():
+        with storage_errors():
             self._table.create_write_transaction(
                 [*added, *removed], "append", self.schema,
                 commit_properties=CommitProperties(app_transactions=transactions),
@@ -192,26 +192,26 @@ class ArchiveTable:
         columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
         return sorted(DataFile(*each) for each in zip(*columns, strict=True))
 
-    def dataset(self, predicate: Any = None) -> Any:
-        """Return the table as a dataset of Arrow; *predicate* leaves out files, not rows."""
-        with _storage_errors():
-            return self._table.to_pyarrow_dataset(file_pruning_predicate=predicate)
+    def dataset(self) -> Any:
+        """Return the table as a dataset of Arrow."""
+        with storage_errors():
+            return data_files.dataset(self._table, self.schema)
 
     def read_files(
         self, files: Iterable[DataFile], columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return the rows of some data files, or these columns of them. Raises StorageError."""
-        with _storage_errors():
+        with storage_errors():
             return data_files.read(self._table, [each.name for each in files], self.schema, columns)
 
     def vacuum(self) -> int:
         """Remove files that no commit of the last days names; return how many."""
-        with _storage_errors():
+        with storage_errors():
             return len(self._table.vacuum(24 * KEPT_DAYS, dry_run=False, full=True))
 
 
 @contextmanager
-def _storage_errors(location: Location | None = None) -> Iterator[None]:
+def storage_errors(location: Location | None = None) -> Iterator[None]:
     """Turn what storage and Delta raise into the archive's errors."""
     try:
         yield

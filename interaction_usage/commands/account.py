@@ -8,7 +8,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import plain, print_table
@@ -61,6 +61,8 @@ def set_(
     with ledger_connection(settings.read()) as ledger:
         for sentence in _moves(ledger.redis, account_id, timezone):
             click.echo(sentence, err=True)
+        if similar := _similar_to_new(ledger.redis, account_id):
+            click.echo(f"{account_id!r} is a new account; there is also {similar!r}.", err=True)
         account_settings.put(ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
         _show(ledger.redis, account_id)
 
@@ -76,7 +78,7 @@ def show(account_id: str, as_json: bool) -> None:
       usage account show acme
     """
     with redis_connection(settings.read()) as redis:
-        _must_exist(redis, account_id)
+        active_rollups(redis, account_id)
         _show(redis, account_id, as_json=as_json)
 
 
@@ -127,7 +129,7 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
     from interaction_usage.store import account_history
 
     with redis_connection(settings.read()) as redis:
-        _must_exist(redis, account_id)
+        active_rollups(redis, account_id)
         try:
             found = account_history.read(redis, account_id, limit, before)
         except ValueError as error:
@@ -177,11 +179,13 @@ def list_(as_json: bool) -> None:
     )
 
 
-def _must_exist(redis: Any, account_id: str) -> None:
+def _similar_to_new(redis: Any, account_id: str) -> str | None:
+    """Return an account with an id like that of one that does not exist yet: a typo, perhaps."""
+    from interaction_usage.store.account_table import similar_id
     from interaction_usage.store.reads import Rollups
 
-    if not Rollups.live(redis).exists(account_id):
-        raise unknown_account(account_id)
+    rollups = Rollups.live(redis)
+    return None if rollups.exists(account_id) else similar_id(account_id, rollups.accounts())
 
 
 def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:

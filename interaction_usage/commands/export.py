@@ -115,8 +115,8 @@ def _export_one(
         check_request(*request[1:])
     if target != "-":
         check_target(target, force=force)
-    with redis_connection(settings.read()) as redis, report_errors():
-        report = make_report(redis, request, detail_of(file_format), suggest=True)
+    with redis_connection(settings.read()) as redis, report_errors(redis):
+        report = make_report(redis, request, detail_of(file_format))
     if require_complete and (why := why_unfinished(report)):
         raise CommandError(f"{target!r} was not written. {why}")
     content = render(report, file_format)

@@ -8,7 +8,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.period_options import period_options
@@ -101,11 +101,11 @@ def _issue_one(
     config = settings.read()
     order = _order(batch, gap, overlap, _revised(account, revises))
     with ledger_connection(config) as ledger:
-        _must_exist(ledger.redis, account)
+        active_rollups(ledger.redis, account)
         if revises:
             order = order._replace(explain=_explain(config, ledger, revises))
         [outcome] = issue_reports(ledger, [account], order)
-    _raise_error(outcome)
+        _raise_error(ledger.redis, outcome)
     entry = outcome.entry
     assert entry is not None
     click.echo(entry.number)
@@ -149,20 +149,13 @@ def _revised(account: str, number: str | None) -> int | None:
     return ordinal
 
 
-def _must_exist(redis: Any, account: str) -> None:
-    from interaction_usage.store.reads import Rollups
-
-    if not Rollups.live(redis).exists(account):
-        raise unknown_account(account)
-
-
-def _raise_error(outcome: "Outcome") -> None:
+def _raise_error(redis: Any, outcome: "Outcome") -> None:
     """Raise the error of an *outcome* as a command's."""
     from interaction_usage.reports.errors import ReportError
 
     error = outcome.error
     if isinstance(error, ReportError):
-        with report_errors():
+        with report_errors(redis):
             raise error
     if error is not None:
         raise CommandError(f"No report was issued for {outcome.account!r}: {error}.") from None
@@ -190,8 +183,8 @@ def preview(
     from interaction_usage.issued.issuing import preview as preview_report
 
     order = _order(_batch(first, last), gap, overlap, _revised(account, revises))
-    with redis_connection(settings.read()) as redis, report_errors():
-        _must_exist(redis, account)
+    with redis_connection(settings.read()) as redis, report_errors(redis):
+        active_rollups(redis, account)
         found = preview_report(redis, account, order)
     report = found.basis.report
     issued = found.issued.number if found.issued else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Output file.  [default: standard output]")
 @click.option(
     "--reproduce", is_flag=True,
-    help="Make it again from the events in Kafka, and fail unless it is the same byte for byte.",
+    help="Make it again from its events, and fail unless it is the same byte for byte.",
 )  # fmt: skip
 @click.option("--manifest", "with_manifest", is_flag=True, help="Print the manifest.")
 def show(
@@ -89,7 +89,7 @@ def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
     cells = ", ".join(
         f"{cell.path} {cell.before} issued, {cell.after} now" for cell in found.cells[:10]
     )
-    why = "; ".join(reasons) or "the events in Kafka are not those that were counted then"
+    why = "; ".join(reasons) or "the events are not those that were counted then"
     raise CommandError(
         f"{number} cannot be made again from the events: {why}. "
         f"{f'It would differ in {cells}' if cells else 'Its numbers would be the same'}."

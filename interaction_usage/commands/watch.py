@@ -11,7 +11,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account, unusable_zone
+from interaction_usage.commands.account_id import active_rollups, check_id, unusable_zone
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.rendering import why_incomplete
@@ -45,11 +45,9 @@ def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> Non
     config = settings.read()
     with redis_connection(config, patience=5) as redis:
         from interaction_usage.store import account_settings
-        from interaction_usage.store.reads import Rollups
         from rollups.local_time import UnknownZone, zone
 
-        if not Rollups.live(redis).exists(account):
-            raise unknown_account(account)
+        active_rollups(redis, account)
         try:
             zone(account_settings.get(redis, account).timezone)
         except UnknownZone as error:

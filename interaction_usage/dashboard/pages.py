@@ -26,6 +26,7 @@ from interaction_usage.dashboard.auth import (
 from interaction_usage.dashboard.errors import AccountNotFoundError, DashboardError, RequestError
 from interaction_usage.dashboard.operations import operations
 from interaction_usage.dashboard.page_catalog import concurrency_sections, page_catalog
+from interaction_usage.dashboard.token_terms import MOST_LABEL
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
@@ -210,6 +211,14 @@ def accounts_page(request: Request, asker: Visitor) -> Response:
     if asker.account is not None:
         return RedirectResponse(f"/accounts/{quote(asker.account)}", 303)
     return _page(request, "accounts.html", asker, page="accounts")
+
+
+@router.get("/access")
+def access_page(request: Request, asker: Visitor) -> Response:
+    """All tokens: for operators, who create and revoke them."""
+    if not asker.is_operator:
+        raise RequestError(403, "Only an operator may see and change tokens.")
+    return _page(request, "access.html", asker, page="access", most_label=MOST_LABEL)
 
 
 @router.get("/accounts/{account}")

@@ -184,7 +184,7 @@ class Explainer:
             # What is before the positions is counted or refused by now, whatever the account's
             # fences say: were they lost with its numbers, nothing would be left to compare.
             positions = _positions(Rollups.live(self._redis))
-            report = make_report(self._redis, request, detail, suggest=True)
+            report = make_report(self._redis, request, detail)
             rollups = Rollups.live(self._redis)
             slot = slot_of(int(request.as_of.timestamp()))
             present = rollups.read(request.account, slot, slot).carry

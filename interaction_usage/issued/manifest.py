@@ -58,10 +58,10 @@ def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:
     ]
 
 
-def ends_in(content: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int]]:
-    """Return the end offsets in a manifest: by topic and partition the topic's id and the end."""
+def ends_in(content: Mapping[str, Any]) -> dict[str, int]:
+    """Return the end offsets in a manifest, by the name of each topic-partition in fences."""
     return {
-        (each["topic"], each["partition"]): (each["topic_id"] or "", each["end"])
+        keys.fence(each["topic"], each["partition"], each["topic_id"] or ""): each["end"]
         for each in content["offsets"]
     }
 

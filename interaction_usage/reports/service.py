@@ -32,9 +32,6 @@ T = TypeVar("T")
 #: A zone in which every day has begun that has begun anywhere.
 _EARLIEST_ZONE = "Etc/GMT-14"
 
-#: How many accounts are searched for ids similar to an unknown one.
-_MAX_SEARCHED = 20_000
-
 
 class Detail(Flag):
     """The breakdowns that a report has besides its totals."""
@@ -69,13 +66,8 @@ class ReportBatch(NamedTuple):
         return ReportRequest(account, *self)
 
 
-def make_report(
-    redis: Any, request: ReportRequest, detail: Detail = Detail.ALL, *, suggest: bool = False
-) -> "Report":
-    """Read and compute a report. Raises ReportError, and RedisError.
-
-    With *suggest*, UnknownAccountError has the similar ids; that reads the list of all accounts.
-    """
+def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL) -> "Report":
+    """Read and compute a report. Raises ReportError, and RedisError."""
     from interaction_usage.store import account_settings
     from interaction_usage.store.reads import read_active
 
@@ -95,8 +87,7 @@ def make_report(
 
     reading = read_active(redis, read)
     if reading is None:
-        near = _similar_accounts(redis, request.account) if suggest else []
-        raise UnknownAccountError(request.account, near)
+        raise UnknownAccountError(request.account)
     return _build(request, reading, detail)
 
 
@@ -296,13 +287,3 @@ def _as_issued(report: "Report", issued: "Entry") -> "Report":
         return report
     said = report.completeness._replace(status=Status.ISSUED)
     return report._replace(completeness=said, number=issued.number)
-
-
-def _similar_accounts(redis: Any, account: str) -> list[str]:
-    """Return existing accounts with ids like *account*, the most similar one first."""
-    from difflib import get_close_matches
-
-    from interaction_usage.store.reads import read_active
-
-    accounts = read_active(redis, lambda rollups: rollups.accounts())
-    return get_close_matches(account, accounts[:_MAX_SEARCHED], 1)

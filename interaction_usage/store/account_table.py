@@ -62,6 +62,17 @@ def defaults(account: str) -> dict[Field, str]:
     return {"name": account, "timezone": "UTC", "dnis": "1", "sms": "1"}
 
 
+#: How many accounts are searched for an id similar to an unknown one.
+_MOST_SEARCHED: Final = 20_000
+
+
+def similar_id(account: str, accounts: Sequence[str]) -> str | None:
+    """Return the one of *accounts* whose id is most like that of *account*; None if none is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(account, accounts[:_MOST_SEARCHED], 1)), None)
+
+
 def is_valid_id(account: str) -> bool:
     """Return whether *account* can be an account id: 1 to 128 of `A-Z a-z 0-9 . _ : -`.
 

@@ -43,6 +43,7 @@ PAGES = {
     "issued": ("/accounts/acme/issued", "No report was issued yet"),
     "information": ("/accounts/acme/information", "Session limits"),
     "first": ("/accounts/newcomer", "usage send first.ndjson"),
+    "access": ("/access", "Only a hash of each is stored"),
     "api": ("/docs", "/api/accounts/{account}/report"),
     "problem": ("/accounts/nobody", "There is no such account."),
 }

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api import (
+    access,
     accounts,
     corrections,
     evidence,
@@ -34,5 +35,5 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, issued_reports, corrections, evidence, live):
+for _resource in (accounts, reports, issued_reports, corrections, evidence, live, access):
     router.include_router(_resource.router)

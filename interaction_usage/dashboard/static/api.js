@@ -32,6 +32,10 @@ export async function post(path, body) {
   return answer(await reach(path, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
+export async function remove(path) {
+  return answer(await reach(path, { method: "DELETE", headers: { "X-Form-Key": formKey } }));
+}
+
 /** How often a busy server is asked again, and for how long it may want to be left alone, in s. */
 const TRIES = 3;
 const MOST_WAIT = 5;

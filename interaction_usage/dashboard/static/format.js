@@ -62,6 +62,9 @@ export function bucketInWords({ day, last = day, begins }) {
   return isMonth ? WHOLE_MONTH.format(noon(day)) : daysInWords(day, last);
 }
 
+/** The minute of an instant in UTC like "2026-10-01T10:00:00Z". */
+export const moment = (instant) => instant.slice(0, 16).replace("T", " ");
+
 /** An instant in UTC, as the clocks of a zone show it: "2026-10-01T10:00:00". */
 export function wallTime(instant, timeZone) {
   const parts = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
