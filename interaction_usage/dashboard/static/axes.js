@@ -30,46 +30,46 @@ export function amounts() {
   });
 }
 
-const every = (buckets, step, wanted = () => true) => buckets.map((_, index) => index).filter((index) => wanted(buckets[index])).filter((_, place) => place % step === 0);
+const every = (spans, step, wanted = () => true) => spans.map((_, index) => index).filter((index) => wanted(spans[index])).filter((_, place) => place % step === 0);
 const fitting = (count, room, steps) => steps.find((step) => count / step <= room) ?? Math.ceil(count / room);
 const month = ({ day }) => Number(day.slice(5, 7)) - 1;
 
-/** The buckets with which a month begins, as many as there is room for: each third, each January. */
-function months(buckets, room) {
-  const starts = buckets.map((_, index) => index).filter((index) => {
-    const { day } = buckets[index];
-    return index ? day.slice(0, 7) !== buckets[index - 1].day.slice(0, 7) : Number(day.slice(8)) <= 7;
+/** The spans with which a month begins, as many as there is room for: each third, each January. */
+function months(spans, room) {
+  const starts = spans.map((_, index) => index).filter((index) => {
+    const { day } = spans[index];
+    return index ? day.slice(0, 7) !== spans[index - 1].day.slice(0, 7) : Number(day.slice(8)) <= 7;
   });
   const step = fitting(starts.length, room, [1, 2, 3, 6, 12, 24, 48]);
-  return starts.filter((index) => (step <= 12 ? month(buckets[index]) % step === 0 : month(buckets[index]) === 0 && Number(buckets[index].day.slice(0, 4)) % (step / 12) === 0));
+  return starts.filter((index) => (step <= 12 ? month(spans[index]) % step === 0 : month(spans[index]) === 0 && Number(spans[index].day.slice(0, 4)) % (step / 12) === 0));
 }
 
-/** Which buckets have a label, and what it says: [[index, text], …]. */
-export function ticks(buckets, by, width) {
-  const room = Math.max(2, Math.floor(width / (dayShort(buckets[0].day).length > 7 ? 92 : 58)));
+/** Which spans have a label, and what it says: [[index, text], …]. */
+export function ticks(spans, by, width) {
+  const room = Math.max(2, Math.floor(width / (dayShort(spans[0].day).length > 7 ? 92 : 58)));
   if (by === "hour") {
-    const step = fitting(buckets.length, room, [1, 2, 3, 6, 12]);
-    return every(buckets, 1, ({ begins }) => Number(begins.slice(11, 13)) % step === 0 && begins.slice(14, 16) === "00").map((index) => [index, clock(buckets[index].begins)]);
+    const step = fitting(spans.length, room, [1, 2, 3, 6, 12]);
+    return every(spans, 1, ({ begins }) => Number(begins.slice(11, 13)) % step === 0 && begins.slice(14, 16) === "00").map((index) => [index, clock(spans[index].begins)]);
   }
-  if (by === "month") return months(buckets.map((each) => ({ ...each, day: `${each.day.slice(0, 8)}01` })), room).map((index) => [index, monthOf(buckets[index].day)]);
-  if (buckets.length > (by === "day" ? 45 : room)) {
-    const found = months(buckets, room);
-    if (found.length > 1) return found.map((index) => [index, monthOf(buckets[index].day)]);
+  if (by === "month") return months(spans.map((each) => ({ ...each, day: `${each.day.slice(0, 8)}01` })), room).map((index) => [index, monthOf(spans[index].day)]);
+  if (spans.length > (by === "day" ? 45 : room)) {
+    const found = months(spans, room);
+    if (found.length > 1) return found.map((index) => [index, monthOf(spans[index].day)]);
   }
-  const step = fitting(buckets.length, room, by === "day" ? [1, 2, 7, 14, 28] : [1, 2, 4]);
-  const found = by === "day" && step >= 7 ? every(buckets, step / 7, ({ day }) => weekday(day) === 1) : every(buckets, step);
-  return found.map((index) => [index, dayShort(buckets[index].day)]);
+  const step = fitting(spans.length, room, by === "day" ? [1, 2, 7, 14, 28] : [1, 2, 4]);
+  const found = by === "day" && step >= 7 ? every(spans, step / 7, ({ day }) => weekday(day) === 1) : every(spans, step);
+  return found.map((index) => [index, dayShort(spans[index].day)]);
 }
 
-/** The horizontal axis of buckets. */
-export function bucketAxis(buckets, by) {
+/** The horizontal axis of spans. */
+export function spanAxis(spans, by) {
   let labels = [];
   return axis({
     grid: { show: false },
     size: 30,
     gap: 8,
     splits: (u) => {
-      labels = ticks(buckets, by, u.bbox.width / uPlot.pxRatio / scale());
+      labels = ticks(spans, by, u.bbox.width / uPlot.pxRatio / scale());
       return labels.map(([index]) => index);
     },
     values: () => labels.map(([, text]) => text),
@@ -83,11 +83,11 @@ const REST_DAYS = new Set((() => {
 export const isWeekend = (day) => REST_DAYS.has(weekday(day));
 
 /** Shades weekends behind the bars of days, and hatches the bar of what has not ended. */
-export function shading(buckets, by, soFar) {
+export function shading(spans, by, soFar) {
   const edges = (u, index) => [index - 0.5, index + 0.5].map((place) => u.valToPos(place, "x", true));
   const weekends = (u) => {
     u.ctx.fillStyle = color("--weekend");
-    for (const [index, { day }] of buckets.entries()) {
+    for (const [index, { day }] of spans.entries()) {
       if (!isWeekend(day)) continue;
       const [left, right] = edges(u, index);
       u.ctx.fillRect(left, u.bbox.top, right - left, u.bbox.height);
@@ -111,5 +111,5 @@ export function shading(buckets, by, soFar) {
     ctx.stroke();
     ctx.restore();
   };
-  return { hooks: { drawClear: by === "day" && buckets.length <= 124 ? [weekends] : [], draw: soFar < 0 ? [] : [hatching] } };
+  return { hooks: { drawClear: by === "day" && spans.length <= 124 ? [weekends] : [], draw: soFar < 0 ? [] : [hatching] } };
 }

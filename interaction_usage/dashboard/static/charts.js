@@ -1,6 +1,6 @@
 // Charts: uPlot in the colours of the style sheet, as wide as their place, or as the paper.
 
-import { amounts, axis, bucketAxis, shading } from "./axes.js";
+import { amounts, axis, spanAxis, shading } from "./axes.js";
 import { count } from "./format.js";
 import { color, fill, isPrinting, PAPER, scale, whenInkChanges } from "./ink.js";
 import { pointer } from "./pointer.js";
@@ -70,13 +70,13 @@ function layered(layers, ghost, line, stacked, many) {
 }
 
 /**
- * Bars per bucket, the layers on top of each other (`stacked`) or in front of each other.
- * @param {object} answer `buckets` and what they are `by`; `layers`: [{label, token, values}]; `line`: one
- *   more, drawn as a line; `ghost`: the values compared with, drawn as empty bars; `soFar`: the bucket
+ * Bars per span, the layers on top of each other (`stacked`) or in front of each other.
+ * @param {object} answer `spans` and what they are `by`; `layers`: [{label, token, values}]; `line`: one
+ *   more, drawn as a line; `ghost`: the values compared with, drawn as empty bars; `soFar`: the span
  *   that has not ended, or -1; `title(index)` and `rows(index)`: what the tip says; `pick(index)`
  */
-export function bars(host, { label, buckets, by, layers, line = null, ghost = null, soFar = -1, title, rows, stacked = true, height = 240, pick = null }) {
-  const many = buckets.length > MANY;
+export function bars(host, { label, spans, by, layers, line = null, ghost = null, soFar = -1, title, rows, stacked = true, height = 240, pick = null }) {
+  const many = spans.length > MANY;
   keep(host, label, (width) => {
     const { series, data } = layered(layers, ghost, line, stacked, many);
     return new uPlot(
@@ -87,14 +87,14 @@ export function bars(host, { label, buckets, by, layers, line = null, ghost = nu
         legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { setScale: false, x: false, y: false } },
         scales: {
-          x: { time: false, range: () => [-0.55, buckets.length - 0.45] },
+          x: { time: false, range: () => [-0.55, spans.length - 0.45] },
           y: { range: (_u, _min, max) => [0, Math.max(4, max * 1.05)] },
         },
-        axes: [bucketAxis(buckets, by), amounts()],
+        axes: [spanAxis(spans, by), amounts()],
         series: [{}, ...series],
-        plugins: [shading(buckets, by, soFar), pointer(host, { title, rows, pick })],
+        plugins: [shading(spans, by, soFar), pointer(host, { title, rows, pick })],
       },
-      [buckets.map((_, index) => index), ...data],
+      [spans.map((_, index) => index), ...data],
       host,
     );
   });

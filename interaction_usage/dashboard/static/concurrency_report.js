@@ -1,9 +1,9 @@
-// The concurrency card: most sessions of the series that is chosen, and hour of the day by bucket.
+// The concurrency card: most sessions of the series that is chosen, and hour of the day by span.
 
 import { comparing, draw, legend } from "./cards.js";
 import { SERIES, series } from "./catalog.js";
 import { common, heading, rowsOf } from "./flow_reports.js";
-import { average, bucketInWords, clock, count, element, hourInWords, instantOf, table } from "./format.js";
+import { average, spanInWords, clock, count, element, hourInWords, instantOf, table } from "./format.js";
 import { heatmap } from "./heatmap.js";
 import { period } from "./period.js";
 
@@ -25,7 +25,7 @@ export function seriesButtons(choose) {
   }
 }
 
-/** A local hour as its day needs it: with the date, where the bucket has several days. */
+/** A local hour as its day needs it: with the date, where the span has several days. */
 const when = (hour, { by }) => (by === "week" || by === "month" ? hourInWords(hour) : clock(hour));
 
 export function concurrency(answer, before, view, chosen) {
@@ -60,9 +60,9 @@ export function concurrency(answer, before, view, chosen) {
   $("#heatmap").hidden = $("#heat-head").hidden = oneDay;
   if (!oneDay) {
     heatmap($("#heatmap"), {
-      buckets: view.buckets, by: view.by, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale"),
-      title: (index) => bucketInWords(view.buckets[index]),
-      pick: (index, hour) => location.assign(whoWasThere(instantOf(`${view.buckets[index].day}T${String(hour).padStart(2, "0")}:00:00`, timezone), chosen)),
+      spans: view.spans, by: view.by, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale"),
+      title: (index) => spanInWords(view.spans[index]),
+      pick: (index, hour) => location.assign(whoWasThere(instantOf(`${view.spans[index].day}T${String(hour).padStart(2, "0")}:00:00`, timezone), chosen)),
     });
   }
   card.querySelector("[data-as-table]").replaceChildren(asTable(answer, before, view));
@@ -78,8 +78,8 @@ function asTable(answer, before, view) {
     return [label, `${label} hour`, `${label} average`, ...head(label)];
   });
   const rows = rowsOf(view, (index) => names.flatMap((each) => {
-    const bucket = answer.series[each].days[index];
-    return row(bucket, bucket.hour ? when(bucket.hour, view) : "–", before?.series[each].days[index]);
+    const span = answer.series[each].days[index];
+    return row(span, span.hour ? when(span.hour, view) : "–", before?.series[each].days[index]);
   }));
   const whole = names.flatMap((each) => row(answer.series[each], answer.series[each].busiest_hour ? hourInWords(answer.series[each].busiest_hour) : "–", before?.series[each]));
   return table([heading(view), ...columns], rows, ["Whole period", ...whole]);

@@ -35,14 +35,14 @@ export const PRESETS = {
   730: (now) => [shifted(now, -729), now],
 };
 
-/** The buckets that suit a period: hours of a day, months beyond 92 days. */
-export function bucketFor(first, last) {
+/** The spans that suit a period: hours of a day, months beyond 92 days. */
+export function spanFor(first, last) {
   const days = daysBetween(first, last) + 1;
   return days === 1 ? "hour" : days <= 92 ? "day" : "month";
 }
 
-/** The buckets that a period may be broken down by. */
-export function bucketsFor(first, last) {
+/** The spans that a period may be broken down by. */
+export function spansFor(first, last) {
   const days = daysBetween(first, last) + 1;
   return days === 1 ? ["hour"] : ["day", ...(days > 7 ? ["week"] : []), ...(days > 31 ? ["month"] : [])];
 }

@@ -1,10 +1,10 @@
 // The cards that count: usage, resolution, heat, applications, connectivity.
 // Each takes its part of the answer, the same part of what it is compared with (or null), and the view:
-// the buckets, what they are by, which has not ended, and what a click does.
+// the spans, what they are by, which has not ended, and what a click does.
 
 import { asTable, comparing, draw, legend, renew } from "./cards.js";
 import { SERVICES, outcomes, turnedTo } from "./catalog.js";
-import { bucketInWords, count, element, empty, several, share } from "./format.js";
+import { spanInWords, count, element, empty, several, share } from "./format.js";
 
 const $ = (selector) => document.querySelector(selector);
 const RANKS = 12;
@@ -13,13 +13,13 @@ const OTHER_DAYS = "Try other days.";
 
 /** What all charts of a view have in common; `values` of the days compared with, as ghost bars. */
 function common(view, ghost) {
-  const { buckets, by, soFar, pick } = view;
-  const title = (index) => `${bucketInWords(buckets[index])}${index === soFar ? ", so far" : ""}`;
-  return { buckets, by, soFar, pick, title, ghost: ghost && buckets.map((_, index) => ghost[index] ?? null) };
+  const { spans, by, soFar, pick } = view;
+  const title = (index) => `${spanInWords(spans[index])}${index === soFar ? ", so far" : ""}`;
+  return { spans, by, soFar, pick, title, ghost: ghost && spans.map((_, index) => ghost[index] ?? null) };
 }
 
-/** Rows of a table, one per bucket. */
-const rowsOf = (view, cells) => view.buckets.map((bucket, index) => [bucketInWords(bucket), ...cells(index)]);
+/** Rows of a table, one per span. */
+const rowsOf = (view, cells) => view.spans.map((span, index) => [spanInWords(span), ...cells(index)]);
 const heading = ({ by }) => ({ hour: "Hour", day: "Day", week: "Week", month: "Month" })[by];
 const known = (value) => (value === undefined || value === null ? undefined : count(value));
 

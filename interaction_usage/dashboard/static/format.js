@@ -56,7 +56,7 @@ export const hourInWords = (instant) => `${dayShort(instant)}, ${clock(instant)}
 const nextDay = (day) => new Date(noon(day).getTime() + 86400000).toISOString().slice(0, 10);
 
 /** What a bar stands for: an hour, a day, a week, or a month as far as the period has it. */
-export function bucketInWords({ day, last = day, begins }) {
+export function spanInWords({ day, last = day, begins }) {
   if (begins) return `${dayInWords(day)}, ${clock(begins)} – ${clock(begins).slice(0, 2)}:59`;
   const isMonth = day.endsWith("-01") && nextDay(last).endsWith("-01") && day.slice(0, 7) === last.slice(0, 7);
   return isMonth ? WHOLE_MONTH.format(noon(day)) : daysInWords(day, last);

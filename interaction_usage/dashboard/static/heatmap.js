@@ -1,4 +1,4 @@
-// Peaks by bucket and hour of the clock, as a map of cells: for the pointer, taps and the arrow keys.
+// Peaks by span and hour of the clock, as a map of cells: for the pointer, taps and the arrow keys.
 
 import { ticks } from "./axes.js";
 import { count, element } from "./format.js";
@@ -15,14 +15,14 @@ const two = (number) => String(number).padStart(2, "0");
 const hours = (hour) => `${two(hour)}:00 – ${two(hour)}:59`;
 
 /** Draws the cells, and how strong their colours are. */
-function paint(canvas, { buckets, by, peaks, token, most }, width, at) {
+function paint(canvas, { spans, by, peaks, token, most }, width, at) {
   const ratio = isPrinting() ? 3 : devicePixelRatio || 1;
   canvas.width = width * ratio;
   canvas.height = TALL * ratio;
   canvas.style.height = isPrinting() ? "auto" : `${TALL}px`;
   const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
-  const wide = (width - LEFT) / buckets.length;
+  const wide = (width - LEFT) / spans.length;
   const gap = wide > 5 ? 1.5 : wide > 2.5 ? 0.5 : 0;
   const [none, full] = [color("--sunken"), color(token)];
   for (const [column, row] of peaks.entries()) {
@@ -49,7 +49,7 @@ function paint(canvas, { buckets, by, peaks, token, most }, width, at) {
   pen.textAlign = "right";
   for (let hour = 0; hour < 24; hour += 6) pen.fillText(`${two(hour)}:00`, LEFT - 9, hour * CELL + CELL / 2);
   pen.textAlign = "center";
-  for (const [column, text] of ticks(buckets, by, width - LEFT)) {
+  for (const [column, text] of ticks(spans, by, width - LEFT)) {
     const half = pen.measureText(text).width / 2;
     pen.fillText(text, Math.min(width - half, Math.max(LEFT + half, LEFT + (column + 0.5) * wide)), TALL - 9);
   }
@@ -57,10 +57,10 @@ function paint(canvas, { buckets, by, peaks, token, most }, width, at) {
 }
 
 /**
- * @param {object} answer `buckets` and what they are `by`; `peaks`: 24 for each; `pick(column, hour)` for a
+ * @param {object} answer `spans` and what they are `by`; `peaks`: 24 for each; `pick(column, hour)` for a
  *   cell that had sessions; `title(column)`; `scale`: where the meaning of the colours is shown
  */
-export function heatmap(host, { buckets, by, peaks, token, scale, pick, title }) {
+export function heatmap(host, { spans, by, peaks, token, scale, pick, title }) {
   host.heat?.end();
   const most = Math.max(1, ...peaks.flat().filter((peak) => peak !== null));
   const canvas = element("canvas", { "aria-hidden": "true" });
@@ -76,7 +76,7 @@ export function heatmap(host, { buckets, by, peaks, token, scale, pick, title })
   let byTouch = false;
   let tapped = "";
 
-  const draw = () => (wide = paint(canvas, { buckets, by, peaks, token, most }, isPrinting() ? PAPER : host.clientWidth || 300, at));
+  const draw = () => (wide = paint(canvas, { spans, by, peaks, token, most }, isPrinting() ? PAPER : host.clientWidth || 300, at));
   const peakAt = ({ column, hour }) => peaks[column]?.[hour];
 
   function show(cell, hint = "") {
@@ -117,7 +117,7 @@ export function heatmap(host, { buckets, by, peaks, token, scale, pick, title })
     event.preventDefault();
     const [columns, rows] = at ? MOVES[event.key] : [0, 0];
     const start = at ?? { column: 0, hour: Math.max(0, peaks[0].findIndex((peak) => peak)) };
-    at = { column: Math.min(buckets.length - 1, Math.max(0, start.column + columns)), hour: Math.min(23, Math.max(0, start.hour + rows)) };
+    at = { column: Math.min(spans.length - 1, Math.max(0, start.column + columns)), hour: Math.min(23, Math.max(0, start.hour + rows)) };
     draw();
     show(at);
     const peak = peakAt(at);

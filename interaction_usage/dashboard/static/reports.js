@@ -5,7 +5,7 @@ import { APPLICATIONS, SERIES, SERVICES, applications, series, services } from "
 import { combobox } from "./combobox.js";
 import { completenessLine, missing } from "./completeness.js";
 import { concurrency, seriesButtons, whoWasThere } from "./concurrency_report.js";
-import { bucketFor, bucketsFor, comparedWith } from "./days.js";
+import { spanFor, spansFor, comparedWith } from "./days.js";
 import { figures } from "./figures.js";
 import { layered, ranks, resolution, usage } from "./flow_reports.js";
 import { callout, count, daysInWords, element, hourInWords, offset, showYears, wallTime } from "./format.js";
@@ -78,11 +78,11 @@ seriesButtons((id) => go({ series: id === series[0].id ? "" : id }));
 
 const NAMES = { hour: "Hours", day: "Days", week: "Weeks", month: "Months" };
 
-/** The buckets to choose from; those that suit the period are no part of the address. */
-function showBuckets(by) {
+/** The spans to choose from; those that suit the period are no part of the address. */
+function showSpans(by) {
   const { from, to } = period();
-  const suits = bucketFor(from, to);
-  const choices = bucketsFor(from, to);
+  const suits = spanFor(from, to);
+  const choices = spansFor(from, to);
   $("#by").hidden = choices.length < 2;
   const focused = $("#by").contains(document.activeElement) ? document.activeElement.dataset.key : null;
   $("#by").replaceChildren(
@@ -94,6 +94,7 @@ function showBuckets(by) {
   );
   if (focused) $(`#by [data-key="${focused}"]`)?.focus();
   for (const place of document.querySelectorAll("[data-per]")) place.textContent = by;
+  $("[data-many]").hidden = by === "hour";
 }
 
 document.addEventListener("click", (event) => {
@@ -122,7 +123,7 @@ async function load() {
   reports.classList.add("stale");
   const { from, to } = period();
   document.dispatchEvent(new Event("periodchange"));
-  const by = bucketsFor(from, to).includes(asked.by) ? asked.by : bucketFor(from, to);
+  const by = spansFor(from, to).includes(asked.by) ? asked.by : spanFor(from, to);
   const other = comparedWith(asked.compare, from, to);
   const ask = (first, last) => get(below(account, "/dashboard", { from: first, to: last, flow: asked.flow, by }), signal);
   try {
@@ -158,12 +159,12 @@ function failed(problem, signal) {
   setTimeout(() => !signal.aborted && load(), wait * 1000);
 }
 
-/** The bucket that has not ended, or -1. */
-function partial(buckets, by, now) {
-  return buckets.findIndex(({ day, last = day, begins }) => (by === "hour" ? begins.slice(0, 13) === now.slice(0, 13) : last === now.slice(0, 10)));
+/** The span that has not ended, or -1. */
+function partial(spans, by, now) {
+  return spans.findIndex(({ day, last = day, begins }) => (by === "hour" ? begins.slice(0, 13) === now.slice(0, 13) : last === now.slice(0, 10)));
 }
 
-/** What a click on a bucket shows: its days, of a day its hours, of an hour who was there. */
+/** What a click on a span shows: its days, of a day its hours, of an hour who was there. */
 function pick({ day, last = day, begins }) {
   if (begins) location.assign(whoWasThere(new Date(begins).toISOString(), asked.series || undefined));
   else open(day, last);
@@ -173,12 +174,12 @@ function show(answer, before, by, other) {
   const { report, heat } = answer;
   const { from, to } = period();
   showYears(from, to > today() ? today() : to);
-  showBuckets(by);
+  showSpans(by);
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
   const now = localNow(answer.usage.as_of);
-  const buckets = answer.usage.days;
-  const view = { buckets, by, soFar: partial(buckets, by, now), pick: (index) => pick(buckets[index]) };
+  const spans = answer.usage.days;
+  const view = { spans, by, soFar: partial(spans, by, now), pick: (index) => pick(spans[index]) };
   notes(report, now, other);
   $("#problem").replaceChildren(...missing(report.completeness), ...unknownFlow(heat));
   for (const each of document.querySelectorAll("[data-whole]")) each.hidden = Boolean(asked.flow);

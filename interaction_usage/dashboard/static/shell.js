@@ -16,7 +16,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => docu
 function carryPeriod() {
   const query = new URLSearchParams(location.search);
   const kept = new URLSearchParams([...query].filter(([name]) => name === "from" || name === "to"));
-  for (const link of document.querySelectorAll(".tabs a, .zone a")) link.search = kept;
+  for (const link of document.querySelectorAll(`.tabs a[href*="/accounts/"], .zone a`)) link.search = kept;
   return kept.size ? `?${kept}` : "";
 }
 carryPeriod();
