@@ -3,17 +3,20 @@
 Bytes are UTF-8 with a byte order mark, because Excel takes a file without one for the machine's
 own code page and spoils every name that is not ASCII (read it with `utf-8-sig`). Lines end with
 CRLF and have the same number of fields each, as RFC 4180 asks. Numbers are plain: a point for
-decimals, no grouping, averages unrounded.
+decimals, no grouping. They have the decimals that the .xls shows, so that the two can be compared.
 """
 
 import csv
+from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
+from typing import Final
 
-from export.sections import Cell, sections
+from export.sections import Cell, Kind, sections
 from export.text import inert
 from interaction_usage.reports.model import Report
 
 _COLUMNS = 4
+_DECIMALS: Final = {Kind.AVERAGE: Decimal("0.01"), Kind.MINUTES: Decimal("0.001")}
 
 
 def render(report: Report) -> bytes:
@@ -30,7 +33,11 @@ def render(report: Report) -> bytes:
 def _field(cell: Cell) -> str:
     if isinstance(cell.value, str):
         return inert(cell.value)
-    return repr(cell.value).removesuffix(".0")
+    decimals = _DECIMALS.get(cell.kind)
+    if decimals is None:
+        return repr(cell.value).removesuffix(".0")
+    # Spreadsheets round halves up, of the 15 digits that they take a number to have.
+    return str(Decimal(f"{cell.value:.15g}").quantize(decimals, ROUND_HALF_UP))
 
 
 def _padded(fields: list[str]) -> list[str]:

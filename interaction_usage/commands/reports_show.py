@@ -36,7 +36,8 @@ def show(
     These are stored of its JSON (keys sorted, no white space) and of its xls, and never change.
     xlsx and csv are drawn from what is stored. With --reproduce, JSON and xls are made again from
     the events up to the offsets in the manifest; if they are not the same, it is said what is gone
-    or changed since.
+    or changed since. An xls that another version arranged differently is not compared, which is
+    said as well; its JSON is.
 
     \b
     Examples:
@@ -80,9 +81,11 @@ def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
     found = reproduce(report, [each.event for each in events.before])
     number = report.entry.number
     if not found.differs:
-        click.echo(
-            f"{number}: the same bytes from {len(events.before):,} records of events", err=True
-        )
+        what = "JSON" if found.redrawn else "bytes"
+        records = f"{len(events.before):,} records of events"
+        click.echo(f"{number}: the same {what} from {records}", err=True)
+        if found.redrawn:
+            click.echo(f"Its xls was not compared: {found.redrawn}.", err=True)
         return
     within = frame_then(report).within
     reasons = [*events.gone, *other_circumstances(report, None, (within.begin, within.end))]

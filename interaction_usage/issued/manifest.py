@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from export.formats import WORKBOOK_VERSION
 from interaction_usage.reports.service import Basis
 from interaction_usage.store import keys
 from interaction_usage.store.issued_table import Entry
@@ -41,12 +42,18 @@ def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str
         "revises": entry.revised_number,
         "session_limits": dict(basis.limits),
         "version": product_version(),
+        "workbook_version": WORKBOOK_VERSION,
         "offsets": offsets(basis.ends),
         "dead_letters": report.completeness.refused,
         "completeness": report.completeness.members(),
         "json_sha256": sha256(files["json"]).hexdigest(),
         "xls_sha256": sha256(files["xls"]).hexdigest(),
     }
+
+
+def workbook_version(content: Mapping[str, Any]) -> int:
+    """Return the version of the report's workbook; the first one was not recorded."""
+    return int(content.get("workbook_version", 1))
 
 
 def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:

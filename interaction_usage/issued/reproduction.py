@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from export.json_renderer import document
+from export.formats import WORKBOOK_VERSION
+from export.json_renderer import canonical, document
 from interaction_usage.issued import manifest
 from interaction_usage.issued.cells import Value, cells_of, changed
 from interaction_usage.issued.comparison import Frame
@@ -71,6 +72,7 @@ class Reproduction(NamedTuple):
 
     differs: tuple[str, ...]  #: the files whose bytes are others than those issued
     cells: tuple[ChangedCell, ...]  #: what it bills otherwise
+    redrawn: str = ""  #: why the bytes of its xls were not compared; empty if they were
 
 
 def reproduce(stored: StoredReport, events: Sequence[Event]) -> Reproduction:
@@ -81,12 +83,24 @@ def reproduce(stored: StoredReport, events: Sequence[Event]) -> Reproduction:
     again = frame.report(model, breakdowns=True)._replace(
         completeness=kept.completeness, number=kept.number, revision=kept.revision
     )
-    files = render(again)
     then = {"json": stored.json, "xls": xls_in(stored.files)}
-    issued = cells_of(orjson.loads(stored.json))
+    redrawn = _redrawn(stored.manifest)
+    files = {"json": canonical(again)} if redrawn else render(again)
     return Reproduction(
         tuple(name for name, content in files.items() if content != then[name]),
-        changed(issued, cells_of(document(again))),
+        changed(cells_of(orjson.loads(stored.json)), cells_of(document(again))),
+        redrawn,
+    )
+
+
+def _redrawn(content: Mapping[str, Any]) -> str:
+    """Return why this version's xls has other bytes than the issued one, if it must."""
+    issued = manifest.workbook_version(content)
+    if issued == WORKBOOK_VERSION:
+        return ""
+    return (
+        f"its xls is workbook version {issued}, made by version {content['version']}; this version "
+        f"makes workbook version {WORKBOOK_VERSION}"
     )
 
 

@@ -70,6 +70,18 @@ def test_what_an_event_changed_is_named_where_it_is_gone() -> None:
     ]
 
 
+def test_a_workbook_of_another_version_is_named_and_the_json_compared() -> None:
+    """Its JSON is made byte for byte; the first version of the workbook was not recorded."""
+    stored = issued(EVENTS)
+    older = {**stored.manifest, "version": "0.1.0"}
+    del older["workbook_version"]
+    earlier = msgspec.structs.replace(stored, manifest=older)
+    found = reproduce(earlier, EVENTS)
+    assert found.differs == ()
+    assert found.redrawn.startswith("its xls is workbook version 1, made by version 0.1.0; this")
+    assert reproduce(earlier, EVENTS[:-1]).differs == ("json",)
+
+
 def test_another_zone_database_is_named_and_that_it_moves_the_period() -> None:
     """A country that abolished a clock change in the meantime, say."""
     stored = issued(EVENTS)

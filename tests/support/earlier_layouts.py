@@ -35,7 +35,8 @@ def put(redis: Client, records: Iterable[backup.Record], at: Namespace = keys.FI
 
 def _put_key(redis: Client, key: str, kind: str, content: Any) -> None:
     if kind == "hash":
-        redis.hset(key, mapping=content)
+        if content:  # a head may have had nothing but what layout 6 added
+            redis.hset(key, mapping=content)
     elif kind == "set":
         redis.sadd(key, *content)
     else:
