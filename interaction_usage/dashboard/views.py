@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from interaction_usage.dashboard.spans import Span, DayHours
+from interaction_usage.dashboard.spans import DayHours, Span
 from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS, SERIES, SERVICES
 from rollups.local_time import local_datetime

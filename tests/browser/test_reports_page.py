@@ -250,7 +250,7 @@ LABELS = """async ([count, by, width]) => {
 }"""
 
 
-def test_from_a_month_to_its_days_and_hours_and_back(visit: Visit) -> None:
+def test_from_a_month_to_days_and_hours_and_back(visit: Visit) -> None:
     """Click by click; the address has it all, Back undoes it, other pages keep the days."""
     page = visit("/accounts/acme?from=2026-08-01&to=2026-11-30")
     settled(page)

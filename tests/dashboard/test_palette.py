@@ -1,4 +1,4 @@
-"""The colours of what is drawn: told apart by everyone, on paper, and from the ground."""
+"""The colours of what is drawn: distinct for everyone, on paper, and from the ground."""
 
 import re
 from itertools import combinations
@@ -44,7 +44,7 @@ def seen(color: Color, by: str | None) -> Color:
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("by", SEEN_BY)
 @pytest.mark.parametrize("group", TOGETHER)
-def test_what_stands_together_is_told_apart(theme: str, by: str | None, group: str) -> None:
+def test_what_stands_together_is_distinct(theme: str, by: str | None, group: str) -> None:
     """At least 10 ΔE (CIE 2000) between any two of a chart; 2 is what one can just see."""
     colors = PALETTE[theme]
     for one, other in combinations(TOGETHER[group], 2):

@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from export.formats import FORMATS
 from interaction_usage.dashboard import schemas, views
 from interaction_usage.dashboard.auth import Allowed, Asker
-from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, Span, By, spans
 from interaction_usage.dashboard.errors import AccountNotFoundError, InvalidValueError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
-from interaction_usage.dashboard.views import Spans, Runs, RunsOfFlow, View
+from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, By, Span, spans
+from interaction_usage.dashboard.views import Runs, RunsOfFlow, Spans, View
 from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
 from interaction_usage.reports.model import Report, hour_of
 from interaction_usage.reports.service import Detail, ReportRequest, make_report

@@ -33,7 +33,7 @@ export function fill(token, pattern = 0) {
   return pen.createPattern(tile, "repeat");
 }
 
-/** The width of a page's text on paper (A4 and Letter), in CSS pixels. */
+/** The width of a page's text on paper (A4, or 8.5 by 11 inches), in CSS pixels. */
 export const PAPER = 700;
 let printing = false;
 export const isPrinting = () => printing;
