@@ -32,6 +32,9 @@ _FORMATS: Final = {
     Kind.DAY: "yyyy-mm-dd",
     Kind.WEEKDAY: "@",
     Kind.HOUR: "yyyy-mm-dd hh:mm",
+    Kind.CHANGE: "+#,##0;-#,##0;0",
+    Kind.AVERAGE_CHANGE: "+#,##0.00;-#,##0.00;0.00",
+    Kind.MINUTES_CHANGE: "+#,##0.000;-#,##0.000;0.000",
 }
 
 _ALIGNMENTS: Final = {
@@ -67,6 +70,7 @@ SUBTITLE: Final = Look(ink=GREY, below="")
 NOTICE: Final = Look(ink=ALERT, below="")
 SECTION: Final = Look(size=11, bold=True, ink=NAVY, fill=BAND, below=STRONG_RULE, indent=1)
 LABEL: Final = Look(indent=1)
+WRAPPED_LABEL: Final = LABEL._replace(wrap=True)
 HEADED: Final = Look(ink=GREY, indent=1)  #: label of a row under the title
 ANSWER: Final = Look(wrap=True, number_format="@")  #: value of a row under the title
 WARNING: Final = ANSWER._replace(ink=ALERT)  #: the same, of a report that may miss something

@@ -69,6 +69,8 @@ def status(report: Report) -> str:
         parts.append(f"complete to {_local(report, said.complete_to)}")
     if said.refused:
         parts.append(f"{said.refused:,} refused")
+    if report.adjustments:
+        parts.append(f"with {_adjusted(report)} (see Adjustments)")
     return " · ".join(parts)
 
 
@@ -85,6 +87,12 @@ def notes(report: Report) -> list[Note]:
         sentence = f"Everything published before {instant} is counted or refused."
         found.append(Note("Complete to", (sentence,)))
     found.append(Note("Refused events", (_refused(said.refused),)))
+    if report.adjustments:
+        sentence = (
+            f"This report bills {_adjusted(report)}, each with what has changed since it was "
+            "billed. What a period is billed in all is its report and all adjustments of it."
+        )
+        found.append(Note("Adjustments", (sentence,)))
     if report.pending_voids:
         found.append(Note("Pending voids", (_pending(report.pending_voids),)))
     if not report.counts.has_sessions:
@@ -104,6 +112,13 @@ def definitions(report: Report) -> list[Note]:
         *sections,
         *(Note(title, (text,)) for title, text in _DEFINITIONS.items()),
     ]
+
+
+def _adjusted(report: Report) -> str:
+    numbers = [each.number for each in report.adjustments]
+    if len(numbers) == 1:
+        return f"an adjustment of {numbers[0]}"
+    return f"adjustments of {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def _refused(number: int) -> str:

@@ -27,6 +27,9 @@ class Kind(Enum):
     DAY = auto()  #: a local date
     WEEKDAY = auto()  #: the name of a day of the week
     HOUR = auto()  #: the local wall time at which an hour begins, without its UTC offset
+    CHANGE = auto()  #: by how much a count or sessions differ, with a sign
+    AVERAGE_CHANGE = auto()
+    MINUTES_CHANGE = auto()
 
 
 #: The label of the row with the report's status.

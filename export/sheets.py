@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
 
-from export import cell_styles, changes
+from export import adjustments, cell_styles, changes
 from export.breakdowns import tables
+from export.cell_styles import Look
 from export.grid import Content, Line, Sheet, lines_needed, margin_text
 from export.notes import Note, definitions, notes
-from export.sections import STATUS, Kind, Row, Section, account_title, basis, period, sections
+from export.sections import STATUS, Cell, Kind, Row, Section, account_title, basis, period, sections
 from export.table_sheets import table_sheet
 from export.text import isolated, readable
 from interaction_usage.reports.model import Report
@@ -22,6 +23,7 @@ _FIRST_WIDTHS: Final = (44, 13, 13, 27)
 _BASIS_WIDTHS: Final = (44, 17, 17, 13)
 _NOTE_WIDTHS: Final = (32, 86)
 _CHANGES_WIDTHS: Final = (44, 26, 26, 40, 70)
+_ADJUSTMENT_WIDTHS: Final = (58, 15, 24, 24, 11)
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
 _LINE_HEIGHT: Final = 13.5  # of text in 10 points, itself in points
 _LONGEST_SUBTITLE_NAME: Final = 60
@@ -33,9 +35,10 @@ def sheets(report: Report, sheet_rows: int) -> list[Sheet]:
     about = f"{title}  ·  {period(report)}  ·  {report.timezone}"
     breakdowns = [table_sheet(table, about) for table in tables(report, sheet_rows)]
     hours = [breakdowns.pop()] if report.hours else []
-    changes = [changes_sheet(report, about)] if report.revision else []
+    more = [changes_sheet(report, about)] if report.revision else []
+    more += [adjustments_sheet(report, about)] if report.adjustments else []
     explained = [basis_sheet(report, about), notes_sheet(report, about)]
-    found = [first_sheet(report), *changes, *breakdowns, *explained, *hours]
+    found = [first_sheet(report), *more, *breakdowns, *explained, *hours]
     header = margin_text(title, period(report))
     footer = margin_text(_state(report), "Page &P of &N")
     return [sheet._replace(header=header, footer=footer) for sheet in found]
@@ -106,6 +109,32 @@ def changes_sheet(report: Report, about: str) -> Sheet:
         *rows,
     ]
     return Sheet(changes.title(report), _CHANGES_WIDTHS, lines, landscape=True)
+
+
+def adjustments_sheet(report: Report, about: str) -> Sheet:
+    """Return the sheet `Adjustments`: what the report bills of earlier ones."""
+    lines = [
+        Line(26, [adjustments.TITLE], [cell_styles.SHEET_TITLE]),
+        Line(18, [about], [cell_styles.SUBTITLE]),
+        Line(18, [adjustments.summary(report)], [cell_styles.SUBTITLE]),
+    ]
+    pairs = zip(adjustments.sections(report), report.adjustments, strict=True)
+    for section, adjustment in pairs:
+        headings = [cell_styles.section_heading(Kind.INTEGER)] * len(section.headings)
+        lines.append(Line(28, [section.title, *section.headings], [cell_styles.SECTION, *headings]))
+        for row in section.rows:
+            cells = [row.label, *(cell.value for cell in row.cells)]
+            height = 6 + lines_needed(row.label, _ADJUSTMENT_WIDTHS[0]) * _LINE_HEIGHT
+            looks = [cell_styles.WRAPPED_LABEL, *map(_adjusted_look, row.cells)]
+            lines.append(Line(height, cells, looks))
+        for note in adjustment.notes:
+            lines.append(Line(18, [readable(note)], [cell_styles.NOTICE]))
+    return Sheet(adjustments.TITLE, _ADJUSTMENT_WIDTHS, lines, landscape=True)
+
+
+def _adjusted_look(cell: Cell) -> Look:
+    look = cell_styles.value(cell.kind)
+    return look._replace(align="right", indent=0)
 
 
 def _shortened(name: str) -> str:

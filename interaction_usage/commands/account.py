@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 import click
 import orjson
@@ -12,6 +12,11 @@ from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import plain, print_table
+
+_LATE_USAGE: Final = {
+    "revise": "a revision of its report, by an operator",
+    "adjust": "an adjustment in the next report",
+}
 
 
 @click.group("account")
@@ -36,9 +41,16 @@ def account() -> None:
     default=None,
     help="Whether the Outgoing SMS section applies.  [default: it does]",
 )
+@click.option(
+    "--late-usage",
+    type=click.Choice(list(_LATE_USAGE)),
+    help="What becomes of usage that comes after its report was issued: an operator revises the "
+    "report, or the account's next one has an adjustment.  [default: revise]",
+)
 def set_(
-    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
-) -> None:
+    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None,
+    late_usage: Literal["revise", "adjust"] | None,
+) -> None:  # fmt: skip
     """Set the given settings of ACCOUNT and keep the others; creates the account if needed.
 
     A new time zone moves the boundaries between the account's days and months. The hours that are
@@ -63,7 +75,10 @@ def set_(
             click.echo(sentence, err=True)
         if similar := _similar_to_new(ledger.redis, account_id):
             click.echo(f"{account_id!r} is a new account; there is also {similar!r}.", err=True)
-        account_settings.put(ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
+        account_settings.put(
+            ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms,
+            late_usage=late_usage,
+        )  # fmt: skip
         _show(ledger.redis, account_id)
 
 
@@ -240,6 +255,7 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
     click.echo(f"Name       {plain(kept.name)}")
     click.echo(f"Time zone  {kept.timezone}")
     click.echo(f"Sections   {_applies(kept)}")
+    click.echo(f"Late usage {_LATE_USAGE[kept.late_usage]}")
 
 
 def _applies(kept: Any) -> str:

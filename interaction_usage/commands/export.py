@@ -112,7 +112,7 @@ def _export_one(
     if not target:
         raise click.UsageError("-o is empty; name a file, or - for standard output.")
     with report_errors():
-        check_request(*request[1:])
+        check_request(*request[1:5])
     if target != "-":
         check_target(target, force=force)
     with redis_connection(settings.read()) as redis, report_errors(redis):

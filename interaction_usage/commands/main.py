@@ -53,6 +53,10 @@ COMMANDS = {
     "serve": ("interaction_usage.commands.serve", "Serve the dashboard and its API."),
     "token": ("interaction_usage.commands.token", "Manage access to the dashboard and its API."),
     "account": ("interaction_usage.commands.account", "Configure and show accounts."),
+    "alerts": (
+        "interaction_usage.commands.alerts",
+        "Notify when usage crosses a threshold: rules, deliveries.",
+    ),
     "dead-letters": (
         "interaction_usage.commands.dead_letters",
         "Inspect and replay refused events.",

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from interaction_usage.archive.published import Ends
     from interaction_usage.issued.comparison import Comparison, MovedPeak
     from interaction_usage.issued.reproduction import Now
+    from interaction_usage.reports.bill import Numbers
     from interaction_usage.reports.model import ChangedCell, Revision
     from interaction_usage.reports.service import Basis
-    from interaction_usage.store.issued_table import StoredReport
+    from interaction_usage.store.issued_table import Entry, StoredReport
 
 
 @click.command("diff")
@@ -58,9 +59,11 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
     from interaction_usage.issued import reading
     from interaction_usage.issued.cells import cells_of
     from interaction_usage.issued.reproduction import other_circumstances, report_now
+    from interaction_usage.store.issued_table import entries
 
     with redis_connection(config) as redis, issue_errors(), report_errors(redis):
         stored = reading.find(redis, number)
+        known = entries(redis, stored.entry.account)
         now = report_now(redis, stored, datetime.now(UTC))
     found, events, within = explained(config, stored, now)
     causes = other_circumstances(stored, now.basis, within) if found.before_events else []
@@ -69,6 +72,7 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
         "changed": bool(now.cells),
         "cells": [_cell(each, "issued", "now") for each in now.cells],
         "events": _events(found, events),
+        "adjusted": [*_adjusted(stored.entry, known)],
         "peaks": [_peak(each, events.since) for each in found.peaks],
         "without_events": [_cell(each, "issued", "now") for each in found.before_events],
         "causes": causes,
@@ -139,6 +143,21 @@ def _cell(cell: "ChangedCell", before: str, after: str) -> dict[str, Any]:
     return {"path": cell.path, before: cell.before, after: cell.after}
 
 
+def _adjusted(entry: "Entry", known: "Sequence[Entry]") -> Iterator[dict[str, Any]]:
+    """Yield by how much later reports adjust the values of an issued one."""
+    from interaction_usage.issued.adjustments import adjusted_by, cells, plus
+
+    before: Numbers = entry.numbers
+    for each, adjusted in adjusted_by(known, entry.ordinal):
+        after = plus(before, adjusted)
+        lines = [
+            {"path": cell.path, "difference": cell.difference}
+            for cell in cells(before, after, None)
+        ]
+        yield {"number": each.number, "cells": lines}
+        before = after
+
+
 def _events(found: "Comparison", events: "AccountEvents") -> list[dict[str, Any]]:
     return [
         {
@@ -199,6 +218,12 @@ def _lines(members: dict[str, Any]) -> Iterator[str]:
         yield f"{members['number']}: nothing differs"
     for cell in members["cells"]:
         yield f"{cell['path']}: {_shown(cell['issued'])} issued, {_shown(cell['now'])} now"
+    for adjusted in members["adjusted"]:
+        lines = (
+            cell["path"] if cell["difference"] is None else f"{cell['path']} {cell['difference']:+}"
+            for cell in adjusted["cells"]
+        )
+        yield f"Adjusted in {adjusted['number']}: {', '.join(lines)}"
     if members["without_events"]:
         why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
         paths = ", ".join(cell["path"] for cell in members["without_events"])

@@ -13,7 +13,9 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 
 if TYPE_CHECKING:
-    from interaction_usage.store.issued_table import StoredReport
+    from collections.abc import Sequence
+
+    from interaction_usage.store.issued_table import Entry, StoredReport
 
 
 @click.command("show")
@@ -56,29 +58,40 @@ def show(
     config = settings.read()
     with redis_connection(config) as redis, issue_errors():
         report = find(redis, number)
+        adjusted = [find(redis, each).entry for each in report.entry.adjusted_numbers]
         wanted = not with_manifest or output is not None or file_format is not None
         stored = content(report, chosen) if wanted else b""
     if reproduce:
-        _reproduce(config, report)
+        _reproduce(config, report, adjusted)
     if wanted:
         _write(stored, output, chosen)
     if with_manifest:
         click.echo(orjson.dumps(report.manifest, option=orjson.OPT_INDENT_2))
 
 
-def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
+def _reproduce(
+    config: settings.Settings, report: "StoredReport", adjusted: "Sequence[Entry]"
+) -> None:
     """Make the report again; raise a CommandError unless the bytes are those that were issued."""
     from interaction_usage.commands.reports_diff import read_events
     from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import (
+        Adjusted,
         frame_then,
         other_circumstances,
         reproduce,
     )
 
     ends = ends_in(report.manifest)
-    events = read_events(config, report.entry.account, ends, ends)
-    found = reproduce(report, [each.event for each in events.before])
+    account = report.entry.account
+    events = read_events(config, account, ends, ends)
+    of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
+    earlier = [
+        Adjusted(entry, [each.event for each in read_events(config, account, upto, upto).before])
+        for entry in adjusted
+        for upto in (of_adjusted[entry.number],)
+    ]
+    found = reproduce(report, [each.event for each in events.before], earlier)
     number = report.entry.number
     if not found.differs:
         what = "JSON" if found.redrawn else "bytes"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -30,6 +30,10 @@ class Account(BaseModel):
     timezone: str = Field(description="IANA time zone of its days.", examples=["Europe/Paris"])
     dnis: bool = Field(description="Whether the DNIS section of the report applies.")
     sms: bool = Field(description="Whether the Outgoing SMS section of the report applies.")
+    late_usage: Literal["revise", "adjust"] = Field(
+        description="What becomes of usage that comes, or is corrected, after its report was "
+        "issued: an operator may revise the report, or the next one has an adjustment."
+    )
 
 
 class AccountDetails(Account):
@@ -52,6 +56,7 @@ class AccountChange(BaseModel):
     timezone: str | None = Field(None, description="IANA name.", examples=["Europe/Paris"])
     dnis: bool | None = None
     sms: bool | None = None
+    late_usage: Literal["revise", "adjust"] | None = None
 
 
 class SettingChange(BaseModel):
@@ -139,9 +144,11 @@ class IssuedReport(BaseModel):
     revises: str | None = Field(description="The number of the report that it revises.")
     revised_by: str | None = Field(description="The number of the report that revises it.")
     changed: Whole | None = Field(
-        description="How many of its numbers would be others now; null where that is not known: "
-        "it is revised, or many newer ones are."
+        description="How many of its numbers would be others now than what is billed, adjustments "
+        "included; null where that is not known: it is revised, or many newer ones are."
     )
+    adjusts: list[str] = Field(description="The numbers of the reports that it adjusts.")
+    adjusted_by: list[str] = Field(description="The numbers of the reports that adjust it.")
 
 
 class IssueOrder(BaseModel):

@@ -23,10 +23,18 @@ def product_version() -> str:
     return version("interaction-usage")
 
 
-def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls."""
+def manifest(
+    entry: Entry,
+    basis: Basis,
+    files: Mapping[str, bytes],
+    adjusted: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+    """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls.
+
+    Of each earlier report that is *adjusted*, by number, it has the end offsets, too.
+    """
     report = basis.report
-    return {
+    members = {
         "number": entry.number,
         "account": report.account,
         "name": report.name,
@@ -49,6 +57,11 @@ def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str
         "json_sha256": sha256(files["json"]).hexdigest(),
         "xls_sha256": sha256(files["xls"]).hexdigest(),
     }
+    if adjusted:
+        members["adjusts"] = [
+            {"number": number, "offsets": offsets(ends)} for number, ends in adjusted.items()
+        ]
+    return members
 
 
 def workbook_version(content: Mapping[str, Any]) -> int:

@@ -66,7 +66,15 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
         )
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)
-    return Period(first, last, timezone, tuple(hour_runs(begin, end, tz)), begin, end)
+    return period_of_seconds(first, last, timezone, begin, end)
+
+
+def period_of_seconds(first: date, last: date, timezone: str, begin: int, end: int) -> Period:
+    """Return the period that was [begin, end) when its report was issued, in today's hours.
+
+    The rules of *timezone* may have changed since, and with them where its days begin.
+    """
+    return Period(first, last, timezone, tuple(hour_runs(begin, end, zone(timezone))), begin, end)
 
 
 class Account(NamedTuple):

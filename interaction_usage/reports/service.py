@@ -51,6 +51,8 @@ class ReportRequest(NamedTuple):
     last: date
     timezone: str | None  #: IANA name; None for the account's own
     as_of: datetime  #: hours that begin at or after this instant are left out
+    #: The seconds [begin, end) of an issued report's period; None: what the zone's rules say now.
+    seconds: tuple[int, int] | None = None
 
 
 class ReportBatch(NamedTuple):
@@ -104,7 +106,7 @@ def make_reports(
     def build(request: ReportRequest, reading: _Reading) -> "Report":
         return _build(request, reading, detail)
 
-    yield from _each(redis, accounts, batch, detail, build)
+    yield from _each(redis, [*map(batch.request, accounts)], detail, build)
 
 
 class Basis(NamedTuple):
@@ -117,10 +119,11 @@ class Basis(NamedTuple):
     #: the report, and behind which none is.
     ends: Mapping[str, int]
     limits: Mapping[str, int]  #: session limits in seconds, by application
+    adjusts: bool = False  #: whether the account's reports have adjustments of earlier ones
 
 
 def make_bases(
-    redis: Any, accounts: Sequence[str], batch: ReportBatch
+    redis: Any, requests: Sequence[ReportRequest], detail: Detail = Detail.ALL
 ) -> Iterator[tuple[str, Basis | Exception]]:
     """Yield each account with its report and what this was made of, as `make_reports` does."""
 
@@ -130,43 +133,44 @@ def make_bases(
         ends = {name: at.offset for name, at in reading.positions.items()}
         for name, last in reading.snapshot.fences.items():
             ends[name] = max(ends.get(name, 0), last + 1)
-        report = _build(request, reading, Detail.ALL)
-        return Basis(report, reading.within.begin, reading.within.end, ends, reading.limits)
+        report = _build(request, reading, detail)
+        adjusts = reading.settings.late_usage == "adjust"
+        within = reading.within
+        return Basis(report, within.begin, within.end, ends, reading.limits, adjusts)
 
-    yield from _each(redis, accounts, batch, Detail.ALL, build, fences=True)
+    yield from _each(redis, requests, detail, build, fences=True)
 
 
 def _each(
     redis: Any,
-    accounts: Sequence[str],
-    batch: ReportBatch,
+    requests: Sequence[ReportRequest],
     detail: Detail,
     build: "Callable[[ReportRequest, _Reading], T]",
     *,
     fences: bool = False,
 ) -> Iterator[tuple[str, T | Exception]]:
-    """Yield each account with what *build* returns of it, or with an error."""
+    """Yield each request's account with what *build* returns of it, or with an error."""
     from redis.exceptions import ConnectionError as NoConnectionError
     from redis.exceptions import TimeoutError as NoAnswerError
 
     from interaction_usage.store.errors import LayoutDiffersError
 
     try:
-        readings = _read_many(redis, accounts, batch, detail, fences)
+        readings = _read_many(redis, requests, detail, fences)
     except (NoConnectionError, NoAnswerError, LayoutDiffersError):
         raise
     except Exception as error:
-        if len(accounts) == 1:
-            yield accounts[0], error
+        if len(requests) == 1:
+            yield requests[0].account, error
             return
-        for account in accounts:
-            yield from _each(redis, [account], batch, detail, build, fences=fences)
+        for request in requests:
+            yield from _each(redis, [request], detail, build, fences=fences)
         return
-    for account, reading in zip(accounts, readings, strict=True):
+    for request, reading in zip(requests, readings, strict=True):
         try:
-            yield account, build(batch.request(account), reading)
+            yield request.account, build(request, reading)
         except Exception as error:  # the other accounts have nothing to do with it
-            yield account, error
+            yield request.account, error
 
 
 def check_request(first: date, last: date, timezone: str | None, as_of: datetime) -> None:
@@ -176,11 +180,13 @@ def check_request(first: date, last: date, timezone: str | None, as_of: datetime
 
 def _period(request: ReportRequest, own_zone: str) -> "Period":
     """Return the period of a request in its time zone, which is *own_zone* where it has none."""
-    from interaction_usage.reports.build import period
+    from interaction_usage.reports.build import period, period_of_seconds
     from rollups.local_time import UnalignedZone, UnknownZone
 
     zone = own_zone if request.timezone is None else request.timezone
     try:
+        if request.seconds is not None:
+            return period_of_seconds(request.first, request.last, zone, *request.seconds)
         return period(request.first, request.last, zone, request.as_of)
     except UnknownZone as error:
         if request.timezone is None:
@@ -203,14 +209,13 @@ class _Reading(NamedTuple):
 
 
 def _read_many(
-    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail, fences: bool
+    redis: Any, requests: Sequence[ReportRequest], detail: Detail, fences: bool
 ) -> list[_Reading]:
-    """Return what the report of each account is built from."""
+    """Return what each report is built from."""
     from interaction_usage.store.account_settings import get_many
     from interaction_usage.store.reads import read_active
 
-    settings = get_many(redis, list(accounts))
-    requests = [batch.request(account) for account in accounts]
+    settings = get_many(redis, [request.account for request in requests])
     asked = [
         (request, _period(request, known.timezone))
         for request, known in zip(requests, settings, strict=True)

@@ -30,7 +30,7 @@ _SCRIPT: Final = scripts.source("settings")
 
 #: What a history's entry is made of, in the order of the script.
 _ENTRY: Final = ("by", "token", "operator", "field", "from", "to")
-Field = Literal["name", "timezone", "dnis", "sms"]
+Field = Literal["name", "timezone", "dnis", "sms", "late_usage"]
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 #: Not later than the year 9999: ids are made of it.
 Milliseconds = Annotated[int, msgspec.Meta(gt=0, lt=253_402_300_800_000)]
@@ -59,7 +59,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def defaults(account: str) -> dict[Field, str]:
     """Return the settings of an account of which none was ever set."""
-    return {"name": account, "timezone": "UTC", "dnis": "1", "sms": "1"}
+    return {
+        "name": account, "timezone": "UTC", "dnis": "1", "sms": "1", "late_usage": "revise",
+    }  # fmt: skip
 
 
 #: How many accounts are searched for an id similar to an unknown one.

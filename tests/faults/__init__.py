@@ -3,5 +3,5 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.faults.auditor", "tests.faults.operations", "tests.faults.outcome"
+    "tests.faults.auditor", "tests.faults.commands", "tests.faults.issuing", "tests.faults.outcome"
 )

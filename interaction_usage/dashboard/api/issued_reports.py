@@ -154,6 +154,8 @@ def _members(each: Any) -> dict[str, Any]:
         **list_members(each.entry),
         "revised_by": each.revised_by,
         "changed": each.changed,
+        "adjusts": each.entry.adjusted_numbers,
+        "adjusted_by": each.adjusted_by,
     }
 
 
@@ -221,7 +223,7 @@ def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: 
     except ReportError as error:
         raise RequestError(409, f"The report cannot be made: {error}.") from None
     number = found.issued.number if found.issued else found.number
-    report = issuing.issued_form(found.basis.report, number, None)
+    report = issuing.issued_form(found.basis.report, number, None, found.adjustments)
     return json_answer(
         {
             "number": number,
@@ -253,6 +255,7 @@ def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: As
         if wanted.revises is not None and state.explain:
             stored = _find(request, account, wanted.revises, asker)
             order = order._replace(explain=partial(state.explain, stored))
+        order = order._replace(count_events=state.count_events)
         [outcome] = issuing.issue(state.ledger, [account], order)
     finally:
         state.changing.release()

@@ -1,7 +1,7 @@
 // Names and numbers as people read them, in the reader's own way of writing, and elements made from them.
 
 /** The settings of an account. */
-export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service", sms: "Outgoing SMS" };
+export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service", sms: "Outgoing SMS", late_usage: "Late usage" };
 
 /** The value of a setting in words. */
 export const setting = (value) => (typeof value === "boolean" ? (value ? "on" : "off") : value);

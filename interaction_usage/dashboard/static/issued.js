@@ -14,6 +14,8 @@ const at = (number, path = "") => below(account, `/issued-reports/${encodeURICom
 const moment = (instant) => instant.slice(0, 16).replace("T", " ");
 const shown = (value) => (value === null || value === "" ? "none" : String(value));
 
+const signed = (value) => (value === null ? "" : value > 0 ? `+${value}` : String(value).replace("-", "−"));
+
 function say(text, kind) {
   said.replaceChildren(callout(text, kind));
 }
@@ -22,8 +24,15 @@ function say(text, kind) {
 
 function status(report) {
   if (report.revised_by) return `Revised by ${report.revised_by}`;
-  if (report.changed === null) return "Not compared";
-  return report.changed ? `${several(report.changed, "number")} would differ now` : "Unchanged";
+  const adjusted = report.adjusted_by.length ? `Adjusted in ${report.adjusted_by.join(", ")}` : "";
+  if (report.changed === null) return adjusted || "Not compared";
+  if (!report.changed) return adjusted || "Unchanged";
+  return `${adjusted}${adjusted ? "; since then " : ""}${several(report.changed, "number")} would differ now`;
+}
+
+/** What the report does to earlier ones. */
+function about({ revises, adjusts }) {
+  return [revises && `Revises ${revises}`, adjusts.length && `Adjusts ${adjusts.join(", ")}`].filter(Boolean).join("; ");
 }
 
 function button(text, about, action) {
@@ -41,13 +50,13 @@ function row(report) {
   const actions = [];
   if (report.changed) {
     actions.push(button("Difference", `of ${report.number}`, () => showDifference(report.number)));
-    if (mayIssue) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
+    if (mayIssue && !report.adjusted_by.length) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
   }
   return element(
     "tr",
     report.changed ? { class: "differs" } : {},
     element("th", { scope: "row" }, report.number),
-    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), report.revises ?? "", status(report)].map((text) => element("td", { class: "text" }, text)),
+    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), about(report), status(report)].map((text) => element("td", { class: "text" }, text)),
     element("td", { class: "text" }, element("div", { class: "row-actions" }, ...files, ...actions)),
   );
 }
@@ -55,7 +64,7 @@ function row(report) {
 async function show() {
   try {
     const reports = await get(below(account, "/issued-reports"));
-    const head = ["Number", "Period", "Time zone", "Issued", "Revises", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
+    const head = ["Number", "Period", "Time zone", "Issued", "Earlier reports", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
     list.replaceChildren(
       reports.length
         ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...reports.reverse().map(row)))
@@ -98,6 +107,16 @@ function cells(report, path = "") {
   });
 }
 
+/** What would be billed of an earlier report: a table of signed differences. */
+function adjustment({ number, from, to, cells: lines, notes }) {
+  const rows = lines.map(({ path, difference, billed, now }) => [path, signed(difference), shown(billed), shown(now)]);
+  return [
+    element("h3", {}, `Adjustment of ${number}, ${from} to ${to}`),
+    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
+    ...notes.map((note) => callout(note, "warn")),
+  ];
+}
+
 /** A box for each obstacle that an operator may say is meant; anything else holds the report up. */
 function obstacle({ kind, sentence }) {
   const name = { PeriodGap: "gap", PeriodOverlap: "overlap" }[kind];
@@ -125,11 +144,12 @@ async function look(order) {
       return;
     }
     wanted = order;
-    const { completeness, ...report } = found.report;
+    const { completeness, adjustments = [], ...report } = found.report;
     document.querySelector("#preview-title").textContent = `${order.from} to ${order.to}, ${found.timezone}`;
     document.querySelector("#preview-text").textContent = order.revises ? `Would be issued as ${found.number}, and revise ${order.revises}, which stays as it is.` : `Would be issued as ${found.number}.`;
     document.querySelector("#obstacles").replaceChildren(...found.obstacles.map(obstacle));
     document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], cells(report)));
+    document.querySelector("#preview-adjustments").replaceChildren(...adjustments.flatMap(adjustment));
     document.querySelector("#confirm").textContent = `Issue ${found.number} for ever`;
     preview.hidden = false;
     ready();
