@@ -184,6 +184,7 @@ function show(answer, before, by, other) {
   $("#problem").replaceChildren(...missing(report.completeness), ...unknownFlow(heat));
   for (const each of document.querySelectorAll("[data-whole]")) each.hidden = Boolean(asked.flow);
   $("#whole-account").hidden = !asked.flow;
+  $("#reports").classList.toggle("one-flow", Boolean(asked.flow));
   figures(answer, before);
   usage(answer.usage, before?.usage, view);
   ranks(heat, before?.heat, { chosen: asked.flow, choose: (flow) => go({ flow }) });
