@@ -19,6 +19,7 @@ from interaction_usage import monitoring
 from interaction_usage.commands.manual import manual
 from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
 from stream_app.codec.json_schema import example, json_schema, members, summary
+from stream_app.rejection import ADVICE
 
 _END = "<!-- end of types -->"
 
@@ -87,6 +88,11 @@ def page(text: str) -> str:
     groups = [list(rows) for _, rows in groupby(EVENT_TYPES, lambda row: row.topic)]
     text = _with(text, "topics", _topics(groups))
     text = _with(text, "applications", [f"| `{k}` | {v} |" for k, v in APPLICATION_LABELS.items()])
+    text = _with(
+        text,
+        "reasons",
+        [f"| `{each}` | {ADVICE[each][0]} | {ADVICE[each][1]} |" for each in ADVICE],
+    )
     for rows in groups:
         if f"<!-- {rows[0].name} -->" not in text:
             text = text.replace(_END, _section(rows) + _END)

@@ -289,7 +289,7 @@ ARCHIVE_COMMITS: Final = Row(
     "usage_archive_commits_total",
     COUNTER,
     "Commits to the archive's tables.",
-    "Nothing. Each adds at most one file: `usage archive compact` joins them.",
+    "Nothing. Each adds at most one file; small ones are joined by and by.",
 )
 ARCHIVE_SECONDS: Final = Row(
     "usage_archive_commit_seconds_total",
@@ -316,6 +316,20 @@ ARCHIVE_DELETED: Final = Row(
     COUNTER,
     "Offsets that Kafka had deleted before they were archived.",
     "Above 0: the archive has a gap (`usage archive status`); it ran too seldom for the retention.",
+)
+ARCHIVE_FILES: Final = Row(
+    "usage_archive_files",
+    GAUGE,
+    "Data files of the archive, by table, when last looked; missing before the first commit.",
+    "Thousands: compaction fails (usage_archive_compactions_total, and its log).",
+    ("table",),
+)
+ARCHIVE_COMPACTIONS: Final = Row(
+    "usage_archive_compactions_total",
+    COUNTER,
+    "Times that `usage archive run` joined small files of a table, by outcome.",
+    "`failed` rising: its log says why. Copying goes on, and questions become slower.",
+    ("outcome",),
 )
 
 # ------------------------------------------------------------------------------- the dashboard
@@ -431,7 +445,7 @@ WORKER: Final = (
 )  # fmt: skip
 ARCHIVE: Final = (
     BUILD, ARCHIVED, ARCHIVE_READY, ARCHIVE_LAG, ARCHIVE_COMMITS, ARCHIVE_SECONDS,
-    ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED,
+    ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED, ARCHIVE_FILES, ARCHIVE_COMPACTIONS,
 )  # fmt: skip
 DASHBOARD: Final = (BUILD, REQUESTS, REQUEST_SECONDS, REDIS_UP, WORKERS, STALE, CHANGED_REPORTS)
 

@@ -107,7 +107,7 @@ def _among(accounts: Sequence[str] | None) -> Any:
 
 def _records(table: ArchiveTable, condition: Any) -> Iterator[tuple[str, list[ConsumerRecord]]]:
     """Yield the records of a *table* that meet a *condition*, by topic-partition and offset."""
-    with storage_errors():
+    with storage_errors(table.location):
         batches = table.dataset().to_batches(columns=list(COLUMNS), filter=condition)
         for batch in batches:
             for run in runs_of(pa.Table.from_batches([batch])):

@@ -125,6 +125,7 @@ async def _serve(
 ) -> None:
     from interaction_usage import logs
     from interaction_usage.commands.correcting import DashboardCorrections
+    from interaction_usage.commands.refusing import DashboardRefusals
     from interaction_usage.commands.reports_adjust import event_counter
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
@@ -140,6 +141,7 @@ async def _serve(
         explain=explain_of(config), count_events=event_counter(config, redis),
         explainer=explainer_of(config, redis),
         hides_sessions=config.hide_sessions, corrections=DashboardCorrections(config, redis),
+        refused=DashboardRefusals(config),
         connections=most,
     )  # fmt: skip
     server = Server(app, most)

@@ -202,6 +202,14 @@ def access_page(request: Request, asker: Visitor) -> Response:
     return _page(request, "access.html", asker, page="access", most_label=MOST_LABEL)
 
 
+@router.get("/refused")
+def all_refused_page(request: Request, asker: Visitor) -> Response:
+    """What was refused, of all accounts: for operators, who may replay it."""
+    if not asker.is_operator:
+        raise RequestError(403, "Only an operator may see the refused events of all accounts.")
+    return _page(request, "refused.html", asker, page="all-refused")
+
+
 @router.get("/accounts/{account}")
 def reports_page(request: Request, account: str, asker: Visitor) -> Response:
     """The reports of an account over a period."""
@@ -232,6 +240,12 @@ def counting_page(request: Request, account: str, asker: Visitor) -> Response:
 def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
     """What licences would have meant."""
     return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
+
+
+@router.get("/accounts/{account}/refused")
+def refused_page(request: Request, account: str, asker: Visitor) -> Response:
+    """What was refused of an account's events."""
+    return _of_account(request, "refused.html", account, asker, "refused")
 
 
 @router.get("/accounts/{account}/issued")

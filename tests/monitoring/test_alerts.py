@@ -57,6 +57,7 @@ def on(worker: str) -> dict[str, str]:
 W1 = 'job="usage-worker",instance="w1"'
 W2 = 'job="usage-worker",instance="w2"'
 PLACE = f'{{{W1},topic="usage.flows",partition="0"}}'
+ARCHIVE = 'job="usage-archive",instance="a1"'
 DASHBOARD = 'job="usage-dashboard",instance="d1"'
 ALERTS = 'job="usage-alerts",instance="a1"'
 STANDBY = 'job="usage-alerts",instance="a2"'
@@ -75,6 +76,13 @@ HEALTHY = {
     f"usage_alerts_active{{{STANDBY}}}": ALWAYS_0,
     f'usage_alerts_rules{{{ALERTS},status="unknown"}}': ALWAYS_0,
     f"usage_alerts_given_up{{{ALERTS}}}": ALWAYS_0,
+    f"up{{{ARCHIVE}}}": ALWAYS_1,
+    f"usage_archive_ready{{{ARCHIVE}}}": ALWAYS_1,
+    f'usage_archive_lag_records{{{ARCHIVE},topic="usage.flows",partition="0"}}': ALWAYS_0,
+    f'usage_archive_lag_records{{{ARCHIVE},topic="usage.sms",partition="0"}}': (
+        f"0+0x49 500+0x49 0+0x{MINUTES}"
+    ),
+    f"usage_archive_deleted_total{{{ARCHIVE}}}": ALWAYS_0,
     f"up{{{DASHBOARD}}}": ALWAYS_1,
     f'usage_http_requests_total{{{DASHBOARD},route="/",code="200"}}': STEADY,
     f'usage_http_requests_total{{{DASHBOARD},route="/",code="503"}}': ALWAYS_0,
@@ -214,6 +222,32 @@ SCENARIOS = [
         "nothing is sealed",
         {f"usage_sealing_timestamp_seconds{{{w}}}": f"60+0x{MINUTES}" for w in (W1, W2)},
         {"UsageSealingStopped"},
+    ),
+    Scenario(
+        "the storage of the archive is away", {f"usage_archive_ready{{{ARCHIVE}}}": ALWAYS_0},
+        {"UsageArchiveNotWriting"},
+    ),
+    Scenario(
+        "the archive's process is gone",
+        {
+            name: ALWAYS_0 if name.startswith("up{") else MISSING
+            for name in HEALTHY if "usage-archive" in name
+        },
+        {"UsageArchiveNotWriting"},
+    ),
+    Scenario(
+        "there is no archive",
+        {name: MISSING for name in HEALTHY if "usage-archive" in name}, set(),
+    ),
+    Scenario(
+        "the archive is slower than what is published",
+        {f'usage_archive_lag_records{{{ARCHIVE},topic="usage.flows",partition="0"}}':
+         f"0+0x9 9+5x{MINUTES}"},
+        {"UsageArchiveLate"},
+    ),
+    Scenario(
+        "Kafka deleted what was not archived",
+        {f"usage_archive_deleted_total{{{ARCHIVE}}}": rises_at(60)}, {"UsageArchiveGap"},
     ),
     Scenario("the dashboard is gone", {f"up{{{DASHBOARD}}}": ALWAYS_0}, {"UsageDashboardDown"}),
     Scenario(

@@ -12,6 +12,7 @@ from interaction_usage.dashboard.api import (
     evidence,
     issued_reports,
     live,
+    refused,
     reports,
 )
 
@@ -35,5 +36,5 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, issued_reports, corrections, evidence, live, access):
+for _resource in (accounts, reports, issued_reports, corrections, evidence, live, refused, access):
     router.include_router(_resource.router)
