@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from interaction_usage.dashboard.views import TURNED_TO
+from interaction_usage.reports.bill import LINES
 from rollups.catalog import (
     APPLICATION_LABELS,
     OUTCOME_LABELS,
@@ -48,6 +49,14 @@ def page_catalog() -> str:
         "sections": [_section(section) for section in SECTIONS],
     }
     return orjson.dumps(members).decode()
+
+
+@cache
+def bill_labels() -> str:
+    """Return what each number of a report is called, by its path, as JSON."""
+    return orjson.dumps(
+        {path: f"{line.section}: {line.label}" for path, line in LINES.items()}
+    ).decode()
 
 
 def concurrency_sections() -> list[tuple[Section, tuple[Series, ...]]]:

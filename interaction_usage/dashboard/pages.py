@@ -25,7 +25,7 @@ from interaction_usage.dashboard.auth import (
 )
 from interaction_usage.dashboard.errors import AccountNotFoundError, DashboardError, RequestError
 from interaction_usage.dashboard.operations import operations
-from interaction_usage.dashboard.page_catalog import concurrency_sections, page_catalog
+from interaction_usage.dashboard.page_catalog import bill_labels, concurrency_sections, page_catalog
 from interaction_usage.dashboard.token_terms import MOST_LABEL
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
@@ -271,8 +271,9 @@ def refused_page(request: Request, account: str, asker: Visitor) -> Response:
 def issued_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's issued reports."""
     return _of_account(
-        request, "issued.html", account, asker, "issued", may_issue=asker.is_operator
-    )
+        request, "issued.html", account, asker, "issued", may_issue=asker.is_operator,
+        labels=bill_labels(),
+    )  # fmt: skip
 
 
 @router.get("/accounts/{account}/information")
@@ -291,7 +292,7 @@ def corrections_page(request: Request, account: str, asker: Visitor) -> Response
     if not asker.is_operator:
         raise RequestError(403, "Only an operator may correct an account.")
     return _of_account(
-        request, "corrections.html", account, asker, "corrections",
+        request, "corrections.html", account, asker, "corrections", labels=bill_labels(),
         applications=APPLICATION_LABELS,
     )  # fmt: skip
 
