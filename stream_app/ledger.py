@@ -95,6 +95,7 @@ class KafkaLedger:
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
         self._producer: Producer | None = None
+        self._abandoned = ""  # the token of an adoption that Redis may still have
         self._written: dict[str, str] = {}  #: topic to the place that is written, as last seen
         self._publishing = PublishingFailures(config.kafka)
 
@@ -250,6 +251,9 @@ class KafkaLedger:
         token, key = uuid4().hex, keys.LEDGER_ADOPTING
         deadline = time.monotonic() + 2 * self._timeout
         while not self.redis.set(key, token, nx=True, ex=_ADOPTING_S):
+            if self._abandoned and self.redis.get(key) == self._abandoned.encode():
+                self.redis.delete(key)
+                continue
             if time.monotonic() > deadline:
                 raise LedgerUnavailableError(
                     "another process is still publishing what Redis has; try again in a minute"
@@ -264,6 +268,7 @@ class KafkaLedger:
         try:
             yield renew
         finally:
+            self._abandoned = token  # nobody waits for it if Redis is away now
             if self.redis.get(key) == token.encode():
                 self.redis.delete(key)
 
