@@ -78,7 +78,7 @@ def columns_that_fit(columns: Sequence[Fitting], width: int) -> set[int]:
 
 
 def _width_of(columns: Sequence[Fitting], kept: Iterable[int]) -> int:
-    return sum(columns[place].width + BETWEEN for place in kept)
+    return sum(columns[place].width + BETWEEN for place in kept) - BETWEEN
 
 
 def curve(levels: Sequence[int], columns: int) -> str:
