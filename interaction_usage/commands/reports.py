@@ -26,17 +26,12 @@ def reports() -> None:
 @contextmanager
 def issue_errors() -> Iterator[None]:
     """Turn an IssueError into a CommandError."""
-    from interaction_usage.issued.errors import IssueError
+    from interaction_usage.issued.errors import IssueError, sentence
 
     try:
         yield
     except IssueError as error:
-        raise CommandError(sentence(str(error))) from None
-
-
-def sentence(text: str) -> str:
-    """Return *text* with a capital and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}."
+        raise CommandError(sentence(error)) from None
 
 
 @reports.command("list")

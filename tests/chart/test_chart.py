@@ -446,22 +446,40 @@ def test_the_archive_on_a_volume(mode: str, components: set[str]) -> None:
 )
 def test_the_month_that_ended_is_exported(today: str, month: str, tmp_path: Path) -> None:
     """The job's own script, on that day; it fails as the command does."""
-    script = only(render("--values", MONTH_END), "CronJob")["spec"]["jobTemplate"]["spec"][
-        "template"
-    ]["spec"]["containers"][0]["command"]
-    _program(tmp_path / "usage", 'echo "$@"; exit 1')
+    done = _month_end(tmp_path, today, "exit 1")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [_exported(month)]
+
+
+@pytest.mark.parametrize("failing", ["reports", "export", ""])
+def test_reports_are_issued_before_they_are_exported(failing: str, tmp_path: Path) -> None:
+    """One that cannot be issued keeps no other from its file, and the attempt fails."""
+    does = f'[ "$1" != "{failing}" ]'
+    done = _month_end(tmp_path, "2026-11-02", does, "--set", "monthEnd.issue=true")
+    assert done.returncode == bool(failing)
+    assert done.stdout.splitlines() == [
+        "reports issue --all --month 2026-10", _exported("2026-10"),
+    ]  # fmt: skip
+
+
+def _exported(month: str) -> str:
+    return f"export --all --month {month} --require-complete --format xls -d /reports/{month}"
+
+
+def _month_end(
+    folder: Path, today: str, usage: str, *sets: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the job's own script on a day; return what it called `usage` with, which does that."""
+    job = only(render("--values", MONTH_END, *sets), "CronJob")["spec"]["jobTemplate"]["spec"]
+    script = job["template"]["spec"]["containers"][0]["command"]
+    _program(folder / "usage", f'echo "$@"; {usage}')
     _program(
-        tmp_path / "date",
+        folder / "date",
         f'case "$*" in *-d*) ;; *) set -- -d {date.fromisoformat(today)} "$@";; esac\n'
         f'exec {shutil.which("date")} "$@"',
     )
-    variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stdout.split() == [
-        "export", "--all", "--month", month, "--require-complete", "--format", "xls",
-        "-d", f"/reports/{month}",
-    ]  # fmt: skip
+    variables = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
 
 
 def _program(path: Path, script: str) -> None:

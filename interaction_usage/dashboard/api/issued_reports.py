@@ -25,7 +25,7 @@ from interaction_usage.dashboard.errors import (
 )
 from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.issued import issuing, reading
-from interaction_usage.issued.errors import IssueError, UnknownNumberError
+from interaction_usage.issued.errors import IssueError, UnknownNumberError, sentence
 from interaction_usage.issued.manifest import list_members
 from interaction_usage.issued.reproduction import report_now
 from interaction_usage.issued.standing import standings
@@ -236,12 +236,7 @@ def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: 
 
 
 def _obstacle(error: IssueError) -> dict[str, str]:
-    return {"kind": type(error).__name__.removesuffix("Error"), "sentence": _sentence(error)}
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
+    return {"kind": type(error).__name__.removesuffix("Error"), "sentence": sentence(error)}
 
 
 def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: Asker) -> Response:
@@ -260,7 +255,7 @@ def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: As
     finally:
         state.changing.release()
     if isinstance(outcome.error, IssueError | ReportError):
-        raise RequestError(409, _sentence(outcome.error))
+        raise RequestError(409, sentence(outcome.error))
     if outcome.error is not None:
         raise outcome.error
     assert outcome.entry is not None

@@ -2,6 +2,7 @@
 // Issuing cannot be undone, so it takes a look at what would be issued first.
 
 import { below, get, post } from "./api.js";
+import { billed, billedRows } from "./bill.js";
 import { callout, element, empty, several, table } from "./format.js";
 
 const { account } = document.body.dataset;
@@ -82,7 +83,7 @@ async function showDifference(number) {
     document.querySelector("#difference-title").textContent = `What ${number} would say now`;
     document.querySelector("#difference-text").textContent = `The events behind it: usage reports diff ${number}`;
     document.querySelector("#difference-cells").replaceChildren(
-      found.changed ? table(["Value", "Issued", "Now"], found.cells.map((cell) => [cell.path, shown(cell.issued), shown(cell.now)])) : empty("Nothing differs any more"),
+      found.changed ? table(["Value", "Issued", "Now"], found.cells.map((cell) => [billed(cell.path), shown(cell.issued), shown(cell.now)])) : empty("Nothing differs any more"),
     );
     difference.hidden = false;
     difference.scrollIntoView({ block: "nearest" });
@@ -100,16 +101,9 @@ function lastDay(month) {
   return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
 }
 
-function cells(report, path = "") {
-  return Object.entries(report).flatMap(([name, value]) => {
-    const whole = path ? `${path}.${name}` : name;
-    return value !== null && typeof value === "object" && !Array.isArray(value) ? cells(value, whole) : [[whole, shown(value)]];
-  });
-}
-
 /** What would be billed of an earlier report: a table of signed differences. */
-function adjustment({ number, from, to, cells: lines, notes }) {
-  const rows = lines.map(({ path, difference, billed, now }) => [path, signed(difference), shown(billed), shown(now)]);
+function adjustment({ number, from, to, cells, notes }) {
+  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now)]);
   return [
     element("h3", {}, `Adjustment of ${number}, ${from} to ${to}`),
     element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
@@ -144,12 +138,12 @@ async function look(order) {
       return;
     }
     wanted = order;
-    const { completeness, adjustments = [], ...report } = found.report;
+    const { report } = found;
     document.querySelector("#preview-title").textContent = `${order.from} to ${order.to}, ${found.timezone}`;
     document.querySelector("#preview-text").textContent = order.revises ? `Would be issued as ${found.number}, and revise ${order.revises}, which stays as it is.` : `Would be issued as ${found.number}.`;
     document.querySelector("#obstacles").replaceChildren(...found.obstacles.map(obstacle));
-    document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], cells(report)));
-    document.querySelector("#preview-adjustments").replaceChildren(...adjustments.flatMap(adjustment));
+    document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], billedRows(report).map(([name, value]) => [name, shown(value)])));
+    document.querySelector("#preview-adjustments").replaceChildren(...(report.adjustments ?? []).flatMap(adjustment));
     document.querySelector("#confirm").textContent = `Issue ${found.number} for ever`;
     preview.hidden = false;
     ready();
