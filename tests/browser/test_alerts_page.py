@@ -47,7 +47,7 @@ def test_a_rule_is_set_after_a_look_at_it(visits: Visits, served: Dashboard) -> 
     visits.complaints.clear()  # the browser's own lines about the status 422 and 409
 
 
-def test_an_account_reads_its_own(visits: Visits, served: Dashboard) -> None:
+def test_an_account_reads_the_rules(visits: Visits, served: Dashboard) -> None:
     """Without the form."""
     page = visits.open(served.url, "/accounts/acme/alerts", token=served.token("acme"))
     expect(page.get_by_text("An operator sets them.")).to_be_visible()

@@ -100,7 +100,7 @@ def test_a_preview_says_when_it_would_have_fired(acme: Dashboard) -> None:
         ({"unknown": 1}, "unknown"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_its_member(
+def test_a_wrong_rule_is_refused_with_the_member(
     acme: Dashboard, changes: dict[str, object], member: str
 ) -> None:
     """So that the page marks the field."""
