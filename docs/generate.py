@@ -19,6 +19,7 @@ from interaction_usage import monitoring
 from interaction_usage.commands.manual import manual
 from rollups.catalog import APPLICATION_LABELS, APPLICATIONS, EVENT_TYPES, EventType
 from stream_app.codec.json_schema import example, json_schema, members, summary
+from stream_app.rejection import ADVICE
 
 _END = "<!-- end of types -->"
 
@@ -87,6 +88,11 @@ def page(text: str) -> str:
     groups = [list(rows) for _, rows in groupby(EVENT_TYPES, lambda row: row.topic)]
     text = _with(text, "topics", _topics(groups))
     text = _with(text, "applications", [f"| `{k}` | {v} |" for k, v in APPLICATION_LABELS.items()])
+    text = _with(
+        text,
+        "reasons",
+        [f"| `{each}` | {ADVICE[each][0]} | {ADVICE[each][1]} |" for each in ADVICE],
+    )
     for rows in groups:
         if f"<!-- {rows[0].name} -->" not in text:
             text = text.replace(_END, _section(rows) + _END)
@@ -105,6 +111,7 @@ def metrics_page(text: str) -> str:
     """Return the page of metrics, *text*, with its tables as they are defined."""
     text = _with(text, "worker", map(_metric, monitoring.WORKER))
     text = _with(text, "archive", map(_metric, monitoring.ARCHIVE))
+    text = _with(text, "alerts", map(_metric, monitoring.ALERTS))
     return _with(text, "dashboard", map(_metric, monitoring.DASHBOARD))
 
 

@@ -1,18 +1,30 @@
 """The breakdowns behind a Usage Report as tables: per day, per hour, per Interaction Flow.
 
+What is counted in a day and who was present in it are two tables: side by side they are too wide
+to be read on paper.
+
 A spreadsheet holds a limited number of rows. A breakdown that is longer is cut, and says so: days
 and hours keep the earliest; flows keep the most used, the rest summed exactly in one row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import repeat
 from typing import Final, NamedTuple
 
 from export.sections import Kind, kind_of, offset_text
 from export.text import readable
-from interaction_usage.reports.model import Counts, FlowRuns, Hours, Report
-from rollups.catalog import METRIC_ROWS, SERIES, SERIES_ROWS, Metric
+from interaction_usage.reports.model import Counts, Day, FlowRuns, Hours, Report
+from rollups.catalog import (
+    APPLICATION_LABELS,
+    METRIC_ROWS,
+    SERIES,
+    SERIES_ROWS,
+    STARTED,
+    UNSTOPPED,
+    Metric,
+)
+from rollups.timestamps import DAY_SECONDS
 
 #: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
 #: and counted from 1970-01-01.
@@ -21,10 +33,17 @@ Value = str | int | float
 #: How many rows one sheet can have, by file format.
 SHEET_ROWS: Final = {"xls": 65_536, "xlsx": 1_048_576}
 
-#: Rows of a sheet that hold something else: title, period, notice, two of headings, the total.
-RESERVED_ROWS: Final = 6
+#: Rows of a sheet that hold something else: title, period, notice, hint, two of headings, the sum
+#: and the maximum.
+RESERVED_ROWS: Final = 8
 
-_WHOLE_PERIOD: Final = "Whole period"
+SUM: Final = "Sum"
+MAXIMUM: Final = "Maximum"
+
+_WEEKDAYS: Final = (
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+)  # fmt: skip
+_EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -34,7 +53,8 @@ class Column(NamedTuple):
     heading: str
     kind: Kind
     values: Sequence[Value]  #: one for each row
-    total: Value  #: the sum of a counter, the highest of peaks, of all rows also where some are cut
+    total: Value = ""  #: in the row of sums, of all rows also where some are cut; empty for none
+    highest: Value = ""  #: in the row of maxima, likewise
     group: str = ""  #: heading above it and its neighbours of the same group
 
 
@@ -44,6 +64,15 @@ class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
     notice: str  #: the sentence that says what is left out; empty where nothing is
+
+    @property
+    def summaries(self) -> list[tuple[Value, ...]]:
+        """The rows below the others: sums, maxima, or both; the first cell says which."""
+        rows = (
+            tuple(column.total for column in self.columns),
+            tuple(column.highest for column in self.columns),
+        )
+        return [row for row in rows if row[0] != ""]
 
     @property
     def rows(self) -> list[tuple[Value, ...]]:
@@ -56,8 +85,9 @@ def tables(report: Report, sheet_rows: int) -> list[Table]:
     room = sheet_rows - RESERVED_ROWS
     parts: list[tuple[Sequence[object], Callable[[Report, int, str], Table], str]] = [
         (report.days, _per_day, _days_left_out(report, sheet_rows)),
-        (report.hours, _per_hour, _hours_left_out(report, sheet_rows)),
+        (report.days, _sessions_per_day, _days_left_out(report, sheet_rows)),
         (report.flows, _per_flow, _flows_left_out(report, sheet_rows)),
+        (report.hours, _per_hour, _hours_left_out(report, sheet_rows)),
     ]
     return [build(report, room, notice) for rows, build, notice in parts if rows]
 
@@ -103,14 +133,31 @@ def _flows_left_out(report: Report, limit: int) -> str:
 
 def _per_day(report: Report, room: int, notice: str) -> Table:
     days = report.days[:room]
-    counts = [day.counts for day in days]
-    peaks = {series: [day.peaks.get(series, 0) for day in days] for series in SERIES}
-    columns = (
-        Column("Day", Kind.DAY, [day.day.toordinal() - _EPOCH for day in days], _WHOLE_PERIOD),
-        *_counter_columns(counts, report),
-        *_peak_columns(peaks, report),
-    )
+    columns = (*_day_columns(days, SUM), *_counter_columns([day.counts for day in days], report))
     return Table("Per day", columns, notice)
+
+
+def _sessions_per_day(report: Report, room: int, notice: str) -> Table:
+    days = report.days[:room]
+    peaks = {series: [day.peaks.get(series, 0) for day in days] for series in SERIES}
+    counted = list(_session_columns(days, report)) if report.counts.has_sessions else []
+    label = SUM if counted else ""
+    columns = (*_day_columns(days, label), *_peak_columns(peaks, report), *counted)
+    return Table("Sessions per day", columns, notice)
+
+
+def _day_columns(days: Sequence[Day], label: str) -> tuple[Column, Column]:
+    """Return the columns of dates and weekdays; *label* is that of the row of sums, if any."""
+    numbers = [day.day.toordinal() - _EPOCH for day in days]
+    return (
+        Column("Day", Kind.DAY, numbers, label, MAXIMUM),
+        Column("Weekday", Kind.WEEKDAY, list(map(weekday, numbers))),
+    )
+
+
+def weekday(day: int) -> str:
+    """Return the name of *day*, which is counted from 1970-01-01."""
+    return _WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7]
 
 
 def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
@@ -125,16 +172,32 @@ def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
 def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) -> Column:
     values = [each.reported(metric) for each in counts]
     group = metric.section.title if metric.section else ""
-    return Column(metric.column, kind_of(metric), values, report.counts.reported(metric), group)
+    return Column(
+        metric.column, kind_of(metric), values, report.counts.reported(metric),
+        max(values, default=0), group,
+    )  # fmt: skip
+
+
+def _session_columns(days: Sequence[Day], report: Report) -> Iterator[Column]:
+    """Yield the columns of the sessions that began, then of those of them without a stop."""
+    for group, metrics in (("Sessions started", STARTED), ("Sessions without a stop", UNSTOPPED)):
+        for name, metric in metrics.items():
+            values = [day.counts.amounts[metric] for day in days]
+            total = report.counts.amounts[metric]
+            heading, highest = APPLICATION_LABELS[name], max(values, default=0)
+            yield Column(heading, Kind.INTEGER, values, total, highest, group)
 
 
 def _per_hour(report: Report, room: int, notice: str) -> Table:
     hours = report.hours
     begins, offsets = _wall_clock(hours)
+    begins, offsets = begins[:room], offsets[:room]
     peaks = {series: hours.peaks[series][:room] for series in SERIES}
+    weekdays = [weekday(second // DAY_SECONDS) for second in begins]
     columns = (
-        Column("Hour begins", Kind.HOUR, begins[:room], _WHOLE_PERIOD),
-        Column("UTC offset", Kind.MOMENT, offsets[:room], ""),
+        Column("Hour begins", Kind.HOUR, begins, highest=MAXIMUM),
+        Column("Weekday", Kind.WEEKDAY, weekdays),
+        Column("UTC offset", Kind.MOMENT, offsets),
         *_peak_columns(peaks, report),
     )
     return Table("Per hour", columns, notice)
@@ -156,8 +219,8 @@ def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Co
             series.label,
             Kind.INTEGER,
             peaks[series.id],
-            report.concurrency[series.id].maximum,
-            series.section.peaks or series.section.title,
+            highest=report.concurrency[series.id].maximum,
+            group=series.section.peaks or series.section.title,
         )
         for series in SERIES_ROWS
     ]

@@ -19,7 +19,8 @@ BAND: Final = "E8EEF5"
 RULE: Final = "D8DEE6"
 STRONG_RULE: Final = "8A9BB0"
 ALERT: Final = "9B2C1F"
-PALETTE: Final = (NAVY, INK, GREY, BAND, RULE, STRONG_RULE, ALERT)
+WEEKEND: Final = "F0F3F7"
+PALETTE: Final = (NAVY, INK, GREY, BAND, RULE, STRONG_RULE, ALERT, WEEKEND)
 
 _FORMATS: Final = {
     Kind.TEXT: "@",  # stays text when it is edited, also where it begins like a formula
@@ -29,12 +30,17 @@ _FORMATS: Final = {
     Kind.MINUTES: "#,##0.000",
     Kind.SHARE: "0.0%",
     Kind.DAY: "yyyy-mm-dd",
+    Kind.WEEKDAY: "@",
     Kind.HOUR: "yyyy-mm-dd hh:mm",
+    Kind.CHANGE: "+#,##0;-#,##0;0",
+    Kind.AVERAGE_CHANGE: "+#,##0.00;-#,##0.00;0.00",
+    Kind.MINUTES_CHANGE: "+#,##0.000;-#,##0.000;0.000",
 }
 
 _ALIGNMENTS: Final = {
     Kind.TEXT: "left",
     Kind.DAY: "left",
+    Kind.WEEKDAY: "left",
     Kind.HOUR: "left",
     Kind.MOMENT: "center",  # all of one length
 }
@@ -64,8 +70,10 @@ SUBTITLE: Final = Look(ink=GREY, below="")
 NOTICE: Final = Look(ink=ALERT, below="")
 SECTION: Final = Look(size=11, bold=True, ink=NAVY, fill=BAND, below=STRONG_RULE, indent=1)
 LABEL: Final = Look(indent=1)
+WRAPPED_LABEL: Final = LABEL._replace(wrap=True)
 HEADED: Final = Look(ink=GREY, indent=1)  #: label of a row under the title
 ANSWER: Final = Look(wrap=True, number_format="@")  #: value of a row under the title
+WARNING: Final = ANSWER._replace(ink=ALERT)  #: the same, of a report that may miss something
 BLANK: Final = Look()
 NOTE_TITLE: Final = Look(ink=NAVY, bold=True, indent=1)
 
@@ -94,15 +102,20 @@ def section_heading(kind: Kind) -> Look:
 
 
 @cache
-def total(kind: Kind) -> Look:
-    """Return the look of a value of *kind* in a table's last row."""
-    return value(kind)._replace(ink=NAVY, fill=BAND, above=NAVY, below=NAVY)
+def summary(kind: Kind, *, is_first: bool) -> Look:
+    """Return the look of a value of *kind* in a row of sums or maxima below a table."""
+    above = NAVY if is_first else RULE
+    return value(kind)._replace(ink=NAVY, fill=BAND, above=above, below=NAVY)
 
 
 @cache
-def first_of_day(kind: Kind) -> Look:
-    """Return the look of a value of *kind* in the row with which a local day begins."""
-    return value(kind)._replace(above=STRONG_RULE)
+def in_calendar(kind: Kind, *, is_weekend: bool, opens: bool) -> Look:
+    """Return the look of a value of *kind* in the row of a day or an hour.
+
+    One that *opens* a month of days, or a day of hours, has a rule above it.
+    """
+    look = value(kind)._replace(fill=WEEKEND if is_weekend else "")
+    return look._replace(above=STRONG_RULE) if opens else look
 
 
 @cache

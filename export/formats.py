@@ -23,6 +23,10 @@ def _renderer(module: str) -> Renderer:
     return render
 
 
+#: The version of what a workbook's bytes look like, which the manifest of an issued report has: it
+#: goes up with every change of them. 1: until 0.1; 2: page numbers, runs and sessions per day.
+WORKBOOK_VERSION: Final = 2
+
 #: Each renderer takes a report and returns the bytes of a whole file.
 FORMATS: Final = {
     "xls": _renderer("export.xls"),

@@ -53,7 +53,24 @@ def document(report: Report) -> dict[str, Any]:
         members["number"] = report.number
     if report.revision:
         members["revises"] = report.revision.number
+    if report.adjustments:
+        members["adjustments"] = adjustments_in(report)
     return members
+
+
+def adjustments_in(report: Report) -> list[dict[str, Any]]:
+    """Return what *report* bills of earlier ones, by their numbers."""
+    return [
+        {
+            "number": each.number,
+            "from": each.first.isoformat(),
+            "to": each.last.isoformat(),
+            "timezone": each.timezone,
+            "cells": [cell._asdict() for cell in each.cells],
+            "notes": list(each.notes),
+        }
+        for each in report.adjustments
+    ]
 
 
 def _put(members: dict[str, Any], path: tuple[str, ...], value: object) -> None:

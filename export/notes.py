@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from interaction_usage.reports.model import Report
-from rollups.catalog import APPLICATION_LABELS, SERIES_ROWS
+from rollups import catalog
 from rollups.completeness import Status
 from rollups.local_time import zone
 
@@ -20,6 +20,34 @@ _MEANINGS: Final = {
         "are published late may still change the numbers."
     ),
     Status.INCOMPLETE: "Something that was published may be missing, as said below.",
+}
+
+
+_NO_SESSIONS: Final = (
+    "How many sessions began is not known: these days were counted by a version that did not keep "
+    "it."
+)
+
+_PERIOD: Final = (
+    "From the midnight that begins the first day to the midnight that ends the last one, in the "
+    "time zone {zone}. An hour is an hour of the clocks there: a day on which they change has 23 "
+    "or 25 hours."
+)
+
+#: Terms of the curves and the sessions, and what they mean.
+_DEFINITIONS: Final = {
+    "Session": (
+        "It counts from its start to its stop, and for at least one second. A session whose stop "
+        "was never reported counts up to the session limit."
+    ),
+    "Peak of an hour": "The most sessions that were open at any one second of the hour.",
+    "Maximum": "The highest peak of all hours of the period.",
+    "Busiest hour": "The hour with the maximum; the first of them, if there are several.",
+    "Reported hours": "The hours whose peak is above 0.",
+    "Average": "The sum of the hourly peaks, divided by the number of reported hours.",
+    "Rounding": (
+        "Averages are shown with two decimals, minutes with three; the cells have the exact values."
+    ),
 }
 
 
@@ -41,11 +69,13 @@ def status(report: Report) -> str:
         parts.append(f"complete to {_local(report, said.complete_to)}")
     if said.refused:
         parts.append(f"{said.refused:,} refused")
+    if report.adjustments:
+        parts.append(f"with {_adjusted(report)} (see Adjustments)")
     return " · ".join(parts)
 
 
 def notes(report: Report) -> list[Note]:
-    """Return the notes of *report*, in their order."""
+    """Return the notes on the state of *report*, in their order."""
     said = report.completeness
     found = [Note("Status", (f"{said.status.capitalize()}: {_MEANINGS[said.status]}",))]
     if said.reasons:
@@ -57,9 +87,38 @@ def notes(report: Report) -> list[Note]:
         sentence = f"Everything published before {instant} is counted or refused."
         found.append(Note("Complete to", (sentence,)))
     found.append(Note("Refused events", (_refused(said.refused),)))
+    if report.adjustments:
+        sentence = (
+            f"This report bills {_adjusted(report)}, each with what has changed since it was "
+            "billed. What a period is billed in all is its report and all adjustments of it."
+        )
+        found.append(Note("Adjustments", (sentence,)))
     if report.pending_voids:
         found.append(Note("Pending voids", (_pending(report.pending_voids),)))
-    return [*found, *_concurrency(report), Note("Sessions", _sessions(report))]
+    if not report.counts.has_sessions:
+        found.append(Note("Sessions", (_NO_SESSIONS,)))
+    return found
+
+
+def definitions(report: Report) -> list[Note]:
+    """Return how the numbers of *report* are defined, in the order of its sections."""
+    sections = [
+        Note(section.title, (section.meaning,))
+        for section in catalog.SECTIONS
+        if report.has(section) and section.meaning
+    ]
+    return [
+        Note("Period", (_PERIOD.format(zone=report.timezone),)),
+        *sections,
+        *(Note(title, (text,)) for title, text in _DEFINITIONS.items()),
+    ]
+
+
+def _adjusted(report: Report) -> str:
+    numbers = [each.number for each in report.adjustments]
+    if len(numbers) == 1:
+        return f"an adjustment of {numbers[0]}"
+    return f"adjustments of {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def _refused(number: int) -> str:
@@ -82,41 +141,6 @@ def _pending(number: int) -> str:
         f"{voids} pending: the event that is taken back has not arrived, and the sums of its day "
         "are lower by what it would count."
     )
-
-
-def _sessions(report: Report) -> tuple[str, ...]:
-    """Return how many sessions began, and how many of these have no stop, by application."""
-    if not report.counts.has_sessions:
-        return (
-            "How many began is not known: these days were counted by a version that did not keep "
-            "it.",
-        )
-    return (
-        "Sessions that began in these days, and of these without a stop; such a session counts up "
-        "to the session limit:",
-        *(
-            f"{APPLICATION_LABELS[name]}: {started:,}, {without_stop:,} without a stop"
-            for name, (started, without_stop) in report.counts.sessions.items()
-        ),
-    )
-
-
-def _concurrency(report: Report) -> list[Note]:
-    """Return how the numbers of concurrency are defined, and what they rest on."""
-    hours = tuple(
-        f"{row.label}: {report.concurrency[row.id].reported_hours:,}" for row in SERIES_ROWS
-    )
-    return [
-        Note("Maximum", ("The most sessions that were present at any one second of the period.",)),
-        Note(
-            "Average",
-            (
-                "The sum of the hourly peaks divided by the number of reported hours. The peak of "
-                "an hour is the most sessions present at any one second of it.",
-            ),
-        ),
-        Note("Reported hours", ("The hours whose peak is above 0:", *hours)),
-    ]
 
 
 def _local(report: Report, second: int) -> str:

@@ -5,7 +5,7 @@ Labels and their order are a contract: people's spreadsheets look them up.
 
 from datetime import datetime
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from export.notes import status
 from export.text import isolated, readable
@@ -25,7 +25,15 @@ class Kind(Enum):
     MINUTES = auto()  #: minutes, at most three decimals
     SHARE = auto()  #: a part of 1
     DAY = auto()  #: a local date
+    WEEKDAY = auto()  #: the name of a day of the week
     HOUR = auto()  #: the local wall time at which an hour begins, without its UTC offset
+    CHANGE = auto()  #: by how much a count or sessions differ, with a sign
+    AVERAGE_CHANGE = auto()
+    MINUTES_CHANGE = auto()
+
+
+#: The label of the row with the report's status.
+STATUS: Final = "Status"
 
 
 class Cell(NamedTuple):
@@ -56,6 +64,25 @@ def sections(report: Report) -> tuple[Section, ...]:
         Section("Usage Report", _heading_rows(report)),
         *(_section(section, report) for section in catalog.SECTIONS if report.has(section)),
     )
+
+
+def basis(report: Report) -> tuple[Section, ...]:
+    """Return what the averages are made of, and the sessions that the curves are made of."""
+    curves = tuple(
+        Row(row.label, _basis_of(report.concurrency[row.id])) for row in catalog.SERIES_ROWS
+    )
+    headings = ("Sum of hourly peaks", "Reported hours", "Average")
+    found = [Section("Concurrency", curves, headings)]
+    if report.counts.has_sessions:
+        rows = tuple(
+            Row(
+                catalog.APPLICATION_LABELS[name],
+                (Cell(each.started or 0, Kind.INTEGER), Cell(each.without_stop or 0, Kind.INTEGER)),
+            )
+            for name, each in report.counts.sessions.items()
+        )
+        found.append(Section("Sessions", rows, ("Started", "Without a stop")))
+    return tuple(found)
 
 
 def kind_of(metric: Metric) -> Kind:
@@ -97,7 +124,7 @@ def _heading_rows(report: Report) -> tuple[Row, ...]:
         Row("Period", (Cell(period(report), Kind.TEXT),)),
         Row("Time zone", (Cell(report.timezone, Kind.TEXT),)),
         Row("Generated", (Cell(generated, Kind.TEXT),)),
-        Row("Status", (Cell(status(report), Kind.TEXT),)),
+        Row(STATUS, (Cell(status(report), Kind.TEXT),)),
         *([Row("Report number", (Cell(report.number, Kind.TEXT),))] if report.number else []),
     )
 
@@ -124,4 +151,12 @@ def _curve(curve: Concurrency) -> tuple[Cell, ...]:
         Cell(curve.maximum, Kind.INTEGER),
         Cell(curve.average, Kind.AVERAGE),
         Cell(busiest, Kind.MOMENT),
+    )
+
+
+def _basis_of(curve: Concurrency) -> tuple[Cell, ...]:
+    return (
+        Cell(curve.peak_sum, Kind.INTEGER),
+        Cell(curve.reported_hours, Kind.INTEGER),
+        Cell(curve.average, Kind.AVERAGE),
     )

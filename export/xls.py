@@ -1,9 +1,10 @@
 """The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
 
-xlwt writes every record but two kinds. It has no way to repeat heading rows on each printed page:
-that takes a built-in defined name, which `_Book` adds to the workbook's link table. And it makes an
-object of each cell, which costs more than all the rest: `export.xls_rows` makes the rows, and those
-of a sheet stand where xlwt expects its first one.
+xlwt writes every record but three kinds. It has no way to repeat heading rows on each printed page,
+or to print a part of a sheet: that takes built-in defined names, which `_Book` adds to the
+workbook's link table. It numbers the pages of each sheet from 1. And it makes an object of each
+cell, which costs more than all the rest: `export.xls_rows` makes the rows, and those of a sheet
+stand where xlwt expects its first one.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,16 @@ import xlwt
 from export import xls_rows
 from export.breakdowns import SHEET_ROWS
 from export.cell_styles import FONT, PALETTE, Look
-from export.sheets import Body, Line, Sheet, sheets
+from export.grid import Body, Line, Sheet
+from export.sheets import sheets
 from interaction_usage.reports.model import Report
 
 _A4: Final = 9
-_FOOTER: Final = b"&L&8&A&R&8Page &P"
+_PRINT_AREA: Final = 0x06  # a built-in name: the cells of a sheet that are printed
+_PRINT_TITLES: Final = 0x07  # the rows that are repeated on each of its pages
+_LAST_COLUMN: Final = 0xFF
+_SETUP_OPTIONS: Final = -24  # where they stand in the SETUP record, from its end
+_OWN_FIRST_PAGE: Final = 0x80  # of them: the pages of this sheet have numbers of their own
 _FIRST_FREE_COLOUR: Final = 0x20  # the palette's last rows, which charts use and we do not
 _COLOURS: Final = {rgb: _FIRST_FREE_COLOUR + i for i, rgb in enumerate(PALETTE)}
 _ALIGNMENTS: Final = {
@@ -49,12 +55,13 @@ def workbook(pages: Sequence[Sheet]) -> bytes:
 
 
 class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
-    """A workbook whose sheets may repeat rows on every printed page."""
+    """A workbook whose sheets may repeat rows on every printed page, or print a part."""
 
     def __init__(self) -> None:
         super().__init__()
         self.owner = "usage"
-        self.repeated_rows: dict[int, tuple[int, int]] = {}  #: first and last row, by sheet index
+        #: First and last row, last column, by sheet index and built-in name.
+        self.areas: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._xfs: dict[Look, int] = {}
 
     def xf(self, look: Look) -> int:
@@ -71,17 +78,18 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         return list(map(places.__getitem__, texts))
 
     def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
-        """Return the link table: this workbook, its sheets, and `Print_Titles` of each."""
-        if not self.repeated_rows:
+        """Return the link table: this workbook, its sheets, and the built-in names of each."""
+        if not self.areas:
             return b""
-        count = len(self.repeated_rows)
-        table = pack("<HHHH", 0x01AE, 4, max(self.repeated_rows) + 1, 0x0401)  # SUPBOOK
-        table += pack("<HHH", 0x0017, 2 + 6 * count, count)  # EXTERNSHEET
-        for sheet in self.repeated_rows:
+        sheets = sorted({sheet for sheet, _ in self.areas})
+        table = pack("<HHHH", 0x01AE, 4, max(sheets) + 1, 0x0401)  # SUPBOOK
+        table += pack("<HHH", 0x0017, 2 + 6 * len(sheets), len(sheets))  # EXTERNSHEET
+        for sheet in sheets:
             table += pack("<HHH", 0, sheet, sheet)
-        for reference, (sheet, (first, last)) in enumerate(self.repeated_rows.items()):
-            area = pack("<BHHHHH", 0x3B, reference, first, last, 0, 0xFF)  # ptgArea3d, all columns
-            name = pack("<HBBHHHLBB", 0x20, 0, 1, len(area), 0, sheet + 1, 0, 0, 7)  # 7: titles
+        for (sheet, builtin), (first, last, column) in self.areas.items():
+            reference = sheets.index(sheet)
+            area = pack("<BHHHHH", 0x3B, reference, first, last, 0, column)  # ptgArea3d
+            name = pack("<HBBHHHLBB", 0x20, 0, 1, len(area), 0, sheet + 1, 0, 0, builtin)
             table += pack("<HH", 0x0018, len(name) + len(area)) + name + area  # NAME
         return table
 
@@ -92,8 +100,10 @@ def _draw(book: _Book, index: int, sheet: Sheet) -> None:
     for column, width in enumerate(sheet.widths):
         page.col(column).width = round(width * 256)
     _set_up_print(page, sheet)
+    if sheet.printed_rows is not None:
+        book.areas[index, _PRINT_AREA] = 0, sheet.printed_rows - 1, len(sheet.widths) - 1
     if sheet.heading_rows:
-        book.repeated_rows[index] = sheet.heading_rows
+        book.areas[index, _PRINT_TITLES] = *sheet.heading_rows, _LAST_COLUMN
         page.panes_frozen = True
         page.horz_split_pos = sheet.heading_rows[1] + 1
         page.vert_split_pos = sheet.frozen_columns
@@ -166,8 +176,18 @@ def _set_up_print(page: Any, sheet: Sheet) -> None:
     page.print_centered_horz = True
     page.left_margin = page.right_margin = 0.6
     page.top_margin = page.bottom_margin = 0.8
-    page.header_str = b""
-    page.footer_str = _FOOTER
+    page.header_margin = page.footer_margin = 0.4
+    # xlwt's own way to set them takes ASCII only.
+    page._Worksheet__header_str, page._Worksheet__footer_str = sheet.header, sheet.footer
+    settings = page._Worksheet__print_settings_rec
+    page._Worksheet__print_settings_rec = lambda: _numbered_on(settings())
+
+
+def _numbered_on(settings: bytes) -> bytes:
+    """Return the records of a print set-up so that page numbers go on from the sheet before."""
+    options = bytearray(settings)
+    options[_SETUP_OPTIONS] &= ~_OWN_FIRST_PAGE
+    return bytes(options)
 
 
 @cache

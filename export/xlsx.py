@@ -11,11 +11,12 @@ from xlsxwriter import Workbook
 
 from export.breakdowns import SHEET_ROWS
 from export.cell_styles import FONT, Look
-from export.sheets import Line, Sheet, sheets
+from export.grid import Line, Sheet
+from export.sheets import sheets
 from interaction_usage.reports.model import Report
 
 _A4: Final = 9
-_FOOTER: Final = "&L&8&A&R&8Page &P"
+_MARGIN: Final = 0.4  # of headers and footers, in inches
 _OPTIONS: Final = {
     "in_memory": True,
     "strings_to_formulas": False,
@@ -65,8 +66,10 @@ def _set_up_print(page: Any, sheet: Sheet) -> None:
     page.fit_to_pages(1, 1 if sheet.one_page else 0)  # 0: as many as it takes
     page.center_horizontally()
     page.set_margins(left=0.6, right=0.6, top=0.8, bottom=0.8)
-    page.set_footer(_FOOTER)
-    page.set_start_page(1)
+    page.set_header(sheet.header, {"margin": _MARGIN})
+    page.set_footer(sheet.footer, {"margin": _MARGIN})
+    if sheet.printed_rows is not None:
+        page.print_area(0, 0, sheet.printed_rows - 1, len(sheet.widths) - 1)
 
 
 def _draw_line(page: Any, index: int, line: Line, formats: list[Any]) -> None:

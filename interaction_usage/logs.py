@@ -24,6 +24,8 @@ SPAN_S: Final = 60.0
 #: The log of the dashboard's requests. Each is a line, so it has another bound of its own.
 ACCESS: Final = "interaction_usage.dashboard.access_log"
 ACCESS_LINES: Final = 6_000
+#: What operators do there, each a line as well.
+AUDIT: Final = "interaction_usage.dashboard.audit"
 #: What the access log adds to a line of JSON.
 _ACCESS_MEMBERS: Final = ("method", "path", "status", "milliseconds", "token")
 #: Lines of the access log that wait to be written, and seconds that they may take at the end.
@@ -78,7 +80,7 @@ class RateFilter(logging.Filter):
                 record.msg = f"{record.getMessage()} (and {left_out:,} times more)"
                 record.args = None
         site.lines += 1
-        if site.lines > (ACCESS_LINES if record.name == ACCESS else LINES):
+        if site.lines > (ACCESS_LINES if record.name in (ACCESS, AUDIT) else LINES):
             site.left_out += 1
             return False
         return True

@@ -289,7 +289,7 @@ ARCHIVE_COMMITS: Final = Row(
     "usage_archive_commits_total",
     COUNTER,
     "Commits to the archive's tables.",
-    "Nothing. Each adds at most one file: `usage archive compact` joins them.",
+    "Nothing. Each adds at most one file; small ones are joined by and by.",
 )
 ARCHIVE_SECONDS: Final = Row(
     "usage_archive_commit_seconds_total",
@@ -316,6 +316,20 @@ ARCHIVE_DELETED: Final = Row(
     COUNTER,
     "Offsets that Kafka had deleted before they were archived.",
     "Above 0: the archive has a gap (`usage archive status`); it ran too seldom for the retention.",
+)
+ARCHIVE_FILES: Final = Row(
+    "usage_archive_files",
+    GAUGE,
+    "Data files of the archive, by table, when last looked; missing before the first commit.",
+    "Thousands: compaction fails (usage_archive_compactions_total, and its log).",
+    ("table",),
+)
+ARCHIVE_COMPACTIONS: Final = Row(
+    "usage_archive_compactions_total",
+    COUNTER,
+    "Times that `usage archive run` joined small files of a table, by outcome.",
+    "`failed` rising: its log says why. Copying goes on, and questions become slower.",
+    ("outcome",),
 )
 
 # ------------------------------------------------------------------------------- the dashboard
@@ -364,6 +378,64 @@ CHANGED_REPORTS: Final = Row(
     "them, or leave them as they are.",
 )
 
+# ---------------------------------------------------------------------------------- alerts
+
+ALERTS_READY: Final = Row(
+    "usage_alerts_ready",
+    GAUGE,
+    "1 if `usage alerts run` evaluates, or is on standby; 0 while something keeps it from that, "
+    "which `/readyz` and its log say.",
+    "0 for minutes: no alert is sent. Read `/readyz` of that process.",
+)
+ALERTS_ACTIVE: Final = Row(
+    "usage_alerts_active",
+    GAUGE,
+    "1 for the one process that evaluates, 0 for those on standby.",
+    "A sum of 0 for longer than 10 s: no process evaluates.",
+)
+ALERTS_RULES: Final = Row(
+    "usage_alerts_rules",
+    GAUGE,
+    "Rules of alerts by status. All rules of accounts are unknown while numbers are stale.",
+    "Unknown for minutes: events are waiting, or no worker counts; see usage_lag_records.",
+    ("status",),
+)
+ALERTS_LOOKS: Final = Row(
+    "usage_alerts_looks_total",
+    COUNTER,
+    "Looks at what has changed, about two a second.",
+    "0 while usage_alerts_active is 1: the process is stuck; restart it.",
+)
+ALERTS_LOOK_SECONDS: Final = Row(
+    "usage_alerts_look_seconds_total",
+    COUNTER,
+    "Seconds that these looks took.",
+    "More than half a second a look: very many accounts with rules change at once.",
+)
+ALERTS_WAITING: Final = Row(
+    "usage_alerts_waiting",
+    GAUGE,
+    "Notifications that are not delivered yet; each is tried for a day.",
+    "Above 0 for long: `usage alerts deliveries ACCOUNT` says what receivers answer.",
+)
+ALERTS_GIVEN_UP: Final = Row(
+    "usage_alerts_given_up",
+    GAUGE,
+    "Notifications of the present rules that could not be delivered within a day.",
+    "Above 0: whoever was to be notified was not. `usage alerts list --failed` shows the rules.",
+)
+ALERTS_ATTEMPTS: Final = Row(
+    "usage_alerts_attempts_total",
+    COUNTER,
+    "Attempts to deliver, by way (webhook, email) and outcome.",
+    "Many failed: a receiver is away, or the mail server refuses.",
+    ("way", "outcome"),
+)
+ALERTS: Final = (
+    BUILD, ALERTS_READY, ALERTS_ACTIVE, ALERTS_RULES, ALERTS_LOOKS, ALERTS_LOOK_SECONDS,
+    ALERTS_WAITING, ALERTS_GIVEN_UP, ALERTS_ATTEMPTS,
+)  # fmt: skip
+
 #: What a worker reports, and what the dashboard does.
 WORKER: Final = (
     BUILD, COUNTED, DUPLICATES, REFUSED, DELETED, MICRO_BATCH_EVENTS, PREPARE_SECONDS,
@@ -373,7 +445,7 @@ WORKER: Final = (
 )  # fmt: skip
 ARCHIVE: Final = (
     BUILD, ARCHIVED, ARCHIVE_READY, ARCHIVE_LAG, ARCHIVE_COMMITS, ARCHIVE_SECONDS,
-    ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED,
+    ARCHIVE_FAILURES, ARCHIVE_COMMITTED_AT, ARCHIVE_DELETED, ARCHIVE_FILES, ARCHIVE_COMPACTIONS,
 )  # fmt: skip
 DASHBOARD: Final = (BUILD, REQUESTS, REQUEST_SECONDS, REDIS_UP, WORKERS, STALE, CHANGED_REPORTS)
 

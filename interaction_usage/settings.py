@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
 from interaction_usage import env_file, prefixes
@@ -135,6 +136,48 @@ def _listen(text: str) -> Listen:
     return Listen((shape[1] or "").strip("[]"), int(shape[2]))
 
 
+#: An IP network: 10.1.0.0/16.
+Network = str
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        return tuple(str(ip_network(name)) for name in names)
+    except ValueError:
+        raise ValueError("must be networks like 10.1.0.0/16, separated by commas") from None
+
+
+def _smtp_host(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise ValueError("must be the name or the address of a host")
+    return text
+
+
+def _sender(text: str) -> str:
+    if text and not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text):
+        raise ValueError("must be an address like usage@example.com")
+    return text
+
+
+def _alerts_secret(text: str) -> str:
+    if text and len(text) < 24:
+        raise ValueError("must have at least 24 characters: openssl rand -hex 32")
+    return text
+
+
+class Smtp(NamedTuple):
+    """How e-mails are sent."""
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    username: str = ""
+    password: str = ""
+    ssl_ca_location: str = ""
+    sender: str = ""
+
+
 def _variable(
     parse: Callable[[str], Any],
     default: str,
@@ -229,15 +272,27 @@ class Settings:
         "0",
         "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
     )
+    alerts_allowed_networks: tuple[Network, ...] = _variable(
+        _networks,
+        "",
+        "networks inside that webhooks of alerts may be sent to: `10.1.0.0/16`, separated by "
+        "commas; also over plain `http://`",
+    )
     hide_sessions: bool = _variable(
         _yes_or_no,
         "no",
         "whether explanations name no session to the token of an account: `yes` or `no`",
     )
 
+    #: What webhooks of alerts are signed with; empty: none can be sent.
+    alerts_secret: str = ""
+    #: How e-mails of alerts are sent; without a host: none can be.
+    smtp: Smtp = Smtp()  # noqa: RUF009 (a tuple)
+
     def __repr__(self) -> str:
-        """Show where Redis is, but not the password."""
-        shown = vars(self) | {"redis": address.place(self.redis)}
+        """Show where Redis is, but no password and no secret."""
+        hidden = {"alerts_secret": "…", "smtp": "…"}
+        shown = vars(self) | {"redis": address.place(self.redis)} | hidden
         members = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"Settings({members})"
 
@@ -288,6 +343,34 @@ _REDIS_LOGIN: Final[Mapping[str, Setting]] = {
 }
 
 
+#: What webhooks of alerts are signed with.
+_ALERTS: Final[Mapping[str, Setting]] = {
+    "secret": Setting(
+        _alerts_secret,
+        "",
+        "what the secrets follow from that webhooks of alerts are signed with: 24 or more random "
+        "characters",
+        is_secret=True,
+    ),
+}
+#: How e-mails of alerts are sent: member of `Smtp` to its row.
+_SMTP: Final[Mapping[str, Setting]] = {
+    "host": Setting(_smtp_host, "", "the server that e-mails of alerts are sent through"),
+    "port": Setting(_whole(1, 65_535, "a port"), "587", "the port of that server"),
+    "security": Setting(
+        _one_of("starttls", "tls", "none"),
+        "starttls",
+        "how that server is reached: `starttls`, `tls` or `none`",
+    ),
+    "username": Setting(_text, "", "the user of that server, where it wants a login"),
+    "password": Setting(_text, "", "the password of that user", is_secret=True),
+    "ssl_ca_location": Setting(
+        _text, "", "a file with the certificates that the server's is signed with"
+    ),
+    "from": Setting(_sender, "", "the address that e-mails come from: `usage@example.com`"),
+}
+
+
 def _variables_of(prefix: str, rows: Mapping[str, Setting]) -> dict[str, Setting]:
     """Return *rows* by variable, each secret also as the file that has it."""
     found = {}
@@ -313,6 +396,8 @@ VARIABLES: Final[Mapping[str, Setting]] = {
     **{variable: setting for _, _, variable, setting in _rows()},
     **_variables_of("USAGE_KAFKA_", _SECURITY),
     **_variables_of("USAGE_REDIS_", _REDIS_LOGIN),
+    **_variables_of("USAGE_ALERTS_", _ALERTS),
+    **_variables_of("USAGE_SMTP_", _SMTP),
     env_file.VARIABLE: Setting(
         _text, env_file.NAME, "a file with settings, below the environment; none if it is empty"
     ),
@@ -404,10 +489,13 @@ def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
             members[member] = value
     security = _security(environment, problems)
     redis = _redis(environment, members.get("redis", ""), problems)
+    alerts = _members(environment, "USAGE_ALERTS_", _ALERTS, problems)
+    smtp = _smtp(environment, problems)
     if problems:
         return None, problems
     members["kafka"] = KafkaAddress(members["kafka"], security)
     members["redis"] = redis
+    members["alerts_secret"], members["smtp"] = alerts["secret"], smtp
     members["group"] = members["topic_prefix"] + members["group"]
     return Settings(**members), []
 
@@ -435,11 +523,21 @@ def _redis(environment: Mapping[str, str], url: str, problems: _Problems) -> str
         return ""
 
 
+def _smtp(environment: Mapping[str, str], problems: _Problems) -> Smtp:
+    members = _members(environment, "USAGE_SMTP_", _SMTP, problems)
+    if members.get("host") and not members.get("from"):
+        problems.append(
+            InvalidSettingError("USAGE_SMTP_FROM", "USAGE_SMTP_FROM is needed with USAGE_SMTP_HOST")
+        )
+    members["sender"] = members.pop("from", "")
+    return Smtp(**members)
+
+
 def _members(
     environment: Mapping[str, str], prefix: str, rows: Mapping[str, Setting], problems: _Problems
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Return the values of *rows* that are set; add to *problems* what cannot be used."""
-    members = {}
+    members: dict[str, Any] = {}
     for member, row in rows.items():
         variable = f"{prefix}{member.upper()}"
         text = environment.get(variable, "")

@@ -3,7 +3,8 @@
 One row for each fact of the bill, and one place for each row. Topics, envelopes, the fold's
 dispatch, the Usage Report in every format, OpenAPI, the JSON Schemas and what pages and commands
 show come from here, in the order of the rows. So a new type of event takes a struct for its data
-in `rollups.events`, a row in `EVENT_TYPES`, and a row in `METRIC_ROWS`.
+in `rollups.events`, a row in `EVENT_TYPES`, and a row in `METRIC_ROWS`. Evidence shares nothing
+with this: there a counter stands in `evidence/questions.py` and `evidence/sql/amounts.sql`.
 
 Rows that do not fit together fail when this module is imported (`check`). What is stored in Redis
 goes by the ids here, and series by their place in `SERIES`, so neither may change its meaning.
@@ -89,6 +90,7 @@ class Section(NamedTuple):
     title: str
     applies: str = ""  #: the setting of an account that it depends on; empty: it always applies
     peaks: str = ""  #: above the columns of its curves in breakdowns; empty: the title
+    meaning: str = ""  #: how its numbers are defined, in sentences for whoever pays the bill
 
 
 class Series(NamedTuple):
@@ -275,12 +277,40 @@ class EventType(NamedTuple):
 
 # --------------------------------------------------------------------------------- rows
 
-FLOWS_RUN: Final = Section("Interaction Flows Run")
-AGENT_CONCURRENCY: Final = Section("Concurrent Agent Sessions", peaks="Peak agent sessions")
-FLOW_CONCURRENCY: Final = Section("Concurrent Interaction Flows", peaks="Peak Interaction Flows")
-ASSISTANCE: Final = Section("Assistance Services")
-DNIS: Final = Section("DNIS Service", applies="dnis")
-SMS: Final = Section("Outgoing SMS", applies="sms")
+FLOWS_RUN: Final = Section(
+    "Interaction Flows Run",
+    meaning="Each run of an Interaction Flow counts once, for the application that it ran in, "
+    "whether it was completed or abandoned.",
+)
+AGENT_CONCURRENCY: Final = Section(
+    "Concurrent Agent Sessions",
+    peaks="Peak agent sessions",
+    meaning="Sessions of agents that were open at the same second. “Agent Application and Ticket "
+    "Guidance” counts the sessions of both together; its maximum is not the sum of their maxima, "
+    "which may lie at different times.",
+)
+FLOW_CONCURRENCY: Final = Section(
+    "Concurrent Interaction Flows",
+    peaks="Peak Interaction Flows",
+    meaning="Sessions of customers that were open at the same second.",
+)
+ASSISTANCE: Final = Section(
+    "Assistance Services",
+    meaning="Clicks with which a customer asked for a person: a call at once, a callback, a chat "
+    "or an email.",
+)
+DNIS: Final = Section(
+    "DNIS Service",
+    applies="dnis",
+    meaning="Phone numbers that were purchased, and the minutes of Call Now calls, counted in "
+    "thousandths of a minute.",
+)
+SMS: Final = Section(
+    "Outgoing SMS",
+    applies="sms",
+    meaning="SMS messages that were sent and contain a campaign link. Messages without one are "
+    "not counted here.",
+)
 
 #: The settings of an account that a section may depend on.
 APPLICABLE: Final = ("dnis", "sms")
@@ -348,8 +378,7 @@ METRIC_ROWS: Final = (
     Metric(RUNS_TOTAL, "Total", FLOWS_RUN, ("flow_runs", "total"), sum_of=tuple(RUNS.values())),
     *(
         Metric(
-            metric, APPLICATION_LABELS[name], FLOWS_RUN, ("flow_runs", "by_application", name),
-            heading="",
+            metric, APPLICATION_LABELS[name], FLOWS_RUN, ("flow_runs", "by_application", name)
         )
         for name, metric in RUNS.items()
     ),

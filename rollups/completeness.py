@@ -76,7 +76,7 @@ UNKNOWN: Final = Completeness(
 def judge(known: Known, period: tuple[int, int], as_of: int, refused: int = 0) -> Completeness:
     """Return what a report over the seconds [begin, end) of *period* may say of itself."""
     touching = [gap for gap in known.gaps if gap.touches(*period)]
-    reasons = [*_reasons(known), *(_missing(gap) for gap in touching if not gap.accepted)]
+    reasons = [*reasons_of_stream(known), *(_missing(gap) for gap in touching if not gap.accepted)]
     progress = known.progress
     complete_to = progress.complete_to if progress and not _lost(known) else None
     # Also by the clock of the worker: what ends within these seconds may not be there yet.
@@ -97,8 +97,8 @@ def shown(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _reasons(known: Known) -> list[str]:
-    """Return why events may be missing that Kafka still has."""
+def reasons_of_stream(known: Known) -> list[str]:
+    """Return why events may be missing that Kafka still has, whatever the report: a clause each."""
     progress = known.progress
     if progress is None:
         return ["No worker has reported yet how far events are counted"]

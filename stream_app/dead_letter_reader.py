@@ -26,14 +26,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from stream_app import bounded_fetch, clients
 from stream_app.broker import Span, admin_client, offsets_since, spans_of
-from stream_app.codec import MAX_EVENT_BYTES
 from stream_app.dead_letters import (
     DeadLetterHeaders,
     Headers,
@@ -45,6 +43,7 @@ from stream_app.dead_letters import (
     read_marker,
 )
 from stream_app.errors import BrokerUnavailableError
+from stream_app.event_names import MOST_NAME, NO_NAMES, EventNames, names_of
 from stream_app.topic_reader import reading_denied
 from stream_app.topics import DEAD_LETTERS
 
@@ -87,6 +86,7 @@ class RejectedRecord:
     left_out: LeftOut | None = (
         None  #: of key, value and headers, where no dead letter has all of them
     )
+    event: EventNames = NO_NAMES
 
     @property
     def origin(self) -> Place:
@@ -107,6 +107,10 @@ class RejectedRecord:
     def open(self) -> bool:
         """Whether every copy of it was rejected; otherwise one is counted, or will be."""
         return self.places == self._rejected_at
+
+    def has_id(self, event_id: str) -> bool:
+        """Tell whether this is the record of an event with that id."""
+        return self.event.id is not None and self.event.id == event_id[:MOST_NAME]
 
     @property
     def _rejected_at(self) -> set[Place]:
@@ -131,15 +135,18 @@ def read_rejected_records(servers: str, *, with_bytes: bool = True) -> list[Reje
     return assemble(messages(servers), with_bytes=with_bytes)
 
 
-def filled(servers: str, records: Sequence[RejectedRecord]) -> Iterator[RejectedRecord]:
+def filled(
+    servers: str, records: Sequence[RejectedRecord], since: int = 0
+) -> Iterator[RejectedRecord]:
     """Yield each of *records* with its bytes, one at a time, in the order of the topic.
 
-    What was deleted there in the meantime is left out. Raises BrokerUnavailableError.
+    Only dead letters *since* a second are read. What was deleted there in the meantime is left out.
+    Raises BrokerUnavailableError.
     """
     wanted: dict[str, list[RejectedRecord]] = {}
     for record in records:
         wanted.setdefault(record.fingerprint, []).append(record)
-    for message in messages(servers) if wanted else ():
+    for message in messages(servers, since) if wanted else ():
         headers = read_dead_letter(message.headers)
         if not headers:
             continue
@@ -160,43 +167,10 @@ def assemble(messages: Iterable[Any], *, with_bytes: bool = True) -> list[Reject
     Messages of a partition come in its order, partitions in any. What is neither a dead letter nor
     a marker is skipped: it was written by someone else and belongs to no rejected record.
     """
-    log = _Log(with_bytes)
+    log = Log(with_bytes)
     for message in messages:
-        if headers := read_dead_letter(message.headers):
-            log.add_dead_letter(message, headers)
-        elif marker := read_marker(message.headers):
-            log.add_marker(message, marker)
+        log.add(message)
     return log.records()
-
-
-def account_of(headers: Headers, value: bytes | None) -> str | None:
-    """Return the `subject` in the header or else in the value; None where it cannot be read."""
-    return attribute_of("subject", headers, value)
-
-
-def attribute_of(name: str, headers: Headers, value: bytes | None) -> str | None:
-    """Return an attribute of an event, in the header or else in the value; None if unreadable."""
-    return attributes_of((name,), headers, value)[0]
-
-
-def attributes_of(names: Sequence[str], headers: Headers, value: bytes | None) -> list[str | None]:
-    """Return several attributes of an event, as `attribute_of` does."""
-    in_headers: dict[str, bytes | None] = {}
-    for header, content in headers:
-        in_headers.setdefault(header, content)
-    try:
-        members = orjson.loads(value or b"") if len(value or b"") <= MAX_EVENT_BYTES else None
-    except orjson.JSONDecodeError:
-        members = None
-    found: list[str | None] = []
-    for name in names:
-        if f"ce_{name}" in in_headers:
-            content = in_headers[f"ce_{name}"] or b""
-            found.append(content[:_MOST_TEXT].decode("utf-8", "replace"))
-        else:
-            attribute = members.get(name) if isinstance(members, dict) else None
-            found.append(attribute[:_MOST_TEXT] if isinstance(attribute, str) else None)
-    return found
 
 
 def _fingerprint(message: Any, headers: DeadLetterHeaders) -> str:
@@ -226,9 +200,10 @@ class _Bytes(NamedTuple):
     headers: Headers
     left_out: LeftOut | None
     account: str | None
+    event: EventNames
 
 
-class _Log:
+class Log:
     """The dead letters and markers read so far."""
 
     def __init__(self, with_bytes: bool) -> None:
@@ -241,13 +216,24 @@ class _Log:
         self._bytes: dict[str, _Bytes] = {}  # by fingerprint, as much as any dead letter has
         self._texts: dict[str, str] = {}  # sentences repeat; one object for each is kept
 
+    def add(self, message: Any) -> None:
+        """Add a message; one that is neither of both changes nothing."""
+        if headers := read_dead_letter(message.headers):
+            self.add_dead_letter(message, headers)
+        elif marker := read_marker(message.headers):
+            self.add_marker(message, marker)
+
+    def __len__(self) -> int:
+        """How many dead letters there are."""
+        return len(self._rejections)
+
     def add_dead_letter(self, message: Any, headers: DeadLetterHeaders) -> None:
         """Add a dead letter; the same again, after a crash or a rebuild, changes nothing."""
         copy = _Copy(headers.place, _fingerprint(message, headers))
         known = self._bytes.get(copy.fingerprint)
         if known is None or _missing(headers.left_out) < _missing(known.left_out):
-            account = account_of(headers.own, message.value)
-            kept = _Bytes(None, None, [], headers.left_out, account)
+            account, names = names_of(headers.own, message.value, headers.reason)
+            kept = _Bytes(None, None, [], headers.left_out, account, names)
             if self._with_bytes:
                 kept = kept._replace(key=message.key, value=message.value, headers=headers.own)
             self._bytes[copy.fingerprint] = kept
@@ -270,10 +256,11 @@ class _Log:
         found: dict[_Copy, RejectedRecord] = {}
         for copy, rejection in self._rejections.items():
             if self._first(copy) == copy:
-                key, value, headers, left_out, account = self._bytes[copy.fingerprint]
+                key, value, headers, left_out, account, event = self._bytes[copy.fingerprint]
                 found[copy] = RejectedRecord(
-                    key, value, headers, account, copy.fingerprint, [rejection], left_out=left_out
-                )
+                    key, value, headers, account, copy.fingerprint, [rejection],
+                    left_out=left_out, event=event,
+                )  # fmt: skip
         for copy, (_, replay) in sorted(self._replays.items(), key=lambda item: item[1][1].at):
             record = found[self._first(copy)]
             record.replays.append(replay)
@@ -302,10 +289,19 @@ def messages(servers: str, since: int = 0) -> Iterator[Any]:
     admin = admin_client(servers)
     found = spans_of(admin, [DEAD_LETTERS])
     begins = offsets_since(admin, list(found), since) if since > 0 else {}
+    yield from messages_within(
+        servers,
+        {
+            place: span._replace(begin=max(span.begin, begins.get(place, 0)))
+            for place, span in found.items()
+        },
+    )
+
+
+def messages_within(servers: str, spans: Mapping[tuple[str, int], Span]) -> Iterator[Any]:
+    """Yield the messages of *spans*, as `messages` does."""
     ends = {
-        TopicPartition(*place): span._replace(begin=max(span.begin, begins.get(place, 0)))
-        for place, span in found.items()
-        if span.stable > max(span.begin, begins.get(place, 0))
+        TopicPartition(*place): span for place, span in spans.items() if span.stable > span.begin
     }
     if not ends:
         return

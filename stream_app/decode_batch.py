@@ -1,11 +1,12 @@
 """A fetched batch decoded: its events at their offsets, and a dead letter for each other record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
+from rollups.events import Event
 from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import DAY_SECONDS
 from stream_app.codec import decode_all
@@ -43,6 +44,16 @@ def decode_batch(
         else:
             events.append(OffsetEvent(record.offset, outcome))
     return events, rejected
+
+
+def accepted_events(
+    topic: str, partition: int, records: list[ConsumerRecord], earlier: SealedRejections
+) -> Iterator[tuple[ConsumerRecord, Event]]:
+    """Yield those of *records* that hold a valid event and were not rejected *earlier*."""
+    records = earlier.without_rejected(TP(topic, partition), records)
+    for record, outcome in zip(records, decode_all(topic, records), strict=True):
+        if isinstance(outcome, Event):
+            yield record, outcome
 
 
 def sealed_dead_letter(record: ConsumerRecord) -> PendingDeadLetter:

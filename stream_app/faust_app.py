@@ -38,6 +38,7 @@ from stream_app.errors import (
 )
 from stream_app.faults import raise_if_permanent
 from stream_app.gaps import record_deleted
+from stream_app.group_strangers import GroupWatch, client_id
 from stream_app.health_server import HealthServer
 from stream_app.heartbeat import Heartbeat
 from stream_app.kafka_state import DENIED, raise_first, read_obstacles
@@ -96,8 +97,10 @@ class UsageApp(faust.App):  # type: ignore[misc]
         self._admin = admin_client(config.kafka)
         self.obstacles = self.context.obstacles
         self.context.telemetry.obstacles = lambda: list(map(str, self.obstacles.current()))
+        self.group_watch = GroupWatch(config.redis)
         self.kafka_watch = KafkaWatch(
-            self.obstacles, partial(read_obstacles, self._admin, config.group)
+            self.obstacles,
+            partial(read_obstacles, self._admin, config.group, judge_group=self.group_watch.judge),
         )
         read_topic_ids = partial(topic_ids, self._admin, EVENT_TOPICS)
         self.start_offsets = StartOffsets(
@@ -300,6 +303,7 @@ def _faust_settings(config: settings.Settings) -> dict[str, Any]:
         **clients.faust(config.kafka),
         "consumer_auto_offset_reset": "none",  # a seek determines the start, and what is gone
         "consumer_metadata_max_age_ms": 10_000,  # new partitions are noticed within this time
+        "broker_client_id": client_id(),
         "broker_commit_interval": 5.0,  # for others to look at
         "broker_session_timeout": 6.0,
         "broker_heartbeat_interval": 1.5,

@@ -4,7 +4,7 @@ Metadata of all topics leaves out those that a client may not see; here each top
 its name, so one that is missing differs from one that is denied.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -17,6 +17,8 @@ from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS, TOPICS
 
 MISSING: Final = "missing"
 DENIED: Final = "denied"
+#: Said of a consumer group in which others take a part of the events: the rest is counted.
+SHARED: Final = "shared"
 
 
 class TopicState(NamedTuple):
@@ -38,13 +40,14 @@ class GroupState(NamedTuple):
     members: int = 0
     operations: frozenset[str] | None = None
     error: str = ""  #: DENIED, or a sentence
+    clients: tuple[str, ...] = ()  #: the client id of each member
 
 
 class Obstacle(NamedTuple):
     """Something in Kafka that keeps workers from counting, or from refusing what is invalid."""
 
     subject: str  #: the name of a topic, or `consumer group`
-    kind: str  #: MISSING, DENIED, or empty for anything else
+    kind: str  #: MISSING, DENIED, SHARED, or empty for anything else
     sentence: str  #: what is so
     advice: str  #: what to do
 
@@ -133,8 +136,9 @@ def read_group(admin: Any, name: str, timeout: float = 5.0) -> GroupState:
     except TimeoutError:
         raise unavailable(admin) from None
     return GroupState(
-        group.state.name.lower(), len(group.members), _operations(group.authorized_operations)
-    )
+        group.state.name.lower(), len(group.members), _operations(group.authorized_operations),
+        clients=tuple(sorted(member.client_id for member in group.members)),
+    )  # fmt: skip
 
 
 def _operations(listed: Iterable[AclOperation] | None) -> frozenset[str] | None:
@@ -204,6 +208,10 @@ def _topic_obstacle(name: str, topic: TopicState, rights: Sequence[str]) -> Obst
     )  # fmt: skip
 
 
+#: Returns what is wrong with a group that is called so.
+JudgeGroup = Callable[[str, GroupState], Obstacle | None]
+
+
 def group_obstacle(name: str, group: GroupState) -> Obstacle | None:
     """Return what keeps workers from joining the consumer *group* that is called *name*."""
     if group.error and group.error != DENIED:
@@ -216,14 +224,16 @@ def group_obstacle(name: str, group: GroupState) -> Obstacle | None:
     return None
 
 
-def read_obstacles(admin: Any, group: str, timeout: float = 5.0) -> list[Obstacle]:
+def read_obstacles(
+    admin: Any, group: str, timeout: float = 5.0, judge_group: JudgeGroup = group_obstacle
+) -> list[Obstacle]:
     """Return what keeps a worker of the consumer *group* from using Kafka as it must.
 
     Raises BrokerUnavailableError where no broker answers at all.
     """
     topics = read_topics(admin, TOPICS, timeout)
     obstacles = list(topic_obstacles(topics, writes=True))
-    if obstacle := group_obstacle(group, read_group(admin, group, timeout)):
+    if obstacle := judge_group(group, read_group(admin, group, timeout)):
         obstacles.append(obstacle)
     return obstacles
 

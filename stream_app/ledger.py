@@ -33,7 +33,11 @@ from stream_app.broker import (
     spans_of,
     topic_ids,
 )
-from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+from stream_app.errors import (
+    BrokerDeniedError,
+    BrokerUnavailableError,
+    RecordsUnavailableError,
+)
 from stream_app.publishing_failures import PublishingFailures
 from stream_app.topic_reader import TopicReader
 
@@ -69,21 +73,38 @@ class _Place(NamedTuple):
 _Places = Mapping[tuple[str, int], _Place]
 
 
+class _Own(NamedTuple):
+    """A record that was published here, and acknowledged."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
 class KafkaLedger:
     """The ledger in the Kafka and in the *redis* of a deployment.
 
     Kafka may take *patience* seconds to answer, and twice that for everything that is to be read,
-    unless *patience* is unlimited (None): then only as long as records come.
+    unless *patience* is unlimited (None): then only as long as records come. Without *reads_back*
+    what is published here, and follows what Redis has, is not read from Kafka again: for whoever
+    publishes all the time.
     """
 
     def __init__(
-        self, config: settings.Settings, redis: Client, patience: float | None = 5.0
+        self,
+        config: settings.Settings,
+        redis: Client,
+        patience: float | None = 5.0,
+        *,
+        reads_back: bool = True,
     ) -> None:
         self.redis = redis
-        self._config, self._patience = config, patience
+        self._config, self._patience, self._reads_back = config, patience, reads_back
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
         self._producer: Producer | None = None
+        self._abandoned = ""  # the token of an adoption that Redis may still have
+        self._written: dict[str, str] = {}  #: topic to the place that is written, as last seen
         self._publishing = PublishingFailures(config.kafka)
 
     def now_ms(self) -> int:
@@ -109,6 +130,9 @@ class KafkaLedger:
                     self._adopt(table, own)
                     read = table.positions(self.redis)
                 self._read(table, own, read)
+        for topic, partition in places:
+            if partition == _PARTITION:
+                self._written[topic] = places[topic, partition].name
         return places
 
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
@@ -116,8 +140,11 @@ class KafkaLedger:
 
         `sync` comes before: so nothing is left to adopt. Raises LedgerError.
         """
-        end = self._send(table.topic, records)
+        own = self._send(table.topic, records)
+        end = own[-1].offset + 1
         try:
+            if not self._reads_back and self._apply_own(table, own):
+                return
             place = self.sync(table)
             reached = table.positions(self.redis).get(place, 0)
         except (LedgerUnavailableError, RedisError, OSError) as error:
@@ -130,6 +157,17 @@ class KafkaLedger:
                 f"Kafka has the change, but {table.topic} cannot be read up to it yet; it takes "
                 "effect as soon as a worker reads it"
             )
+
+    def _apply_own(self, table: Table, own: Sequence[_Own]) -> bool:
+        """Apply what was just published; return False where the topic must be read first."""
+        place = self._written.get(table.topic, "")
+        first = own[0].offset
+        if table.positions(self.redis).get(place) != first:
+            return False
+        if [each.offset for each in own] != list(range(first, first + len(own))):
+            return False
+        table.apply(self.redis, place, own, own[-1].offset + 1)
+        return True
 
     # --------------------------------------------------------------------------- reading
 
@@ -163,12 +201,19 @@ class KafkaLedger:
         return {tp: _Place(keys.fence(*tp, ids[tp[0]]), span) for tp, span in spans.items()}
 
     def _metadata_with(self, topics: Sequence[str]) -> Metadata:
-        """Return the metadata as soon as it has *topics*, which were created just now."""
+        """Return the metadata as soon as it has *topics*, created just now, with their leaders."""
         deadline = time.monotonic() + _CREATED_S
         while True:
+            is_last = time.monotonic() > deadline
             metadata = cluster_metadata(self._admin, self._timeout)
-            if metadata.topics.keys() >= set(topics) or time.monotonic() > deadline:
-                return metadata
+            try:
+                spans = spans_of(self._admin, topics, self._timeout, metadata)
+            except BrokerUnavailableError as error:
+                if is_last or isinstance(error, BrokerDeniedError):
+                    raise
+            else:
+                if is_last or {topic for topic, _ in spans} >= set(topics):
+                    return metadata
             time.sleep(_INTERVAL_S)
 
     def _read(self, table: Table, places: _Places, positions: Mapping[str, int]) -> None:
@@ -242,6 +287,9 @@ class KafkaLedger:
         token, key = uuid4().hex, keys.LEDGER_ADOPTING
         deadline = time.monotonic() + 2 * self._timeout
         while not self.redis.set(key, token, nx=True, ex=_ADOPTING_S):
+            if self._abandoned and self.redis.get(key) == self._abandoned.encode():
+                self.redis.delete(key)
+                continue
             if time.monotonic() > deadline:
                 raise LedgerUnavailableError(
                     "another process is still publishing what Redis has; try again in a minute"
@@ -256,6 +304,7 @@ class KafkaLedger:
         try:
             yield renew
         finally:
+            self._abandoned = token  # nobody waits for it if Redis is away now
             if self.redis.get(key) == token.encode():
                 self.redis.delete(key)
 
@@ -273,20 +322,20 @@ class KafkaLedger:
 
     # ------------------------------------------------------------------------ publishing
 
-    def _send(self, topic: str, records: Sequence[tuple[str, bytes]]) -> int:
-        """Publish *records*; return the offset after them, once Kafka has acknowledged each.
+    def _send(self, topic: str, records: Sequence[tuple[str, bytes]]) -> list[_Own]:
+        """Publish *records*; return them with their offsets, once Kafka has acknowledged each.
 
         Raises LedgerUnavailableError where it has not all of them, and ChangePendingError where
         that is unknown.
         """
         failures: list[KafkaError] = []
-        offsets: list[int] = []
+        own: list[_Own] = []
 
         def delivered(error: KafkaError | None, message: Any) -> None:
             if error:
                 failures.append(error)
             else:
-                offsets.append(message.offset())
+                own.append(_Own(message.offset(), message.key(), message.value()))
 
         producer = self._producer = self._producer or self._new_producer()
         try:
@@ -296,11 +345,11 @@ class KafkaLedger:
             why = error.args[0].str()
             raise LedgerUnavailableError(f"{topic} does not take {key!r}: {why}") from None
         deadline = time.monotonic() + self._timeout + 1
-        while len(offsets) + len(failures) < len(records) and time.monotonic() < deadline:
+        while len(own) + len(failures) < len(records) and time.monotonic() < deadline:
             self._publishing.poll(producer, 0.1)
-        if len(offsets) == len(records):
+        if len(own) == len(records):
             self._publishing.forget()
-            return max(offsets) + 1
+            return sorted(own)
         self._producer = None  # a failure may be the end of it
         if not failures or failures[0].code() in _UNDECIDED:
             reason = self._publishing.noted()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from stream_app.kafka_state import SHARED
 from stream_app.obstacles import Obstacles
 from stream_app.telemetry import Telemetry
 from stream_app.write_gate import State, WriteGate
@@ -56,4 +57,4 @@ class Readiness:
             reasons.append(f"The worker waits for {self._telemetry.waiting_for}")
         if self._obstacles.kafka_away:
             reasons.append(f"Kafka does not answer: {self._obstacles.kafka_away}")
-        return reasons + [str(each) for each in self._obstacles.current()]
+        return reasons + [str(each) for each in self._obstacles.current() if each.kind != SHARED]

@@ -14,8 +14,8 @@ from interaction_usage.store.ledger import (
 from interaction_usage.store.refusals import Refused, note
 from rollups.timestamps import SECOND, parse_rfc3339
 from stream_app.codec.envelope import is_account
-from stream_app.dead_letter_reader import attribute_of
 from stream_app.dead_letters import DeadLetterHeaders, read_dead_letter, read_marker
+from stream_app.event_names import attribute_of
 from stream_app.topics import DEAD_LETTERS
 
 

@@ -8,6 +8,7 @@ a rebuild, what was rejected as sealed stays rejected: the bill of that day is t
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
@@ -62,9 +63,14 @@ def _columns(fingerprints: Mapping[int, int]) -> _Rejected:
 NO_REJECTIONS = SealedRejections({})
 
 
-def read_sealed_rejections(servers: str, since: int = 0) -> SealedRejections:
-    """Return what `usage.dead-letters` says, *since* a second. Raises BrokerUnavailableError."""
-    return sealed_rejections_in(messages(servers, since))
+def read_sealed_rejections(
+    servers: str, since: int = 0, copied: Iterable[Any] = ()
+) -> SealedRejections:
+    """Return what `usage.dead-letters` says, *since* a second, and what is *copied* from there.
+
+    Raises BrokerUnavailableError.
+    """
+    return sealed_rejections_in(chain(copied, messages(servers, since)))
 
 
 def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:

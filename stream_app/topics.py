@@ -4,6 +4,7 @@ from typing import Final
 
 from interaction_usage import prefixes
 from interaction_usage.store.account_table import ACCOUNTS
+from interaction_usage.store.alert_table import ALERTS
 from interaction_usage.store.gaps import GAPS
 from interaction_usage.store.issued_table import REPORTS
 from interaction_usage.store.ledger import Table
@@ -19,7 +20,7 @@ TOPIC_OF: Final = {row.name: prefixes.topic(row.topic) for row in EVENT_TYPES}
 EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))
 
 #: What people decide, each with how it is kept in Redis: never deleted.
-LEDGER: Final[tuple[Table, ...]] = (ACCOUNTS, TOKENS, GAPS, REPORTS)
+LEDGER: Final[tuple[Table, ...]] = (ACCOUNTS, TOKENS, GAPS, REPORTS, ALERTS)
 LEDGER_TOPICS: Final = tuple(table.topic for table in LEDGER)
 
 #: Those that are compacted. Of issued reports with one number the first counts, so none may go.

@@ -37,9 +37,13 @@ PURE = [
     ),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("hosts", "live_curve", "operations", "views")
+        for name in ("spans", "hosts", "live_curve", "operations", "token_terms", "views")
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
+    *(
+        f"interaction_usage.alerts.{name}"
+        for name in ("errors", "notices", "rules", "states", "stretches")
+    ),
     "interaction_usage.explanations.claims",
     "interaction_usage.corrections.what_if",
 ]
@@ -61,8 +65,9 @@ MAY_IMPORT = {
         "rollups", "store", "settings", "kafka_address", "logs", "monitoring", "prefixes",
     },
     "archive": {"rollups", "store", "settings", "stream_app", "monitoring"},
+    "alerts": {"rollups", "store", "settings", "stream_app", "monitoring"},
     "corrections": {
-        "rollups", "store", "settings", "stream_app", "reports", "issued", "export",
+        "rollups", "store", "settings", "stream_app", "reports", "issued", "export", "archive",
     },
     "evidence": set[str](),  # two computations that share nothing; a test says so by itself
     "explanations": {
@@ -71,13 +76,13 @@ MAY_IMPORT = {
     "export": {"rollups", "reports"},
     "dashboard": {
         "rollups", "store", "reports", "issued", "export", "settings", "monitoring", "evidence",
-        "explanations",
+        "explanations", "alerts",
     },
     "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
         "dashboard", "doctor", "logs", "env_file", "prefixes", "archive", "explanations",
-        "evidence", "corrections",
+        "evidence", "corrections", "alerts",
     },
 }  # fmt: skip
 
@@ -334,7 +339,10 @@ def test_the_readme_has_every_command(readme: str, command: str) -> None:
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_page_has_every_setting(readme: str, variable: str) -> None:
     """By the name of its variable; how clients log in has pages of its own."""
-    pages = [readme, *((ROOT / "docs" / f"{name}.md").read_text() for name in ("kafka", "redis"))]
+    pages = [
+        readme,
+        *((ROOT / "docs" / f"{name}.md").read_text() for name in ("kafka", "redis", "alerts")),
+    ]
     assert any(re.search(rf"`{variable}`", page) for page in pages)
 
 

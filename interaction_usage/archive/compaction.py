@@ -38,7 +38,7 @@ def compact(archive: Archive, progress: Callable[[int, int], object]) -> Compact
     work = [(table, group) for table in archive.tables for group in groups(table.files())]
     total, joined = sum(len(group) for _, group in work), 0
     for table, group in work:
-        _join(table, group)
+        join(table, group)
         joined += len(group)
         progress(joined, total)
     removed = sum(table.vacuum() for table in archive.tables)
@@ -64,5 +64,6 @@ def groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
         yield group
 
 
-def _join(table: ArchiveTable, group: Sequence[DataFile]) -> None:
+def join(table: ArchiveTable, group: Sequence[DataFile]) -> None:
+    """Put one file in the place of a *group* of `groups`. Raises the errors of `compact`."""
     table.replace(group, table.read_files(group))

@@ -131,6 +131,13 @@ class Copying:
         await self._commit_all()
         self._note_lag(spans)
 
+    async def check_storage(self) -> None:
+        """Look whether the storage is there, though nothing is to be written. Raises StorageError.
+
+        What another process has committed meanwhile is noticed when this one commits.
+        """
+        await asyncio.to_thread(self._archive.reload)
+
     async def _spans(self) -> dict[Place, Span]:
         """Return where partitions begin and end, of the topics that were there at the start."""
         if await asyncio.to_thread(topic_ids, self._admin, TOPICS) != self._ids:

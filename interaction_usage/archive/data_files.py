@@ -9,7 +9,7 @@ is never named is removed by `compact` days later.
 
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, Any, Final
@@ -27,13 +27,18 @@ from deltalake.transaction import AddAction
 #: Rows of a row group: what is read at least of a file that has the account.
 _ROW_GROUP: Final = 16_384
 _ZSTD_LEVEL: Final = 3
-#: Columns with statistics in Delta's log, by which whole files are left out.
-_WITH_STATISTICS: Final = (
-    "topic", "topic_id", "partition", "offset", "timestamp", "outcome", "account", "type", "time",
-    "day",
-)  # fmt: skip
+#: Types of columns with statistics in Delta's log, by which others leave out whole files. A column
+#: without any is a trap: deltalake's datasets take its rows to be less than nothing.
+_WITH_STATISTICS: Final = frozenset(
+    {pa.string(), pa.int32(), pa.int64(), pa.date32(), pa.timestamp("us", tz="UTC")}
+)
+#: Characters of the lowest and highest text that Delta's log has.
+_MOST_TEXT: Final = 64
+#: Columns by which this project leaves out whole files.
+_PRUNED_BY: Final = ("account", "day")
 #: Columns in which hardly a value is twice.
 _UNLIKE: Final = ("offset", "timestamp", "time", "value", "id")
+_LAST_CHARACTER: Final = "\U0010ffff"
 _SORTED_BY: Final = ("account", "time", "topic", "partition", "offset")
 
 
@@ -65,9 +70,7 @@ def sorted_rows(rows: pa.Table) -> pa.Table:
 def statistics(rows: pa.Table) -> str:
     """Return the statistics of *rows* as Delta's log has them, JSON."""
     lowest, highest, nulls = {}, {}, {}
-    for name in _WITH_STATISTICS:
-        if name not in rows.schema.names:
-            continue
+    for name in [field.name for field in rows.schema if field.type in _WITH_STATISTICS]:
         column = rows[name]
         nulls[name] = column.null_count
         found = pc.min_max(column).as_py()
@@ -85,6 +88,8 @@ def _as_json(value: Any, up: timedelta) -> Any:
         with suppress(OverflowError):  # the last millisecond of the year 9999
             value += up
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, str) and len(value) > _MOST_TEXT:
+        return value[:_MOST_TEXT] + (_LAST_CHARACTER if up else "")
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -113,6 +118,37 @@ def read(
     """Return the rows, or some columns, of files of the Delta *table*. Raises OSError."""
     found = ds.dataset(names, schema=schema, format="parquet", filesystem=_filesystem(table))
     return found.to_table(None if columns is None else list(columns))
+
+
+def dataset(table: Any, schema: pa.Schema) -> ds.Dataset:
+    """Return the Delta *table* as a dataset, which leaves out files by `_PRUNED_BY`.
+
+    deltalake's own finds no row by a column without statistics. Raises OSError, DeltaError.
+    """
+    actions = pa.table(table.get_add_actions(flatten=True))
+    form = ds.ParquetFileFormat(
+        default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True)
+    )
+    files = _filesystem(table)
+    bounds = [name for name in _PRUNED_BY if f"min.{name}" in actions.schema.names]
+    wanted = ["path", *(f"{which}.{name}" for name in bounds for which in ("min", "max"))]
+    fragments = [
+        form.make_fragment(row["path"], files, _within(schema, bounds, row))
+        for row in actions.select(wanted).to_pylist()
+    ]
+    return ds.FileSystemDataset(fragments, schema, form, files)
+
+
+def _within(schema: pa.Schema, names: Sequence[str], row: Mapping[str, Any]) -> pc.Expression:
+    """Return what is known of the rows of a file: these columns are within their bounds."""
+    known = pc.scalar(True)
+    for name in names:
+        low, high = row[f"min.{name}"], row[f"max.{name}"]
+        if low is not None and high is not None:
+            column, kind = pc.field(name), schema.field(name).type
+            bounded = (column >= pa.scalar(low, kind)) & (column <= pa.scalar(high, kind))
+            known &= bounded | column.is_null()
+    return known
 
 
 def local_folder(table: Any) -> str:

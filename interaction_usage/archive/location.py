@@ -9,6 +9,13 @@ EVENTS, DEAD_LETTERS, GAPS = "events", "dead_letters", "gaps"
 _S3: Final = "s3://"
 #: A commit to S3 is a put that fails if the object is there: two processes cannot both make it.
 _CONDITIONAL: Final = {"conditional_put": "etag"}
+#: How long S3 may be away until a request fails; whoever copies tries again by itself.
+_PATIENCE: Final = {
+    "connect_timeout": "5s",
+    "timeout": "30s",
+    "max_retries": "3",
+    "retry_timeout": "20s",
+}
 
 
 class Location(NamedTuple):
@@ -24,7 +31,7 @@ class Location(NamedTuple):
     @property
     def storage_options(self) -> dict[str, str]:
         """What the storage is opened with; credentials come from the variables `AWS_…`."""
-        return {} if self.is_local else dict(_CONDITIONAL)
+        return {} if self.is_local else _CONDITIONAL | _PATIENCE
 
     def table(self, name: str) -> str:
         """Return where the table *name* is."""

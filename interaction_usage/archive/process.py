@@ -20,8 +20,13 @@ from prometheus_client.metrics_core import Metric
 from interaction_usage import monitoring, settings
 from interaction_usage.archive.archive import Archive
 from interaction_usage.archive.copying import Copied, Copying
-from interaction_usage.archive.errors import CommitConflictError, StorageError
+from interaction_usage.archive.errors import (
+    CommitConflictError,
+    NoArchiveError,
+    StorageError,
+)
 from interaction_usage.archive.location import Location
+from interaction_usage.archive.upkeep import Upkeep
 from stream_app.errors import (
     BrokerDeniedError,
     BrokerUnavailableError,
@@ -61,6 +66,9 @@ class ArchiveProcess:
         self.copied = Copied()
         self.failures: Counter[str] = Counter()
         self.waiting_for = "The archive process is starting"  #: empty while it copies
+        self.upkeep = Upkeep(self._location)
+        self._is_there = False  # whether the archive was seen
+        self._has_copied = asyncio.Event()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -84,17 +92,37 @@ class ArchiveProcess:
 
     async def _copying(self) -> Copying:
         """Return what copies from where the tables end now."""
-        archive = await asyncio.to_thread(Archive.create, self._location)
+        archive = await asyncio.to_thread(self._archive)
         config = self._config
         return Copying(config.kafka, archive, self.copied, config.max_batch_bytes)
+
+    def _archive(self) -> Archive:
+        """Return the archive, which is created at first, but not where it has vanished.
+
+        Its storage may not be mounted: what is created there would begin at 0. Raises ArchiveError.
+        """
+        try:
+            archive = Archive.open(self._location)
+        except NoArchiveError:
+            if self._is_there:
+                raise StorageError(
+                    f"there is no archive at {self._location.root} any more. Have its storage "
+                    "back, or restart this process to begin a new one"
+                ) from None
+            archive = Archive.create(self._location)
+            log.warning("Created a new archive at %s", self._location.root)
+        self._is_there = True
+        return archive
 
     async def run(self) -> None:
         """Copy until `stop`. Raises ArchiveError where waiting does not help."""
         server = await self._health_server()
+        upkeep = asyncio.create_task(self.upkeep.run(self._has_copied))
         try:
             while not self._stop.is_set():
                 await self._copy_until_failure()
         finally:
+            upkeep.cancel()
             if server:
                 server.close()
 
@@ -121,7 +149,9 @@ class ArchiveProcess:
                 if self.waiting_for:
                     log.info("Archiving to %s", self._location.root)
                 self.waiting_for = ""
+                self._has_copied.set()
                 await asyncio.sleep(self._config.archive_interval)
+                await copying.check_storage()
 
     async def _pause_after(self, error: Exception) -> None:
         cause = next(name for kind, name in CAUSES.items() if isinstance(error, kind))
@@ -130,8 +160,12 @@ class ArchiveProcess:
             log.warning("Another process writes this archive; reading its positions again")
             seconds = random.uniform(*_CONFLICT_PAUSE_S)
         else:
-            self.waiting_for = f"{cause.capitalize()}: {error}"
-            log.warning("Archiving is paused. %s", self.waiting_for)
+            before, self.waiting_for = self.waiting_for, f"{cause.capitalize()}: {error}"
+            if self.waiting_for != before:
+                log.warning(
+                    "Archiving is paused. %s. It is tried again every %g s",
+                    self.waiting_for, _PAUSE_S,
+                )  # fmt: skip
             seconds = _PAUSE_S
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
@@ -169,3 +203,9 @@ def metrics(process: ArchiveProcess) -> Iterator[Metric]:
     if copied.committed_at is not None:
         yield monitoring.ARCHIVE_COMMITTED_AT.of(copied.committed_at)
     yield monitoring.ARCHIVE_DELETED.of(copied.gap_offsets)
+    yield monitoring.ARCHIVE_FILES.of(
+        ((name,), count) for name, count in process.upkeep.files.items()
+    )
+    yield monitoring.ARCHIVE_COMPACTIONS.of(
+        ((outcome,), process.upkeep.compactions[outcome]) for outcome in ("done", "failed")
+    )

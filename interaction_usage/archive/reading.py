@@ -5,7 +5,7 @@ without any of the accounts are left out by their statistics, columns that nobod
 It is one version of the tables: what is archived or compacted meanwhile changes nothing in it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -13,9 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from aiokafka.structs import ConsumerRecord
 
 from interaction_usage.archive.archive import Archive, ArchivedGap, Place
+from interaction_usage.archive.kafka_records import COLUMNS, records_of, runs_of
 from interaction_usage.archive.location import Location
+from interaction_usage.archive.tables import ArchiveTable, storage_errors
+from interaction_usage.store import keys
+from stream_app.rejection import Reason
 
 #: Up to so many accounts are looked for by name in the statistics of row groups.
 _FEW = 50
@@ -40,6 +45,30 @@ class ArchivedEvents:
         """
         return self._archive.positions(places, ids)
 
+    def position(self, fence: str) -> int:
+        """Return the same for one topic-partition, by its name in fences; former topics' too."""
+        topic, _, _ = keys.parse_fence(fence)
+        return self._archive.table_of(topic).positions([fence]).get(fence, 0)
+
+    def records(
+        self, account: str, topics: Sequence[str], values: Mapping[str, str]
+    ) -> Iterator[tuple[str, list[ConsumerRecord]]]:
+        """Yield the records of *account* in *topics*, with the name of their topic-partition.
+
+        Only of rows whose columns have these *values*. A list has one topic-partition, by offset;
+        the lists are in no order. Raises StorageError.
+        """
+        condition = (pc.field("account") == account) & pc.field("topic").isin(list(topics))
+        for name, value in values.items():
+            condition &= pc.field(name) == value
+        yield from _records(self._archive.events, condition)
+
+    def sealed_messages(self) -> Iterator[ConsumerRecord]:
+        """Yield the dead letters of what was rejected for a sealed day. Raises StorageError."""
+        condition = pc.field("reason") == str(Reason.SEALED)
+        for _, messages in _records(self._archive.dead_letters, condition):
+            yield from messages
+
     def events(self, accounts: Sequence[str] | None, tail: pa.Table | None = None) -> Any:
         """Return the records of *accounts*, or all, as a dataset with the columns of `EVENTS`.
 
@@ -47,13 +76,12 @@ class ArchivedEvents:
         account that can be read are among all of them only.
         """
         table = self._archive.events
-        found = table.dataset().replace_schema(table.schema)
-        return _with_tail(found, tail, table.schema, _among(accounts))
+        return _with_tail(table.dataset(), tail, table.schema, _among(accounts))
 
     def dead_letters(self, tail: pa.Table | None = None) -> Any:
         """Return the dead letters as a dataset with the columns of `DEAD_LETTERS`, then *tail*."""
         table = self._archive.dead_letters
-        return _with_tail(table.dataset().replace_schema(table.schema), tail, table.schema, None)
+        return _with_tail(table.dataset(), tail, table.schema, None)
 
     def made_from(self) -> dict[str, Any]:
         """Return which version of the archive this is, for those who read an answer."""
@@ -75,6 +103,16 @@ def _among(accounts: Sequence[str] | None) -> Any:
     if not 1 <= len(accounts) <= _FEW:
         return pc.field("account").isin(pa.array(accounts, pa.string()))
     return reduce(or_, (pc.field("account") == account for account in accounts))
+
+
+def _records(table: ArchiveTable, condition: Any) -> Iterator[tuple[str, list[ConsumerRecord]]]:
+    """Yield the records of a *table* that meet a *condition*, by topic-partition and offset."""
+    with storage_errors(table.location):
+        batches = table.dataset().to_batches(columns=list(COLUMNS), filter=condition)
+        for batch in batches:
+            for run in runs_of(pa.Table.from_batches([batch])):
+                for records in records_of(run.rows):
+                    yield run.fence, records
 
 
 def _with_tail(found: Any, tail: pa.Table | None, schema: pa.Schema, condition: Any) -> Any:

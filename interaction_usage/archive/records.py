@@ -22,8 +22,8 @@ from rollups.timestamps import DAY_SECONDS, SECOND, parse_rfc3339
 from stream_app.codec import decode_all
 from stream_app.codec.binary import is_binary
 from stream_app.codec.envelope import is_account
-from stream_app.dead_letter_reader import attributes_of
 from stream_app.dead_letters import Place, read_dead_letter, read_marker
+from stream_app.event_names import attributes_of
 from stream_app.rejection import RejectedError
 
 #: The outcome of a record that holds a valid event; any other outcome is a refusal's reason code.

@@ -8,24 +8,19 @@ overlap nevertheless are read as one.
 
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from itertools import groupby, pairwise
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from aiokafka.structs import ConsumerRecord
 
 from interaction_usage.archive.archive import Archive
+from interaction_usage.archive.kafka_records import COLUMNS, PLACE, records_of, runs_of
 from interaction_usage.archive.location import Location
+from interaction_usage.archive.reading import ArchivedEvents
 from interaction_usage.archive.tables import DataFile
 from interaction_usage.store import keys
 from stream_app.rebuild.earlier import Stretch
-
-#: Records in one chunk.
-_CHUNK: Final = 5_000
-_PLACE: Final = ("topic", "topic_id", "partition", "offset")
-_READ: Final = (*_PLACE, "timestamp", "key", "value", "headers")
 
 
 class ArchivedRecords:
@@ -34,7 +29,7 @@ class ArchivedRecords:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._files = {
-            file: _stretches(archive.events.read_files([file], _PLACE))
+            file: _stretches(archive.events.read_files([file], PLACE))
             for file in archive.events.files()
         }
 
@@ -56,6 +51,10 @@ class ArchivedRecords:
             found.setdefault(name, []).append(Stretch(gap.first, gap.end))
         return found
 
+    def sealed_messages(self) -> Iterator[Any]:
+        """Yield the dead letters of what was rejected for a sealed day. Raises StorageError."""
+        return ArchivedEvents(self._archive).sealed_messages()
+
     def read(self, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
         """Yield the records in the *wanted* stretches, each topic-partition's by offset.
 
@@ -67,8 +66,8 @@ class ArchivedRecords:
             if any(_overlap(at, wanted[name]) for name, at in stretches.items() if name in wanted)
         }
         for group in reading_order(files):
-            rows = self._archive.events.read_files(group, _READ)
-            yield from _records(rows.sort_by([(name, "ascending") for name in _PLACE]), wanted)
+            rows = self._archive.events.read_files(group, COLUMNS)
+            yield from _records(rows, wanted)
 
 
 def reading_order(files: Mapping[DataFile, Mapping[str, Stretch]]) -> list[list[DataFile]]:
@@ -105,57 +104,23 @@ def reading_order(files: Mapping[DataFile, Mapping[str, Stretch]]) -> list[list[
     return [members[file] for file in order]
 
 
-class _Run(NamedTuple):
-    """Rows of one topic-partition, one after the other."""
-
-    fence: str
-    begins: int
-    ends: int
-
-
 def _records(rows: pa.Table, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the *wanted* records in *rows*, which are sorted by their place."""
-    for run in _runs(rows):
+    """Yield the *wanted* records in *rows*."""
+    for run in runs_of(rows):
         stretch = wanted.get(run.fence)
         if stretch is None:
             continue
-        some = rows.slice(run.begins, run.ends - run.begins)
         inside = pc.and_(
-            pc.greater_equal(some["offset"], stretch.first), pc.less(some["offset"], stretch.end)
+            pc.greater_equal(run.rows["offset"], stretch.first),
+            pc.less(run.rows["offset"], stretch.end),
         )
-        some = some.filter(inside)
-        for begins in range(0, some.num_rows, _CHUNK):
-            yield run.fence, [*map(_record, some.slice(begins, _CHUNK).to_pylist())]
-
-
-def _runs(rows: pa.Table) -> Iterator[_Run]:
-    places = zip(
-        range(rows.num_rows), *(rows[name].to_pylist() for name in _PLACE[:3]), strict=True
-    )
-    for (topic, topic_id, partition), group in groupby(places, itemgetter(1, 2, 3)):
-        numbers = [number for number, *_ in group]
-        yield _Run(keys.fence(topic, partition, topic_id), numbers[0], numbers[-1] + 1)
-
-
-def _record(row: Mapping[str, Any]) -> ConsumerRecord:
-    """Return the record of Kafka that *row* was made of."""
-    timestamp, key, value = row["timestamp"], row["key"], row["value"]
-    return ConsumerRecord(
-        row["topic"], row["partition"], row["offset"],
-        -1 if timestamp is None else _milliseconds(timestamp), 0,
-        key, value, None, -1 if key is None else len(key), -1 if value is None else len(value),
-        tuple((header["name"], header["value"]) for header in row["headers"]),
-    )  # fmt: skip
-
-
-def _milliseconds(instant: Any) -> int:
-    """Return an *instant* in milliseconds; records have no finer timestamps."""
-    return (int(instant.timestamp()) * 1_000_000 + int(instant.microsecond)) // 1000
+        for records in records_of(run.rows.filter(inside)):
+            yield run.fence, records
 
 
 def _stretches(rows: pa.Table) -> dict[str, Stretch]:
     """Return which offsets of each topic-partition are among *rows*."""
-    found = rows.group_by(list(_PLACE[:3])).aggregate([("offset", "min"), ("offset", "max")])
+    found = rows.group_by(list(PLACE[:3])).aggregate([("offset", "min"), ("offset", "max")])
     return {
         keys.fence(row["topic"], row["partition"], row["topic_id"]): Stretch(
             row["offset_min"], row["offset_max"] + 1

@@ -9,9 +9,10 @@ positions again.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -47,6 +48,13 @@ _CONFIGURATION: Final = {
 SCHEMAS: Final = {EVENTS: records.EVENTS, DEAD_LETTERS: records.DEAD_LETTERS, GAPS: records.GAPS}
 
 
+_GONE: Final = "the folder is not there any more"
+
+#: What deltalake puts around the arrows of a chain of causes, and behind the system's messages.
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_NUMBER: Final = re.compile(r" \(os error \d+\)")
+
+
 class DataFile(NamedTuple):
     """A data file that the current version of a table has."""
 
@@ -63,8 +71,8 @@ class DataFile(NamedTuple):
 class ArchiveTable:
     """One table; made with `create` or `open`."""
 
-    def __init__(self, name: str, table: DeltaTable) -> None:
-        self.name, self._table = name, table
+    def __init__(self, name: str, table: DeltaTable, location: Location) -> None:
+        self.name, self._table, self.location = name, table, location
         self.schema = SCHEMAS[name]
 
     @classmethod
@@ -74,16 +82,15 @@ class ArchiveTable:
         Raises NoArchiveError, ForeignTableError, StorageError.
         """
         missing = NoArchiveError(f"there is no archive at {location.root}")
-        # Delta would create the folder.
-        if location.is_local and not os.path.isdir(f"{location.table(name)}/_delta_log"):
+        if _is_gone(location, name):  # Delta would create the folder
             raise missing
-        with _storage_errors(location):
+        with storage_errors(location):
             try:
                 table = DeltaTable(location.table(name), storage_options=location.storage_options)
             except TableNotFoundError:
                 raise missing from None
-        found = cls(name, table)
-        found._check(location)
+        found = cls(name, table, location)
+        found._check()
         return found
 
     @classmethod
@@ -93,7 +100,7 @@ class ArchiveTable:
             return cls.open(location, name)
         failure: Exception | None = None
         try:
-            with _storage_errors(location):
+            with storage_errors(location):
                 DeltaTable.create(
                     location.table(name), schema=SCHEMAS[name], name=f"usage {name}",
                     configuration=_CONFIGURATION, storage_options=location.storage_options,
@@ -109,19 +116,21 @@ class ArchiveTable:
                 f"{location.root} does not keep what is written"
             ) from None
 
-    def _check(self, location: Location) -> None:
+    def _check(self) -> None:
         """Raise ForeignTableError unless the table has the archive's columns."""
         there = {(field.name, str(field.type)) for field in self._table.schema().fields}
         ours = {(one.name, str(one.type)) for one in Schema.from_arrow(self.schema).fields}
         if not ours <= there:
             names = ", ".join(sorted({name for name, _ in ours - there}))
             raise ForeignTableError(
-                f"the table {location.table(self.name)} is not an archive's: it lacks {names}"
+                f"the table {self.location.table(self.name)} is not an archive's: it lacks {names}"
             )
 
     def reload(self) -> None:
         """Take note of what was committed meanwhile. Raises StorageError."""
-        with _storage_errors():
+        if _is_gone(self.location, self.name):  # Delta would find nothing new
+            raise StorageError(f"{self.location.root}: {_GONE}")
+        with self._storage_errors():
             self._table.update_incremental()
 
     @property
@@ -132,9 +141,10 @@ class ArchiveTable:
     def positions(self, names: Iterable[str]) -> dict[str, int]:
         """Return up to which offset each of *names* is in the table; those unknown are left out.
 
-        A name is that of a topic-partition in fences (`store.keys.fence`).
+        A name is that of a topic-partition in fences (`store.keys.fence`). Raises StorageError.
         """
-        found = {name: self._table.transaction_version(name) for name in names}
+        with self._storage_errors():
+            found = {name: self._table.transaction_version(name) for name in names}
         return {name: offset for name, offset in found.items() if offset is not None}
 
     def append(
@@ -149,7 +159,7 @@ class ArchiveTable:
         if self.positions(positions) != {name: at for name, at in before.items() if at}:
             raise CommitConflictError("another process has copied the same records")
         began_ms = time.time_ns() // 1_000_000
-        with _storage_errors():
+        with self._storage_errors():
             added = [data_files.write(self._table, rows, began_ms)] if rows.num_rows else []
         self._commit(added, positions)
 
@@ -159,14 +169,14 @@ class ArchiveTable:
         Raises CommitConflictError, StorageError.
         """
         old = list(files)
-        with _storage_errors():
+        with self._storage_errors():
             added = data_files.write(self._table, rows, min(each.began_ms for each in old))
         added.data_change = False
         now = time.time_ns() // 1_000_000
         removed = [RemoveAction(each.name, False, now, each.size, {}) for each in old]
         # Delta lets two commits remove the same file, so compactions are numbered: of two that
         # began with the same number, the second is refused.
-        number = self._table.transaction_version(_COMPACTION) or 0
+        number = self.positions([_COMPACTION]).get(_COMPACTION, 0)
         self._commit([added], {_COMPACTION: number + 1}, removed)
 
     def _commit(
@@ -179,7 +189,7 @@ class ArchiveTable:
         of which the first one succeeded. If no commit names the file, `vacuum` removes it.
         """
         transactions = [Transaction(name, offset) for name, offset in positions.items()]
-        with _storage_errors():
+        with self._storage_errors():
             self._table.create_write_transaction(
                 [*added, *removed], "append", self.schema,
                 commit_properties=CommitProperties(app_transactions=transactions),
@@ -188,30 +198,39 @@ class ArchiveTable:
 
     def files(self) -> list[DataFile]:
         """Return the table's data files, those with the earliest rows first."""
-        actions = pa.table(self._table.get_add_actions(flatten=True))
+        with self._storage_errors():
+            actions = pa.table(self._table.get_add_actions(flatten=True))
         columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
         return sorted(DataFile(*each) for each in zip(*columns, strict=True))
 
-    def dataset(self, predicate: Any = None) -> Any:
-        """Return the table as a dataset of Arrow; *predicate* leaves out files, not rows."""
-        with _storage_errors():
-            return self._table.to_pyarrow_dataset(file_pruning_predicate=predicate)
+    def dataset(self) -> Any:
+        """Return the table as a dataset of Arrow."""
+        with self._storage_errors():
+            return data_files.dataset(self._table, self.schema)
 
     def read_files(
         self, files: Iterable[DataFile], columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return the rows of some data files, or these columns of them. Raises StorageError."""
-        with _storage_errors():
+        with self._storage_errors():
             return data_files.read(self._table, [each.name for each in files], self.schema, columns)
 
     def vacuum(self) -> int:
         """Remove files that no commit of the last days names; return how many."""
-        with _storage_errors():
+        with self._storage_errors():
             return len(self._table.vacuum(24 * KEPT_DAYS, dry_run=False, full=True))
+
+    def _storage_errors(self) -> AbstractContextManager[None]:
+        return storage_errors(self.location)
+
+
+def _is_gone(location: Location, name: str) -> bool:
+    """Tell whether the table *name* is in a folder that is not there."""
+    return location.is_local and not os.path.isdir(f"{location.table(name)}/_delta_log")
 
 
 @contextmanager
-def _storage_errors(location: Location | None = None) -> Iterator[None]:
+def storage_errors(location: Location) -> Iterator[None]:
     """Turn what storage and Delta raise into the archive's errors."""
     try:
         yield
@@ -222,12 +241,14 @@ def _storage_errors(location: Location | None = None) -> Iterator[None]:
     except CommitFailedError as error:
         raise CommitConflictError(_line(error)) from None
     except (OSError, DeltaError) as error:
-        where = f"{location.root}: " if location else ""
-        raise StorageError(f"{where}{_line(error)}") from None
+        is_there = not location.is_local or os.path.isdir(location.root)
+        why = _line(error) if is_there else _GONE
+        raise StorageError(f"{location.root}: {why}") from None
 
 
 def _line(error: Exception) -> str:
-    """Return *error* as one line of bounded length."""
+    """Return *error* as one line of bounded length: of a chain of causes, the last one."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split())[:300]
+    cause = _COLOUR.sub("", str(error)).rpartition("↳")[2]
+    return " ".join(_NUMBER.sub("", cause).split())[:300]

@@ -2,16 +2,21 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import plain, print_table
+
+_LATE_USAGE: Final = {
+    "revise": "a revision of its report, by an operator",
+    "adjust": "an adjustment in the next report",
+}
 
 
 @click.group("account")
@@ -36,9 +41,16 @@ def account() -> None:
     default=None,
     help="Whether the Outgoing SMS section applies.  [default: it does]",
 )
+@click.option(
+    "--late-usage",
+    type=click.Choice(list(_LATE_USAGE)),
+    help="What becomes of usage that comes after its report was issued: an operator revises the "
+    "report, or the account's next one has an adjustment.  [default: revise]",
+)
 def set_(
-    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None
-) -> None:
+    account_id: str, name: str | None, timezone: str | None, dnis: bool | None, sms: bool | None,
+    late_usage: Literal["revise", "adjust"] | None,
+) -> None:  # fmt: skip
     """Set the given settings of ACCOUNT and keep the others; creates the account if needed.
 
     A new time zone moves the boundaries between the account's days and months. The hours that are
@@ -61,7 +73,12 @@ def set_(
     with ledger_connection(settings.read()) as ledger:
         for sentence in _moves(ledger.redis, account_id, timezone):
             click.echo(sentence, err=True)
-        account_settings.put(ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms)
+        if similar := _similar_to_new(ledger.redis, account_id):
+            click.echo(f"{account_id!r} is a new account; there is also {similar!r}.", err=True)
+        account_settings.put(
+            ledger, account_id, name=name, timezone=timezone, dnis=dnis, sms=sms,
+            late_usage=late_usage,
+        )  # fmt: skip
         _show(ledger.redis, account_id)
 
 
@@ -76,7 +93,7 @@ def show(account_id: str, as_json: bool) -> None:
       usage account show acme
     """
     with redis_connection(settings.read()) as redis:
-        _must_exist(redis, account_id)
+        active_rollups(redis, account_id)
         _show(redis, account_id, as_json=as_json)
 
 
@@ -127,7 +144,7 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
     from interaction_usage.store import account_history
 
     with redis_connection(settings.read()) as redis:
-        _must_exist(redis, account_id)
+        active_rollups(redis, account_id)
         try:
             found = account_history.read(redis, account_id, limit, before)
         except ValueError as error:
@@ -177,11 +194,13 @@ def list_(as_json: bool) -> None:
     )
 
 
-def _must_exist(redis: Any, account_id: str) -> None:
+def _similar_to_new(redis: Any, account_id: str) -> str | None:
+    """Return an account with an id like that of one that does not exist yet: a typo, perhaps."""
+    from interaction_usage.store.account_table import similar_id
     from interaction_usage.store.reads import Rollups
 
-    if not Rollups.live(redis).exists(account_id):
-        raise unknown_account(account_id)
+    rollups = Rollups.live(redis)
+    return None if rollups.exists(account_id) else similar_id(account_id, rollups.accounts())
 
 
 def _moves(redis: Any, account_id: str, timezone: str | None) -> list[str]:
@@ -236,6 +255,7 @@ def _show(redis: Any, account_id: str, *, as_json: bool = False) -> None:
     click.echo(f"Name       {plain(kept.name)}")
     click.echo(f"Time zone  {kept.timezone}")
     click.echo(f"Sections   {_applies(kept)}")
+    click.echo(f"Late usage {_LATE_USAGE[kept.late_usage]}")
 
 
 def _applies(kept: Any) -> str:

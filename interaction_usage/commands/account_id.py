@@ -1,10 +1,13 @@
 """The ACCOUNT that a command is about: checked before Redis is asked, and when it is unknown."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interaction_usage.commands.errors import CommandError
+
+if TYPE_CHECKING:
+    from interaction_usage.store.reads import Rollups
 
 
 def check_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -20,13 +23,28 @@ def check_id(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     )
 
 
-def unknown_account(account: str, near: Sequence[str] = (), hint: str = "") -> CommandError:
-    """Return the error for an account that does not exist, with what to do about it."""
-    if near:
-        hint = f"Did you mean {near[0]!r}?"
-    return CommandError(
-        f"There is no account {account!r}: it has no events and was never set up. {hint}".rstrip()
+def active_rollups(redis: Any, account: str, hint: str = "") -> "Rollups":
+    """Return the active rollups, which have *account*. Raises CommandError if they do not."""
+    from interaction_usage.store.reads import Rollups
+
+    rollups = Rollups.live(redis)
+    if not rollups.exists(account):
+        raise unknown_account(redis, account, hint)
+    return rollups
+
+
+def unknown_account(redis: Any, account: str, hint: str = "") -> CommandError:
+    """Return the error for an account that does not exist: a similar one, and the *hint*."""
+    from interaction_usage.store.account_table import similar_id
+    from interaction_usage.store.reads import read_active
+
+    similar = similar_id(account, read_active(redis, lambda rollups: rollups.accounts()))
+    sentences = (
+        f"There is no account {account!r}: it has no events and was never set up.",
+        f"Did you mean {similar!r}?" if similar else "",
+        hint,
     )
+    return CommandError(" ".join(filter(None, sentences)))
 
 
 def unusable_zone(account: str, error: ValueError) -> CommandError:

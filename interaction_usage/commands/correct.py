@@ -10,7 +10,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
@@ -95,8 +95,8 @@ def event(
 ) -> None:  # fmt: skip
     """Void an event: take back what it counted, at its own time.
 
-    The event is looked for in Kafka. Shows the values of the account's report that change. The
-    same command again is the same void.
+    The event is looked for in the archive and in Kafka. Shows the values of the account's report
+    that change. The same command again is the same void.
 
     \b
     Example:
@@ -167,12 +167,9 @@ def list_(account: str, as_json: bool) -> None:
     """
     from interaction_usage.corrections.drafts import rfc3339
     from interaction_usage.store.pending_voids import pending_voids
-    from interaction_usage.store.reads import Rollups
 
     with redis_connection(settings.read()) as redis:
-        rollups = Rollups.live(redis)
-        if not rollups.exists(account):
-            raise unknown_account(account)
+        rollups = active_rollups(redis, account)
         found = sorted(pending_voids(rollups, account), key=lambda void: (void.time, void.id))
     if as_json:
         rows = [
@@ -213,7 +210,7 @@ def _corrector() -> Iterator["Corrector"]:
 
     config = settings.read()
     try:
-        with redis_connection(config) as redis, report_errors():
+        with redis_connection(config) as redis, report_errors(redis):
             yield Corrector(config, redis, publish_one(config))
     except CorrectionError as error:
         raise CommandError(str(error)) from None
@@ -221,7 +218,7 @@ def _corrector() -> Iterator["Corrector"]:
 
 @contextmanager
 def _reading() -> Iterator[Callable[[int, int], None]]:
-    with progress_bar("Reading Kafka") as update:
+    with progress_bar("Reading events") as update:
         yield lambda done, total: update(done, total, f"{done:,} of {total:,} records")
 
 

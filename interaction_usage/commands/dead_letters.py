@@ -2,17 +2,26 @@
 
 import json
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.publishing import ReportingPublisher, check_broker, patience_option
-from interaction_usage.commands.terminal import plain, print_table
+from interaction_usage.commands.publishing import patience_option
+from interaction_usage.commands.refusal_text import (
+    group_summary,
+    line_of,
+    print_groups,
+    print_records,
+    state_of,
+    summary,
+    text_of,
+)
+from interaction_usage.commands.replaying import left_out_of
+from interaction_usage.commands.terminal import plain
 
 if TYPE_CHECKING:
     from stream_app.dead_letter_reader import RejectedRecord
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
 
 #: How many records that were not sent are printed one by one.
 _MAX_PRINTED = 20
-_UNMARKED = "sent, but not marked as replayed"
 
 
 @click.group("dead-letters")
@@ -37,6 +45,7 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* the options that choose records; each narrows the choice."""
     for option in (
         click.option("--account", help="Only events with this `subject`, where it is readable."),
+        click.option("--id", "event_id", help="Only events with this `id`, where it is readable."),
         click.option("--topic", help="Only events that were published to this topic."),
         click.option("--reason", help="Only events refused for this reason, like `invalid-data`."),
     ):
@@ -75,38 +84,64 @@ class _Origin(click.ParamType):
     show_default=True,
     help="Maximum number of events to show, newest first.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
-def list_(include_replayed: bool, limit: int, as_json: bool, **filters: str | None) -> None:
-    """Count the refused records by reason, and show the newest.
+@click.option(
+    "--group/--each",
+    "group",
+    default=None,
+    help="What was wrong, once for all records with the same cause, and how to fix it; or each of "
+    "the newest records.  [default: --group on a terminal]",
+)
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object, with both.")
+def list_(
+    include_replayed: bool, limit: int, group: bool | None, as_json: bool, **filters: str | None
+) -> None:
+    """Show what was refused: by reason and cause with how to fix it, or the newest records.
 
     A record is open until it is replayed without being refused again. A record that was refused
     several times is listed once, with the newest reason and its first position.
 
     \b
     Example:
-      usage dead-letters list --reason future --limit 5
+      usage dead-letters list --reason future --each --limit 5
+      usage dead-letters list --id 01J9ZQ3Z8K --each
     """
+    from stream_app.refusal_groups import grouped
+
     matching = _matching(**filters)
     chosen = [record for record in matching if record.open or include_replayed]
     counts = Counter(record.newest.reason for record in chosen)
     newest = chosen[::-1][:limit]
     if as_json:
-        shown = [_summary(record) for record in newest]
+        shown = [summary(record) for record in newest]
         # In ASCII: what a producer wrote must not be taken for commands by a terminal.
-        click.echo(json.dumps({"counts": dict(counts), "newest": shown}, indent=2))
+        groups = [group_summary(each) for each in grouped(chosen)]
+        answer = {"counts": dict(counts), "groups": groups, "newest": shown}
+        click.echo(json.dumps(answer, indent=2))
         return
     if not matching:
-        click.echo("Nothing was refused.", err=True)
+        click.echo(_nothing(filters), err=True)
+        return
+    if sys.stdout.isatty() if group is None else group:
+        print_groups(grouped(chosen))
+        _print_hidden(len(matching) - len(chosen))
         return
     for name, count in counts.most_common():
-        click.echo(f"{_line(name):<18}{count:>9,}")
+        click.echo(f"{line_of(name):<18}{count:>9,}")
     if chosen:
         click.echo()
-        _print_table(newest)
+        print_records(newest)
     if len(chosen) > len(newest):
         click.echo(f"… and {len(chosen) - len(newest):,} older ones (--limit)", err=True)
-    if hidden := len(matching) - len(chosen):
-        click.echo(f"{hidden:,} replayed and not refused since (--include-replayed)", err=True)
+    _print_hidden(len(matching) - len(chosen))
+
+
+def _print_hidden(count: int) -> None:
+    if count:
+        click.echo(f"{count:,} replayed and not refused since (--include-replayed)", err=True)
+
+
+def _nothing(filters: Mapping[str, str | None]) -> str:
+    return "No refused record matches." if any(filters.values()) else "Nothing was refused."
 
 
 @dead_letters.command("show")
@@ -123,23 +158,23 @@ def show(origin: "Place") -> None:
     record = _named({origin}, _matching())[-1]
     record = next(_filled([record]), record)
     newest, place = record.newest, record.origin
-    click.echo(f"Reason     {_line(newest.reason)}")
-    click.echo(f"Sentence   {_line(newest.sentence)}")
+    click.echo(f"Reason     {line_of(newest.reason)}")
+    click.echo(f"Sentence   {line_of(newest.sentence)}")
     click.echo(f"Origin     {place.topic}, partition {place.partition}, offset {place.offset}")
     click.echo(f"Refused    {newest.at:%Y-%m-%d %H:%M:%S} UTC")
-    click.echo(f"State      {_state(record)}")
+    click.echo(f"State      {state_of(record)}")
     left_out = record.left_out.sizes if record.left_out else ()
     gone = "batch" in left_out
-    click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else _text(record.key)}")
+    click.echo(f"Key        {'(left out)' if gone or 'key' in left_out else text_of(record.key)}")
     for name, value in record.headers:
-        click.echo(f"Header     {_text(name.encode())}: {_text(value)}")
+        click.echo(f"Header     {text_of(name.encode())}: {text_of(value)}")
     for entry in record.history():
         what = "replayed"
         if isinstance(entry, Rejection):
-            what = _line(f"{entry.reason}: {entry.sentence}")
+            what = line_of(f"{entry.reason}: {entry.sentence}")
         click.echo(f"History    {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.place}  {what}")
     click.echo()
-    click.echo(_left_out(record) or _text(record.value))
+    click.echo(left_out_of(record) or text_of(record.value))
 
 
 # --------------------------------------------------------------------------- sending again
@@ -184,7 +219,7 @@ def replay(
         click.echo("Nothing to replay.", err=True)
     elif dry_run:
         whole = [record for record in chosen if not record.left_out]
-        _print_table(chosen)
+        print_records(chosen)
         click.echo(f"{_count(whole)} would be replayed{_by_topic(whole)}", err=True)
         if missing := len(chosen) - len(whole):
             click.echo(
@@ -196,64 +231,14 @@ def replay(
 
 
 def _send_again(config: settings.Settings, chosen: list["RejectedRecord"], patience: float) -> None:
-    """Publish the *chosen* records and a marker for each, and print the result.
+    """Publish the *chosen* records again and print the result."""
+    from interaction_usage.commands.replaying import send_again
+    from stream_app.errors import BrokerUnavailableError
 
-    1. Kafka acknowledges the record. (Ended before: it is open as it was.)
-    2. Kafka acknowledges its marker. (Ended before: it is still open and may be sent once more,
-       which counts nothing twice. Refused again, the copy is listed as a record of its own.)
-    """
-    from stream_app.dead_letters import Marker, Place, marker_headers
-    from stream_app.topics import DEAD_LETTERS
-
-    check_broker(config)
-    publisher = ReportingPublisher(config.kafka, patience)
-    sent: list[RejectedRecord] = []  # without their bytes
-    unmarked: deque[tuple[RejectedRecord, Place]] = deque()
-    problems: list[str] = []
-
-    def publish(record: "RejectedRecord") -> None:
-        topic = record.origin.topic
-        known = replace(record, key=None, value=None, headers=[])
-
-        def on_delivery(problem: str | None, partition: int, offset: int) -> None:
-            if problem is not None:
-                problems.append(f"{record.origin}: not sent: {problem}")
-                return
-            sent.append(known)
-            if offset >= 0:
-                unmarked.append((known, Place(topic, partition, offset)))
-            else:  # it was acknowledged at the second try as one that Kafka had already
-                problems.append(f"{record.origin}: {_UNMARKED}: Kafka did not return its offset")
-
-        publisher.publish(topic, record.key, record.value, record.headers, on_delivery=on_delivery)
-
-    def mark() -> None:
-        while unmarked:
-            record, again = unmarked.popleft()
-
-            def on_delivery(problem: str | None, *_: int, origin: "Place" = record.origin) -> None:
-                if problem is not None:
-                    problems.append(f"{origin}: {_UNMARKED}: {problem}")
-
-            headers = marker_headers(Marker(record.newest.place, again))
-            where = record.newest.partition
-            publisher.publish(
-                DEAD_LETTERS, None, None, headers, on_delivery=on_delivery, partition=where
-            )
-
-    whole: dict[Place, RejectedRecord] = {}
-    for record in chosen:
-        if left_out := _left_out(record):
-            problems.append(f"{record.origin}: not sent: {left_out}")
-        else:
-            whole[record.newest.place] = record
-    for record in _filled(list(whole.values())):
-        del whole[record.newest.place]
-        publish(record)
-        mark()
-    publisher.wait(mark)
-    for record in whole.values():
-        problems.append(f"{record.origin}: not sent: its dead letter was deleted in the meantime")
+    try:
+        sent, problems = send_again(config, chosen, patience)
+    except BrokerUnavailableError as error:
+        raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
     _print_summary(chosen, sent, problems)
 
 
@@ -288,7 +273,10 @@ def _by_topic(records: list["RejectedRecord"]) -> str:
 
 
 def _matching(
-    reason: str | None = None, topic: str | None = None, account: str | None = None
+    reason: str | None = None,
+    topic: str | None = None,
+    account: str | None = None,
+    event_id: str | None = None,
 ) -> list["RejectedRecord"]:
     """Return the records that match, open or not, the one refused last at the end."""
     from stream_app.dead_letter_reader import read_rejected_records
@@ -309,6 +297,7 @@ def _matching(
         if (reason is None or record.newest.reason == reason)
         and (topic is None or record.origin.topic == topic)
         and (account is None or record.account == account)
+        and (event_id is None or record.has_id(event_id))
     ]
 
 
@@ -340,79 +329,3 @@ def _check(option: str, given: str | None, known: list[str]) -> None:
         raise click.BadParameter(
             f"unknown value {given!r}; use one of {', '.join(known)}", param_hint=option
         )
-
-
-# --------------------------------------------------------------------------------- showing
-
-
-def _state(record: "RejectedRecord") -> str:
-    replayed = f"replayed {len(record.replays)}×" if record.replays else ""
-    return ", ".join(filter(None, ("open" if record.open else "", replayed)))
-
-
-def _left_out(record: "RejectedRecord") -> str | None:
-    """Return a sentence about the part of *record* that was not kept; None if all of it was."""
-    if not record.left_out:
-        return None
-    place = record.newest.place
-    if batch := record.left_out.sizes.get("batch"):
-        return (
-            f"this is a whole batch of {batch:,} bytes, which was too large to keep and cannot be "
-            f"replayed; Kafka has it at {place.topic}/{place.partition}, offset {place.offset}, "
-            "until it is deleted there"
-        )
-    parts = [f"its {name}, {size:,} bytes" for name, size in record.left_out.sizes.items()]
-    one = parts == parts[:1] and "headers" not in record.left_out.sizes
-    were, they_are = ("was", "it is") if one else ("were", "they are")
-    return (
-        f"{', and '.join(parts)}, {were} too large to keep; {they_are} at "
-        f"{place.topic}/{place.partition} offset {place.offset} until Kafka deletes it"
-    )
-
-
-def _why(record: "RejectedRecord") -> str:
-    """Return why *record* was refused, and which part of it is missing."""
-    return "; ".join(filter(None, (record.newest.sentence, _left_out(record))))
-
-
-def _summary(record: "RejectedRecord") -> dict[str, Any]:
-    return {
-        "origin": str(record.origin),
-        "reason": record.newest.reason,
-        "sentence": record.newest.sentence,
-        "left_out": _left_out(record),
-        "refused_at": record.newest.at.isoformat(),
-        "account": record.account,
-        "state": "open" if record.open else "replayed",
-        "refusals": len(record.rejections),
-        "replays": len(record.replays),
-    }
-
-
-def _print_table(records: list["RejectedRecord"]) -> None:
-    print_table(
-        ("Refused", "Origin", "Reason", "State", "Sentence"),
-        [
-            (
-                f"{record.newest.at:%Y-%m-%dT%H:%M:%SZ}",
-                str(record.origin),
-                _line(record.newest.reason),
-                _state(record),
-                _line(_why(record)),
-            )
-            for record in records
-        ],
-    )
-
-
-def _text(content: bytes | None) -> str:
-    """Return *content* as text of one line that a terminal can show, whatever the bytes are."""
-    return "(none)" if content is None else _line(content.decode("utf-8", "backslashreplace"))
-
-
-def _line(text: str) -> str:
-    """Return *text* with everything escaped that would end the line, turn it or act on a terminal.
-
-    What a producer wrote then looks like nothing that this command says itself.
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,35 +1,37 @@
 """`usage demo`: the whole system on this machine, from live events to `usage.xls`."""
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from interaction_usage import env_file, prefixes, settings
-from interaction_usage.commands.demo_events import COMPANIES, Company, Published, events
+from interaction_usage.commands import demo_reports, demo_screen
+from interaction_usage.commands.demo_companies import COMPANIES
+from interaction_usage.commands.demo_events import Published, Timeline, day_of
+from interaction_usage.commands.demo_servers import Servers
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console
 from interaction_usage.reports.errors import ReportError
-from rollups.local_time import zone
 from stream_app.telemetry import HEARTBEAT
 
-_DAY = 24 * 3600
 #: How far ahead of the worker the demo may publish: the embedded broker keeps 5 MiB a partition.
-_MOST_AHEAD = 6_000
-_LOOK = 0.25
-_DASHBOARD_PORT = 8080
-_HEADINGS = (
-    "Agents together", "Agent Application", "Ticket Guidance", "Mobile Web", "Web Self Service",
-)  # fmt: skip
+_MOST_AHEAD: Final = 12_000
+_LOOK_S: Final = 0.25
+#: Days whose events are published twice, so that the broker still has them at the end.
+_REPEATED_DAYS: Final = 31
+_CURVES_EVERY_S: Final = 15.0
 
 
 @click.command("demo")
@@ -46,16 +48,24 @@ _HEADINGS = (
     type=Seconds(1),
     help="Stop after this time.  [default: at Ctrl-C]",
 )
+@click.option(
+    "--days", type=click.IntRange(1, 365), default=365, show_default=True,
+    help="Days of history before today, published after the live events have begun.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=7, show_default=True, help="Seed of the random events.")
-def demo(directory: Path, seconds: float | None, seed: int) -> None:
+@click.option("--no-browser", is_flag=True, help="On a desktop: do not open the dashboard.")
+def demo(directory: Path, seconds: float | None, days: int, seed: int, no_browser: bool) -> None:
     """Run the whole system on this machine and watch it, until Ctrl-C.
 
-    Starts a broker and Redis, publishes a day of events of three fictional companies, then live
-    events, runs a worker and the dashboard, and writes usage.xls for each company.
+    Starts a broker, Redis, a worker and the dashboard, which opens in the browser. Three fictional
+    companies go on with their day, and a year of their history is loaded meanwhile: seasons, a
+    campaign, an outage, refused events, issued reports and a correction. Writes usage.xls for each
+    company.
 
     \b
-    Example:
-      usage demo --seconds 30
+    Examples:
+      usage demo
+      usage demo --days 30 --seconds 60 --no-browser
     """
     from interaction_usage.servers.child import ServerError
 
@@ -63,89 +73,63 @@ def demo(directory: Path, seconds: float | None, seed: int) -> None:
         with ExitStack() as running:
             try:
                 running.enter_context(stopping_on_signals())
-                _Demo(running, directory, seed).run(seconds)
+                shown = _Demo(running, directory, seed, days)
+                if not no_browser and has_desktop(os.environ, is_terminal=sys.stdout.isatty()):
+                    open_browser(shown.servers.dashboard)
+                shown.run(seconds)
             except StopRequested:
                 pass
     except ServerError as error:
         raise CommandError(str(error)) from None
 
 
-class _Demo:
-    """The demo while it runs: its servers, its producer, and what it shows."""
+def has_desktop(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
+    """Tell whether somebody sits in front of this machine, with a browser that is no terminal's."""
+    if not is_terminal or "SSH_CONNECTION" in environment:
+        return False
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
-    def __init__(self, running: ExitStack, directory: Path, seed: int) -> None:
+
+def open_browser(address: str) -> None:
+    """Open *address* in the browser, which may write nothing to this terminal."""
+    command = [sys.executable, "-m", "webbrowser", address]
+    silent = subprocess.DEVNULL
+    with suppress(OSError):
+        subprocess.Popen(
+            command, stdin=silent, stdout=silent, stderr=silent, start_new_session=True
+        )
+
+
+class _Demo:
+    """The demo while it runs: what it publishes, writes and shows."""
+
+    def __init__(self, running: ExitStack, directory: Path, seed: int, days: int) -> None:
+        from interaction_usage.store import account_settings
+
         self.console = console()
-        self.directory = directory
+        self.directory, self.seed, self.days = directory, seed, days
         self.begun = time.monotonic()
-        self.published = 0
+        self.published = self.repeated = 0
         self.written = ""
         self.unfinished = ""  #: why the reports may still change or miss something
+        self.issued: list[str] = []
         self.rates: deque[tuple[float, int]] = deque(maxlen=12)
+        self.curves: dict[str, list[int]] = {}
+        self.curves_of = 0.0
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="usage-demo-")))
-        self._start_servers(running, folder)
-        now = time.time()
-        self.backlog_until = now
-        self.events = events(seed, now - _DAY, now)
-
-    def _start_servers(self, running: ExitStack, folder: Path) -> None:
-        from confluent_kafka import Producer
-        from redis.client import Redis
-
-        from interaction_usage.servers.child import Child
-        from interaction_usage.servers.mock_broker import mock_broker
-        from interaction_usage.servers.redis_server import redis_server
-        from interaction_usage.store import account_settings
-        from stream_app.broker import ensure_topics
-        from stream_app.ledger import KafkaLedger
-        from stream_app.topics import TOPICS
-
         self._say("Starting a broker and Redis …")
-        broker = running.enter_context(mock_broker())
-        store = running.enter_context(redis_server())
-        environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
-        environment |= {
-            "USAGE_KAFKA": broker.bootstrap, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
-            **prefixes.environment(),
-        }  # fmt: skip
-        self.config = settings.read(environment)
-        ensure_topics(broker.bootstrap, TOPICS, 4, 1)
-        self.worker = Child("The worker", folder / "worker.log")
-        command = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
-        self.worker.start(command, lambda: True, environment=environment)
-        running.callback(self.worker.stop)
-        self.redis = Redis.from_url(store.url)
-        running.callback(self.redis.close)
-        ledger = KafkaLedger(self.config, self.redis)
+        self.servers = Servers(running, folder)
         for company in COMPANIES:
-            account_settings.put(ledger, company.id, name=company.name, timezone=company.timezone)
-        self.producer = Producer(
-            {"bootstrap.servers": broker.bootstrap, "linger.ms": 5, "log_level": 0}
-        )
-        self.dashboard = self._start_dashboard(running, folder, environment)
-        self._say(f"Kafka {broker.bootstrap}   Redis {store.url}")
-        self._say(f"Dashboard {self.dashboard}")
-
-    def _start_dashboard(
-        self, running: ExitStack, folder: Path, environment: dict[str, str]
-    ) -> str:
-        """Start the dashboard, open to this machine, and return its address."""
-        from interaction_usage.servers.child import Child
-        from interaction_usage.servers.ports import free_port, is_free
-
-        port = _DASHBOARD_PORT if is_free(_DASHBOARD_PORT) else free_port()
-        child = Child("The dashboard", folder / "dashboard.log")
-        command = [
-            sys.executable,
-            "-m",
-            "interaction_usage.commands.main",
-            "serve",
-            "--open",
-            "--port",
-            str(port),
-        ]
-        child.start(command, lambda: not is_free(port), environment=environment)
-        running.callback(child.stop)
-        return f"http://127.0.0.1:{port}/"
+            account_settings.put(
+                self.servers.ledger, company.id, name=company.name, timezone=company.timezone
+            )
+        self._say(f"Kafka {self.servers.kafka}   Redis {self.servers.redis_url}")
+        self._say(f"Dashboard {self.servers.dashboard}")
+        self.timeline = Timeline(seed, time.time())
+        self.steps = self._steps()
+        self.phase = next(self.steps)
 
     def run(self, seconds: float | None) -> None:
         """Publish, show and write until a signal or the time ends it; then a last report."""
@@ -160,46 +144,95 @@ class _Demo:
         self._finish()
 
     def _until(self, deadline: float, live: Any) -> None:
-        upcoming = next(self.events)
         printed = 0.0
-        day: int | None = None  # how many events the past day had, once all are published
-        reported = False
         while (now := time.monotonic()) < deadline:
-            self.worker.check()
-            upcoming = self._publish_due(upcoming)
-            caught_up = upcoming.time > self.backlog_until
+            self.servers.worker.check()
+            self.phase = next(self.steps)
             behind = self._behind()
             self.rates.append((now, self._heartbeat().get("counted", 0)))
-            if caught_up and day is None:
-                day = self.published
-            is_counted = day is not None and self.published - behind >= day
-            if is_counted and not reported and self._is_known_complete():
-                self._write_reports()
-                reported = True
-            if self.console.is_terminal:
-                live.update(self._screen(behind, caught_up), refresh=True)
-            elif now - printed >= 2:
+            if now - printed >= (_LOOK_S if self.console.is_terminal else 2):
                 printed = now
-                self._say(self._line(behind))
-            time.sleep(_LOOK if caught_up else 0.02)
+                if self.console.is_terminal:
+                    live.update(self._screen(behind), refresh=True)
+                else:
+                    self._say(self._line(behind))
+            time.sleep(0.02 if self.phase != "live" else _LOOK_S)
 
-    # ------------------------------------------------------------------ publishing
+    # ------------------------------------------------------------------ what is done, in order
 
-    def _publish_due(self, upcoming: Published) -> Published:
-        """Publish what has happened by now, but never far ahead of the worker."""
+    def _steps(self) -> Iterator[str]:
+        """Do a little each time, and yield what is being done.
+
+        1. Publish what has happened since yesterday. From then on, what happens is live.
+        2. Write the first reports, once it is counted.
+        3. Publish the history, the newest days first.
+        4. Issue the last months' reports, and correct what is on one of them.
+        """
+        yield "starting"
+        while self._publish_live():
+            yield "publishing since yesterday"
+        recent = self.published
+        while self.published - self._behind() < recent or not self._is_known_complete():
+            self._publish_live()
+            yield "counting since yesterday"
+        self._write_reports()
+        for name, events in (
+            (f"loading {self.days} days of history", self.timeline.history(self.days)),
+            ("sending the last month again, as after a failure", self._again()),
+        ):
+            while self._publish(events, is_repeat=name.startswith("sending")):
+                self._publish_live()
+                yield name
+        while not self._issue():
+            self._publish_live()
+            yield "counting the history"
+        self._write_reports()
+        while True:
+            self._publish_live()
+            yield "live"
+
+    def _again(self) -> Iterator[Published]:
+        """Yield the events of the last days once more; those that were refused only once."""
+        days = min(self.days, _REPEATED_DAYS)
+        for each in self.timeline.history(days):
+            if not each.is_broken:
+                yield each
+
+    def _publish_live(self) -> bool:
+        """Publish what has happened by now, and tell whether there is more than fits."""
+        return self._publish(self.timeline.due(time.time()))
+
+    def _publish(self, events: Iterable[Published], *, is_repeat: bool = False) -> bool:
+        """Publish some of *events*, never far ahead of the worker; tell whether all may be done."""
         room = _MOST_AHEAD - self._behind()
-        while room > 0 and upcoming.time <= time.time():
-            self.producer.produce(upcoming.topic, upcoming.value, upcoming.key)
-            self.published += 1
-            room -= 1
-            upcoming = next(self.events)
-        self.producer.flush(2)
-        return upcoming
+        done = 0
+        for each in islice(events, max(room, 0)):
+            self.servers.producer.produce(each.topic, each.value, each.key)
+            done += 1
+        self.published += done
+        self.repeated += done if is_repeat else 0
+        self.servers.producer.flush(2)
+        return done > 0 or room <= 0
+
+    def _issue(self) -> bool:
+        """Issue the last months once everything is counted; tell whether that is done."""
+        if self._behind() > 100 or not self._is_known_complete():
+            return False
+        accounts = [company.id for company in COMPANIES]
+        now = datetime.now(UTC)
+        self.issued = demo_reports.issue_months(self.servers.ledger, accounts, self.days, now)
+        if self.issued:
+            company = COMPANIES[0]
+            today = day_of(company, time.time())
+            self._publish(demo_reports.late_corrections(self.seed, company, today))
+        return True
+
+    # ------------------------------------------------------------------ how far it is
 
     def _behind(self) -> int:
         from interaction_usage.store.reads import Rollups
 
-        counted = sum(at.offset for at in Rollups.live(self.redis).positions().values())
+        counted = sum(at.offset for at in Rollups.live(self.servers.redis).positions().values())
         return self.published - counted
 
     def _is_known_complete(self) -> bool:
@@ -207,7 +240,8 @@ class _Demo:
         from interaction_usage.store.progress import read_known
         from interaction_usage.store.reads import Rollups
 
-        known, *_ = read_known(self.redis, Rollups.live(self.redis).keys, [])
+        redis = self.servers.redis
+        known, *_ = read_known(redis, Rollups.live(redis).keys, [])
         progress = known.progress
         return progress is not None and progress.complete_to is not None and known.has_refused
 
@@ -217,27 +251,15 @@ class _Demo:
 
         from interaction_usage.store.worker_registry import heartbeats
 
-        for heartbeat in heartbeats(self.redis):
+        for heartbeat in heartbeats(self.servers.redis):
             return dict(orjson.loads(heartbeat.report))
         return {}
 
     # ------------------------------------------------------------------ reports
 
     def _write_reports(self) -> None:
-        from interaction_usage.commands.files import make_folder, replace_file
-        from interaction_usage.commands.rendering import render, why_unfinished
-        from interaction_usage.reports.service import ReportRequest, make_report
-
         began = time.perf_counter()
-        for company in COMPANIES:
-            now = datetime.now(UTC)
-            today = now.astimezone(zone(company.timezone)).date()
-            yesterday = today - timedelta(days=1)
-            report = make_report(self.redis, ReportRequest(company.id, yesterday, today, None, now))
-            folder = self.directory / company.id
-            make_folder(folder)
-            replace_file(folder / "usage.xls", render(report, "xls"))
-            self.unfinished = why_unfinished(report)
+        self.unfinished = demo_reports.write_reports(self.servers.redis, self.directory)
         took = (time.perf_counter() - began) * 1000
         after = time.monotonic() - self.begun
         self.written = (
@@ -248,19 +270,14 @@ class _Demo:
     def _finish(self) -> None:
         """Let the worker catch up, write the last reports, and say where they are."""
         patience = time.monotonic() + 15
-        while self.worker.alive and time.monotonic() < patience:
+        while self.servers.worker.alive and time.monotonic() < patience:
             if self._behind() <= 0 and self._is_known_complete():
                 break
             time.sleep(0.1)
         with suppress(click.ClickException, ReportError):
             self._write_reports()
         time.sleep(1.5 * HEARTBEAT)  # the worker's own count comes with its next heartbeat
-        heartbeat = self._heartbeat()
-        refused = sum(heartbeat.get("refused", {}).values())
-        self._say(
-            f"{self.published:,} events published: {heartbeat.get('counted', 0):,} counted, "
-            f"{refused:,} refused"
-        )
+        self._say(self._sums())
         for company in COMPANIES:
             self._say(f"  {self.directory / company.id / 'usage.xls'}")
         if self.unfinished:
@@ -268,68 +285,50 @@ class _Demo:
 
     # ------------------------------------------------------------------ what is shown
 
+    def _sums(self) -> str:
+        heartbeat = self._heartbeat()
+        refused = sum(heartbeat.get("refused", {}).values())
+        twice = f" ({self.repeated:,} of them twice)" if self.repeated else ""
+        counted = f"{heartbeat.get('counted', 0):,} counted, {refused:,} refused"
+        return f"{self.published:,} events published{twice}: {counted}"
+
     def _rate(self) -> float:
         (then, before), (now, after) = self.rates[0], self.rates[-1]
         return (after - before) / (now - then) if now > then else 0.0
 
     def _line(self, behind: int) -> str:
-        heartbeat = self._heartbeat()
-        refused = sum(heartbeat.get("refused", {}).values())
-        parts = [f"{self.published:,} published, {heartbeat.get('counted', 0):,} counted"]
-        parts.append(f"{refused} refused, {max(behind, 0):,} behind, {self._rate():,.0f} events/s")
+        state = self._state(behind)
+        parts = [f"{state.phase}: {state.published:,} published, {state.counted:,} counted"]
+        parts.append(f"{state.refused} refused, {max(behind, 0):,} behind")
+        parts.append(f"{max(state.rate, 0):,.0f} events/s")
         return ", ".join(parts) + (f"; {self.written}" if self.written else "")
 
-    def _screen(self, behind: int, caught_up: bool) -> Any:
-        from rich import box
-        from rich.console import Group
-        from rich.panel import Panel
-        from rich.table import Table
-        from rich.text import Text
-
+    def _state(self, behind: int) -> demo_screen.State:
         heartbeat = self._heartbeat()
-        head = Table.grid(padding=(0, 3))
-        head.add_row(
-            _figure("events/s", f"{max(self._rate(), 0):,.0f}"),
-            _figure("published", f"{self.published:,}"),
-            _figure("in the rollups", f"{heartbeat.get('counted', 0):,}"),
-            _figure("behind", f"{max(behind, 0):,}"),
-            _figure("refused", f"{sum(heartbeat.get('refused', {}).values()):,}"),
-        )
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
-        table.add_column("Sessions present now", ratio=3)
-        for title in _HEADINGS:
-            table.add_column(title, justify="right", ratio=2)
-        for company in COMPANIES:
-            table.add_row(*self._row(company))
-        reasons = ", ".join(f"{n} {reason}" for reason, n in heartbeat.get("refused", {}).items())
-        phase = "live" if caught_up else "publishing the last 24 hours"
-        foot = Text.assemble(
-            ("Dashboard  ", "dim"), (self.dashboard, "bold"),
-            ("\nRefused    ", "dim"), reasons or "none yet",
-            ("\nReports    ", "dim"), self.written or "as soon as the day is counted",
-        )  # fmt: skip
-        return Panel(
-            Group(head, table, foot), title=Text(f"usage demo · {phase}"), title_align="left",
-            subtitle="Ctrl-C to stop", subtitle_align="right", border_style="blue", padding=(1, 2),
+        return demo_screen.State(
+            self.phase, self._rate(), self.published, heartbeat.get("counted", 0), behind,
+            sum(heartbeat.get("refused", {}).values()), self.servers.dashboard, self.written,
+            self.issued, day_of(COMPANIES[0], time.time()),
         )  # fmt: skip
 
-    def _row(self, company: Company) -> list[Any]:
-        from rich.text import Text
-
+    def _screen(self, behind: int) -> Any:
         from interaction_usage.store.reads import Rollups
-        from rollups.catalog import SERIES
 
-        present = Rollups.live(self.redis).levels(company.id, int(time.time()))
-        local = datetime.now(UTC).astimezone(zone(company.timezone))
-        more = f"{company.id} · {local:%H:%M} {company.timezone}"
-        title = Text.assemble(company.name, " ", (more, "dim"))
-        return [title, *(f"{present[series]:,}" for series in SERIES)]
+        redis, now = self.servers.redis, datetime.now(UTC)
+        if time.monotonic() - self.curves_of > _CURVES_EVERY_S:
+            self.curves_of = time.monotonic()
+            for company in COMPANIES:
+                with suppress(ReportError):
+                    self.curves[company.id] = demo_screen.peaks_of_last_day(redis, company, now)
+        rollups, second = Rollups.live(redis), int(time.time())
+        rows = [
+            demo_screen.Row(
+                company, rollups.levels(company.id, second), self.curves.get(company.id, [])
+            )
+            for company in COMPANIES
+        ]
+        size = self.console.width, self.console.height
+        return demo_screen.screen(self._state(behind), rows, size, now)
 
     def _say(self, sentence: str) -> None:
         click.echo(sentence)
-
-
-def _figure(label: str, value: str) -> Any:
-    from rich.text import Text
-
-    return Text.assemble((value, "bold cyan"), " ", (label, "dim"))

@@ -75,7 +75,7 @@ def explaining() -> Iterator["Explainer"]:
     from interaction_usage.evidence.errors import EvidenceError
     from interaction_usage.explanations.errors import ExplanationError
 
-    with redis_connection(config) as redis, report_errors():
+    with redis_connection(config) as redis, report_errors(redis):
         try:
             yield Explainer(redis, source_of(config))
         except (EvidenceError, ExplanationError) as error:

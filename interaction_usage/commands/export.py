@@ -112,11 +112,11 @@ def _export_one(
     if not target:
         raise click.UsageError("-o is empty; name a file, or - for standard output.")
     with report_errors():
-        check_request(*request[1:])
+        check_request(*request[1:5])
     if target != "-":
         check_target(target, force=force)
-    with redis_connection(settings.read()) as redis, report_errors():
-        report = make_report(redis, request, detail_of(file_format), suggest=True)
+    with redis_connection(settings.read()) as redis, report_errors(redis):
+        report = make_report(redis, request, detail_of(file_format))
     if require_complete and (why := why_unfinished(report)):
         raise CommandError(f"{target!r} was not written. {why}")
     content = render(report, file_format)

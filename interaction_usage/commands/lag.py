@@ -17,6 +17,9 @@ from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
 _PAUSE = 0.1
+#: Seconds within which a worker that runs has reported that everything is counted: it looks once a
+#: second, and takes the turn of one that is gone after three.
+_REPORT_S = 6.0
 
 
 @click.command("lag")
@@ -31,9 +34,10 @@ _PAUSE = 0.1
 def lag(seconds: float | None, as_json: bool) -> None:
     """Show how many published events are not yet in the rollups, per topic.
 
-    0 means that every event published before the call is in the rollups or in the dead letters. A
-    topic that is missing, or that may not be read, is an error; so are events that Kafka deleted
-    before they were counted, until a worker has recorded them as a gap.
+    0 means that every event published before the call is in the rollups or in the dead letters;
+    --until-zero also waits until reports know that, up to 6 s. A topic that is missing, or that may
+    not be read, is an error; so are events that Kafka deleted before they were counted, until a
+    worker has recorded them as a gap.
 
     Events behind an open producer transaction count as lag until it is committed or aborted, for
     they cannot be read before.
@@ -60,7 +64,12 @@ def lag(seconds: float | None, as_json: bool) -> None:
             if over or (total == 0 and not deleted):
                 break
             time.sleep(_PAUSE)
+        why = ""
+        if seconds is not None and not total and not deleted:
+            why = _await_report(redis, min(deadline, time.monotonic() + _REPORT_S))
     _print(places, as_json)
+    if why:
+        click.echo(f"All of it is counted, but reports are still incomplete: {why}.", err=True)
     if blocked := sum(reach.blocked for reach in places.values()):
         click.echo(f"{blocked:,} of these are blocked by an open producer transaction.", err=True)
     if deleted:
@@ -70,6 +79,20 @@ def lag(seconds: float | None, as_json: bool) -> None:
         )
     if seconds is not None and total:
         raise CommandError(f"After {seconds:g} s, {total:,} events are not yet in the rollups.")
+
+
+def _await_report(redis: Any, deadline: float) -> str:
+    """Wait until reports know that everything is counted; return why they do not, or nothing."""
+    from interaction_usage.store.progress import read_known
+    from interaction_usage.store.reads import Rollups
+    from rollups.completeness import reasons_of_stream
+
+    while True:
+        known, _, _ = read_known(redis, Rollups.live(redis).keys, ())
+        reasons = reasons_of_stream(known)
+        if not reasons or time.monotonic() >= deadline:
+            return "; ".join(reasons)
+        time.sleep(_PAUSE)
 
 
 def _progress(

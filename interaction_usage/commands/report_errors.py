@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -15,8 +16,11 @@ from interaction_usage.reports.errors import (
 
 
 @contextmanager
-def report_errors() -> Iterator[None]:
-    """Turn a ReportError into wrong usage where the request is at fault, else a CommandError."""
+def report_errors(redis: Any = None) -> Iterator[None]:
+    """Turn a ReportError into wrong usage where the request is at fault, else a CommandError.
+
+    Where accounts are read from *redis*, an unknown one comes with a similar one.
+    """
     try:
         yield
     except PeriodError as error:
@@ -26,4 +30,4 @@ def report_errors() -> Iterator[None]:
     except AccountZoneError as error:
         raise unusable_zone(error.account, error) from None
     except UnknownAccountError as error:
-        raise unknown_account(error.account, error.near) from None
+        raise unknown_account(redis, error.account) from None

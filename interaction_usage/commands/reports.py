@@ -7,7 +7,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.terminal import print_table
@@ -26,17 +26,12 @@ def reports() -> None:
 @contextmanager
 def issue_errors() -> Iterator[None]:
     """Turn an IssueError into a CommandError."""
-    from interaction_usage.issued.errors import IssueError
+    from interaction_usage.issued.errors import IssueError, sentence
 
     try:
         yield
     except IssueError as error:
-        raise CommandError(sentence(str(error))) from None
-
-
-def sentence(text: str) -> str:
-    """Return *text* with a capital and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}."
+        raise CommandError(sentence(error)) from None
 
 
 @reports.command("list")
@@ -56,11 +51,14 @@ def list_(account: str | None, form: str) -> None:
     with redis_connection(settings.read()) as redis:
         accounts = [account] if account else accounts_with_reports(redis)
         found = [entry for some in entries_of_many(redis, accounts) for entry in some]
+        if account and not found:
+            active_rollups(redis, account)  # or else it is mistyped
     if form == "json":
         click.echo(orjson.dumps([*map(list_members, found)], option=orjson.OPT_INDENT_2))
         return
     if not found:
-        click.echo("No report was issued yet.", err=True)
+        of = f" for {account!r}" if account else ""
+        click.echo(f"No report was issued{of} yet.", err=True)
         return
     headings = ("Number", "Account", "From", "To", "Time zone", "Issued", "Revises")
     print_table(

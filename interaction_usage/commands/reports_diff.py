@@ -17,12 +17,14 @@ from interaction_usage.commands.terminal import plain
 from interaction_usage.settings import Settings
 
 if TYPE_CHECKING:
+    from interaction_usage.archive.account_events import AccountEvents, PlacedEvent
+    from interaction_usage.archive.published import Ends
     from interaction_usage.issued.comparison import Comparison, MovedPeak
     from interaction_usage.issued.reproduction import Now
+    from interaction_usage.reports.bill import Numbers
     from interaction_usage.reports.model import ChangedCell, Revision
     from interaction_usage.reports.service import Basis
-    from interaction_usage.store.issued_table import StoredReport
-    from stream_app.account_events import AccountEvents, Ends, PlacedEvent
+    from interaction_usage.store.issued_table import Entry, StoredReport
 
 
 @click.command("diff")
@@ -57,9 +59,11 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
     from interaction_usage.issued import reading
     from interaction_usage.issued.cells import cells_of
     from interaction_usage.issued.reproduction import other_circumstances, report_now
+    from interaction_usage.store.issued_table import entries
 
-    with redis_connection(config) as redis, issue_errors(), report_errors():
+    with redis_connection(config) as redis, issue_errors(), report_errors(redis):
         stored = reading.find(redis, number)
+        known = entries(redis, stored.entry.account)
         now = report_now(redis, stored, datetime.now(UTC))
     found, events, within = explained(config, stored, now)
     causes = other_circumstances(stored, now.basis, within) if found.before_events else []
@@ -68,6 +72,7 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
         "changed": bool(now.cells),
         "cells": [_cell(each, "issued", "now") for each in now.cells],
         "events": _events(found, events),
+        "adjusted": [*_adjusted(stored.entry, known)],
         "peaks": [_peak(each, events.since) for each in found.peaks],
         "without_events": [_cell(each, "issued", "now") for each in found.before_events],
         "causes": causes,
@@ -81,11 +86,11 @@ def explained(
 ) -> "tuple[Comparison, AccountEvents, tuple[int, int]]":
     """Return why a report differs from what was issued, the events, and the period in seconds."""
     from interaction_usage.issued.comparison import compare
-    from interaction_usage.issued.manifest import ends_in, offsets
+    from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import frame_now
 
-    ends = ends_in({"offsets": offsets(now.basis.ends)})
-    events = read_events(config, stored.entry.account, ends_in(stored.manifest), ends)
+    issued = ends_in(stored.manifest)
+    events = read_events(config, stored.entry.account, issued, now.basis.ends)
     frame = frame_now(now)
     before, since = ([each.event for each in some] for some in (events.before, events.since))
     found = compare(frame, now.issued, before, since)
@@ -111,28 +116,46 @@ def revision_of(config: Settings, stored: "StoredReport", basis: "Basis") -> "Re
 
 
 def read_events(config: Settings, account: str, issued: "Ends", now: "Ends") -> "AccountEvents":
-    """Return the events of *account*; what goes wrong with Kafka is a CommandError."""
-    from stream_app.account_events import read_account_events
+    """Return the events of *account*; what goes wrong with their reading is a CommandError."""
+    from interaction_usage.archive.account_events import read_account_events
 
-    with kafka_errors(config):
+    with event_errors(config):
         return read_account_events(config, account, issued, now)
 
 
 @contextmanager
-def kafka_errors(config: Settings) -> Iterator[None]:
-    """Turn what goes wrong with Kafka into a CommandError."""
+def event_errors(config: Settings) -> Iterator[None]:
+    """Turn what goes wrong with Kafka or the archive into a CommandError."""
     from aiokafka.errors import KafkaError
 
+    from interaction_usage.archive.errors import ArchiveError
     from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
 
     try:
         yield
     except (BrokerUnavailableError, KafkaError, RecordsUnavailableError) as error:
         raise CommandError(f"Kafka at {config.kafka}: {error}.") from None
+    except ArchiveError as error:
+        raise CommandError(f"The archive cannot be read: {plain(str(error))}.") from None
 
 
 def _cell(cell: "ChangedCell", before: str, after: str) -> dict[str, Any]:
     return {"path": cell.path, before: cell.before, after: cell.after}
+
+
+def _adjusted(entry: "Entry", known: "Sequence[Entry]") -> Iterator[dict[str, Any]]:
+    """Yield by how much later reports adjust the values of an issued one."""
+    from interaction_usage.issued.adjustments import adjusted_by, cells, plus
+
+    before: Numbers = entry.numbers
+    for each, adjusted in adjusted_by(known, entry.ordinal):
+        after = plus(before, adjusted)
+        lines = [
+            {"path": cell.path, "difference": cell.difference}
+            for cell in cells(before, after, None)
+        ]
+        yield {"number": each.number, "cells": lines}
+        before = after
 
 
 def _events(found: "Comparison", events: "AccountEvents") -> list[dict[str, Any]]:
@@ -184,7 +207,7 @@ def _print(members: dict[str, Any]) -> None:
         click.echo(plain(f"Not all events are there: {clause}."), err=True)
     if not members["explained"]:
         click.echo(
-            "The events in Kafka do not add up to what is counted, so the list of events may lack "
+            "The events do not add up to what is counted, so the list of events may lack "
             "some. Check with `usage rebuild --verify`.",
             err=True,
         )
@@ -195,6 +218,12 @@ def _lines(members: dict[str, Any]) -> Iterator[str]:
         yield f"{members['number']}: nothing differs"
     for cell in members["cells"]:
         yield f"{cell['path']}: {_shown(cell['issued'])} issued, {_shown(cell['now'])} now"
+    for adjusted in members["adjusted"]:
+        lines = (
+            cell["path"] if cell["difference"] is None else f"{cell['path']} {cell['difference']:+}"
+            for cell in adjusted["cells"]
+        )
+        yield f"Adjusted in {adjusted['number']}: {', '.join(lines)}"
     if members["without_events"]:
         why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
         paths = ", ".join(cell["path"] for cell in members["without_events"])

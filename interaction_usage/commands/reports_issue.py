@@ -1,6 +1,6 @@
 """`usage reports issue` and `usage reports preview`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.period_options import period_options
@@ -96,22 +96,26 @@ def _order(batch: ReportBatch, gap: bool, overlap: bool, revises: int | None) ->
 def _issue_one(
     account: str, batch: ReportBatch, gap: bool, overlap: bool, revises: str | None
 ) -> None:
+    from interaction_usage.commands.reports_adjust import event_counter
     from interaction_usage.issued.issuing import issue as issue_reports
 
     config = settings.read()
     order = _order(batch, gap, overlap, _revised(account, revises))
     with ledger_connection(config) as ledger:
-        _must_exist(ledger.redis, account)
+        active_rollups(ledger.redis, account)
         if revises:
             order = order._replace(explain=_explain(config, ledger, revises))
+        order = order._replace(count_events=event_counter(config, ledger.redis))
         [outcome] = issue_reports(ledger, [account], order)
-    _raise_error(outcome)
+        _raise_error(ledger.redis, outcome)
     entry = outcome.entry
     assert entry is not None
     click.echo(entry.number)
     what = f"{entry.first} to {entry.last}, {entry.timezone}"
     if outcome.is_new:
         click.echo(f"Issued: {what}", err=True)
+        for number in entry.adjusted_numbers:
+            click.echo(f"With an adjustment of {number}", err=True)
     else:
         click.echo(
             f"It was issued before: {what}. What differs since: usage reports diff {entry.number}",
@@ -149,20 +153,13 @@ def _revised(account: str, number: str | None) -> int | None:
     return ordinal
 
 
-def _must_exist(redis: Any, account: str) -> None:
-    from interaction_usage.store.reads import Rollups
-
-    if not Rollups.live(redis).exists(account):
-        raise unknown_account(account)
-
-
-def _raise_error(outcome: "Outcome") -> None:
+def _raise_error(redis: Any, outcome: "Outcome") -> None:
     """Raise the error of an *outcome* as a command's."""
     from interaction_usage.reports.errors import ReportError
 
     error = outcome.error
     if isinstance(error, ReportError):
-        with report_errors():
+        with report_errors(redis):
             raise error
     if error is not None:
         raise CommandError(f"No report was issued for {outcome.account!r}: {error}.") from None
@@ -186,12 +183,16 @@ def preview(
       usage reports preview acme --month 2026-10
     """
     from export.json_renderer import document
+    from interaction_usage.commands.reports import issue_errors
+    from interaction_usage.commands.reports_adjust import event_counter
     from interaction_usage.issued.issuing import issued_form
     from interaction_usage.issued.issuing import preview as preview_report
 
+    config = settings.read()
     order = _order(_batch(first, last), gap, overlap, _revised(account, revises))
-    with redis_connection(settings.read()) as redis, report_errors():
-        _must_exist(redis, account)
+    with redis_connection(config) as redis, report_errors(redis), issue_errors():
+        active_rollups(redis, account)
+        order = order._replace(count_events=event_counter(config, redis))
         found = preview_report(redis, account, order)
     report = found.basis.report
     issued = found.issued.number if found.issued else None
@@ -204,7 +205,7 @@ def preview(
         "timezone": report.timezone,
         "revises": revises,
         "obstacles": [] if issued else [str(each) for each in found.obstacles],
-        "report": document(issued_form(report, issued or found.number, None)),
+        "report": document(issued_form(report, issued or found.number, None, found.adjustments)),
     }
     if form == "json":
         click.echo(orjson.dumps(members, option=orjson.OPT_INDENT_2))
@@ -220,5 +221,21 @@ def _print_preview(members: dict[str, Any]) -> None:
     click.echo(plain(f"{members['from']} to {members['to']}, {members['timezone']}"))
     for path, value in cells_of(members["report"]).items():
         click.echo(plain(f"  {path}  {'-' if value is None else value}"))
+    for adjustment in members["report"].get("adjustments", ()):
+        for line in _adjustment_lines(adjustment):
+            click.echo(plain(line))
     for obstacle in members["obstacles"]:
         click.echo(plain(f"Held up: {obstacle}."))
+
+
+def _adjustment_lines(adjustment: dict[str, Any]) -> Iterator[str]:
+    yield f"Adjustment of {adjustment['number']}, {adjustment['from']} to {adjustment['to']}"
+    for cell in adjustment["cells"]:
+        difference = cell["difference"]
+        change = "" if difference is None else f"{difference:+} "
+        count = cell["events"]
+        events = "events not known" if count is None else f"{count:,} event{'s' * (count != 1)}"
+        before, now = ("-" if each is None else each for each in (cell["billed"], cell["now"]))
+        yield f"  {cell['path']}  {change}({before} billed, {now} now; {events})"
+    for note in adjustment["notes"]:
+        yield f"  {note}"

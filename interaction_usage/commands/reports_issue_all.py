@@ -104,8 +104,11 @@ def _print_summary(outcomes: Sequence[Done]) -> None:
 def _issuing(job: Job) -> Iterator[Callable[[Sequence[str]], Iterator[Done]]]:
     """Yield the function with which a worker process issues the reports of some accounts."""
     gc.set_threshold(20_000)  # as for exports: a workbook is a cycle of objects
+    from interaction_usage.commands.reports_adjust import event_counter
+
     with ledger_connection(job.settings) as ledger:
-        yield lambda accounts: _issue_some(ledger, accounts, job.order)
+        order = job.order._replace(count_events=event_counter(job.settings, ledger.redis))
+        yield lambda accounts: _issue_some(ledger, accounts, order)
 
 
 def _issue_some(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Done]:

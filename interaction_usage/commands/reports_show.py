@@ -13,7 +13,9 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 
 if TYPE_CHECKING:
-    from interaction_usage.store.issued_table import StoredReport
+    from collections.abc import Sequence
+
+    from interaction_usage.store.issued_table import Entry, StoredReport
 
 
 @click.command("show")
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", help="Output file.  [default: standard output]")
 @click.option(
     "--reproduce", is_flag=True,
-    help="Make it again from the events in Kafka, and fail unless it is the same byte for byte.",
+    help="Make it again from its events, and fail unless it is the same byte for byte.",
 )  # fmt: skip
 @click.option("--manifest", "with_manifest", is_flag=True, help="Print the manifest.")
 def show(
@@ -36,7 +38,8 @@ def show(
     These are stored of its JSON (keys sorted, no white space) and of its xls, and never change.
     xlsx and csv are drawn from what is stored. With --reproduce, JSON and xls are made again from
     the events up to the offsets in the manifest; if they are not the same, it is said what is gone
-    or changed since.
+    or changed since. An xls that another version arranged differently is not compared, which is
+    said as well; its JSON is.
 
     \b
     Examples:
@@ -55,41 +58,54 @@ def show(
     config = settings.read()
     with redis_connection(config) as redis, issue_errors():
         report = find(redis, number)
+        adjusted = [find(redis, each).entry for each in report.entry.adjusted_numbers]
         wanted = not with_manifest or output is not None or file_format is not None
         stored = content(report, chosen) if wanted else b""
     if reproduce:
-        _reproduce(config, report)
+        _reproduce(config, report, adjusted)
     if wanted:
         _write(stored, output, chosen)
     if with_manifest:
         click.echo(orjson.dumps(report.manifest, option=orjson.OPT_INDENT_2))
 
 
-def _reproduce(config: settings.Settings, report: "StoredReport") -> None:
+def _reproduce(
+    config: settings.Settings, report: "StoredReport", adjusted: "Sequence[Entry]"
+) -> None:
     """Make the report again; raise a CommandError unless the bytes are those that were issued."""
     from interaction_usage.commands.reports_diff import read_events
     from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import (
+        Adjusted,
         frame_then,
         other_circumstances,
         reproduce,
     )
 
     ends = ends_in(report.manifest)
-    events = read_events(config, report.entry.account, ends, ends)
-    found = reproduce(report, [each.event for each in events.before])
+    account = report.entry.account
+    events = read_events(config, account, ends, ends)
+    of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
+    earlier = [
+        Adjusted(entry, [each.event for each in read_events(config, account, upto, upto).before])
+        for entry in adjusted
+        for upto in (of_adjusted[entry.number],)
+    ]
+    found = reproduce(report, [each.event for each in events.before], earlier)
     number = report.entry.number
     if not found.differs:
-        click.echo(
-            f"{number}: the same bytes from {len(events.before):,} records of events", err=True
-        )
+        what = "JSON" if found.redrawn else "bytes"
+        records = f"{len(events.before):,} records of events"
+        click.echo(f"{number}: the same {what} from {records}", err=True)
+        if found.redrawn:
+            click.echo(f"Its xls was not compared: {found.redrawn}.", err=True)
         return
     within = frame_then(report).within
     reasons = [*events.gone, *other_circumstances(report, None, (within.begin, within.end))]
     cells = ", ".join(
         f"{cell.path} {cell.before} issued, {cell.after} now" for cell in found.cells[:10]
     )
-    why = "; ".join(reasons) or "the events in Kafka are not those that were counted then"
+    why = "; ".join(reasons) or "the events are not those that were counted then"
     raise CommandError(
         f"{number} cannot be made again from the events: {why}. "
         f"{f'It would differ in {cells}' if cells else 'Its numbers would be the same'}."

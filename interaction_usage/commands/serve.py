@@ -125,6 +125,8 @@ async def _serve(
 ) -> None:
     from interaction_usage import logs
     from interaction_usage.commands.correcting import DashboardCorrections
+    from interaction_usage.commands.refusing import DashboardRefusals
+    from interaction_usage.commands.reports_adjust import event_counter
     from interaction_usage.dashboard.app import create_app
     from interaction_usage.dashboard.connections import Server, most_connections
     from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
@@ -136,8 +138,10 @@ async def _serve(
     app = create_app(
         redis, KafkaLedger(config, redis), open_to_all=is_open, lifetime=HEARTBEAT_TTL_S,
         places=places_of(config, redis), warnings=warnings_of(config),
-        explain=explain_of(config), explainer=explainer_of(config, redis),
+        explain=explain_of(config), count_events=event_counter(config, redis),
+        explainer=explainer_of(config, redis),
         hides_sessions=config.hide_sessions, corrections=DashboardCorrections(config, redis),
+        refused=DashboardRefusals(config),
         connections=most,
     )  # fmt: skip
     server = Server(app, most)

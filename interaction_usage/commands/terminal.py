@@ -9,7 +9,8 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 #: Ends of lines and paragraphs, and what sets the direction of writing (Unicode, annex 9). On paper
 #: the latter end with their cell; a terminal cuts cells into lines, and so they would go on.
 _UNRULY: Final = re.compile(r"[\u2028-\u202e\u2066-\u2069]")
+
+
+_HEIGHTS: Final = " ▁▂▃▄▅▆▇█"
+BETWEEN: Final = 3  # columns of a terminal between those of a table
 
 
 def plain(text: str) -> str:
@@ -52,6 +57,42 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     console().print(table)
+
+
+class Fitting(NamedTuple):
+    """A column that a narrow terminal may leave out."""
+
+    title: str
+    width: int
+    rank: int  #: the higher, the sooner it is left out; 0 always stays
+
+
+def columns_that_fit(columns: Sequence[Fitting], width: int) -> set[int]:
+    """Return the places of the columns that are shown side by side within *width*."""
+    kept = set(range(len(columns)))
+    for place in sorted(kept, key=lambda place: (-columns[place].rank, -place)):
+        if columns[place].rank == 0 or _width_of(columns, kept) <= width:
+            break
+        kept.discard(place)
+    return kept
+
+
+def _width_of(columns: Sequence[Fitting], kept: Iterable[int]) -> int:
+    return sum(columns[place].width + BETWEEN for place in kept) - BETWEEN
+
+
+def curve(levels: Sequence[int], columns: int) -> str:
+    """Return *levels* as that many characters, each as high as the most of its stretch.
+
+    The highest level fills a character; any level above 0 is seen. (`encoding` has what a terminal
+    of ASCII shows instead.)
+    """
+    most = len(_HEIGHTS) - 1
+    top = max(levels, default=0)
+    columns = min(columns, len(levels))
+    edges = [len(levels) * column // columns for column in range(columns + 1)] if columns else []
+    peaks = [max(levels[begin:end]) for begin, end in pairwise(edges)]
+    return "".join(_HEIGHTS[-(-peak * most // top) if top else 0] for peak in peaks)
 
 
 def is_one_line(text: str, most: int) -> bool:

@@ -1,26 +1,20 @@
 """`usage token`: access to the dashboard and its API."""
 
-import re
 import time
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.terminal import is_one_line, print_table
+from interaction_usage.commands.terminal import print_table
 
 if TYPE_CHECKING:
     from interaction_usage.dashboard.tokens import Token
-
-_DAY: Final = 86_400
-_MOST_DAYS: Final = 3660
-_DEFAULT_EXPIRY: Final = "365d"
-_MOST_LABEL: Final = 100
 
 
 @click.group("token")
@@ -42,31 +36,21 @@ class _Expiry(click.ParamType):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | None:
         """Return the second that *value* stands for: after so many days, or after a day."""
-        now = int(time.time())
-        if value == "never":
-            return None
-        if found := re.fullmatch(r"([1-9][0-9]{0,8})d", value):
-            expires = now + int(found[1]) * _DAY
-        else:
-            try:
-                day = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
-                expires = int((day + timedelta(days=1)).timestamp())
-            except (ValueError, OverflowError):
-                self.fail(f"{value!r} is not an expiry like 30d, 2027-01-31 or never", param, ctx)
-            if expires <= now:
-                self.fail(f"{value} is in the past", param, ctx)
-        if expires > now + (_MOST_DAYS + 1) * _DAY:
-            self.fail(f"at most {_MOST_DAYS:,} days; or never", param, ctx)
-        return expires
+        from interaction_usage.dashboard.token_terms import expiry_of
+
+        try:
+            return expiry_of(value, int(time.time()))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    label = value.strip()
-    if label and not is_one_line(label, _MOST_LABEL):
-        raise click.BadParameter(
-            f"a label has at most {_MOST_LABEL} characters and no control characters"
-        )
-    return label
+    from interaction_usage.dashboard.token_terms import label_of
+
+    try:
+        return label_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @token.command("create")
@@ -85,7 +69,7 @@ def _check_label(_ctx: click.Context, _param: click.Parameter, value: str) -> st
     help="Who uses it; shown in the list and in the history of accounts.",
 )  # fmt: skip
 @click.option(
-    "--expires", type=_Expiry(), default=_DEFAULT_EXPIRY, show_default=True,
+    "--expires", type=_Expiry(), default="365d", show_default=True,
     metavar="30d|2027-01-31|never", help="Number of days, or the last day (UTC), or never.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Create it even if the account does not exist.")
@@ -103,7 +87,6 @@ def create(
     """
     from interaction_usage.dashboard import tokens
     from interaction_usage.dashboard.tokens import Role
-    from interaction_usage.store.reads import Rollups
 
     if operator == (account is not None):
         raise click.UsageError("Give either --account ACCOUNT or --operator.")
@@ -111,8 +94,8 @@ def create(
         raise click.UsageError("--role goes with --account; an operator may change everything.")
     granted = Role.OPERATOR if operator else Role(role or "viewer")
     with ledger_connection(settings.read()) as ledger:
-        if account is not None and not force and not Rollups.live(ledger.redis).exists(account):
-            raise unknown_account(account, hint="To create the token anyway, pass --force.")
+        if account is not None and not force:
+            active_rollups(ledger.redis, account, "To create the token anyway, pass --force.")
         secret = tokens.create(
             ledger, account, int(time.time()), role=granted, label=label, expires=expires
         )

@@ -1,13 +1,13 @@
 """What stands in the way of a correction.
 
 CorrectionError
-├── EventNotFoundError        Kafka has no such event of the account
+├── EventNotFoundError        there is no such event of the account
 ├── AmbiguousEventError       several, of other types or days
 ├── SessionNotFoundError      nothing is known of the session
 ├── NothingToCorrectError     it is so already
 ├── DaySealedError            what would change is final
 ├── CorrectionRefusedError    published, and then refused by the worker
-└── CorrectionSourceError     Kafka or the rollups cannot be read
+└── CorrectionSourceError     Kafka, the archive or the rollups cannot be read
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class CorrectionError(Exception):
 
 
 class EventNotFoundError(CorrectionError):
-    """Kafka has no such event of the account; `near` are some of its ids that look alike."""
+    """There is no such event of the account; `near` are some of its ids that look alike."""
 
     def __init__(self, sentence: str, near: Sequence[str] = ()) -> None:
         super().__init__(sentence)
@@ -50,4 +50,4 @@ class CorrectionRefusedError(CorrectionError):
 
 
 class CorrectionSourceError(CorrectionError):
-    """Kafka cannot be read."""
+    """Kafka or the archive cannot be read."""

@@ -4,8 +4,8 @@ What happens, in this order, and what a failure after each step leaves:
 
 1. The rollups say what is known: whether the event counts, is voided, or its day is sealed; how the
    session is counted. (Nothing was changed.)
-2. Kafka is read for the event, since a void has all of it; for a session only where the rollups
-   remember nothing of it. (Nothing was changed.)
+2. The archive and Kafka are read for the event, since a void has all of it; for a session only
+   where the rollups remember nothing of it. (Nothing was changed.)
 3. The correction is published, and Kafka has acknowledged it. (It takes effect, whoever looks. The
    same correction again is the same event, or changes nothing: see `drafts`.)
 4. The rollups are looked at until it is counted. (`usage lag` says how far workers are.)
@@ -14,10 +14,10 @@ What happens, in this order, and what a failure after each step leaves:
 import time
 from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from interaction_usage import settings
+from interaction_usage.archive.published import Progress
 from interaction_usage.corrections.drafts import Draft, correction_of, rfc3339, void_of
 from interaction_usage.corrections.errors import (
     AmbiguousEventError,
@@ -29,7 +29,7 @@ from interaction_usage.corrections.errors import (
     SessionNotFoundError,
 )
 from interaction_usage.corrections.preview import Preview, preview
-from interaction_usage.corrections.search import FoundEvent, Progress, find_event, find_session
+from interaction_usage.corrections.search import FoundEvent, find_event, find_session
 from interaction_usage.corrections.what_if import Change, session_change
 from interaction_usage.reports.errors import UnknownAccountError
 from interaction_usage.store.correction_state import (
@@ -50,8 +50,6 @@ from stream_app.errors import BrokerUnavailableError
 
 #: Seconds between two looks at whether a correction is counted.
 _INTERVAL_S: Final = 0.1
-#: How many accounts are searched for ids similar to an unknown one.
-_MOST_SEARCHED: Final = 20_000
 _SEALED: Final = (
     "{day} is sealed: nothing of it changes any more. Bill the difference in a period that is open."
 )
@@ -89,7 +87,7 @@ class Corrector:
         *day* is the UTC day of the event, where several have this identity.
         """
         self._must_exist(account)
-        found = find_event(self._config.kafka, account, source, event_id, progress)
+        found = find_event(self._config, account, source, event_id, progress)
         chosen = _only(found, event_id, day)
         event, rollups = chosen.event, Rollups.live(self._redis)
         state = event_state(rollups, account, source, event_id, event.time)
@@ -107,7 +105,7 @@ class Corrector:
         amounts = {(metric, slot): -amount for metric, amount in amounts_of(event.data).items()}
         return Proposal(
             void_of(chosen, *why),
-            f"void of {chosen.type} of {chosen.time}, in Kafka at {chosen.place}",
+            f"void of {chosen.type} of {chosen.time}, published at {chosen.place}",
             preview(self._redis, rollups, account, Change(amounts, {}), now),
             remarks,
         )
@@ -147,18 +145,17 @@ class Corrector:
         )
 
     def _must_exist(self, account: str) -> Rollups:
-        """Return the active rollups. Raises UnknownAccountError, with ids that look alike."""
+        """Return the active rollups. Raises UnknownAccountError."""
         rollups = Rollups.live(self._redis)
         if not rollups.exists(account):
-            near = get_close_matches(account, rollups.accounts()[:_MOST_SEARCHED], 1)
-            raise UnknownAccountError(account, near)
+            raise UnknownAccountError(account)
         return rollups
 
     def _must_be_known(
         self, rollups: Rollups, account: str, application: str, session: str, progress: Progress
     ) -> None:
         """Raise the error for a session of which the rollups remember nothing."""
-        found, near = find_session(self._config.kafka, account, application, session, progress)
+        found, near = find_session(self._config, account, application, session, progress)
         days = sorted({event.time // SECOND // DAY_SECONDS for event in found})
         for day in days:
             if is_sealed(rollups, account, day):

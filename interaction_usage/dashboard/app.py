@@ -35,7 +35,9 @@ from interaction_usage.dashboard.limits import (
     Shares,
 )
 from interaction_usage.dashboard.pages import LoginRequiredError
+from interaction_usage.dashboard.refused import RefusedEvents
 from interaction_usage.dashboard.security_headers import Shield
+from interaction_usage.issued.adjusting import CountEvents
 from interaction_usage.reports.model import Revision
 from interaction_usage.reports.service import Basis
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
@@ -63,7 +65,9 @@ def create_app(
     places: Callable[[], Places] | None = None,
     warnings: Callable[[], Sequence[str]] | None = None,
     explain: Explain | None = None,
+    count_events: CountEvents | None = None,
     corrections: Corrections | None = None,
+    refused: RefusedEvents | None = None,
     connections: int = MAX_CONNECTIONS,
     explainer: "Explainer | None" = None,
     hides_sessions: bool = False,
@@ -72,18 +76,20 @@ def create_app(
 
     With *open_to_all* no token is needed, and only names of this machine are answered. *places*
     returns how far the topics are counted (it raises KafkaUnavailableError); without it the lag is
-    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say.
+    unknown. *explain* returns what a revision changes of an issued report, as Kafka's events say;
+    *count_events* returns how many of them are behind an adjustment.
     *warnings* returns what may become trouble later (and raises the same). A worker's
     heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
-    none can be made here. The server has at most so many *connections*. The *explainer* answers
-    questions about the events behind a number; with *hides_sessions* it names no session to the
-    token of an account.
+    none can be made here; *refused* reads refused events, likewise. The server has at most so many
+    *connections*. The *explainer* answers questions about the events behind a number; with
+    *hides_sessions* it names no session to the token of an account.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
     late_usage = LateUsage(redis)
     heavy, evidence = HeavyWork(), HeavyWork("explanations", 1)
+    refusals = HeavyWork("refused events", 1)
     streams = connections // 2
 
     @asynccontextmanager
@@ -99,6 +105,7 @@ def create_app(
             await task
             for stop in (
                 watch.stop, directory.stop, late_usage.stop, heavy.close, evidence.close,
+                refusals.close,
             ):  # fmt: skip
                 await asyncio.to_thread(stop)
 
@@ -110,6 +117,7 @@ def create_app(
     app.state.redis = redis
     app.state.ledger = ledger
     app.state.explain = explain
+    app.state.count_events = count_events
     app.state.late_usage = late_usage
     app.state.open = open_to_all
     app.state.watch = watch
@@ -122,6 +130,8 @@ def create_app(
     app.state.hides_sessions = hides_sessions
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.corrections = corrections
+    app.state.refused = refused
+    app.state.refusals = refusals
     app.state.correcting = threading.BoundedSemaphore(1)
     app.state.changing = threading.BoundedSemaphore(MAX_CHANGES)
     app.state.streams = Shares("live streams", streams, streams // STREAM_SHARES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -30,6 +30,10 @@ class Account(BaseModel):
     timezone: str = Field(description="IANA time zone of its days.", examples=["Europe/Paris"])
     dnis: bool = Field(description="Whether the DNIS section of the report applies.")
     sms: bool = Field(description="Whether the Outgoing SMS section of the report applies.")
+    late_usage: Literal["revise", "adjust"] = Field(
+        description="What becomes of usage that comes, or is corrected, after its report was "
+        "issued: an operator may revise the report, or the next one has an adjustment."
+    )
 
 
 class AccountDetails(Account):
@@ -52,6 +56,7 @@ class AccountChange(BaseModel):
     timezone: str | None = Field(None, description="IANA name.", examples=["Europe/Paris"])
     dnis: bool | None = None
     sms: bool | None = None
+    late_usage: Literal["revise", "adjust"] | None = None
 
 
 class SettingChange(BaseModel):
@@ -139,9 +144,11 @@ class IssuedReport(BaseModel):
     revises: str | None = Field(description="The number of the report that it revises.")
     revised_by: str | None = Field(description="The number of the report that revises it.")
     changed: Whole | None = Field(
-        description="How many of its numbers would be others now; null where that is not known: "
-        "it is revised, or many newer ones are."
+        description="How many of its numbers would be others now than what is billed, adjustments "
+        "included; null where that is not known: it is revised, or many newer ones are."
     )
+    adjusts: list[str] = Field(description="The numbers of the reports that it adjusts.")
+    adjusted_by: list[str] = Field(description="The numbers of the reports that adjust it.")
 
 
 class IssueOrder(BaseModel):
@@ -217,14 +224,20 @@ class Runs(BaseModel):
     abandoned: Whole
 
 
-class DayOfRuns(Runs):
-    """Flow runs of one local day."""
+class Span(BaseModel):
+    """What an item of `days` covers: one local day, unless hours, weeks or months are asked for."""
 
-    day: str
+    day: str = Field(description="The first local day.")
+    last: str | None = Field(None, description="The last local day; left out where it is `day`.")
+    begins: str | None = Field(None, description="Of an hour: the local instant it begins at.")
+
+
+class DayOfRuns(Runs, Span):
+    """Flow runs of one span."""
 
 
 class Usage(PeriodMembers):
-    """Flow runs per day."""
+    """Flow runs per span."""
 
     flow: str | None
     days: list[DayOfRuns]
@@ -256,7 +269,7 @@ class Heat(PeriodMembers):
     """How often each flow ran, most used first."""
 
     flow: str | None
-    flows: Annotated[list[Flow], Field(max_length=MOST_FLOWS)]
+    flows: Annotated[list[Flow], Field(max_length=MOST_FLOWS + 1)]
     other: Other | None
     flow_count: Whole
     total: Ran
@@ -267,14 +280,13 @@ def _counters(name: str, about: str, names: Iterable[str], *, day: bool = False)
     members: dict[str, Any] = {
         each.replace("-", "_"): (Whole, Field(alias=each) if "-" in each else ...) for each in names
     }
-    if day:
-        members["day"] = (str, ...)
-    return create_model(name, __doc__=about, **members)
+    base = Span if day else BaseModel
+    return create_model(name, __doc__=about, __base__=base, **members)
 
 
 ByApplication = _counters("ByApplication", "Flow runs by application.", APPLICATIONS)
 DayByApplication = _counters(
-    "DayByApplication", "Flow runs by application on one local day.", APPLICATIONS, day=True
+    "DayByApplication", "Flow runs by application in one span.", APPLICATIONS, day=True
 )
 
 
@@ -287,7 +299,7 @@ class Applications(PeriodMembers):
 
 
 Clicks = _counters("Clicks", "Clicks by service.", SERVICES)
-DayOfClicks = _counters("DayOfClicks", "Clicks by service on one local day.", SERVICES, day=True)
+DayOfClicks = _counters("DayOfClicks", "Clicks by service in one span.", SERVICES, day=True)
 
 
 class Connectivity(PeriodMembers):
@@ -308,10 +320,8 @@ class Turned(Runs):
     share: Share | None = Field(description="Turned per run begun.")
 
 
-class DayTurned(Turned):
-    """The same of one local day."""
-
-    day: str
+class DayTurned(Turned, Span):
+    """The same of one span."""
 
 
 class Resolution(PeriodMembers):
@@ -322,13 +332,13 @@ class Resolution(PeriodMembers):
     total: Turned
 
 
-class DayOfPeaks(BaseModel):
-    """A local day's highest concurrency, the earliest hour that had it, the mean hourly peak."""
+class DayOfPeaks(Span):
+    """A span's highest concurrency, the earliest hour that had it, the mean hourly peak."""
 
-    day: str
     max: Whole
     hour: str | None
     average: Share
+    reported_hours: Whole = Field(description="Hours whose peak is above 0.")
 
 
 class Series(BaseModel):
@@ -342,29 +352,19 @@ class Series(BaseModel):
 
 
 class HeatMap(BaseModel):
-    """Peaks by day and hour of the clock."""
+    """Peaks by span and hour of the clock."""
 
     days: list[str]
     peaks: dict[str, list[list[Whole | None]]] = Field(
-        description="Series to a list per day of 24 peaks; null where the day has no such hour."
+        description="Series to a list per span of 24 peaks; null where it has no such hour."
     )
 
 
 class Concurrency(PeriodMembers):
-    """Concurrency per day."""
+    """Concurrency per span."""
 
     series: dict[str, Series]
     heat: HeatMap
-
-
-class Dashboard(BaseModel):
-    """All reports of the dashboard but `heat`, from one reading."""
-
-    usage: Usage
-    applications: Applications
-    concurrency: Concurrency
-    resolution: Resolution
-    connectivity: Connectivity
 
 
 class ReportedSeries(BaseModel):
@@ -444,6 +444,18 @@ def _report() -> Any:
 
 
 Report = _report()
+
+
+class Dashboard(BaseModel):
+    """All reports of the dashboard and the Usage Report, from one reading."""
+
+    usage: Usage
+    applications: Applications
+    concurrency: Concurrency
+    resolution: Resolution
+    connectivity: Connectivity
+    heat: Heat
+    report: Report  # type: ignore[valid-type]
 
 
 class LiveSeries(BaseModel):

@@ -45,7 +45,7 @@ class Role(StrEnum):
 _MAY_CHANGE: Final = {
     Role.VIEWER: frozenset[str](),
     Role.MANAGER: frozenset(("name", "timezone")),
-    Role.OPERATOR: frozenset(("name", "timezone", "dnis", "sms")),
+    Role.OPERATOR: frozenset(("name", "timezone", "dnis", "sms", "late_usage")),
 }
 
 

@@ -1,17 +1,19 @@
 """The reports of the dashboard as JSON members, from a report's breakdowns. Pure.
 
-Every list of days has the local days of the period that have begun, in order. Shares are fractions
-of 1, unrounded, and None where there is nothing to take a share of.
+Every list of `days` has the spans of the period that have begun, in order: local days, unless
+hours, weeks or months are asked for. `day` is the first local day of a span, `last` its last one
+where that is another, and `begins` the instant at which an hour begins. Shares are fractions of 1,
+unrounded, and None where there is nothing to take a share of.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from itertools import groupby
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from interaction_usage.dashboard.spans import DayHours, Span
 from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS, SERIES, SERVICES
-from rollups.local_time import each_hour, local_datetime
+from rollups.local_time import local_datetime
 
 #: Flows that are listed; the rest is summed up, exactly, as `other`.
 MOST_FLOWS: Final = 1000
@@ -19,8 +21,6 @@ MOST_FLOWS: Final = 1000
 #: The services that a customer who gives up on a flow turns to.
 TURNED_TO: Final = ("call-now", "callback", "chat")
 
-_DAY: Final = 86_400
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _ALL_CLOCKS: Final = list(range(24))
 
 View = dict[str, Any]
@@ -38,25 +38,30 @@ class Runs(NamedTuple):
         return self.completed + self.abandoned
 
 
-#: One flow's runs by local day; days without any may be missing.
-RunsByDay = Mapping[date, Runs]
+#: The spans of a report, in order.
+Spans = Sequence[Span]
+
+#: One flow's runs, for each span.
+RunsOfFlow = Sequence[Runs]
 
 
-def usage(report: Report, flow: str | None = None, of_flow: RunsByDay | None = None) -> View:
-    """Return the flow runs per day, begun and abandoned; those *of_flow* if a *flow* is given."""
-    days = _runs_by_day(report, of_flow)
+def usage(
+    report: Report, within: Spans, flow: str | None = None, of_flow: RunsOfFlow | None = None
+) -> View:
+    """Return the flow runs per span; those *of_flow* if a *flow* is given."""
+    runs = _runs_by_span(within, of_flow)
     return {
         **_head(report),
         "flow": flow,
-        "days": [{"day": day.isoformat(), **_runs(runs)} for day, runs in days],
-        "total": _runs(_sum([runs for _, runs in days])),
+        "days": [{**each.members(), **_runs(ran)} for each, ran in zip(within, runs, strict=True)],
+        "total": _runs(_sum(runs)),
     }
 
 
-def _runs_by_day(report: Report, of_flow: RunsByDay | None) -> list[tuple[date, Runs]]:
+def _runs_by_span(within: Spans, of_flow: RunsOfFlow | None) -> RunsOfFlow:
     if of_flow is not None:
-        return [(day.day, of_flow.get(day.day, Runs())) for day in report.days]
-    return [(day.day, Runs(day.counts.completed, day.counts.abandoned)) for day in report.days]
+        return of_flow
+    return [Runs(each.counts.completed, each.counts.abandoned) for each in within]
 
 
 def _runs(runs: Runs) -> View:
@@ -67,14 +72,17 @@ def _sum(runs: Sequence[Runs]) -> Runs:
     return Runs(sum(each.completed for each in runs), sum(each.abandoned for each in runs))
 
 
-def heat(report: Report, flow: str | None = None, most: int = MOST_FLOWS) -> View:
+def heat(report: Report, flow: str | None = None, most: int | None = None) -> View:
     """Return how often each flow ran, most used first; only *flow* if one is given.
 
-    Beyond the *most* used, `other` is the exact sum of the rest and says of how many flows.
+    Beyond the *most* used, `other` is the exact sum of the rest and says of how many flows. Without
+    a limit that is asked for, a single flow is never hidden there.
     """
     every = [(each.flow, Runs(each.completed, each.abandoned)) for each in report.flows]
     total = _sum([runs for _, runs in every])
     listed = every if flow is None else [item for item in every if item[0] == flow]
+    if most is None:
+        most = MOST_FLOWS + (len(listed) == MOST_FLOWS + 1)
     shown, rest = listed[:most], listed[most:]
     other = {"flows": len(rest), **_ran(_sum([runs for _, runs in rest]), total)}
     return {
@@ -96,47 +104,45 @@ def _ran(runs: Runs, every: Runs) -> View:
     }
 
 
-def applications(report: Report) -> View:
-    """Return the flow runs by application, per day and altogether."""
+def applications(report: Report, within: Spans) -> View:
+    """Return the flow runs by application, per span and altogether."""
     return {
         **_head(report),
         "days": [
-            {"day": day.day.isoformat(), **_each(day.counts.flow_runs, APPLICATIONS)}
-            for day in report.days
+            {**each.members(), **_each(each.counts.flow_runs, APPLICATIONS)} for each in within
         ],
         "total": _each(report.counts.flow_runs, APPLICATIONS),
         "all": report.counts.flow_runs_total,
     }
 
 
-def connectivity(report: Report) -> View:
-    """Return the clicks by service, per day and altogether."""
+def connectivity(report: Report, within: Spans) -> View:
+    """Return the clicks by service, per span and altogether."""
     return {
         **_head(report),
-        "days": [
-            {"day": day.day.isoformat(), **_each(day.counts.clicks, SERVICES)}
-            for day in report.days
-        ],
+        "days": [{**each.members(), **_each(each.counts.clicks, SERVICES)} for each in within],
         "total": _each(report.counts.clicks, SERVICES),
         "all": sum(report.counts.clicks.values()),
     }
 
 
-def resolution(report: Report, flow: str | None = None, of_flow: RunsByDay | None = None) -> View:
+def resolution(
+    report: Report, within: Spans, flow: str | None = None, of_flow: RunsOfFlow | None = None
+) -> View:
     """Return the flow runs against the clicks on call, callback and chat.
 
     Clicks are counted for the account and not by flow: for one *flow* they are None, for the runs
     of one held against the clicks of all would say nothing.
     """
-    days = _runs_by_day(report, of_flow)
-    clicks = [None if flow else day.counts.clicks for day in report.days]
-    every = _sum([runs for _, runs in days])
+    runs = _runs_by_span(within, of_flow)
+    clicks = [None if flow else each.counts.clicks for each in within]
+    every = _sum(runs)
     return {
         **_head(report),
         "flow": flow,
         "days": [
-            {"day": day.isoformat(), **_runs(runs), **_turned(runs, clicked)}
-            for (day, runs), clicked in zip(days, clicks, strict=True)
+            {**each.members(), **_runs(ran), **_turned(ran, clicked)}
+            for each, ran, clicked in zip(within, runs, clicks, strict=True)
         ],
         "total": {**_runs(every), **_turned(every, None if flow else report.counts.clicks)},
     }
@@ -150,56 +156,31 @@ def _turned(runs: Runs, clicks: Mapping[str, int] | None) -> View:
     return {**_each(clicks, TURNED_TO), "turned": turned, "share": share}
 
 
-class _Hours(NamedTuple):
-    """The hours of a local day: which of all hours they are, and what each is on the clock."""
+def concurrency(report: Report, within: Spans) -> View:
+    """Return each series' highest concurrency per span, its hour and the average beside it.
 
-    day: date
-    stretch: slice
-    clocks: list[int]  #: the hour of the clock that each shows, 0 to 23
-    begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
-
-
-def concurrency(report: Report) -> View:
-    """Return each series' highest concurrency per day, its hour and the average beside it.
-
-    `heat` has the peak of every hour, per day a list of 24: None where the day has no such hour, or
-    it has not begun; of two hours that the clocks show alike, the higher peak.
+    `heat` has the peak of every hour of the clock, per span a list of 24: None where no day of it
+    has such an hour that has begun; of several, the highest peak.
     """
-    days = _hours_by_day(report)
     peaks = report.hours.peaks
+    has_hours = bool(report.hours.runs)
     return {
         **_head(report),
         "series": {
             series: {
                 **_whole(report, series),
-                "days": [_day(hours, peaks[series]) for hours in days] if days else [],
+                "days": [_peak(each, peaks[series]) for each in within] if has_hours else [],
             }
             for series in SERIES
         },
         "heat": {
-            "days": [hours.day.isoformat() for hours in days],
+            "days": [each.first.isoformat() for each in within] if has_hours else [],
             "peaks": {
-                series: [_clock(hours, peaks[series]) for hours in days] if days else []
+                series: [_clock(each, peaks[series]) for each in within] if has_hours else []
                 for series in SERIES
             },
         },
     }
-
-
-def _hours_by_day(report: Report) -> list[_Hours]:
-    found: list[_Hours] = []
-    numbered = enumerate(each_hour(report.hours.runs))
-    for number, entry in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
-        hours = list(entry)
-        found.append(
-            _Hours(
-                date.fromordinal(_EPOCH_ORDINAL + number),
-                slice(hours[0][0], hours[-1][0] + 1),
-                [(hour.begin + hour.offset) % _DAY // 3600 for _, hour in hours],
-                [(hour.begin, hour.offset) for _, hour in hours],
-            )
-        )
-    return found
 
 
 def _whole(report: Report, series: str) -> View:
@@ -212,21 +193,33 @@ def _whole(report: Report, series: str) -> View:
     }
 
 
-def _day(hours: _Hours, peaks: Sequence[int]) -> View:
-    """Return a day's maximum, the earliest hour that has it, and the mean of its reported hours."""
-    entry = peaks[hours.stretch]
-    top, reported = max(entry), sum(map(bool, entry))
-    busiest = local_datetime(*hours.begins[entry.index(top)]).isoformat() if top > 0 else None
+def _peak(span: Span, peaks: Sequence[int]) -> View:
+    """Return a span's maximum, the earliest hour with it, and the mean of its reported hours."""
+    entry = peaks[span.hours]
+    top, reported = max(entry, default=0), sum(map(bool, entry))
+    busiest = None
+    if top > 0:
+        number = span.hours.start + entry.index(top)
+        day = next(each for each in span.days if number < each.end)
+        busiest = local_datetime(*day.begins[number - day.begin]).isoformat()
     return {
-        "day": hours.day.isoformat(),
+        **span.members(),
         "max": top,
         "hour": busiest,
         "average": sum(entry) / reported if reported else 0,
+        "reported_hours": reported,
     }
 
 
-def _clock(hours: _Hours, peaks: Sequence[int]) -> list[int | None]:
-    entry = peaks[hours.stretch]
+def _clock(span: Span, peaks: Sequence[int]) -> list[int | None]:
+    rows = [_clock_of_day(day, peaks[day.begin : day.end]) for day in span.days]
+    if len(rows) == 1:
+        return rows[0]
+    columns = ([peak for peak in column if peak is not None] for column in zip(*rows, strict=True))
+    return [max(column, default=None) for column in columns]
+
+
+def _clock_of_day(hours: DayHours, entry: Sequence[int]) -> list[int | None]:
     if hours.clocks == _ALL_CLOCKS:
         return list(entry)
     row: list[int | None] = [None] * 24

@@ -17,9 +17,11 @@ from interaction_usage.store.client import Client, connect
 from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.memory_history import daily_growth, memory_in_use, read_memory
 from interaction_usage.store.reads import Rollups
-from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
+from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S, known_workers
 from stream_app.broker import LARGEST_DEAD_LETTER, admin_client
 from stream_app.errors import BrokerUnavailableError
+from stream_app.group_strangers import stranger_obstacle, strangers
+from stream_app.kafka_state import read_group
 from stream_app.lag import read_progress
 from stream_app.topics import EVENT_TOPICS, TOPICS
 
@@ -29,6 +31,11 @@ _REDIS_PATIENCE: Final[Any] = {"socket_timeout": _PATIENCE, "socket_connect_time
 
 #: Packages whose versions a report of a problem needs.
 _VERSIONS: Final = ("interaction-usage", "faust-streaming", "aiokafka", "confluent-kafka", "redis")
+
+#: Seconds in which a worker that has just joined the group sends its first heartbeat, and between
+#: two looks for that.
+_FIRST_HEARTBEAT_S: Final = 3.0
+_PAUSE_S: Final = 0.2
 
 _SETTINGS: Final = Area("settings")
 
@@ -89,6 +96,22 @@ def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
     return True
 
 
+def _examine_members(config: settings.Settings, client: Client) -> Iterator[Finding]:
+    """Look for members of the group that count for another Redis; those that just start wait."""
+    deadline = time.monotonic() + _FIRST_HEARTBEAT_S
+    while True:
+        try:
+            group = read_group(admin_client(config.kafka), config.group, _PATIENCE)
+        except BrokerUnavailableError:
+            return
+        names = strangers(group.clients, known_workers(client))
+        if not names or time.monotonic() >= deadline:
+            break
+        time.sleep(_PAUSE_S)
+    if names:
+        yield kafka.wrong(stranger_obstacle(config.group, names))
+
+
 def _examine_stream(config: settings.Settings, client: Client) -> Iterator[Finding]:
     workers = heartbeats_of_workers(cast(Redis, client), HEARTBEAT_TTL_S)
     try:
@@ -101,6 +124,7 @@ def _examine_stream(config: settings.Settings, client: Client) -> Iterator[Findi
         )
         yield from stream.judge_workers(workers, None)
         return
+    yield from _examine_members(config, client)
     yield from stream.judge_lag(progress, read_gaps(client))
     yield from stream.judge_beginnings(progress)
     yield from stream.judge_workers(workers, stream.waiting(progress))

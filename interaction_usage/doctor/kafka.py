@@ -61,7 +61,7 @@ def judge(cluster: Cluster, group: str, largest_dead_letter: int, now_ms: int) -
     obstacles = {each.subject: each for each in topic_obstacles(cluster.topics, writes=True)}
     for name, topic in cluster.topics.items():
         if name in obstacles:
-            yield _wrong(obstacles[name])
+            yield wrong(obstacles[name])
         if not topic.error:
             oldest = cluster.oldest.get(name)
             problems = [
@@ -109,7 +109,8 @@ def _judge_clocks(newest: Mapping[str, int | None], now_ms: int) -> Finding:
     )
 
 
-def _wrong(obstacle: Obstacle) -> Finding:
+def wrong(obstacle: Obstacle) -> Finding:
+    """Return what Kafka says is in the way."""
     return KAFKA.wrong(obstacle.subject, obstacle.sentence, obstacle.advice)
 
 
@@ -224,7 +225,7 @@ def _judge_dead_letters(topic: TopicState, largest: int) -> Iterator[Finding]:
 
 def _judge_group(name: str, group: GroupState) -> Finding:
     if obstacle := group_obstacle(name, group):
-        return _wrong(obstacle)
+        return wrong(obstacle)
     members = "no member" if not group.members else f"{group.members} members"
     if group.members == 1:
         members = "1 member"

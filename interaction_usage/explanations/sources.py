@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from interaction_usage import settings
-from interaction_usage.archive.errors import ArchiveError, NoArchiveError
+from interaction_usage.archive.errors import ArchiveError
+from interaction_usage.archive.published import open_archive
 from interaction_usage.evidence.arrow_source import ArrowSource
 from interaction_usage.evidence.database import Source
 from interaction_usage.evidence.preparation import Ends
@@ -31,7 +32,7 @@ def source_of(
     @contextmanager
     def opened(accounts: Sequence[str] | None, ends: Ends) -> Iterator[Source]:
         try:
-            archive = _archive(config)
+            archive = open_archive(config)
             positions = archive.positions if archive else None
             tail = read_events(config.kafka, accounts, ends, positions, most_records)
             events: Any = tail.events
@@ -44,18 +45,6 @@ def source_of(
             raise EventsUnavailableError(f"the archive cannot be read: {error}") from None
 
     return opened
-
-
-def _archive(config: settings.Settings) -> "ArchivedEvents | None":
-    """Return the archive of the deployment; None if there is none, or nothing in it yet."""
-    if not config.archive:
-        return None
-    from interaction_usage.archive.reading import ArchivedEvents
-
-    try:
-        return ArchivedEvents.open(config.archive)
-    except NoArchiveError:
-        return None
 
 
 def _made_from(

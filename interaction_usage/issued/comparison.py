@@ -8,6 +8,7 @@ A maximum is no sum. Of each that differs it is said which of the events' absenc
 it smaller (or larger) again: the maximum without that event, and with all others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -79,6 +80,26 @@ def compare(
     frame: Frame, issued: Mapping[str, Value], before: Sequence[Event], since: Sequence[Event]
 ) -> Comparison:
     """Return what the events *since* changed of what was *issued*, given those *before*."""
+    start, changes, cells, of_sessions = steps(frame, before, since)
+    peaks = tuple(_moved_peaks(frame, (before, since), (start, cells), of_sessions))
+    return Comparison(changed(issued, start), changes, peaks, cells)
+
+
+class Steps(NamedTuple):
+    """A report made again after each event."""
+
+    start: dict[str, Value]  #: with the events before them
+    changes: tuple[Change, ...]
+    end: dict[str, Value]
+    of_sessions: list[int]  #: which of the events that changed something are a session's
+
+    def events_by_cell(self) -> Counter[str]:
+        """Return how many events changed each cell."""
+        return Counter(cell.path for change in self.changes for cell in change.cells)
+
+
+def steps(frame: Frame, before: Sequence[Event], since: Sequence[Event]) -> Steps:
+    """Return what each of the events *since* changed, given those *before*."""
     model = UsageModel(frame.limits)
     model.add(before)
     start = cells = frame.cells(model)
@@ -92,8 +113,7 @@ def compare(
             cells = after
             if effect.sessions:
                 of_sessions.append(index)
-    peaks = tuple(_moved_peaks(frame, (before, since), (start, cells), of_sessions))
-    return Comparison(changed(issued, start), tuple(changes), peaks, cells)
+    return Steps(start, tuple(changes), cells, of_sessions)
 
 
 def _moved_peaks(

@@ -16,6 +16,13 @@ class IssueError(Exception):
     """A report that is not issued, or not shown; a sentence without a full stop."""
 
 
+def sentence(error: Exception) -> str:
+    """Return what went wrong with a capital and a full stop; a report's number stays as it is."""
+    text = str(error)
+    first = text.partition(" ")[0]
+    return f"{text[:1].upper()}{text[1:]}." if first.isalpha() else f"{text}."
+
+
 class NotFinishedError(IssueError):
     """Numbers that may still change, or miss something."""
 

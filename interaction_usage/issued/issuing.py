@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from interaction_usage.issued import succession
+from interaction_usage.issued import adjusting, succession
+from interaction_usage.issued.adjusting import CountEvents, Found
+from interaction_usage.issued.adjustments import check_revision
 from interaction_usage.issued.errors import (
     IssueError,
     MissingReportError,
@@ -27,7 +29,7 @@ from interaction_usage.issued.errors import (
 from interaction_usage.issued.manifest import manifest
 from interaction_usage.issued.packing import pack
 from interaction_usage.issued.succession import NewPeriod, Terms
-from interaction_usage.reports.model import Report, Revision
+from interaction_usage.reports.model import Adjustment, Report, Revision
 from interaction_usage.reports.numbers import numbers_of
 from interaction_usage.reports.service import Basis, ReportBatch, make_bases
 from interaction_usage.store.errors import LedgerError
@@ -65,6 +67,7 @@ class Order(NamedTuple):
     by: str
     terms: Terms = Terms()
     explain: Explain | None = None  #: for a revision
+    count_events: CountEvents | None = None  #: for adjustments; None: how many is not known
 
 
 class Outcome(NamedTuple):
@@ -83,6 +86,7 @@ class Preview(NamedTuple):
     basis: Basis
     issued: Entry | None  #: the report that is issued for this very period
     obstacles: tuple[IssueError, ...]  #: what would hold it up
+    adjustments: tuple[Adjustment, ...]  #: of earlier reports
 
 
 def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Outcome]:
@@ -141,13 +145,19 @@ def is_first(redis: "Client", proposed: Entry) -> bool:
 def preview(redis: "Client", account: str, order: Order) -> Preview:
     """Return what `issue` would store, and what would hold it up. Raises ReportError."""
     order = order._replace(batch=_whole_second(order.batch))
-    [(_, basis)] = make_bases(redis, [account], order.batch)
+    [(_, basis)] = make_bases(redis, [order.batch.request(account)])
     if isinstance(basis, Exception):
         raise basis
     known = entries(redis, account)
-    obstacles = tuple(_obstacles(known, basis, order.terms))
     number = report_number(account, succession.next_ordinal(known))
-    return Preview(number, basis, _issued_already(known, basis, order.terms), obstacles)
+    if issued := _issued_already(known, basis, order.terms):
+        return Preview(number, basis, issued, (), ())
+    obstacles = tuple(_obstacles(known, basis, order.terms))
+    new = {account: (basis, known)}
+    found = adjusting.find(redis, new, order.terms, order.count_events)[account]
+    if isinstance(found, IssueError):
+        return Preview(number, basis, None, (*obstacles, found), ())
+    return Preview(number, basis, None, obstacles, found.adjustments)
 
 
 def _propose(
@@ -155,7 +165,8 @@ def _propose(
 ) -> Iterator[Outcome | StoredReport]:
     """Yield a proposal for each of *accounts*, or what became of it without one."""
     known = dict(zip(accounts, entries_of_many(redis, accounts), strict=True))
-    for account, basis in make_bases(redis, accounts, order.batch):
+    new: dict[str, tuple[Basis, Sequence[Entry]]] = {}
+    for account, basis in make_bases(redis, [*map(order.batch.request, accounts)]):
         if isinstance(basis, Exception):
             yield Outcome(account, error=basis)
         elif holes := succession.missing(known[account]):
@@ -166,11 +177,16 @@ def _propose(
         elif obstacle := next(_obstacles(known[account], basis, order.terms), None):
             yield Outcome(account, error=obstacle)
         else:
-            ordinal = succession.next_ordinal(known[account])
-            try:
-                yield proposal_of(basis, ordinal, order)
-            except IssueError as error:
-                yield Outcome(account, error=error)
+            new[account] = basis, known[account]
+    adjusted = adjusting.find(redis, new, order.terms, order.count_events)
+    for account, (basis, before) in new.items():
+        try:
+            found = adjusted[account]
+            if isinstance(found, IssueError):
+                raise found
+            yield proposal_of(basis, succession.next_ordinal(before), order, found)
+        except IssueError as error:
+            yield Outcome(account, error=error)
 
 
 def _issued_already(known: Sequence[Entry], basis: Basis, terms: Terms) -> Entry | None:
@@ -185,12 +201,16 @@ def _obstacles(known: Sequence[Entry], basis: Basis, terms: Terms) -> Iterator[I
     said = report.completeness
     if said.reasons:
         yield NotFinishedError(f"it is incomplete: {'; '.join(said.reasons)}")
-    elif said.status is Status.OPEN or basis.end > report.as_of.timestamp():
+    elif basis.end > report.as_of.timestamp():
         yield NotFinishedError(
-            f"its period has not ended: {report.last} is still going on in {report.timezone}, or "
-            "ended a moment ago and is still being counted"
+            f"its period has not ended: its last day is {report.last}, in {report.timezone}"
+        )
+    elif said.status is Status.OPEN:
+        yield NotFinishedError(
+            "its period ended a moment ago, and is still being counted; try again in a minute"
         )
     try:
+        check_revision(known, terms.revises)
         succession.check(known, _new_period(basis), terms)
     except IssueError as error:
         yield error
@@ -204,11 +224,14 @@ def _period_name(report: Report) -> tuple[str, str, str]:
     return report.first.isoformat(), report.last.isoformat(), report.timezone
 
 
-def proposal_of(basis: Basis, ordinal: int, order: Order) -> StoredReport:
+def proposal_of(
+    basis: Basis, ordinal: int, order: Order, adjusted: Found = adjusting.NOTHING
+) -> StoredReport:
     """Return the report with the number *ordinal*, as it is stored. Raises TooLargeError."""
     account = basis.report.account
     revision = order.explain(basis) if order.explain else None
-    report = issued_form(basis.report, report_number(account, ordinal), revision)
+    number = report_number(account, ordinal)
+    report = issued_form(basis.report, number, revision, adjusted.adjustments)
     files = render(report)
     first, last, timezone = _period_name(report)
     entry = Entry(
@@ -224,10 +247,12 @@ def proposal_of(basis: Basis, ordinal: int, order: Order) -> StoredReport:
         revises=order.terms.revises,
         proposal=new_proposal(),
         numbers=numbers_of(report),
+        adjusts=list(adjusted.entries),
+        compared=adjusted.is_complete,
     )
     made = StoredReport(
         entry,
-        manifest(entry, basis._replace(report=report), files),
+        manifest(entry, basis._replace(report=report), files, adjusted.ends),
         files["json"],
         pack(report, files["xls"]),
     )
@@ -240,10 +265,14 @@ def proposal_of(basis: Basis, ordinal: int, order: Order) -> StoredReport:
     return made
 
 
-def issued_form(report: Report, number: str, revision: Revision | None) -> Report:
+def issued_form(
+    report: Report, number: str, revision: Revision | None, adjustments: tuple[Adjustment, ...]
+) -> Report:
     """Return *report* as it says of itself that it is the issued one with *number*."""
     said = report.completeness._replace(status=Status.ISSUED)
-    return report._replace(completeness=said, number=number, revision=revision)
+    return report._replace(
+        completeness=said, number=number, revision=revision, adjustments=adjustments
+    )
 
 
 def render(report: Report) -> Mapping[str, bytes]:

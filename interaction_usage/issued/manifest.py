@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from export.formats import WORKBOOK_VERSION
 from interaction_usage.reports.service import Basis
 from interaction_usage.store import keys
 from interaction_usage.store.issued_table import Entry
@@ -22,10 +23,18 @@ def product_version() -> str:
     return version("interaction-usage")
 
 
-def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls."""
+def manifest(
+    entry: Entry,
+    basis: Basis,
+    files: Mapping[str, bytes],
+    adjusted: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+    """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls.
+
+    Of each earlier report that is *adjusted*, by number, it has the end offsets, too.
+    """
     report = basis.report
-    return {
+    members = {
         "number": entry.number,
         "account": report.account,
         "name": report.name,
@@ -41,12 +50,23 @@ def manifest(entry: Entry, basis: Basis, files: Mapping[str, bytes]) -> dict[str
         "revises": entry.revised_number,
         "session_limits": dict(basis.limits),
         "version": product_version(),
+        "workbook_version": WORKBOOK_VERSION,
         "offsets": offsets(basis.ends),
         "dead_letters": report.completeness.refused,
         "completeness": report.completeness.members(),
         "json_sha256": sha256(files["json"]).hexdigest(),
         "xls_sha256": sha256(files["xls"]).hexdigest(),
     }
+    if adjusted:
+        members["adjusts"] = [
+            {"number": number, "offsets": offsets(ends)} for number, ends in adjusted.items()
+        ]
+    return members
+
+
+def workbook_version(content: Mapping[str, Any]) -> int:
+    """Return the version of the report's workbook; the first one was not recorded."""
+    return int(content.get("workbook_version", 1))
 
 
 def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -58,10 +78,10 @@ def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:
     ]
 
 
-def ends_in(content: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int]]:
-    """Return the end offsets in a manifest: by topic and partition the topic's id and the end."""
+def ends_in(content: Mapping[str, Any]) -> dict[str, int]:
+    """Return the end offsets in a manifest, by the name of each topic-partition in fences."""
     return {
-        (each["topic"], each["partition"]): (each["topic_id"] or "", each["end"])
+        keys.fence(each["topic"], each["partition"], each["topic_id"] or ""): each["end"]
         for each in content["offsets"]
     }
 

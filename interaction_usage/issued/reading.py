@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from interaction_usage.issued.errors import DamagedReportError, UnknownNumberError
 from interaction_usage.issued.packing import report_in, xls_in
 from interaction_usage.store import issued_table
+from interaction_usage.store.account_table import similar_id
 from interaction_usage.store.issued_table import StoredReport, parse_number, report_number
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def find(redis: "Client", number: str) -> StoredReport:
 def _unknown(redis: "Client", number: str, account: str) -> str:
     entries = issued_table.entries(redis, account)
     if not entries:
-        return f"there is no issued report {number!r}: none was issued for {account!r}"
+        similar = similar_id(account, issued_table.accounts_with_reports(redis))
+        hint = f"; did you mean one of {similar!r}?" if similar else ""
+        return f"there is no issued report {number!r}: none was issued for {account!r}{hint}"
     newest = report_number(account, entries[-1].ordinal)
     return f"there is no issued report {number!r}; the newest of this account is {newest}"
 

@@ -1,22 +1,26 @@
 """An issued report beside what is counted now, and made again from its events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from export.json_renderer import document
+from export.formats import WORKBOOK_VERSION
+from export.json_renderer import canonical, document
 from interaction_usage.issued import manifest
+from interaction_usage.issued.adjusting import frame_of
+from interaction_usage.issued.adjustments import cell_again
 from interaction_usage.issued.cells import Value, cells_of, changed
 from interaction_usage.issued.comparison import Frame
 from interaction_usage.issued.issuing import render
 from interaction_usage.issued.packing import report_in, xls_in
 from interaction_usage.issued.usage_model import UsageModel
 from interaction_usage.reports.build import Account, period
-from interaction_usage.reports.model import ChangedCell
+from interaction_usage.reports.model import Adjustment, ChangedCell, Report
+from interaction_usage.reports.numbers import numbers_of
 from interaction_usage.reports.service import Basis, ReportBatch, make_bases
-from interaction_usage.store.issued_table import StoredReport
+from interaction_usage.store.issued_table import Entry, StoredReport
 from rollups.events import Event
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ def report_now(redis: "Client", stored: StoredReport, as_of: datetime) -> Now:
     entry = stored.entry
     first, last = (datetime.fromisoformat(day).date() for day in (entry.first, entry.last))
     batch = ReportBatch(first, last, entry.timezone, as_of)
-    [(_, basis)] = make_bases(redis, [entry.account], batch)
+    [(_, basis)] = make_bases(redis, [batch.request(entry.account)])
     if isinstance(basis, Exception):
         raise basis
     return against(stored, basis)
@@ -71,23 +75,78 @@ class Reproduction(NamedTuple):
 
     differs: tuple[str, ...]  #: the files whose bytes are others than those issued
     cells: tuple[ChangedCell, ...]  #: what it bills otherwise
+    redrawn: str = ""  #: why the bytes of its xls were not compared; empty if they were
 
 
-def reproduce(stored: StoredReport, events: Sequence[Event]) -> Reproduction:
-    """Return what the report made again from *events* has that the issued one does not."""
+class Adjusted(NamedTuple):
+    """An earlier report that the issued one adjusts, and the events up to where it does."""
+
+    entry: Entry
+    events: Sequence[Event]
+
+
+def reproduce(
+    stored: StoredReport, events: Sequence[Event], adjusted: Sequence[Adjusted] = ()
+) -> Reproduction:
+    """Return what the report made again from *events* has that the issued one does not.
+
+    So are its adjustments, each from the events of what is *adjusted*.
+    """
     frame, model = frame_then(stored), UsageModel(stored.manifest["session_limits"])
     model.add(events)
     kept = report_in(stored.files)
     again = frame.report(model, breakdowns=True)._replace(
-        completeness=kept.completeness, number=kept.number, revision=kept.revision
+        completeness=kept.completeness,
+        number=kept.number,
+        revision=kept.revision,
+        adjustments=tuple(_adjusted_again(stored, kept, adjusted)),
     )
-    files = render(again)
     then = {"json": stored.json, "xls": xls_in(stored.files)}
-    issued = cells_of(orjson.loads(stored.json))
+    redrawn = _redrawn(stored.manifest)
+    files = {"json": canonical(again)} if redrawn else render(again)
     return Reproduction(
         tuple(name for name, content in files.items() if content != then[name]),
-        changed(issued, cells_of(document(again))),
+        (
+            *changed(cells_of(orjson.loads(stored.json)), cells_of(document(again))),
+            *changed(_adjusted_cells(kept), _adjusted_cells(again)),
+        ),
+        redrawn,
     )
+
+
+def _redrawn(content: Mapping[str, Any]) -> str:
+    """Return why this version's xls has other bytes than the issued one, if it must."""
+    issued = manifest.workbook_version(content)
+    if issued == WORKBOOK_VERSION:
+        return ""
+    return (
+        f"its xls is workbook version {issued}, made by version {content['version']}; this version "
+        f"makes workbook version {WORKBOOK_VERSION}"
+    )
+
+
+def _adjusted_again(
+    stored: StoredReport, kept: Report, adjusted: Sequence[Adjusted]
+) -> Iterator[Adjustment]:
+    """Yield each adjustment with what its events say is counted; what was billed before stays."""
+    of_numbers = {each.entry.number: each for each in adjusted}
+    for adjustment in kept.adjustments:
+        entry, events = of_numbers[adjustment.number]
+        limits = stored.manifest["session_limits"]
+        model = UsageModel(limits)
+        model.add(events)
+        report = frame_of(entry, kept, limits).report(model)
+        numbers = numbers_of(report)
+        cells = (cell_again(cell, numbers) for cell in adjustment.cells)
+        yield adjustment._replace(cells=tuple(cells))
+
+
+def _adjusted_cells(report: Report) -> dict[str, Value]:
+    return {
+        f"adjustments.{each.number}.{cell.path}": cell.now
+        for each in report.adjustments
+        for cell in each.cells
+    }
 
 
 def other_circumstances(

@@ -1,9 +1,10 @@
 """How issued reports stand now: which of them still bill what would be billed today."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from interaction_usage.issued.adjustments import adjusted_by, billed
 from interaction_usage.issued.succession import active
 from interaction_usage.reports.errors import ReportError
 from interaction_usage.reports.numbers import numbers_of
@@ -22,7 +23,8 @@ class Standing(NamedTuple):
 
     entry: Entry
     revised_by: str | None  #: the number of the report that revises it
-    changed: int | None  #: how many of its numbers would be others now; None: not compared
+    changed: int | None  #: how many of its numbers differ from what is billed; None: not compared
+    adjusted_by: list[str]  #: the numbers of the reports that adjust it
 
 
 def standings(redis: "Client", account: str, as_of: datetime) -> list[Standing]:
@@ -34,15 +36,19 @@ def standings(redis: "Client", account: str, as_of: datetime) -> list[Standing]:
         Standing(
             each,
             revised.get(each.ordinal),
-            changed_numbers(redis, each, as_of) if each.ordinal in compared else None,
+            changed_numbers(redis, each, known, as_of) if each.ordinal in compared else None,
+            [other.number for other, _ in adjusted_by(known, each.ordinal)],
         )
         for each in known
     ]
 
 
-def changed_numbers(redis: "Client", entry: Entry, as_of: datetime) -> int | None:
+def changed_numbers(
+    redis: "Client", entry: Entry, known: Sequence[Entry], as_of: datetime
+) -> int | None:
     """Return how many numbers of an issued report would be others now; None if it cannot be made.
 
+    Others than what is billed, by the report and by those of all *known* that adjust it.
     Its zone may have become another one since, or may not be there any more.
     """
     first, last = date.fromisoformat(entry.first), date.fromisoformat(entry.last)
@@ -52,9 +58,11 @@ def changed_numbers(redis: "Client", entry: Entry, as_of: datetime) -> int | Non
     except ReportError:
         return None
     now = numbers_of(report)
-    return sum(now.get(name) != amount for name, amount in entry.numbers.items())
+    return sum(now.get(name) != amount for name, amount in billed(entry, known).items())
 
 
-def changed_reports(redis: "Client", late: Sequence[Entry], as_of: datetime) -> int:
-    """Return how many of these issued reports would bill something else now."""
-    return sum(bool(changed_numbers(redis, entry, as_of)) for entry in late)
+def changed_reports(
+    redis: "Client", late: Iterable[tuple[Entry, Sequence[Entry]]], as_of: datetime
+) -> int:
+    """Return how many of these issued reports, each among all of its account, differ now."""
+    return sum(bool(changed_numbers(redis, entry, known, as_of)) for entry, known in late)

@@ -91,6 +91,11 @@ def check(issued: Sequence[IssuedPeriod], new: NewPeriod, terms: Terms = _NOTHIN
         revised = _revised(issued, current, terms.revises)
         if (revised.begin, revised.end) == (new.begin, new.end):
             return  # whatever lies beside it was accepted then
+        if new.end <= revised.begin or revised.end <= new.begin:
+            raise RevisionError(
+                f"{revised.number} is the report of {_named(revised)}; a revision has time in "
+                "common with the report that it revises"
+            )
         current = [each for each in current if each.ordinal != terms.revises]
     if not terms.overlap:
         _check_overlap(current, new)

@@ -66,7 +66,15 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
             f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
         )
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)
-    return Period(first, last, timezone, tuple(hour_runs(begin, end, tz)), begin, end)
+    return period_of_seconds(first, last, timezone, begin, end)
+
+
+def period_of_seconds(first: date, last: date, timezone: str, begin: int, end: int) -> Period:
+    """Return the period that was [begin, end) when its report was issued, in today's hours.
+
+    The rules of *timezone* may have changed since, and with them where its days begin.
+    """
+    return Period(first, last, timezone, tuple(hour_runs(begin, end, zone(timezone))), begin, end)
 
 
 class Account(NamedTuple):
@@ -85,6 +93,7 @@ def build(
     as_of: datetime,
     *,
     breakdowns: bool = True,
+    hour_counts: bool = False,
     completeness: Completeness = UNKNOWN,
 ) -> Report:
     """Return the report of *account* over *within*.
@@ -111,6 +120,7 @@ def build(
         sms=account.sms,
         days=_days(within, reading, counted, peaks) if breakdowns else (),
         hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
+        hour_counts=tuple(_hour_counts(within, reading, counted)) if hour_counts else (),
         flows=_flows(reading.flows) if breakdowns else (),
         completeness=completeness,
         pending_voids=reading.pending_voids,
@@ -189,6 +199,17 @@ def _days(
         counts = Counts.of(sums, has_sessions=reading.has_sessions)
         found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), counts, tops))
     return tuple(found)
+
+
+def _hour_counts(
+    within: Period, reading: RangeSnapshot, counted: Sequence[HourRun]
+) -> Iterator[Counts]:
+    """Yield the counters of each hour that has begun."""
+    origin = slot_of(within.begin)
+    for hour in each_hour(counted):
+        slots = slice(slot_of(hour.begin) - origin, slot_of(hour.end) - origin)
+        sums = {metric: sum(amounts[slots]) for metric, amounts in reading.by_slot.items()}
+        yield Counts.of(sums, has_sessions=reading.has_sessions)
 
 
 def _flows(sums: Mapping[str, int]) -> tuple[FlowRuns, ...]:

@@ -7,8 +7,6 @@ ReportError            the root
 └─ UnknownAccountError the account does not exist
 """
 
-from collections.abc import Sequence
-
 
 class ReportError(ValueError):
     """A report that cannot be made; the message is one sentence without a full stop."""
@@ -31,9 +29,8 @@ class AccountZoneError(ReportError):
 
 
 class UnknownAccountError(ReportError):
-    """An account that does not exist; `near` are existing ones with a similar id, best first."""
+    """An account that does not exist."""
 
-    def __init__(self, account: str, near: Sequence[str] = ()) -> None:
+    def __init__(self, account: str) -> None:
         super().__init__(f"there is no account {account!r}")
         self.account = account
-        self.near = tuple(near)

@@ -240,6 +240,27 @@ class Revision(NamedTuple):
     missing: str = ""  #: why some events may not be among these; empty if all are
 
 
+class AdjustedCell(NamedTuple):
+    """A number of an earlier report that has changed since it was billed."""
+
+    path: str  #: of the member in the JSON document: `flow_runs.total`
+    difference: int | float | None  #: what is added to the bill; None for an instant
+    billed: str | int | float | None  #: by the earlier report, and all adjustments of it so far
+    now: str | int | float | None
+    events: int | None = None  #: how many changed it since it was billed; None: not known
+
+
+class Adjustment(NamedTuple):
+    """What a report bills of an earlier one, which stays as it is."""
+
+    number: str  #: of the earlier report
+    first: date
+    last: date
+    timezone: str
+    cells: tuple[AdjustedCell, ...]
+    notes: tuple[str, ...] = ()  #: what else is to be known of the differences, a clause each
+
+
 class Report(NamedTuple):
     """An account's Usage Report for the local days `first` to `last`, both included."""
 
@@ -255,11 +276,13 @@ class Report(NamedTuple):
     sms: bool  #: whether the Outgoing SMS section applies to the account
     days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
+    hour_counts: tuple[Counts, ...] = ()  #: the counters of each of `hours`, if asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for
     completeness: Completeness = UNKNOWN  #: whether it has everything that was published
     number: str = ""  #: of the issued report that it is, or equals; empty if there is none
     revision: Revision | None = None  #: what it changes, where it revises an issued report
     pending_voids: int = 0  #: voids of the account whose event has not arrived, whatever their days
+    adjustments: tuple[Adjustment, ...] = ()  #: of earlier reports, where it is an issued one
 
     def has(self, section: Section) -> bool:
         """Tell whether *section* applies to the account."""

@@ -7,10 +7,10 @@ from interaction_usage.reports.model import Report
 from rollups import catalog
 
 #: The names of a series' numbers, behind the series and a dot.
-_MAXIMUM: Final = "max"
-_SUM: Final = "peak_sum"
-_HOURS: Final = "reported_hours"
-_BUSIEST: Final = "busiest_hour"
+MAXIMUM: Final = "max"
+SUM: Final = "peak_sum"
+HOURS: Final = "reported_hours"
+BUSIEST: Final = "busiest_hour"
 
 
 def numbers_of(report: Report) -> dict[str, int | str]:
@@ -28,10 +28,10 @@ def numbers_of(report: Report) -> dict[str, int | str]:
             curve = report.concurrency[series.id]
             busiest = curve.busiest_hour.isoformat() if curve.busiest_hour else ""
             found |= {
-                f"{series.id}.{_MAXIMUM}": curve.maximum,
-                f"{series.id}.{_SUM}": curve.peak_sum,
-                f"{series.id}.{_HOURS}": curve.reported_hours,
-                f"{series.id}.{_BUSIEST}": busiest,
+                f"{series.id}.{MAXIMUM}": curve.maximum,
+                f"{series.id}.{SUM}": curve.peak_sum,
+                f"{series.id}.{HOURS}": curve.reported_hours,
+                f"{series.id}.{BUSIEST}": busiest,
             }
     for name, sessions in report.counts.sessions.items():
         for what, amount in sessions._asdict().items():

@@ -32,9 +32,6 @@ T = TypeVar("T")
 #: A zone in which every day has begun that has begun anywhere.
 _EARLIEST_ZONE = "Etc/GMT-14"
 
-#: How many accounts are searched for ids similar to an unknown one.
-_MAX_SEARCHED = 20_000
-
 
 class Detail(Flag):
     """The breakdowns that a report has besides its totals."""
@@ -42,7 +39,8 @@ class Detail(Flag):
     TOTALS = 0
     HOURS = 1  #: by day and by hour
     FLOWS = 2  #: by Interaction Flow
-    ALL = 3
+    ALL = 3  #: what a file has
+    HOUR_COUNTS = 4  #: the counters of each hour; with HOURS
 
 
 class ReportRequest(NamedTuple):
@@ -53,6 +51,8 @@ class ReportRequest(NamedTuple):
     last: date
     timezone: str | None  #: IANA name; None for the account's own
     as_of: datetime  #: hours that begin at or after this instant are left out
+    #: The seconds [begin, end) of an issued report's period; None: what the zone's rules say now.
+    seconds: tuple[int, int] | None = None
 
 
 class ReportBatch(NamedTuple):
@@ -68,13 +68,8 @@ class ReportBatch(NamedTuple):
         return ReportRequest(account, *self)
 
 
-def make_report(
-    redis: Any, request: ReportRequest, detail: Detail = Detail.ALL, *, suggest: bool = False
-) -> "Report":
-    """Read and compute a report. Raises ReportError, and RedisError.
-
-    With *suggest*, UnknownAccountError has the similar ids; that reads the list of all accounts.
-    """
+def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL) -> "Report":
+    """Read and compute a report. Raises ReportError, and RedisError."""
     from interaction_usage.store import account_settings
     from interaction_usage.store.reads import read_active
 
@@ -94,8 +89,7 @@ def make_report(
 
     reading = read_active(redis, read)
     if reading is None:
-        near = _similar_accounts(redis, request.account) if suggest else []
-        raise UnknownAccountError(request.account, near)
+        raise UnknownAccountError(request.account)
     return _build(request, reading, detail)
 
 
@@ -112,7 +106,7 @@ def make_reports(
     def build(request: ReportRequest, reading: _Reading) -> "Report":
         return _build(request, reading, detail)
 
-    yield from _each(redis, accounts, batch, detail, build)
+    yield from _each(redis, [*map(batch.request, accounts)], detail, build)
 
 
 class Basis(NamedTuple):
@@ -125,10 +119,11 @@ class Basis(NamedTuple):
     #: the report, and behind which none is.
     ends: Mapping[str, int]
     limits: Mapping[str, int]  #: session limits in seconds, by application
+    adjusts: bool = False  #: whether the account's reports have adjustments of earlier ones
 
 
 def make_bases(
-    redis: Any, accounts: Sequence[str], batch: ReportBatch
+    redis: Any, requests: Sequence[ReportRequest], detail: Detail = Detail.ALL
 ) -> Iterator[tuple[str, Basis | Exception]]:
     """Yield each account with its report and what this was made of, as `make_reports` does."""
 
@@ -138,43 +133,44 @@ def make_bases(
         ends = {name: at.offset for name, at in reading.positions.items()}
         for name, last in reading.snapshot.fences.items():
             ends[name] = max(ends.get(name, 0), last + 1)
-        report = _build(request, reading, Detail.ALL)
-        return Basis(report, reading.within.begin, reading.within.end, ends, reading.limits)
+        report = _build(request, reading, detail)
+        adjusts = reading.settings.late_usage == "adjust"
+        within = reading.within
+        return Basis(report, within.begin, within.end, ends, reading.limits, adjusts)
 
-    yield from _each(redis, accounts, batch, Detail.ALL, build, fences=True)
+    yield from _each(redis, requests, detail, build, fences=True)
 
 
 def _each(
     redis: Any,
-    accounts: Sequence[str],
-    batch: ReportBatch,
+    requests: Sequence[ReportRequest],
     detail: Detail,
     build: "Callable[[ReportRequest, _Reading], T]",
     *,
     fences: bool = False,
 ) -> Iterator[tuple[str, T | Exception]]:
-    """Yield each account with what *build* returns of it, or with an error."""
+    """Yield each request's account with what *build* returns of it, or with an error."""
     from redis.exceptions import ConnectionError as NoConnectionError
     from redis.exceptions import TimeoutError as NoAnswerError
 
     from interaction_usage.store.errors import LayoutDiffersError
 
     try:
-        readings = _read_many(redis, accounts, batch, detail, fences)
+        readings = _read_many(redis, requests, detail, fences)
     except (NoConnectionError, NoAnswerError, LayoutDiffersError):
         raise
     except Exception as error:
-        if len(accounts) == 1:
-            yield accounts[0], error
+        if len(requests) == 1:
+            yield requests[0].account, error
             return
-        for account in accounts:
-            yield from _each(redis, [account], batch, detail, build, fences=fences)
+        for request in requests:
+            yield from _each(redis, [request], detail, build, fences=fences)
         return
-    for account, reading in zip(accounts, readings, strict=True):
+    for request, reading in zip(requests, readings, strict=True):
         try:
-            yield account, build(batch.request(account), reading)
+            yield request.account, build(request, reading)
         except Exception as error:  # the other accounts have nothing to do with it
-            yield account, error
+            yield request.account, error
 
 
 def check_request(first: date, last: date, timezone: str | None, as_of: datetime) -> None:
@@ -184,11 +180,13 @@ def check_request(first: date, last: date, timezone: str | None, as_of: datetime
 
 def _period(request: ReportRequest, own_zone: str) -> "Period":
     """Return the period of a request in its time zone, which is *own_zone* where it has none."""
-    from interaction_usage.reports.build import period
+    from interaction_usage.reports.build import period, period_of_seconds
     from rollups.local_time import UnalignedZone, UnknownZone
 
     zone = own_zone if request.timezone is None else request.timezone
     try:
+        if request.seconds is not None:
+            return period_of_seconds(request.first, request.last, zone, *request.seconds)
         return period(request.first, request.last, zone, request.as_of)
     except UnknownZone as error:
         if request.timezone is None:
@@ -211,14 +209,13 @@ class _Reading(NamedTuple):
 
 
 def _read_many(
-    redis: Any, accounts: Sequence[str], batch: ReportBatch, detail: Detail, fences: bool
+    redis: Any, requests: Sequence[ReportRequest], detail: Detail, fences: bool
 ) -> list[_Reading]:
-    """Return what the report of each account is built from."""
+    """Return what each report is built from."""
     from interaction_usage.store.account_settings import get_many
     from interaction_usage.store.reads import read_active
 
-    settings = get_many(redis, list(accounts))
-    requests = [batch.request(account) for account in accounts]
+    settings = get_many(redis, [request.account for request in requests])
     asked = [
         (request, _period(request, known.timezone))
         for request, known in zip(requests, settings, strict=True)
@@ -279,8 +276,9 @@ def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report
     settings, within, snapshot, said, issued = reading[:5]
     account = Account(request.account, settings.name, settings.dnis, settings.sms)
     report = build(
-        account, within, snapshot, request.as_of, breakdowns=bool(detail), completeness=said
-    )
+        account, within, snapshot, request.as_of, breakdowns=bool(detail),
+        hour_counts=Detail.HOUR_COUNTS in detail, completeness=said,
+    )  # fmt: skip
     has_ended = within.end <= request.as_of.timestamp()
     return _as_issued(report, issued) if issued and has_ended else report
 
@@ -294,13 +292,3 @@ def _as_issued(report: "Report", issued: "Entry") -> "Report":
         return report
     said = report.completeness._replace(status=Status.ISSUED)
     return report._replace(completeness=said, number=issued.number)
-
-
-def _similar_accounts(redis: Any, account: str) -> list[str]:
-    """Return existing accounts with ids like *account*, the most similar one first."""
-    from difflib import get_close_matches
-
-    from interaction_usage.store.reads import read_active
-
-    accounts = read_active(redis, lambda rollups: rollups.accounts())
-    return get_close_matches(account, accounts[:_MAX_SEARCHED], 1)

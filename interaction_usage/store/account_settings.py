@@ -1,6 +1,6 @@
 """An account's settings: the name, the time zone, and which report sections apply."""
 
-from typing import Final, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast
 from unicodedata import category
 
 from interaction_usage.store import keys
@@ -23,6 +23,11 @@ _NEVER_IN_NAMES: Final = {"Cc", "Cs", "Zl", "Zp"}
 _INVISIBLE: Final = {"Zs", "Cf", "Mn"}
 
 
+#: What becomes of usage that arrives, or is corrected, after its report was issued: an operator may
+#: revise the report, or the account's next one has an adjustment.
+LateUsage = Literal["revise", "adjust"]
+
+
 class AccountSettings(NamedTuple):
     """An account's settings; the defaults are those of an account without any."""
 
@@ -30,6 +35,7 @@ class AccountSettings(NamedTuple):
     timezone: str = "UTC"  #: IANA name
     dnis: bool = True  #: whether the DNIS section of the report applies
     sms: bool = True  #: whether the Outgoing SMS section applies
+    late_usage: LateUsage = "revise"  #: what becomes of usage that comes after its report
 
 
 def get(redis: Client, account: str) -> AccountSettings:
@@ -45,6 +51,7 @@ def put(
     timezone: str | None = None,
     dnis: bool | None = None,
     sms: bool | None = None,
+    late_usage: LateUsage | None = None,
     author: Author = COMMAND,
 ) -> AccountSettings:
     """Set what is not None, keep the rest; the account exists from then on. Return its settings.
@@ -57,6 +64,8 @@ def put(
         given["dnis"] = str(int(dnis))
     if sms is not None:
         given["sms"] = str(int(sms))
+    if late_usage is not None:
+        given["late_usage"] = late_usage
     place, redis = ledger.sync(ACCOUNTS), ledger.redis
     stored = cast(dict[bytes, bytes], redis.hgetall(keys.settings(account)))
     before = defaults(account) | {field.decode(): value.decode() for field, value in stored.items()}
@@ -115,5 +124,6 @@ def _read(account: str, raw: dict[bytes, bytes]) -> AccountSettings:
     stored = {name.decode(): value.decode() for name, value in raw.items()}
     stored = defaults(account) | stored
     return AccountSettings(
-        stored["name"], stored["timezone"], stored["dnis"] == "1", stored["sms"] == "1"
-    )
+        stored["name"], stored["timezone"], stored["dnis"] == "1", stored["sms"] == "1",
+        "adjust" if stored["late_usage"] == "adjust" else "revise",
+    )  # fmt: skip

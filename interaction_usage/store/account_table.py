@@ -30,7 +30,7 @@ _SCRIPT: Final = scripts.source("settings")
 
 #: What a history's entry is made of, in the order of the script.
 _ENTRY: Final = ("by", "token", "operator", "field", "from", "to")
-Field = Literal["name", "timezone", "dnis", "sms"]
+Field = Literal["name", "timezone", "dnis", "sms", "late_usage"]
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 #: Not later than the year 9999: ids are made of it.
 Milliseconds = Annotated[int, msgspec.Meta(gt=0, lt=253_402_300_800_000)]
@@ -59,7 +59,20 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def defaults(account: str) -> dict[Field, str]:
     """Return the settings of an account of which none was ever set."""
-    return {"name": account, "timezone": "UTC", "dnis": "1", "sms": "1"}
+    return {
+        "name": account, "timezone": "UTC", "dnis": "1", "sms": "1", "late_usage": "revise",
+    }  # fmt: skip
+
+
+#: How many accounts are searched for an id similar to an unknown one.
+_MOST_SEARCHED: Final = 20_000
+
+
+def similar_id(account: str, accounts: Sequence[str]) -> str | None:
+    """Return the one of *accounts* whose id is most like that of *account*; None if none is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(account, accounts[:_MOST_SEARCHED], 1)), None)
 
 
 def is_valid_id(account: str) -> bool:

@@ -6,8 +6,8 @@ much is counted meanwhile:
 1. The positions. Kafka is read again from there, so they must not be ahead of any account.
 2. Each account, as of one moment: its fences say which events it has, and skip these when they are
    read again; its identities and sessions are those of the same moment.
-3. Settings, their history, tokens (their hashes), gaps and issued reports, which the rollups do not
-   depend on.
+3. Settings, their history, tokens (their hashes), gaps, alerts and issued reports, which the
+   rollups do not depend on.
 
 Values are kept as what they mean to Redis (hash, set, string), not as its own dump, which only
 servers of the same or a newer version can read.
@@ -88,6 +88,12 @@ class Gaps(msgspec.Struct, tag=True):
     gaps: dict[bytes, bytes]
 
 
+class Alerts(msgspec.Struct, tag=True):
+    """The rules of alerts, and their states: what was notified is not notified again."""
+
+    alerts: dict[bytes, bytes]
+
+
 class Issued(msgspec.Struct, tag=True):
     """An issued report, as its record in the topic has it."""
 
@@ -101,7 +107,7 @@ class End(msgspec.Struct, tag=True):
     records: int  #: the header and all others before this one
 
 
-Record = Header | Account | Settings | Tokens | Gaps | Issued | End
+Record = Header | Account | Settings | Tokens | Gaps | Alerts | Issued | End
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Record).decode
@@ -138,11 +144,12 @@ def records(redis: Client) -> Iterator[Record]:
         count += 1
     yield Tokens(_hash(redis, keys.TOKENS), _hash(redis, keys.TOKENS_USED))
     yield Gaps(_hash(redis, keys.GAPS))
+    yield Alerts(_hash(redis, keys.ALERTS))
     for key, value in REPORTS.unpublished(redis, ()):
         yield Issued(key, value)
         count += 1
     _check_servers(redis, servers)
-    yield End(count + 2)
+    yield End(count + 3)
 
 
 def rollups(source: Rollups) -> Iterator[Header | Account]:
@@ -286,8 +293,12 @@ def restore(redis: Client, backup: Iterable[Record], *, replace: bool = False) -
     redis.delete(keys.PROGRESS, keys.PROGRESS_LAST)  # the rollups are older than that
     settings = _write_all_settings(redis, done.beside.settings)
     tokens = _write_tokens(redis, done.beside)
-    gaps = [redis.hsetnx(keys.GAPS, cast(Any, gap), text) for gap, text in done.beside.gaps.items()]
-    if settings or tokens or any(gaps) or done.beside.issued:
+    added = [
+        redis.hsetnx(key, cast(Any, field), text)
+        for key, fields in ((keys.GAPS, done.beside.gaps), (keys.ALERTS, done.beside.alerts))
+        for field, text in fields.items()
+    ]
+    if settings or tokens or any(added) or done.beside.issued:
         forget_positions(redis)
     return Restored(done.accounts, settings, tokens, live, done.active)
 
@@ -352,6 +363,7 @@ class _Beside(NamedTuple):
     tokens: dict[bytes, bytes]
     used: dict[bytes, bytes]
     gaps: dict[bytes, bytes]
+    alerts: dict[bytes, bytes]
     issued: list[str]  #: the keys of the issued reports
 
 
@@ -360,7 +372,7 @@ def _write_rollups(
 ) -> tuple[int, _Beside]:
     """Write the rollups, and return what else there is. Nothing of it is active yet."""
     accounts, count = 0, 1
-    beside = _Beside([], {}, {}, {}, [])
+    beside = _Beside([], {}, {}, {}, {}, [])
     for record in rest:
         if isinstance(record, End):
             if record.records != count:
@@ -378,6 +390,8 @@ def _write_rollups(
             beside.used.update(record.used)
         elif isinstance(record, Gaps):
             beside.gaps.update(record.gaps)
+        elif isinstance(record, Alerts):
+            beside.alerts.update(record.alerts)
         elif isinstance(record, Issued):  # they are large, and change nothing that is there
             REPORTS.restore(redis, record.key, record.value)
             beside.issued.append(record.key)

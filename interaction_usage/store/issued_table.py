@@ -34,6 +34,14 @@ _NUMBER: Final = re.compile(r"(.+)-(\d{6}|[1-9]\d{6,8})", re.ASCII)
 _AT_ONCE: Final = 100
 
 
+class Adjusted(msgspec.Struct, frozen=True):
+    """What an issued report bills of an earlier one."""
+
+    ordinal: int  #: of the earlier report
+    #: Its numbers that differ, by name: by how much, or for an instant the new one.
+    numbers: dict[str, int | str]
+
+
 class Entry(msgspec.Struct, frozen=True):
     """What is known of an issued report without its files."""
 
@@ -49,6 +57,8 @@ class Entry(msgspec.Struct, frozen=True):
     revises: int | None
     proposal: str  #: a random text: which of several proposals this is
     numbers: dict[str, int | str]  #: what it bills, by name (`reports.numbers`)
+    adjusts: list[Adjusted] = []
+    compared: bool = False  #: whether all earlier reports were compared, and adjusted where needed
 
     @property
     def number(self) -> str:
@@ -59,6 +69,11 @@ class Entry(msgspec.Struct, frozen=True):
     def revised_number(self) -> str | None:
         """The number of the report that this one revises."""
         return None if self.revises is None else report_number(self.account, self.revises)
+
+    @property
+    def adjusted_numbers(self) -> list[str]:
+        """The numbers of the reports that this one adjusts."""
+        return [report_number(self.account, each.ordinal) for each in self.adjusts]
 
     @property
     def period(self) -> tuple[str, str, str]:

@@ -74,6 +74,18 @@ change them together. Numbers in keys and fields are decimal.
     usage:gaps                  hash    id of a gap -> what Kafka deleted uncounted,     permanent
                                         and who accepted that, JSON
     {usage:gaps}:read           hash    the same of usage:gaps                           permanent
+    usage:alerts                hash    id of a rule of alerts -> the rule, JSON; id and permanent
+                                        ".state" -> its state, with what is not delivered
+    {usage:alerts}:read         hash    the same of usage:alerts                         permanent
+    {usage:alerts}:lease        string  the process that evaluates, and its fence        6 s
+    {usage:alerts}:fence        string  the number of the newest fence                   permanent
+    {usage:alerts}:evaluator    string  what that process says of itself, JSON           10 s
+    {usage:alerts}:looked       string  the second of its last look                      permanent
+    {usage:alerts}:attempts     hash    id of a notification -> attempts to deliver it   delivered
+                                        so far, and the second of the next one
+    {usage:alerts}:tests        list    tests of deliveries that are waiting, JSON       60 s
+    usage:alerts:<account>      list    the last attempts to deliver, newest first,      permanent
+                                        JSON: at most 200
     usage:reports               set     every account with an issued report              permanent
     usage:reports:{a}           hash    number of an issued report, 1, 2, … -> its       permanent
                                         entry, JSON; "p:<from>/<to>/<zone>" -> the
@@ -129,6 +141,14 @@ TOKENS_USED: Final = beside("usage:tokens", "used")
 TOKENS_READ: Final = beside("usage:tokens", "read")
 GAPS: Final = anchor("usage:gaps")
 GAPS_READ: Final = beside("usage:gaps", "read")
+ALERTS: Final = anchor("usage:alerts")
+ALERTS_READ: Final = beside("usage:alerts", "read")
+ALERTS_LEASE: Final = beside("usage:alerts", "lease")
+ALERTS_FENCE: Final = beside("usage:alerts", "fence")
+ALERTS_EVALUATOR: Final = beside("usage:alerts", "evaluator")
+ALERTS_LOOKED: Final = beside("usage:alerts", "looked")
+ALERTS_ATTEMPTS: Final = beside("usage:alerts", "attempts")
+ALERTS_TESTS: Final = beside("usage:alerts", "tests")
 REPORTS: Final = key("usage:reports")
 #: What a field of the entries of issued reports begins with that belongs to a period.
 _OF_PERIOD: Final = "p:"
@@ -372,6 +392,11 @@ def is_report_period(field: bytes) -> bool:
 def issued_report(account: str, number: int) -> str:
     """Return the key of an issued report of *account*, in the hash slot of the entries."""
     return f"{report_entries(account)}:{number}"
+
+
+def alert_deliveries(account: str) -> str:
+    """Return the key of the last attempts to deliver notifications of *account*."""
+    return key(f"usage:alerts:{account}")
 
 
 def refused(account: str) -> str:

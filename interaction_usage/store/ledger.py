@@ -126,7 +126,7 @@ def read_positions(redis: Client, key: str) -> dict[str, int]:
 
 def forget_positions(redis: Client) -> None:
     """Have all topics of the ledger read again, and what they lack adopted: after a restore."""
-    for key in (*node_keys(redis), keys.TOKENS_READ, keys.GAPS_READ):
+    for key in (*node_keys(redis), keys.TOKENS_READ, keys.GAPS_READ, keys.ALERTS_READ):
         redis.delete(key)
 
 

@@ -176,7 +176,7 @@ class Rollups(NamedTuple):
         """Return the same, with *only* some fields of open days; None for all."""
         pipe = self.redis.pipeline(transaction=False)
         for account, days in wanted:
-            pipe.hmget(self.keys.head(account), _fields(days))
+            pipe.hmget(self.keys.head(account), head_fields(days))
         asked = list(zip(wanted, pipe.execute(), strict=True))
         if isinstance(self.redis, RedisCluster):  # a transaction there has keys of one slot only
             return [days for one in asked for days in self._read_atomically([one], only, fences)]
@@ -190,7 +190,7 @@ class Rollups(NamedTuple):
     ) -> list[tuple[Nets, Days]]:
         """Return the same, given which days are open according to the heads."""
         atomic = self.redis.pipeline(transaction=True)
-        reads = [_AccountRead(account, days, bits, only, fences) for (account, days), bits in asked]
+        reads = [AccountRead(account, days, bits, only, fences) for (account, days), bits in asked]
         for read in reads:
             read.queue(atomic, self.keys)
         answers = iter(atomic.execute())
@@ -277,7 +277,7 @@ class Rollups(NamedTuple):
         return {outcome: runs[name] for outcome, name in names.items()}
 
 
-class _AccountRead:
+class AccountRead:
     """A read of some days of an account, in one step.
 
     *bits* are the fields of the head that say which of the days are open, and from which day on
@@ -295,7 +295,7 @@ class _AccountRead:
     ) -> None:
         self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
         self.fences = fences
-        self.fields = _fields(days)
+        self.fields = head_fields(days)
         *open_days, sessions_from, pending = bits
         self.sessions_from = None if sessions_from is None else int(sessions_from)
         self.pending_voids = int(pending or 0)
@@ -405,7 +405,7 @@ def _days_around(first: int, end: int) -> range:
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
 
 
-def _fields(days: range) -> list[str]:
+def head_fields(days: range) -> list[str]:
     """Return the fields of a head that say which of *days* are open, and what holds for all."""
     open_days = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
     return [*open_days, keys.SESSIONS_COUNTED_FROM, keys.PENDING_VOIDS]

@@ -34,6 +34,11 @@ async def send_heartbeat(nodes: "Nodes", worker: str, report: bytes, now: int) -
     )
 
 
+def known_workers(redis: "Client") -> set[str]:
+    """Return the names of all workers that sent a heartbeat within the last hour or so."""
+    return {name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))}
+
+
 def heartbeats(redis: "Client") -> list[Heartbeat]:
     """Return the heartbeats that last, of all workers, in the order of their latest ones."""
     names = [name.decode() for name in cast(list[bytes], redis.zrange(keys.WORKERS, 0, -1))]

@@ -36,6 +36,9 @@ class EarlierRecords(Protocol):
     def missing(self) -> Mapping[str, Sequence[Stretch]]:
         """Return which offsets before these positions Kafka had deleted before they were copied."""
 
+    def sealed_messages(self) -> Iterator[Any]:
+        """Yield the copied dead letters of what was rejected for a sealed day."""
+
     def read(self, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
         """Yield the records in the *wanted* stretches, those of each topic-partition in order."""
 

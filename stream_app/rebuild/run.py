@@ -207,7 +207,10 @@ async def rebuilding(
                 if not compare_only:
                     producer = await _open_producer(stack, config)
                     dead_letters = RebuildDeadLetters(producer, rejected_up_to(active, ids, spans))
-                rejections = await asyncio.to_thread(read_sealed_rejections, config.kafka)
+                copied = earlier_records.sealed_messages() if earlier_records else ()
+                rejections = await asyncio.to_thread(
+                    read_sealed_rejections, config.kafka, copied=copied
+                )
                 new = NewRollups(
                     active, admin, ids, writer, reader, dead_letters, lock, rejections, earlier
                 )

@@ -2,10 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +11,8 @@ from interaction_usage.archive import compaction
 from interaction_usage.archive.archive import Archive
 from interaction_usage.archive.errors import CommitConflictError
 from interaction_usage.archive.location import Location
-from interaction_usage.servers.ports import free_port
 from tests.archive.test_tables import FLOWS, offsets, rows
+from tests.support.s3 import s3_server
 
 pytestmark = pytest.mark.servers
 
@@ -26,41 +22,13 @@ _EACH, _ALL = 3, 60
 
 @pytest.fixture(scope="module")
 def bucket(need: Callable[[str, str], str]) -> Iterator[str]:
-    """Yield a bucket of moto's server, which is in an environment of its own.
-
-    It cannot be in the one of the tests: it needs another version of python-dateutil than Faust.
-    """
-    moto = need("moto_server", "the archive in S3")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    variables = {
-        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true",
-    }  # fmt: skip
-    server = subprocess.Popen(
-        [moto, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        _create(f"{address}/archives", time.monotonic() + 60)
-        yield "s3://archives"
-    finally:
-        server.terminate()
-        server.wait(10)
+    """Yield a bucket of moto's server."""
+    with s3_server(need("moto_server", "the archive in S3")) as server:
+        before = dict(os.environ)
+        os.environ.update(server.variables())
+        yield server.bucket
         os.environ.clear()
         os.environ.update(before)
-
-
-def _create(address: str, deadline: float) -> None:
-    while True:
-        try:
-            with urllib.request.urlopen(urllib.request.Request(address, method="PUT")):
-                return
-        except urllib.error.URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
 
 
 def _append_all(place: str, counts: Any) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable
 
 from interaction_usage.archive import compaction
 from interaction_usage.archive.archive import Archive, ArchivedGap
@@ -85,6 +87,41 @@ def test_others_may_be_copied_at_the_same_time(location: Location) -> None:
     first.events.append(rows(0, 5), {FLOWS: 5}, {})
     second.events.append(rows(7, 9), {"usage.flows/4@id": 9}, {})
     assert len(offsets(Archive.open(location))) == 7
+
+
+@pytest.mark.parametrize("reader", ["own", "deltalake"])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("account", "acme"), ("source", "tests"), ("id", "3"), ("application", "agent")],
+)
+def test_rows_are_found_by_every_column(
+    location: Location, reader: str, column: str, value: str
+) -> None:
+    """By those without bounds that leave out files, too; also by whoever uses deltalake alone."""
+    found = Archive.create(location)
+    found.events.append(rows(0, 5), {FLOWS: 5}, {})
+    events = {
+        "own": found.events.dataset,
+        "deltalake": DeltaTable(location.table(EVENTS)).to_pyarrow_dataset,
+    }[reader]()
+    expected = 1 if column == "id" else 5
+    assert events.to_table(filter=pc.field(column) == value).num_rows == expected
+    assert duckdb.sql(f"SELECT {column} FROM events WHERE {column} = '{value}'").fetchall() == [
+        (value,)
+    ] * expected  # fmt: skip
+    assert events.to_table(filter=pc.field(column) == f"{value}0").num_rows == 0
+
+
+def test_statistics_of_long_texts_are_short_and_hold(location: Location) -> None:
+    """The highest one is rounded up."""
+    found = Archive.create(location)
+    long = "x" * 100
+    records = [Record(flow(f"{long}{n}", source="y" * 9_000), offset=n) for n in range(3)]
+    batch = events_batch("usage.flows", "id", records)
+    found.events.append(pa.Table.from_batches([batch]), {FLOWS: 3}, {})
+    assert len(statistics(pa.Table.from_batches([batch]))) < 3_000
+    events = DeltaTable(location.table(EVENTS)).to_pyarrow_dataset()
+    assert events.to_table(filter=pc.field("id") == f"{long}2").num_rows == 1
 
 
 def test_compaction_and_a_commit_at_the_same_time(location: Location) -> None:

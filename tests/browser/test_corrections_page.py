@@ -72,7 +72,7 @@ def test_an_event_is_voided_in_two_steps(visit: Callable[..., Page], made: Recor
     expect(form.get_by_role("status")).to_have_text("Fill in every field.")
     form.get_by_label("Reason").fill("a load test")
     form.get_by_role("button").click()
-    expect(page.locator("#cells")).to_contain_text("flow_runs.total")
+    expect(page.locator("#cells")).to_contain_text("Interaction Flows Run: Total")
     expect(page.locator("#what")).to_contain_text("fixed-000001")
     assert [publish for _, _, publish in made.asked] == [False]
     page.get_by_role("button", name="Publish this correction").click()

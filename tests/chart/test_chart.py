@@ -39,6 +39,7 @@ KUBERNETES = ("1.27", "1.37")
 
 MONTH_END = CHART / "examples" / "month-end.yaml"
 KEDA = CHART / "examples" / "keda.yaml"
+ARCHIVE = CHART / "examples" / "archive.yaml"
 SECURED = CHART / "examples" / "secured.yaml"
 
 
@@ -135,7 +136,7 @@ def test_what_is_mounted_is_there(objects: list[Object]) -> None:
             assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
             assert mounts["tmp"]["mountPath"] == "/tmp"
             writable = {name for name, mount in mounts.items() if not mount.get("readOnly")}
-            assert writable <= {"tmp", "reports"}
+            assert writable <= {"tmp", "reports", "archive"}
 
 
 def environment(pod: Object, folder: Path) -> dict[str, str]:
@@ -204,7 +205,7 @@ def test_probes_ask_what_is_answered(objects: list[Object]) -> None:
     watched = 0
     for labels, pod in pods(objects):
         (container,) = pod["containers"]
-        if labels["app.kubernetes.io/component"] not in ("worker", "dashboard"):
+        if labels["app.kubernetes.io/component"] not in ("worker", "dashboard", "archive"):
             continue
         watched += 1
         (port,) = (each["name"] for each in container["ports"])
@@ -303,6 +304,8 @@ def test_objects_are_named_after_the_release() -> None:
         (KEDA, "keda.minReplicas=0", "/keda/minReplicas"),
         (KEDA, "keda.minReplicas=5,keda.maxReplicas=4", "keda.minReplicas is greater than"),
         (MONTH_END, "monthEnd.format=pdf", "/monthEnd/format"),
+        (ARCHIVE, "archive.bucket=https://archive", "/archive/bucket"),
+        (ARCHIVE, "settings.USAGE_ARCHIVE=/archive", "USAGE_ARCHIVE is not for values: archive."),
     ],
     ids=lambda each: each.stem if isinstance(each, Path) else each[:40],
 )  # fmt: skip
@@ -378,6 +381,62 @@ def test_keda_gets_tokens_where_the_workers_do() -> None:
     assert {each["parameter"] for each in login["secretTargetRef"]} == {"password", "ca"}
 
 
+# ----------------------------------------------------------------------------- the archive
+
+
+def archives(*values: str | Path) -> dict[str, tuple[Object, dict[str, Any]]]:
+    """Return the pods that have the archive, with their variables, by component."""
+    found = {}
+    for labels, pod in pods(render("--values", ARCHIVE, *values)):
+        (container,) = pod["containers"]
+        variables = {each["name"]: each.get("value") for each in container["env"]}
+        if "USAGE_ARCHIVE" in variables:
+            found[labels["app.kubernetes.io/component"]] = (pod, variables)
+    return found
+
+
+def test_the_archive_in_s3_is_written_by_one_and_read_by_the_dashboard() -> None:
+    """Both get the credentials out of the Secret; workers need none."""
+    found = archives("--set", "archive.s3.endpoint=http://minio:9000")
+    assert set(found) == {"archive", "dashboard"}
+    for _, variables in found.values():
+        assert variables["USAGE_ARCHIVE"] == "s3://usage-archive/production"
+        assert variables["AWS_REGION"] == "eu-central-1"
+        assert (variables["AWS_ENDPOINT_URL"], variables["AWS_ALLOW_HTTP"]) == (
+            "http://minio:9000", "true",
+        )  # fmt: skip
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(variables)
+    rendered = render("--values", ARCHIVE)
+    writer = only(rendered, "Deployment", "usage-archive")["spec"]
+    assert (writer["replicas"], writer["strategy"]) == (1, {"type": "Recreate"})
+    assert not [each for each in rendered if each["kind"] == "PersistentVolumeClaim"]
+    without = archives("--set", "archive.s3.secret=")["archive"][1]
+    assert "AWS_ACCESS_KEY_ID" not in without  # the service account's role
+
+
+@pytest.mark.parametrize(
+    ("mode", "components"),
+    [("ReadWriteOnce", {"archive"}), ("ReadWriteMany", {"archive", "dashboard"})],
+)
+def test_the_archive_on_a_volume(mode: str, components: set[str]) -> None:
+    """It outlives the release, and who reads it cannot write it."""
+    sets = ("--set", f"archive.bucket=,archive.accessMode={mode}")
+    found = archives(*sets)
+    assert set(found) == components
+    for component, (pod, variables) in found.items():
+        assert variables["USAGE_ARCHIVE"] == "/archive"
+        assert not {name for name in variables if name.startswith("AWS_")}
+        mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+        assert mounts["archive"].get("readOnly", False) == (component == "dashboard")
+    claim = only(render("--values", ARCHIVE, *sets), "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"]["accessModes"] == [mode]
+    there = archives(*sets, "--set", "archive.existingClaim=mine")
+    assert {"claimName": "mine"} in [
+        each.get("persistentVolumeClaim") for each in there["archive"][0]["volumes"]
+    ]
+
+
 # --------------------------------------------------------------------------- month-end, board
 
 
@@ -387,22 +446,40 @@ def test_keda_gets_tokens_where_the_workers_do() -> None:
 )
 def test_the_month_that_ended_is_exported(today: str, month: str, tmp_path: Path) -> None:
     """The job's own script, on that day; it fails as the command does."""
-    script = only(render("--values", MONTH_END), "CronJob")["spec"]["jobTemplate"]["spec"][
-        "template"
-    ]["spec"]["containers"][0]["command"]
-    _program(tmp_path / "usage", 'echo "$@"; exit 1')
+    done = _month_end(tmp_path, today, "exit 1")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [_exported(month)]
+
+
+@pytest.mark.parametrize("failing", ["reports", "export", ""])
+def test_reports_are_issued_before_they_are_exported(failing: str, tmp_path: Path) -> None:
+    """One that cannot be issued keeps no other from its file, and the attempt fails."""
+    does = f'[ "$1" != "{failing}" ]'
+    done = _month_end(tmp_path, "2026-11-02", does, "--set", "monthEnd.issue=true")
+    assert done.returncode == bool(failing)
+    assert done.stdout.splitlines() == [
+        "reports issue --all --month 2026-10", _exported("2026-10"),
+    ]  # fmt: skip
+
+
+def _exported(month: str) -> str:
+    return f"export --all --month {month} --require-complete --format xls -d /reports/{month}"
+
+
+def _month_end(
+    folder: Path, today: str, usage: str, *sets: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the job's own script on a day; return what it called `usage` with, which does that."""
+    job = only(render("--values", MONTH_END, *sets), "CronJob")["spec"]["jobTemplate"]["spec"]
+    script = job["template"]["spec"]["containers"][0]["command"]
+    _program(folder / "usage", f'echo "$@"; {usage}')
     _program(
-        tmp_path / "date",
+        folder / "date",
         f'case "$*" in *-d*) ;; *) set -- -d {date.fromisoformat(today)} "$@";; esac\n'
         f'exec {shutil.which("date")} "$@"',
     )
-    variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stdout.split() == [
-        "export", "--all", "--month", month, "--require-complete", "--format", "xls",
-        "-d", f"/reports/{month}",
-    ]  # fmt: skip
+    variables = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(script, env=variables, capture_output=True, text=True, check=False)
 
 
 def _program(path: Path, script: str) -> None:
@@ -444,7 +521,7 @@ def test_rules_and_board_are_those_of_the_files(tmp_path: Path) -> None:
         rules.write_text(_RULES)
     if not board.exists():
         board.write_text(json.dumps({"title": "Usage {{ instance }}", "panels": []}, indent=2))
-    rendered = render("--values", SECURED, chart=chart)
+    rendered = render("--values", SECURED, "--set", "archive.enabled=true", chart=chart)
     rule = only(rendered, "PrometheusRule")
     monitors = [each["spec"] for each in rendered if each["kind"] == "ServiceMonitor"]
     jobs = {monitor["endpoints"][0]["relabelings"][0]["replacement"] for monitor in monitors}

@@ -22,8 +22,11 @@ def test_what_is_set_is_kept_and_what_is_not_given_stays(usage: Usage) -> None:
     shown = orjson.loads(usage("account", "show", "acme", "--json").stdout)
     assert shown == {
         "account": "acme", "name": "Acme Ltd", "timezone": "Europe/Paris", "dnis": True,
-        "sms": False,
+        "sms": False, "late_usage": "revise",
     }  # fmt: skip
+    usage("account", "set", "acme", "--late-usage", "adjust")
+    said = usage("account", "show", "acme").stdout
+    assert "Late usage an adjustment in the next report" in said
 
 
 def test_an_account_exists_once_it_was_set_and_not_before(usage: Usage) -> None:

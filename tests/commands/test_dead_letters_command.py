@@ -282,3 +282,24 @@ def test_a_broker_that_is_away_is_said_in_a_line(usage: Usage) -> None:
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert "Kafka at 127.0.0.1:1" in done.stderr
+
+
+def test_causes_say_what_to_do(usage: Usage, broker: str, refuse: Callable[..., None]) -> None:
+    """Once for all records that differ only in a value; `--id` finds the record of an event."""
+    for number, wrong in enumerate(("fax", "telex")):
+        refuse(
+            f"usage.flows/2/{50 + number}", "causes", Reason.INVALID_DATA,
+            b'{"application":"%b"}' % wrong.encode(), (("ce_id", b"run-%d" % number),),
+            sentence=f"data.application is not valid: invalid enum value '{wrong}'",
+        )  # fmt: skip
+    done = usage("dead-letters", "list", "--group", "--account", "causes", kafka=broker)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "2× invalid-data: data.application is not valid: invalid enum value …"
+    assert lines[1].endswith("of causes")
+    assert lines[2] == "    sample  usage.flows/2/51, id run-1"
+    assert lines[3].endswith("'telex'")
+    assert lines[4] == "    to do   The sentence names the member; see Types in docs/events.md."
+    (answer,) = listed(usage, broker, "--id", "run-0")
+    assert answer["origin"] == "usage.flows/2/50"
+    nothing = usage("dead-letters", "list", "--id", "run-9", kafka=broker)
+    assert nothing.stderr == "No refused record matches.\n"

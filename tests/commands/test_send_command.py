@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from confluent_kafka import Consumer, TopicPartition
+from redis import Redis
 
+from interaction_usage.servers.mock_broker import mock_broker
+from stream_app.broker import ensure_topics
+from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.commands.conftest import NOWHERE
+from tests.support.caught_up import caught_up
 from tests.support.event_lines import event, flow
 
 Usage = Callable[..., Result]
@@ -86,6 +91,22 @@ def test_lag_counts_what_no_worker_has_taken(usage: Usage, broker: str) -> None:
     done = usage("lag", "--until-zero", "0.3", kafka=broker)
     assert done.exit_code == 1
     assert "After 0.3 s," in done.stderr
+
+
+def test_lag_waits_until_reports_know_that_it_is_0(usage: Usage, redis_url: str) -> None:
+    """Where no worker reports, it says so: all is counted, and reports are incomplete."""
+    with mock_broker() as running, Redis.from_url(redis_url) as redis:
+        redis.flushall()
+        ensure_topics(running.bootstrap, [*EVENT_TOPICS, DEAD_LETTERS], 1, 1)
+        done = usage("lag", "--until-zero", "0.3", kafka=running.bootstrap)
+        assert done.exit_code == 0
+        assert done.stderr == (
+            "All of it is counted, but reports are still incomplete: No worker has reported yet "
+            "how far events are counted.\n"
+        )
+        caught_up(redis)
+        done = usage("lag", "--until-zero", "0.3", kafka=running.bootstrap)
+        assert (done.exit_code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["lag", "dead-letters"])

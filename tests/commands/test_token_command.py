@@ -106,7 +106,7 @@ def test_for_an_account_that_does_not_exist(usage: Usage) -> None:
     assert done.exit_code == 1
     assert done.stderr == (
         "Error: There is no account 'acmee': it has no events and was never set up. "
-        "To create the token anyway, pass --force.\n"
+        "Did you mean 'acme'? To create the token anyway, pass --force.\n"
     )
     assert rows(usage) == []
     assert usage("token", "create", "--account", "acmee", "--force").exit_code == 0

@@ -71,6 +71,35 @@ def test_late_usage_shows_and_a_revision_takes_it_in(empty: Dashboard, redis_url
     assert late.reports == 0
 
 
+def test_an_account_that_adjusts_has_late_usage_on_the_next_report(
+    empty: Dashboard, redis_url: str
+) -> None:
+    """Seen before it is issued, in the list and in the report; then nothing differs any more."""
+    issue(empty)
+    data = {"minutes": 2.5}
+    fill(redis_url, [event("late", "call.minutes", data, time="2025-10-31T23:59:59Z")])
+    with empty.client(empty.token()) as client:
+        client.put("/api/accounts/acme", json={"late_usage": "adjust"})
+    november = {"from": "2025-11-01", "to": "2025-11-30"}
+    cell = {
+        "path": "dnis.call_minutes", "difference": 2.5, "billed": 0.0, "now": 2.5, "events": None,
+    }  # fmt: skip
+    found = empty.get_json(f"{REPORTS}/preview", **november)["report"]["adjustments"]
+    assert [(each["number"], each["cells"]) for each in found] == [("acme-000001", [cell])]
+    assert issue(empty, **november).json()["number"] == "acme-000002"
+    report = empty.get(f"{REPORTS}/acme-000002", empty.token("acme")).json()
+    assert report["adjustments"] == found
+    first, second = empty.get_json(REPORTS)
+    assert (first["changed"], first["adjusted_by"]) == (0, ["acme-000002"])
+    assert (second["changed"], second["adjusts"]) == (0, ["acme-000001"])
+    late = LateUsage(empty.redis)
+    late.look()
+    assert late.reports == 0
+    refused = issue(empty, revises="acme-000001")
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith("acme-000002 bills what differs from it already")
+
+
 @pytest.mark.parametrize("role", ["viewer", "manager"])
 def test_only_an_operator_issues(empty: Dashboard, role: str) -> None:
     """403 for the account's own tokens, 404 for those of others, whatever is there."""

@@ -151,6 +151,57 @@ def test_the_flows_by_day_add_up_to_all_of_them(served: Dashboard, tz: str) -> N
     assert dict(sums) == {day["day"]: day["begun"] for day in every["days"]}
 
 
+@pytest.mark.parametrize("by", ["hour", "week", "month"])
+@pytest.mark.parametrize("tz", ["UTC", "Australia/Lord_Howe"])
+def test_spans_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None:
+    """Sums are sums of the days', maxima the highest; a week and a month end with the period."""
+    # Tue 29  Wed 30 | Thu 1 ... Sat 3 : one week, two months; Lord Howe's clocks change on the 4th
+    asked = {"from": "2026-09-29", "to": "2026-10-04", "tz": tz, "flow": "flow 1"}
+    days = served.get_json("/accounts/account-0/dashboard", **asked)
+    found = served.get_json("/accounts/account-0/dashboard", by=by, **asked)
+    edges = {
+        "week": [("2026-09-29", "2026-10-04")],
+        "month": [("2026-09-29", "2026-09-30"), ("2026-10-01", "2026-10-04")],
+    }
+    spans = [(each["day"], each.get("last", each["day"])) for each in found["usage"]["days"]]
+    if by == "hour":
+        assert len(spans) == len({each["begins"] for each in found["usage"]["days"]})
+        assert len(spans) == {"UTC": 144, "Australia/Lord_Howe": 144}[tz]
+        assert days["usage"]["total"]["begun"] > 0
+    else:
+        assert spans == edges[by]
+
+    def within(rows: list[dict[str, Any]], first: str, last: str) -> list[dict[str, Any]]:
+        return [row for row in rows if first <= row["day"] <= last]
+
+    names = {"usage": "begun", "resolution": "completed", "applications": "agent"}
+    for view, name in (*names.items(), ("connectivity", "chat")):
+        assert found[view]["total"] == days[view]["total"]
+        for first, last in set(spans):
+            sums = [
+                sum(row[name] for row in within(each[view]["days"], first, last))
+                for each in (days, found)
+            ]
+            assert sums[0] == sums[1]
+    for series, curve in found["concurrency"]["series"].items():
+        daily = days["concurrency"]["series"][series]
+        assert sum(row["reported_hours"] for row in curve["days"]) == curve["reported_hours"]
+        assert max(row["max"] for row in curve["days"]) == curve["max"]
+        for first, last in set(spans):
+            highest = [max(row["max"] for row in within(each["days"], first, last))
+                       for each in (daily, curve)]  # fmt: skip
+            assert highest[0] == highest[1]
+
+
+def test_hours_are_for_a_month_at_most(served: Dashboard) -> None:
+    """And the refusal says so beside the parameter."""
+    asked = {"from": "2026-09-01", "to": "2026-10-02", "by": "hour"}
+    answer = served.get("/accounts/account-0/dashboard", served.token(), **asked)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "by"]
+    assert "at most 31 days, not 32" in answer.text
+
+
 def test_clicks_are_not_reported_by_flow(served: Dashboard) -> None:
     """Runs of one flow held against the clicks of all would be a wrong number."""
     document = served.get_json(
@@ -208,7 +259,8 @@ def test_the_heat_map_over_changes_of_the_clocks(served: Dashboard, redis_url: s
     assert autumn["heat"]["peaks"]["agent"] == [[0, 0, 2, *[0] * 21]]
     assert autumn["series"]["agent"]["reported_hours"] == 2
     assert autumn["series"]["agent"]["days"][0] == {
-        "day": "2026-10-25", "max": 2, "hour": "2026-10-25T02:00:00+01:00", "average": 1.5
+        "day": "2026-10-25", "max": 2, "hour": "2026-10-25T02:00:00+01:00", "average": 1.5,
+            "reported_hours": 2,
     }  # fmt: skip
     spring = served.get_json(
         "/accounts/clocks/dashboard/concurrency",

@@ -33,7 +33,13 @@ def put(served: Dashboard, token: str, account: str = "acme", **body: object) ->
         return client.put(f"/api/accounts/{account}", json=body)
 
 
-EVERYTHING = ({"name": "Mine"}, {"timezone": "Etc/GMT+12"}, {"dnis": False}, {"sms": False})
+EVERYTHING = (
+    {"name": "Mine"},
+    {"timezone": "Etc/GMT+12"},
+    {"dnis": False},
+    {"sms": False},
+    {"late_usage": "adjust"},
+)
 
 
 @pytest.mark.parametrize("body", [*EVERYTHING, {}])
@@ -66,11 +72,13 @@ def test_a_manager_changes_name_and_time_zone(served: Dashboard) -> None:
     changed = put(served, token, name="Acme Ltd", timezone="Europe/Paris").json()
     assert (changed["name"], changed["timezone"]) == ("Acme Ltd", "Europe/Paris")
     assert changed["may_change"] == ["name", "timezone"]
-    for body in ({"dnis": False}, {"sms": False}, {"name": "X", "sms": True}):
+    late = {"late_usage": "adjust"}
+    for body in (late, {"dnis": False}, {"sms": False}, {"name": "X", "sms": True}):
         answer = put(served, token, **body)
         assert answer.status_code == 403
         assert answer.json()["detail"].endswith("DNIS and SMS, is set by an operator.")
-    assert account_settings.get(served.redis, "acme") == ("Acme Ltd", "Europe/Paris", True, True)
+    expected = ("Acme Ltd", "Europe/Paris", True, True, "revise")
+    assert account_settings.get(served.redis, "acme") == expected
     assert put(served, token, "rival", name="X").status_code == 404
 
 

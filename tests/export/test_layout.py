@@ -4,11 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from export import cell_styles
 from export.breakdowns import RESERVED_ROWS, SHEET_ROWS, Column, notices, tables
 from export.formats import FORMATS
-from export.notes import notes
+from export.grid import lines_needed, margin_text, serials
+from export.notes import definitions, notes
 from export.sections import Kind, account_title, moment, sections
-from export.sheets import lines_needed, serials, sheets
+from export.sheets import sheets
+from rollups import catalog
+from rollups.completeness import Status
 from tests.export import samples
 
 
@@ -117,7 +121,7 @@ def test_a_breakdown_that_fits_exactly_is_whole() -> None:
     assert len(tables(fitting, 20 + RESERVED_ROWS)[0].rows) == 20
     assert tables(fitting, 20 + RESERVED_ROWS)[0].notice == ""
     assert tables(fitting, 19 + RESERVED_ROWS)[0].notice == (
-        "The last 1 hour is left out here: a sheet holds 25 rows."
+        "The last 1 hour is left out here: a sheet holds 27 rows."
     )
 
 
@@ -128,7 +132,7 @@ def test_no_sheet_has_more_rows_than_the_format_allows(limit: int) -> None:
 
     first, *others = sheets(report, limit)
 
-    assert [sheet.name for sheet in others[3:]] == ["Notes"]
+    assert [sheet.name for sheet in others[3:]] == ["Concurrency", "Notes", "Per hour"]
     assert all(len(sheet.lines) <= limit for sheet in others)
     assert first == sheets(samples.report(), 65_536)[0]
 
@@ -137,7 +141,7 @@ def test_the_row_other_makes_a_cut_table_of_flows_add_up() -> None:
     """The flows left out are summed exactly: the rows add up to all runs, shares to one."""
     report = samples.report(flows=samples.flows(100))
 
-    table = tables(report, 10 + RESERVED_ROWS)[0]
+    [table] = tables(report, 10 + RESERVED_ROWS)
 
     assert [row[0] for row in table.rows[-2:]] == ["Claim a repair 00008", "other"]
     for column in (1, 2, 3):
@@ -152,9 +156,47 @@ def test_notices_are_the_sentences_of_the_sheets() -> None:
     report = samples.report(hours=samples.hours(rows))
 
     assert notices(report) == [
-        "Per hour: The last 6 hours are left out here: a sheet holds 65,536 rows."
+        "Per hour: The last 8 hours are left out here: a sheet holds 65,536 rows."
     ]
     assert [notices(report, name) for name in ("xlsx", "csv", "json")] == [[], [], []]
+
+
+@pytest.mark.parametrize("name", ["A & B", "&P", "42", "x" * 300, "&" * 300, "東" * 300])
+def test_a_name_in_a_header_is_no_code(name: str) -> None:
+    """Every `&` of it is doubled, also where it is cut; the format allows 255 characters."""
+    header = margin_text(name, "Page &P")
+    left = header.removeprefix('&L&8&"Arial,Regular"').partition("&R")[0]
+    assert len(header) <= 255
+    assert "&" not in left.replace("&&", "")
+    assert left.replace("&&", "&").rstrip("…") in name
+    assert header.endswith('&R&8&"Arial,Regular"Page &P')
+
+
+def test_every_section_is_defined() -> None:
+    """Whoever pays the bill reads what its numbers mean, of each section that applies."""
+    titles = [note.title for note in definitions(samples.report())]
+    assert titles[1:7] == [section.title for section in catalog.SECTIONS]
+    assert {"Maximum", "Average", "Reported hours", "Busiest hour"} <= set(titles)
+    assert "DNIS Service" not in {note.title for note in definitions(samples.report(dnis=False))}
+
+
+def test_an_incomplete_report_says_so_on_every_page_and_in_red() -> None:
+    """As does its number, once it is issued."""
+    said = samples.report().completeness._replace(status=Status.INCOMPLETE)
+    found = sheets(samples.with_breakdowns(completeness=said), 65_536)
+    assert all("Incomplete" in sheet.footer for sheet in found)
+    assert cell_styles.WARNING in found[0].head[5].looks
+    issued = sheets(samples.report(number="acme-000007"), 65_536)
+    assert all("acme-000007" in sheet.footer for sheet in issued)
+    assert cell_styles.WARNING not in issued[0].head[5].looks
+
+
+def test_a_wide_number_gets_a_wide_column() -> None:
+    """A number that does not fit is shown as ### by every spreadsheet."""
+    wide = samples.with_breakdowns(counts=samples.counts(100_000))
+    usual, wider = (sheets(each, 65_536)[1].widths for each in (samples.with_breakdowns(), wide))
+    assert wider[2] > usual[2]
+    assert wider[2] > len(f"{samples.counts(100_000).flow_runs_total:,}")
 
 
 def test_every_format_renders_bytes() -> None:

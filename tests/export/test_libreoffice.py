@@ -1,13 +1,17 @@
 """usage.xls and usage.xlsx opened by a program people use: LibreOffice, without a window."""
 
+import csv
+import re
 import subprocess
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from export.formats import FORMATS
 from interaction_usage.reports.model import Report
+from rollups.catalog import SERIES
 from tests.export import samples
 
 Need = Callable[[str, str], object]
@@ -21,7 +25,7 @@ def converted(report: Report, file_format: str, target: str, folder: Path) -> Pa
     options = ["--headless", "--convert-to", target, "--outdir", str(folder)]
     command = ["soffice", profile, *options, str(source)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return folder / f"usage.{target}"
+    return folder / f"usage.{target.partition(':')[0]}"
 
 
 def output_of(*command: str | Path) -> str:
@@ -39,41 +43,57 @@ def test_the_report_prints_on_one_page(file_format: str, need: Need, tmp_path: P
     facts = output_of("pdfinfo", page)
     text = output_of("pdftotext", "-layout", page, "-")
 
-    assert "Pages:           2\n" in facts  # the notes are the second
+    assert "Pages:           3\n" in facts  # what averages are made of, and the notes
     assert "A4" in facts
-    first, notes, _ = text.split("\f")
-    for shown in ("82,701", "6,482.125", "125.66", "2026-10-25 02:00 +01:00", "Page 1"):
+    *pages, _ = text.split("\f")
+    first, basis, notes = pages
+    for shown in ("82,701", "6,482.125", "125.66", "2026-10-25 02:00 +01:00"):
         assert shown in first
+    for number, page in enumerate(pages, 1):
+        for shown in ("Acme Assurances (acme)", "2026-10-01 to 2026-10-31", "Provisional"):
+            assert shown in page
+        assert f"Page {number} of 3" in page
+    assert "Sum of hourly peaks" in basis
     assert "Everything published before 2026-11-01 09:59:58 +01:00" in " ".join(notes.split())
 
 
 @pytest.mark.parametrize("file_format", ["xls", "xlsx"])
-def test_the_first_sheet_is_read_as_written(file_format: str, need: Need, tmp_path: Path) -> None:
-    """LibreOffice's own CSV of the first sheet has the labels, and the numbers as numbers."""
+def test_the_first_sheet_is_shown_as_in_our_csv(
+    file_format: str, need: Need, tmp_path: Path
+) -> None:
+    """LibreOffice's CSV of what it shows is ours, rounded halves and all, but for the grouping."""
     need("soffice", "LibreOffice")
+    halves = [(1, 8), (5, 8), (25_133, 200), (201, 200), (1, 3)]  # .125, .625, .665, 1.005, .3333
+    curves = [samples.curve(9, *half) for half in halves]
+    report = samples.report(
+        concurrency=dict(zip(SERIES, curves, strict=True)), name="Acme", account="Acme"
+    )
+    shown = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true"
 
-    lines = converted(samples.report(), file_format, "csv", tmp_path).read_text("latin-1")
-    lines = lines.splitlines()
+    theirs = converted(report, file_format, shown, tmp_path).read_text("utf-8")
 
-    assert lines[0] == "Usage Report,,,"
-    assert "Total,82701,," in lines
-    assert "Call Now minutes,6482.125,," in lines
-    assert "Mobile Web,1204,125.656695156695,2026-10-25 02:00 +01:00" in lines
+    ours = FORMATS["csv"](report).decode("utf-8-sig")
+    assert list(csv.reader(StringIO(ours))) == [
+        [re.sub(r"(?<=\d),(?=\d{3})", "", field) for field in row]
+        for row in csv.reader(StringIO(theirs))
+    ]
 
 
 def test_heading_rows_stand_on_every_page(need: Need, tmp_path: Path) -> None:
-    """Ten days by hour take several pages, and each names its columns."""
+    """240 flows take several pages, and each names its columns; hours are not printed."""
     need("soffice", "LibreOffice")
     need("pdftotext", "poppler-utils")
-    report = samples.report(hours=samples.hours(240))
+    report = samples.report(flows=samples.flows(240), hours=samples.hours(240))
     pages = output_of("pdftotext", "-layout", converted(report, "xls", "pdf", tmp_path), "-")
 
-    first, *others, notes = pages.rstrip("\f").split("\f")
+    first, *others, _basis, notes, hours = pages.rstrip("\f").split("\f")
 
     assert "Usage Report" in first
     assert len(others) > 3
-    assert all("Hour begins" in page for page in others)
-    assert "Notes" in notes
+    assert all("Share of total" in page for page in others)
+    assert "Definitions" in notes
+    assert "These 240 hours are not printed" in hours
+    assert "00:00" not in hours
 
 
 @pytest.mark.parametrize("separators", ["44", "59/9/124"], ids=["commas", "semicolons"])

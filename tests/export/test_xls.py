@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import xlrd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.formats import WORKBOOK_VERSION
 from export.sections import account_title, sections
 from export.text import readable
 from export.xls import render
@@ -76,11 +78,13 @@ def test_the_first_sheet_prints_on_one_page() -> None:
 
 
 def test_breakdowns_follow_the_first_sheet() -> None:
-    """Three sheets follow where the report has breakdowns, then the notes."""
-    names = ["Usage Report", "Per day", "Per hour", "Interaction Flows", "Notes"]
+    """Of days and flows; then what explains the numbers; last the hours, which are many."""
+    breakdowns = ["Per day", "Sessions per day", "Interaction Flows"]
+    usual = ["Usage Report", "Concurrency", "Notes"]
 
-    assert book_of(samples.with_breakdowns()).sheet_names() == names
-    assert book_of(samples.report()).sheet_names() == [names[0], "Notes"]
+    names = book_of(samples.with_breakdowns()).sheet_names()
+    assert names == [usual[0], *breakdowns, *usual[1:], "Per hour"]
+    assert book_of(samples.report()).sheet_names() == usual
 
 
 def test_hours_are_date_cells_with_their_offset() -> None:
@@ -89,32 +93,42 @@ def test_hours_are_date_cells_with_their_offset() -> None:
     sheet = book.sheet_by_name("Per hour")
 
     twice = [
-        (sheet.cell_type(r, 0), sheet.cell_value(r, 1))
-        for r in range(4, sheet.nrows - 1)
+        (sheet.cell_type(r, 0), *sheet.row_values(r)[1:3])
+        for r in range(5, sheet.nrows - 1)
         if xlrd.xldate_as_tuple(sheet.cell_value(r, 0), 0) == (2026, 10, 25, 2, 0, 0)
     ]
 
-    assert twice == [(xlrd.XL_CELL_DATE, "+02:00"), (xlrd.XL_CELL_DATE, "+01:00")]
+    assert twice == [
+        (xlrd.XL_CELL_DATE, "Sunday", "+02:00"),
+        (xlrd.XL_CELL_DATE, "Sunday", "+01:00"),
+    ]
 
 
-def test_days_are_date_cells_and_end_with_the_period() -> None:
-    """31 days, and below them the figures of the first sheet."""
-    sheet = book_of(samples.with_breakdowns()).sheet_by_name("Per day")
+def test_days_have_their_weekday_and_sums_and_maxima_below() -> None:
+    """31 date cells; then the sums of the first sheet, and the day with the most of each."""
+    book = book_of(samples.with_breakdowns())
+    sheet, others = book.sheet_by_name("Per day"), book.sheet_by_name("Sessions per day")
 
     days = [xlrd.xldate_as_tuple(sheet.cell_value(r, 0), 0)[:3] for r in range(4, 35)]
 
     assert (days[0], days[-1]) == ((2026, 10, 1), (2026, 10, 31))
-    assert sheet.row_values(35)[:4] == ["Whole period", 82_701, 71_688, 11_013]
-    assert sheet.row_values(35)[11:] == [186, 141, 58, 1_204, 0]
+    assert sheet.col_values(1)[4:12:3] == ["Thursday", "Sunday", "Wednesday"]
+    assert sheet.row_values(35)[:7] == ["Sum", "", 82_701, 18_420, 7_311, 52_094, 4_876]
+    assert sheet.row_values(36)[:4] == ["Maximum", "", 6 * 82_701, 6 * 18_420]
+    assert others.row_values(35)[:8] == ["Sum", "", "", "", "", "", "", 41_310]
+    assert others.row_values(35)[11:] == [12, 0, 903, 0]
+    assert others.row_values(36)[:8] == ["Maximum", "", 186, 141, 58, 1_204, 0, 6 * 41_310]
 
 
 def test_heading_rows_are_repeated_on_every_page() -> None:
     """Each breakdown names its heading rows in Print_Titles, the name that printing looks for."""
     book = book_of(samples.with_breakdowns())
 
-    titles = {n.scope: n.result.value[0].coords for n in book.name_obj_list if n.builtin}
+    areas = {(n.scope, n.name): n.result.value[0].coords[2:4] for n in book.name_obj_list}
+    titles = {sheet: rows for (sheet, name), rows in areas.items() if name == "Print_Titles"}
 
-    assert {sheet: rows[2:4] for sheet, rows in titles.items()} == {1: (2, 4), 2: (2, 4), 3: (2, 3)}
+    assert titles == {1: (2, 4), 2: (2, 4), 3: (2, 3), 6: (3, 5)}
+    assert areas[6, "Print_Area"] == (0, 3)  # of the hours, what says that they are not printed
 
 
 def test_a_cut_sheet_says_so_and_adds_up() -> None:
@@ -125,7 +139,7 @@ def test_a_cut_sheet_says_so_and_adds_up() -> None:
 
     assert sheet.nrows <= 65_536
     assert sheet.cell_value(2, 0) == (
-        "The 71 least used flows are in the row “other”: a sheet holds 65,536 rows."
+        "The 73 least used flows are in the row “other”: a sheet holds 65,536 rows."
     )
     assert sheet.cell_value(sheet.nrows - 2, 0) == "other"
     assert sum(runs) == sheet.cell_value(sheet.nrows - 1, 1)
@@ -170,6 +184,19 @@ def test_a_long_name_wraps_instead_of_widening() -> None:
     assert long.colinfo_map[1].width == usual.colinfo_map[1].width
     assert long.rowinfo_map[1].height > 3 * usual.rowinfo_map[1].height
     assert (1, 2, 1, 4) in long.merged_cells
+
+
+#: SHA-256 of the sample's bytes, by workbook version.
+DIGESTS = {2: "96fb8bdff8ad8d73dc3dfd2f5b231a8c6258db5321bc4ca792fa9c1e95dc1f7a"}
+
+
+def test_other_bytes_are_another_version_of_the_workbook() -> None:
+    """Issued reports are made again byte for byte, or say that another version made them.
+
+    If this fails, and bytes are meant to change: raise `WORKBOOK_VERSION`, add a digest here.
+    """
+    digest = sha256(render(samples.with_breakdowns(number="acme-000001"))).hexdigest()
+    assert {WORKBOOK_VERSION: digest} == DIGESTS
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:

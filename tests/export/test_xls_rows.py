@@ -5,8 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from export import cell_styles, xls
+from export.grid import Body, Content, Line, Sheet
 from export.sections import Kind
-from export.sheets import Body, Content, Line, Sheet
 from export.xls_rows import many
 from tests.export import samples
 from tests.support.examples import examples

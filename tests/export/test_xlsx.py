@@ -96,11 +96,14 @@ def test_numbers_have_their_formats() -> None:
 
 def test_breakdowns_repeat_and_freeze_their_headings() -> None:
     """Heading rows stay in view on the screen and stand on every printed page."""
-    _, days, hours, flows, _ = book_of(samples.with_breakdowns()).worksheets
+    _, days, _, flows, *_, hours = book_of(samples.with_breakdowns()).worksheets
 
-    assert [s.print_title_rows for s in (days, hours, flows)] == ["$3:$4", "$3:$4", "$3:$3"]
-    assert [s.freeze_panes for s in (days, hours, flows)] == ["B5", "B5", "B4"]
+    assert [s.print_title_rows for s in (days, hours, flows)] == ["$3:$4", "$4:$5", "$3:$3"]
+    assert [s.freeze_panes for s in (days, hours, flows)] == ["B5", "B6", "B4"]
     assert [s.page_setup.orientation for s in (days, hours)] == ["landscape", "portrait"]
+    assert hours.print_area.endswith("$A$1:$H$3")  # the hours themselves are not printed
+    assert days.oddHeader.left.text.endswith("Acme Assurances (acme)")
+    assert days.oddFooter.right.text == "Page &P of &N"
 
 
 @pytest.mark.parametrize("text", samples.FORMULAS)

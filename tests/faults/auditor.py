@@ -35,6 +35,10 @@ _LAST = max(date(2026, 10, 31), datetime.now(UTC).date() - timedelta(days=2))
 _AS_OF = datetime(_LAST.year, _LAST.month, _LAST.day, tzinfo=UTC) + timedelta(days=1)
 
 
+#: Seconds for which what a killed worker locked may keep dead letters from being read, and some.
+_LOCK_S = 90
+
+
 class _Short(NamedTuple):
     """A report that has fewer flow runs than there were."""
 
@@ -83,7 +87,7 @@ class Auditor:
                     f"{said.complete_to} and never refused; it said {said}"
                 )
         assert not self._wrong, "\n".join(self._wrong)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + _LOCK_S
         while (said := self.report("account-0").completeness).status is Status.INCOMPLETE:
             assert time.monotonic() < deadline, said
             time.sleep(0.2)

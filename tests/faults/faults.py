@@ -174,6 +174,7 @@ class Faults(Operations):
             return
         self.publisher.halt()
         self.was_replaced = True
+        self.forget_issued()
         self.on_new_cluster()
         self.ends = [end for end in self.ends if end.of not in EVENT_TOPICS]
         self.note("the broker is replaced by a new cluster")

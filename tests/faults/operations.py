@@ -4,8 +4,6 @@ Rebuilds and restores run beside workers, and some are killed. An upgrade comes 
 the earlier workers and the start of others, as it does in a deployment.
 """
 
-import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +11,6 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AclOperation, ResourceType
 from redis.exceptions import RedisError
 
-from interaction_usage.servers.child import Child
 from interaction_usage.store import keys
 from interaction_usage.store.backup import BackupError
 from interaction_usage.store.errors import ReseekRequired
@@ -23,26 +20,26 @@ from rollups.slots import DAYS_PER_BLOCK
 from stream_app.broker import topic_ids
 from stream_app.errors import BrokerUnavailableError
 from stream_app.topics import CLICKS, DEAD_LETTERS, FLOWS, SESSIONS
-from tests.faults.run import BROKER, REDIS, Lost, Run
+from tests.faults.commands import COMMAND, last_line
+from tests.faults.issuing import Issuing
+from tests.faults.run import BROKER, REDIS, Lost
 from tests.store.test_backup import copied
 from tests.support import earlier_layouts
 from tests.support.rights import deny
 from tests.support.sealing import seal
 from tests.support.shared_broker import delete_acls
-from tests.support.system import USAGE
 
 BUSY_TOPICS = (SESSIONS, FLOWS, CLICKS)
 #: The UTC days of the events, which are in one block: an account's are sealed in one step.
 DAYS = {20_727, 20_728}
 [_BLOCK] = {day // DAYS_PER_BLOCK for day in DAYS}
 
-_COMMAND, _RIGHTS = "a command", "rights"
-_COMMAND_S = 180.0  # within which a command must have ended, whatever is away
+_RIGHTS = "rights"
 _MARGIN_S = 60  # by which days are sealed early, so that one that just changed is not left open
 
 
 @dataclass
-class Operations(Run):
+class Operations(Issuing):
     """Does what operators do."""
 
     # ---------------------------------------------------- rebuild, backup, restore
@@ -50,42 +47,17 @@ class Operations(Run):
     def rebuild(self) -> None:
         """`usage rebuild` beside the workers; some are killed."""
         incomplete = not self.seals and self.rng.random() < 0.6
-        self._begin("rebuild", *(["--incomplete"] if incomplete else []))
+        self.begin(("rebuild", *(["--incomplete"] if incomplete else [])))
 
     def restore(self) -> None:
         """`usage restore` of what was backed up earlier in the run; some are killed."""
         if not self._backup.exists():
             return self.back_up()
         self.lost.clear()  # the backup may have what was not counted when it was deleted
-        self._begin("restore", str(self._backup), "--replace")
+        self.begin(("restore", str(self._backup), "--replace"))
         if self.rng.random() < 0.5:
             self.back_up()
         return None
-
-    def issue(self) -> None:
-        """`usage reports issue` of a month before the events; some are killed."""
-        account, month = f"account-{self.rng.randrange(8)}", f"2025-{self.rng.randrange(1, 13):02}"
-        self._begin("reports", "issue", account, "--month", month, "--gap")
-
-    def check_issued(self) -> None:
-        """Hold that numbers have no gap, that a period has one report, and that bytes are whole.
-
-        One more is issued, so that everything is read; it may be refused.
-        """
-        one_more = ("account-0", "--month", "2024-01", "--gap")
-        done = self.system.usage("reports", "issue", *one_more, code=None)
-        self.note(f"usage reports issue: {_last_line(done.stderr.decode())}")
-        listed = self.system.usage("reports", "list", "--format", "json").stdout
-        by_account: dict[str, list[dict[str, str]]] = {}
-        for each in json.loads(listed):
-            by_account.setdefault(each["account"], []).append(each)
-        for account, reports in by_account.items():
-            numbers = [f"{account}-{count:06}" for count in range(1, len(reports) + 1)]
-            assert [each["number"] for each in reports] == numbers
-            assert len({each["from"] for each in reports}) == len(reports), reports
-            for number in numbers:  # a file that is not the manifest's is refused
-                self.system.usage("reports", "show", number, "--format", "xls")
-        self.note(f"{sum(map(len, by_account.values()))} reports are issued")
 
     @property
     def _backup(self) -> Any:
@@ -95,56 +67,13 @@ class Operations(Run):
         """`usage backup`, of whatever is counted by now."""
         if self._is_there(REDIS):
             done = self.system.usage("backup", str(self._backup), "--force", code=None)
-            self.note(f"usage backup: {_last_line(done.stderr.decode())}")
-
-    def _begin(self, *arguments: str) -> None:
-        """Begin a command that takes its time, unless one runs; it may be killed in the middle."""
-        if self._is_away(_COMMAND):
-            return
-        number = len(list(self.system.folder.glob("command-*")))
-        child = Child(f"usage {arguments[0]}", self.system.folder / f"command-{number}.log")
-        by_link = self.system.worker_variables if self.rng.random() < 0.5 else {}
-        child.start(
-            [*USAGE, *arguments], lambda: True, environment=self.system.environment | by_link
-        )
-        self.note(f"usage {' '.join(arguments)}{', by the flaky link' if by_link else ''}")
-        if self.rng.random() < 0.4:
-            self._ends_in(self.rng.uniform(1, 6), _COMMAND, lambda: self._kill(child))
-        else:
-            deadline = time.monotonic() + _COMMAND_S
-            self._ends_in(1, _COMMAND, lambda: self._await(child, deadline))
-
-    def _kill(self, child: Child) -> None:
-        if not child.alive:
-            return self._check(child)
-        self.note(f"{child.name} is killed")
-        child.kill()
-        try:
-            with self.system.client() as client:
-                client.delete(keys.REBUILD)  # as it is a minute later
-        except RedisError as error:
-            self.note(f"its lock stays: {error}")
-        return None
-
-    def _await(self, child: Child, deadline: float) -> None:
-        if not child.alive:
-            return self._check(child)
-        assert time.monotonic() < deadline, f"{child.name} hangs: {child.log.read_text()}"
-        return self._ends_in(0.3, _COMMAND, lambda: self._await(child, deadline))
-
-    def _check(self, child: Child) -> None:
-        """Hold that a command has done it, or says in one line why not."""
-        said, code = child.log.read_text(), child.process.returncode
-        self.note(f"{child.name} ended with {code}: {_last_line(said)}")
-        assert code in (0, 1), said
-        assert "Traceback" not in said, said
-        assert (code == 1) == _last_line(said).startswith("Error: "), said
+            self.note(f"usage backup: {last_line(done.stderr.decode())}")
 
     # --------------------------------------------------------------------- upgrade
 
     def upgrade(self) -> None:
         """All workers end; the rollups are as an earlier version left them, and are upgraded."""
-        if not self._is_there(REDIS) or self._is_away(_COMMAND):
+        if not self._is_there(REDIS) or self._is_away(COMMAND):
             return None
         for worker in self.running:
             if worker in self.awake and self.rng.random() < 0.5:
@@ -175,7 +104,7 @@ class Operations(Run):
         """
         done = self.system.usage("upgrade", code=None)
         said = done.stderr.decode()
-        self.note(f"usage upgrade: {_last_line(said)}")
+        self.note(f"usage upgrade: {last_line(said)}")
         assert done.returncode == 0 or "lock of a killed one" in said, said
         return done.returncode
 
@@ -255,7 +184,7 @@ class Operations(Run):
         self.wait(self.rng.uniform(0.5, 2))
         try:
             begins = self._delete(topic, None)
-            if self._is_there(REDIS) and not self._is_away(_COMMAND):
+            if self._is_there(REDIS) and not self._is_away(COMMAND):
                 self._note_lost(topic, begins)
         except (BrokerUnavailableError, RedisError) as error:
             self.note(f"it is not known what is deleted: {error!r}")
@@ -290,7 +219,3 @@ class Operations(Run):
         except (KafkaException, TimeoutError, KeyError) as error:
             self.note(f"the broker did not say whether it deletes of {topic}: {error!r}")
             return {}
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[-1]

@@ -93,6 +93,11 @@ class Publisher(threading.Thread):
         return todo
 
     @property
+    def was_begun_again(self) -> bool:
+        """Whether a topic was created again, so that what it had before is gone."""
+        return bool(self._begun_again)
+
+    @property
     def reported_errors(self) -> list[str]:
         """What went wrong for producers, and how often."""
         return [f"{count} x {error}" for error, count in Counter(self.errors).most_common()]

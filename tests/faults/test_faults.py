@@ -8,6 +8,7 @@ runs other fault runs than the ones that `make test` runs. A failure tells its s
 import os
 import random
 import time
+import traceback
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
             faults.check_issued()
             faults.note(f"reports made meanwhile: {dict(auditor.statuses)}")
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = "".join(traceback.format_exception(error, limit=-3))
             answer = [
                 f"seed {seed}",
                 *diary,

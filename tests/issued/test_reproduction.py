@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from rollups.completeness import Completeness, Status
 from rollups.events import CallMinutes, Event, FlowRun, SessionStarted, SessionStopped
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
+from tests.support.zone_database import VERSION, changed_zone
 
 LIMITS = dict.fromkeys(APPLICATIONS, 3_600)
 AS_OF = datetime(2026, 11, 1, 9, tzinfo=UTC)
@@ -70,6 +72,18 @@ def test_what_an_event_changed_is_named_where_it_is_gone() -> None:
     ]
 
 
+def test_a_workbook_of_another_version_is_named_and_the_json_compared() -> None:
+    """Its JSON is made byte for byte; the first version of the workbook was not recorded."""
+    stored = issued(EVENTS)
+    older = {**stored.manifest, "version": "0.1.0"}
+    del older["workbook_version"]
+    earlier = msgspec.structs.replace(stored, manifest=older)
+    found = reproduce(earlier, EVENTS)
+    assert found.differs == ()
+    assert found.redrawn.startswith("its xls is workbook version 1, made by version 0.1.0; this")
+    assert reproduce(earlier, EVENTS[:-1]).differs == ("json",)
+
+
 def test_another_zone_database_is_named_and_that_it_moves_the_period() -> None:
     """A country that abolished a clock change in the meantime, say."""
     stored = issued(EVENTS)
@@ -84,6 +98,25 @@ def test_another_zone_database_is_named_and_that_it_moves_the_period() -> None:
     other = msgspec.structs.replace(stored, manifest=older, entry=moved)
     [named] = other_circumstances(other, None, span)
     assert named.endswith("it moves the period in Europe/Paris")
+
+
+def test_a_changed_zone_that_moves_a_bill_is_named(tmp_path: Path) -> None:
+    """Paris gets London's rules: the first hour of its October is September's now."""
+    at = int(datetime(2026, 9, 30, 22, 30, tzinfo=UTC).timestamp())
+    first = Event("test", "first", "acme", at * SECOND, FlowRun("f", "agent"))
+    stored = issued([*EVENTS, first])
+    assert reproduce(stored, [*EVENTS, first]).differs == ()
+    with changed_zone(tmp_path, "Europe/Paris", "Europe/London"):
+        found = reproduce(stored, [*EVENTS, first])
+        within = frame_then(stored).within
+        [cause] = other_circumstances(stored, None, (within.begin, within.end))
+        now = compare(frame_then(stored), cells_of(msgspec.json.decode(stored.json)), EVENTS, [])
+    assert found.differs == ("json", "xls")
+    assert ("flow_runs.total", 10, 9) in found.cells
+    assert cause.startswith(f"the time zone database is {VERSION}, and was ")
+    assert cause.endswith("; it moves the period in Europe/Paris")
+    assert ("flow_runs.total", 10, 9) in now.before_events
+    assert reproduce(stored, [*EVENTS, first]).differs == ()
 
 
 #         0         600  900

@@ -62,6 +62,8 @@ def test_a_revision_replaces_and_is_not_replaced_twice() -> None:
         check(ISSUED, period(2, 2.5), Terms(revises=2))
     with pytest.raises(PeriodOverlapError):
         check(ISSUED, period(1.9, 3), Terms(revises=2))
+    with pytest.raises(RevisionError, match="time in common"):
+        check(ISSUED, period(3, 4), Terms(revises=2))
     revised = [*ISSUED, Report(4, 2, 0, revises=2)]
     assert [each.ordinal for each in active(revised)] == [1, 3, 4]
     with pytest.raises(RevisionError, match="acme-000004"):

@@ -22,7 +22,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from interaction_usage import settings
-from interaction_usage.archive import compaction, copying
+from interaction_usage.archive import compaction, copying, upkeep
 from interaction_usage.archive.archive import Archive
 from interaction_usage.archive.errors import ArchiveError
 from interaction_usage.archive.location import Location
@@ -57,8 +57,9 @@ def ended(child: Any) -> None:
 
 
 def copy(config: settings.Settings) -> None:
-    """Copy for ever, in many small commits."""
+    """Copy for ever, in many small commits, and join them all the time."""
     copying._MAX_ROWS = 40  # type: ignore[misc]
+    upkeep.INTERVAL_S, upkeep.SMALL_FILES = 0.05, 4  # type: ignore[misc]
     with suppress(ArchiveError):
         asyncio.run(ArchiveProcess(config).run())
 

@@ -1,9 +1,10 @@
 """Several environments on one Kafka and one Redis: the same counts as if each had its own."""
 
+import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,26 @@ def test_environments_share_a_cluster(
         finally:
             for system in made:
                 system.kill_workers()
+
+
+def test_two_deployments_with_one_group_are_noticed(
+    environments: list[System], eventually: Callable[..., None]
+) -> None:
+    """They read the same topics for two sets of rollups, and each would count a part."""
+    first, second, _ = environments
+    second.variables["USAGE_TOPIC_PREFIX"] = first.variables["USAGE_TOPIC_PREFIX"]
+
+    def strangers(system: System) -> list[dict[str, str]]:
+        found = json.loads(system.usage("doctor", "--json", code=None).stdout)["findings"]
+        return [each for each in found if "and not for this Redis" in each["sentence"]]
+
+    worker = first.start_worker()
+    eventually(lambda: strangers(second) != [], "the worker of the first is a stranger")
+    [found] = strangers(second)
+    assert (found["subject"], found["level"]) == ("consumer group", "wrong")
+    assert f":{worker.process.pid} reads as the consumer group staging.usage" in found["sentence"]
+    assert "its own USAGE_GROUP" in found["advice"]
+    assert strangers(first) == []
 
 
 def test_what_is_wrong_with_a_prefix_is_said_by_every_command(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import xlrd
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from interaction_usage.store import keys
 from tests.support.event_lines import event, flow
 from tests.support.system import System
+from tests.support.zone_database import VERSION, changed_zone
 
 OCTOBER = ("--month", "2025-10")
 NOVEMBER = ("--month", "2025-11")
@@ -115,7 +117,7 @@ def test_operators_at_once_make_one_report_of_a_period(
 
 
 def test_months_of_another_zone_leave_a_gap_or_overlap(
-    system: System, eventually: Callable[..., None]
+    system: System, eventually: Callable[..., None], tmp_path: Path
 ) -> None:
     """Paris, then New York: 5 hours are on no report; back to Paris, 6 hours are on two."""
     system.start_worker()
@@ -134,6 +136,13 @@ def test_months_of_another_zone_leave_a_gap_or_overlap(
     revised = issue(system, "acme", *OCTOBER, "--revises", "acme-000001")
     assert revised == "acme-000004"
     assert listed(system)[-1]["revises"] == "acme-000001"
+    with changed_zone(tmp_path, "Europe/Paris", "Europe/London"):
+        again = system.usage("reports", "show", "acme-000001", "--reproduce", code=1).stderr
+        now = system.usage("reports", "diff", "acme-000001", code=1).stdout
+    for text in (again.decode(), now.decode()):
+        assert f"the time zone database is {VERSION}, and was " in text
+        assert "it moves the period in Europe/Paris" in text
+    system.usage("reports", "show", "acme-000001", "--reproduce")
     said = issue(system, "acme", *OCTOBER, "--revises", "acme-000001", code=1)
     assert "it was revised already, by acme-000004" in said
 

@@ -46,6 +46,10 @@ RUN = {
     "usage dead-letters list": (["dead-letters", "list"], b""),
     "usage rebuild --verify": (["rebuild", "--verify", "--incomplete"], b""),
     "usage gaps accept": (["gaps", "accept", "--all", "--reason", "a test"], b""),
+    "usage alerts set": (
+        ["alerts", "set", "--lag", "1", "--to", "https://example.com/"],
+        b"",
+    ),
     "usage archive once": (["archive", "once"], b""),
     "usage reports issue": (["reports", "issue", "acme", "--month", "2020-01"], b""),
     "usage dead-letters replay": (["dead-letters", "replay", "--all"], b""),
@@ -83,6 +87,7 @@ def denying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         system = System(kafka, store, folder)
         system.variables |= {
             "USAGE_ARCHIVE": str(folder / "archive"),
+            "USAGE_ALERTS_SECRET": "a secret of the tests, long enough",
             "USAGE_KAFKA": f"127.0.0.1:{kafka.sasl}",
             "USAGE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
             "USAGE_KAFKA_SASL_MECHANISM": "PLAIN",

@@ -57,7 +57,10 @@ def on(worker: str) -> dict[str, str]:
 W1 = 'job="usage-worker",instance="w1"'
 W2 = 'job="usage-worker",instance="w2"'
 PLACE = f'{{{W1},topic="usage.flows",partition="0"}}'
+ARCHIVE = 'job="usage-archive",instance="a1"'
 DASHBOARD = 'job="usage-dashboard",instance="d1"'
+ALERTS = 'job="usage-alerts",instance="a1"'
+STANDBY = 'job="usage-alerts",instance="a2"'
 HEALTHY = {
     **on("w1"),
     **on("w2"),
@@ -65,6 +68,21 @@ HEALTHY = {
     f"usage_gaps_unaccepted{{{W1}}}": ALWAYS_0,
     f"usage_lag_seconds{PLACE}": ALWAYS_1,
     f"usage_blocked_records{PLACE}": ALWAYS_0,
+    f"up{{{ALERTS}}}": ALWAYS_1,
+    f"up{{{STANDBY}}}": ALWAYS_1,
+    f"usage_alerts_ready{{{ALERTS}}}": ALWAYS_1,
+    f"usage_alerts_ready{{{STANDBY}}}": ALWAYS_1,
+    f"usage_alerts_active{{{ALERTS}}}": ALWAYS_1,
+    f"usage_alerts_active{{{STANDBY}}}": ALWAYS_0,
+    f'usage_alerts_rules{{{ALERTS},status="unknown"}}': ALWAYS_0,
+    f"usage_alerts_given_up{{{ALERTS}}}": ALWAYS_0,
+    f"up{{{ARCHIVE}}}": ALWAYS_1,
+    f"usage_archive_ready{{{ARCHIVE}}}": ALWAYS_1,
+    f'usage_archive_lag_records{{{ARCHIVE},topic="usage.flows",partition="0"}}': ALWAYS_0,
+    f'usage_archive_lag_records{{{ARCHIVE},topic="usage.sms",partition="0"}}': (
+        f"0+0x49 500+0x49 0+0x{MINUTES}"
+    ),
+    f"usage_archive_deleted_total{{{ARCHIVE}}}": ALWAYS_0,
     f"up{{{DASHBOARD}}}": ALWAYS_1,
     f'usage_http_requests_total{{{DASHBOARD},route="/",code="200"}}': STEADY,
     f'usage_http_requests_total{{{DASHBOARD},route="/",code="503"}}': ALWAYS_0,
@@ -205,11 +223,61 @@ SCENARIOS = [
         {f"usage_sealing_timestamp_seconds{{{w}}}": f"60+0x{MINUTES}" for w in (W1, W2)},
         {"UsageSealingStopped"},
     ),
+    Scenario(
+        "the storage of the archive is away", {f"usage_archive_ready{{{ARCHIVE}}}": ALWAYS_0},
+        {"UsageArchiveNotWriting"},
+    ),
+    Scenario(
+        "the archive's process is gone",
+        {
+            name: ALWAYS_0 if name.startswith("up{") else MISSING
+            for name in HEALTHY if "usage-archive" in name
+        },
+        {"UsageArchiveNotWriting"},
+    ),
+    Scenario(
+        "there is no archive",
+        {name: MISSING for name in HEALTHY if "usage-archive" in name}, set(),
+    ),
+    Scenario(
+        "the archive is slower than what is published",
+        {f'usage_archive_lag_records{{{ARCHIVE},topic="usage.flows",partition="0"}}':
+         f"0+0x9 9+5x{MINUTES}"},
+        {"UsageArchiveLate"},
+    ),
+    Scenario(
+        "Kafka deleted what was not archived",
+        {f"usage_archive_deleted_total{{{ARCHIVE}}}": rises_at(60)}, {"UsageArchiveGap"},
+    ),
     Scenario("the dashboard is gone", {f"up{{{DASHBOARD}}}": ALWAYS_0}, {"UsageDashboardDown"}),
     Scenario(
         "the dashboard has errors",
         {f'usage_http_requests_total{{{DASHBOARD},route="/",code="503"}}': f"0+6x{MINUTES}"},
         {"UsageDashboardErrors"},
+    ),
+    Scenario(
+        "no process evaluates", {f"usage_alerts_active{{{ALERTS}}}": ALWAYS_0},
+        {"UsageAlertsNotEvaluated"},
+    ),
+    Scenario(
+        "another process evaluates",
+        {f"usage_alerts_active{{{ALERTS}}}": f"1+0x87 0+0x{MINUTES}",
+         f"usage_alerts_active{{{STANDBY}}}": f"0+0x87 1+0x{MINUTES}"},
+        set(),
+    ),
+    Scenario(
+        "every process that evaluates is gone",
+        {name: ALWAYS_0 if name.startswith("up{") else MISSING
+         for name in HEALTHY if "usage-alerts" in name},
+        {"UsageAlertsNotEvaluated"},
+    ),
+    Scenario(
+        "rules are unknown", {f'usage_alerts_rules{{{ALERTS},status="unknown"}}': f"3+0x{MINUTES}"},
+        {"UsageAlertsUnknown"},
+    ),
+    Scenario(
+        "a receiver was away for a day", {f"usage_alerts_given_up{{{ALERTS}}}": rises_at(60)},
+        {"UsageAlertsGivenUp"},
     ),
 ]  # fmt: skip
 

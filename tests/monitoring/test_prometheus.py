@@ -31,7 +31,7 @@ _NAME = re.compile(r"\b(?:usage|process)_[a-z_]+\b")
 
 @dataclass
 class Deployment:
-    """A deployment of one worker, and the Prometheus that watches it."""
+    """A deployment of one worker and an archive, and the Prometheus that watches it."""
 
     broker: str
     redis: RedisServer
@@ -69,12 +69,14 @@ def until(holds: Callable[[], bool], seen: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def configured(folder: Path, port: int, served: Dashboard) -> Path:
+def configured(folder: Path, port: int, alerting: int, archive: int, served: Dashboard) -> Path:
     """Return the example's configuration with these targets, quicker, and alerts at once."""
     config = yaml.safe_load((RULES.parent / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
-    worker, page = config["scrape_configs"]
+    worker, evaluator, copying, page = config["scrape_configs"]
+    copying["static_configs"] = [{"targets": [f"127.0.0.1:{archive}"]}]
     worker["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    evaluator["static_configs"] = [{"targets": [f"127.0.0.1:{alerting}"]}]
     page["static_configs"] = [{"targets": [served.url.removeprefix("http://")]}]
     page["authorization"]["credentials_file"] = str(folder / "token")
     (folder / "token").write_text(served.token())
@@ -96,7 +98,7 @@ def deployment(
         broker = stack.enter_context(mock_broker()).bootstrap
         redis = stack.enter_context(redis_server())
         served = stack.enter_context(dashboard(redis.url))
-        port, own = free_port(), free_port()
+        port, alerting, archive, own = (free_port() for _ in range(4))
         worker = Child("The worker", folder / "worker.log")
         stack.callback(worker.kill)
         environment = {
@@ -104,16 +106,30 @@ def deployment(
             "USAGE_HEALTH_PORT": f"127.0.0.1:{port}",
         }  # fmt: skip
         worker.start([*USAGE, "worker"], lambda: True, environment=environment)
+        evaluator = Child("The alerts", folder / "alerts.log")
+        stack.callback(evaluator.kill)
+        environment["USAGE_HEALTH_PORT"] = f"127.0.0.1:{alerting}"
+        evaluator.start([*USAGE, "alerts", "run"], lambda: True, environment=environment)
+        copying = Child("The archive", folder / "archive.log")
+        stack.callback(copying.kill)
+        environment |= {
+            "USAGE_HEALTH_PORT": f"127.0.0.1:{archive}", "USAGE_ARCHIVE": str(folder / "archive"),
+            "USAGE_ARCHIVE_INTERVAL": "1",
+        }  # fmt: skip
+        copying.start([*USAGE, "archive", "run"], lambda: True, environment=environment)
         prometheus = Child("Prometheus", folder / "prometheus.log")
         stack.callback(prometheus.kill)
-        command = ["prometheus", f"--config.file={configured(folder, port, served)}"]
+        config = configured(folder, port, alerting, archive, served)
+        command = ["prometheus", f"--config.file={config}"]
         command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{own}"]
         prometheus.start(command, lambda: _answers(own))
         asking = httpx.Client(base_url=f"http://127.0.0.1:{own}", timeout=30)
         stack.callback(asking.close)
         running = Deployment(broker, redis, worker, served, asking)
         # Once there is everything, also what is looked at every five seconds.
-        until(lambda: "usage_sealing_timestamp_seconds" in running.names(), running.names)
+        running.publish(flow("first"))
+        last = {"usage_sealing_timestamp_seconds", "usage_archive_commit_timestamp_seconds"}
+        until(lambda: last <= running.names(), running.names)
         until(lambda: not running.firing(), running.firing)
         yield running
 
@@ -133,12 +149,12 @@ def expressions() -> list[str]:
 
 
 def test_everything_that_is_defined_is_scraped(deployment: Deployment) -> None:
-    """Each metric of a worker and of the dashboard, as the kind that it is said to be."""
+    """Each metric of every process, as the kind that it is said to be."""
     assert {row["metric"]["job"] for row in deployment.ask("query", query="up == 1")["result"]} == {
-        "usage-worker", "usage-dashboard"
+        "usage-worker", "usage-alerts", "usage-archive", "usage-dashboard"
     }  # fmt: skip
     kinds = {name: row[0]["type"] for name, row in deployment.ask("metadata").items()}
-    for row in (*monitoring.WORKER, *monitoring.DASHBOARD):
+    for row in (*monitoring.WORKER, *monitoring.ALERTS, *monitoring.ARCHIVE, *monitoring.DASHBOARD):
         assert kinds.get(row.name) == row.kind, row.name
 
 
@@ -160,7 +176,7 @@ def test_faults_fire(deployment: Deployment) -> None:
     deployment.publish(flow(1), b"nonsense")
     until(lambda: deployment.firing() == {"UsageEventsRefused"}, deployment.firing)
     counted = deployment.ask("query", query="usage_events_counted_total")["result"]
-    assert [row["value"][1] for row in counted] == ["1"]
+    assert [row["value"][1] for row in counted] == ["2"]
 
     deployment.redis.kill()
     deployment.publish(flow(2))

@@ -8,6 +8,7 @@ from interaction_usage.store.client import connect
 from interaction_usage.store.pending_voids import count_pending, pending_voids
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
+from rollups.catalog import STARTED
 from rollups.events import (
     CallMinutes,
     Event,
@@ -185,6 +186,34 @@ def test_a_correction_is_refused_whole_where_one_of_two_days_is_sealed(
             return refused
 
     assert asyncio.run(run()) == [8, 9]
+
+
+def test_a_correction_of_a_forgotten_session_leaves_the_sealed_day(server: Any, redis: Any) -> None:
+    """s [day 0 (sealed)): nothing tells it from a new session, so that is what it is on day 40."""
+    session = [
+        event("start", NOON, SessionStarted("s", "agent")),
+        event("stop", NOON + 600, SessionStopped("s", "agent")),
+    ]
+    later = NOON + 40 * DAY_SECONDS
+
+    async def run() -> list[int]:
+        async with writing(server.url) as writer:
+            now = NOON + 700
+            writer.clock = lambda: now
+            placed = [OffsetEvent(number, each) for number, each in enumerate(session)]
+            await deliver(writer, "t/0", placed)
+            now = later
+            await writer.seal(["acme"], now)
+            assert redis.hget("u:{acme}", "z") is None
+            before = read(redis, "acme", SLOT, SLOT + 96, by_slot=True)
+            moved = [OffsetEvent(8, corrected(later - 60, later, later))]
+            refused = [each.offset for each in await deliver(writer, "t/0", moved)]
+            assert read(redis, "acme", SLOT, SLOT + 96, by_slot=True) == before
+            whole = read(redis, "acme", SLOT, later // SLOT_SECONDS + 1)
+            assert whole.totals[STARTED["agent"]] == 2
+            return refused
+
+    assert asyncio.run(run()) == []
 
 
 def test_a_backup_has_the_corrections(server: Any, redis: Any) -> None:

@@ -491,6 +491,7 @@ def test_a_commit_that_failed_is_made_again(
 
     monkeypatch.setattr(consumer, "_commit", commit)
     monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS})
+    consumer.app.monitor = SimpleNamespace(on_tp_commit=lambda _: None)
     consumer._committed_offset = {FLOWS: 6}
     revoked = TP(FLOWS.topic, 1)
     assert asyncio.run(consumer._commit_offsets({FLOWS: 7, revoked: 3})) is succeeds

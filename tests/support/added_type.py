@@ -10,11 +10,13 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from export.formats import FORMATS
-from interaction_usage.commands.demo_events import events
+from interaction_usage.commands.demo_companies import COMPANIES
+from interaction_usage.commands.demo_events import day_events
 from interaction_usage.servers.child import Child
 from interaction_usage.servers.mock_broker import mock_broker
 from interaction_usage.servers.redis_server import redis_server
@@ -47,7 +49,8 @@ def main(lines: Path, folder: Path) -> None:
             usage("export", "acme", *period, "-o", str(folder / f"usage.{name}"))
         with dashboard(redis.url) as served:
             (folder / "dashboard.json").write_text(json.dumps(shown_by(served)))
-    demo = {event.topic for event, _ in zip(events(1, 1.7e9, 1.8e9), range(3000), strict=False)}
+    day = date(2026, 10, 1)
+    demo = {event.topic for event in day_events(1, COMPANIES[0], day, day)}
     (folder / "demo.json").write_text(json.dumps(sorted(demo)))
 
 

@@ -8,7 +8,9 @@ import msgspec
 from interaction_usage.store import backup, keys
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
+from interaction_usage.store.record_layout import SESSION_BYTES
 from rollups.catalog import SESSION_METRICS
+from rollups.concurrency import UNKNOWN_SECOND
 
 
 def put(redis: Client, records: Iterable[backup.Record], at: Namespace = keys.FIRST) -> None:
@@ -33,7 +35,8 @@ def put(redis: Client, records: Iterable[backup.Record], at: Namespace = keys.FI
 
 def _put_key(redis: Client, key: str, kind: str, content: Any) -> None:
     if kind == "hash":
-        redis.hset(key, mapping=content)
+        if content:  # a head may have had nothing but what layout 6 added
+            redis.hset(key, mapping=content)
     elif kind == "set":
         redis.sadd(key, *content)
     else:
@@ -43,7 +46,8 @@ def _put_key(redis: Client, key: str, kind: str, content: Any) -> None:
 def downgraded(records: Iterable[backup.Record]) -> list[backup.Record]:
     """Return a backup of layout 6 as layout 5 would have it: without what 6 added.
 
-    Sealed days, which are stored by column, must have no sessions.
+    Sealed days, which are stored by column, must have no sessions. Layout 5 knew no corrections: a
+    corrected session has the start that it is counted with.
     """
     found = []
     for record in records:
@@ -60,4 +64,14 @@ def _without(rest: str, kind: Any, content: Any) -> tuple[str, Any, Any]:
     added = {name.encode() for name in (*SESSION_METRICS, keys.SESSIONS_COUNTED_FROM)}
     if isinstance(content, Mapping):
         content = {field: value for field, value in content.items() if field not in added}
+        if rest.startswith(keys.SESSIONS):
+            content = {field: _with_start(session) for field, session in content.items()}
     return rest, kind, content
+
+
+def _with_start(session: bytes) -> bytes:
+    """Return the record of a session with the start of its correction, if that has one."""
+    corrected = session[SESSION_BYTES + 8 : SESSION_BYTES + 13]
+    if not corrected or int.from_bytes(corrected, "big", signed=True) == UNKNOWN_SECOND:
+        return session
+    return corrected + session[len(corrected) :]

@@ -17,6 +17,7 @@ from interaction_usage.dashboard.connections import Server
 from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.health import Places
 from interaction_usage.dashboard.limits import MAX_CONNECTIONS
+from interaction_usage.dashboard.refused import RefusedEvents
 from interaction_usage.evidence.arrow_source import ArrowSource
 from interaction_usage.explanations.service import Explainer
 from interaction_usage.store.client import connect
@@ -69,6 +70,7 @@ def dashboard(
     corrections: Corrections | None = None,
     lines: Sequence[bytes] | None = None,
     hides_sessions: bool = False,
+    refused: RefusedEvents | None = None,
 ) -> Iterator[Dashboard]:
     """Yield a dashboard on the Redis at *redis_url*; it is gone when the block ends.
 
@@ -79,7 +81,7 @@ def dashboard(
     app = create_app(
         redis, ledger, open_to_all=is_open, lifetime=HEARTBEAT_TTL_S, places=places,
         connections=connections, explainer=lines and explainer_of(redis, lines),
-        hides_sessions=hides_sessions, corrections=corrections,
+        hides_sessions=hides_sessions, corrections=corrections, refused=refused,
     )  # fmt: skip
     server = Server(app, connections)
     stack = ExitStack()

@@ -116,7 +116,7 @@ env:
   - name: {{ $variable }}
     value: /etc/usage/{{ $variable }}
 {{- end }}
-{{- if eq .component "worker" }}
+{{- if has .component (list "worker" "archive") }}
   - name: USAGE_HEALTH_PORT
     value: "8081"
 {{- else if eq .component "dashboard" }}
@@ -125,23 +125,70 @@ env:
     value: {{ join "," . | quote }}
 {{- end }}
 {{- end }}
+{{- if include "usage.hasArchive" . }}
+{{- with .root.Values.archive }}
+  - name: USAGE_ARCHIVE
+    value: {{ .bucket | default "/archive" | quote }}
+{{- if .bucket }}
+{{- if .s3.secret }}
+  - name: AWS_ACCESS_KEY_ID
+    valueFrom: {secretKeyRef: {name: {{ .s3.secret }}, key: AWS_ACCESS_KEY_ID}}
+  - name: AWS_SECRET_ACCESS_KEY
+    valueFrom: {secretKeyRef: {name: {{ .s3.secret }}, key: AWS_SECRET_ACCESS_KEY}}
+{{- end }}
+{{- with .s3.region }}
+  - name: AWS_REGION
+    value: {{ . | quote }}
+{{- end }}
+{{- with .s3.endpoint }}
+  - name: AWS_ENDPOINT_URL
+    value: {{ . | quote }}
+{{- if hasPrefix "http://" . }}
+  - name: AWS_ALLOW_HTTP
+    value: "true"
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .root.Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The mounts of a container. Takes {root, values}. */}}
+{{/*
+Whether a component has the archive: the process that writes it, and the dashboard where it can read it, which is in
+S3 and on a volume that several nodes may mount. Takes {root, component}.
+*/}}
+{{- define "usage.hasArchive" -}}
+{{- $archive := .root.Values.archive -}}
+{{- if $archive.enabled -}}
+{{- if eq .component "archive" -}}yes
+{{- else if and (eq .component "dashboard") (or $archive.bucket (eq $archive.accessMode "ReadWriteMany")) -}}yes
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The mounts of a container. Takes {root, component, values}. */}}
 {{- define "usage.mounts" -}}
 - {name: tmp, mountPath: /tmp}
+{{- if and (include "usage.hasArchive" .) (not .root.Values.archive.bucket) }}
+- {name: archive, mountPath: /archive{{ if ne .component "archive" }}, readOnly: true{{ end }}}
+{{- end }}
 {{- if include "usage.files" . | fromYaml }}
 - {name: files, mountPath: /etc/usage, readOnly: true}
 {{- end }}
 {{- end -}}
 
-{{/* The volumes behind them: each file is named after its variable. Takes {root, values}. */}}
+{{/* The volumes behind them: each file is named after its variable. Takes {root, component, values}. */}}
 {{- define "usage.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: {{ .root.Values.tmpSizeLimit }}}
+{{- if and (include "usage.hasArchive" .) (not .root.Values.archive.bucket) }}
+- name: archive
+  persistentVolumeClaim:
+    claimName: {{ .root.Values.archive.existingClaim | default (printf "%s-archive" (include "usage.fullname" .root)) }}
+{{- end }}
 {{- with include "usage.files" . | fromYaml }}
 - name: files
   projected:
@@ -165,12 +212,14 @@ env:
 {{- fail (printf "settings.%s is missing" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range list (list "" .Values) (list "worker." .Values.worker) (list "dashboard." .Values.dashboard) (list "monthEnd." .Values.monthEnd) -}}
+{{- range list (list "" .Values) (list "worker." .Values.worker) (list "dashboard." .Values.dashboard) (list "monthEnd." .Values.monthEnd) (list "archive." .Values.archive) -}}
 {{- $prefix := index . 0 -}}
 {{- range $name, $value := (index . 1).settings -}}
 {{- $place := printf "%ssettings.%s" $prefix $name -}}
 {{- if and $prefix (has $name (list "USAGE_TOPIC_PREFIX" "USAGE_REDIS_PREFIX")) -}}
 {{- fail (printf "%s belongs to settings: all components of an environment have the same names" $place) -}}
+{{- else if eq $name "USAGE_ARCHIVE" -}}
+{{- fail (printf "%s is not for values: archive.bucket or the archive's volume decides it" $place) -}}
 {{- else if has $name (list "USAGE_HEALTH_PORT" "USAGE_ALIVE_FILE") -}}
 {{- fail (printf "%s is not for values: the chart's probes decide it" $place) -}}
 {{- else if regexMatch "_(FILE|LOCATION)$" $name -}}

@@ -6,11 +6,13 @@ from fastapi import APIRouter
 
 from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api import (
+    access,
     accounts,
     corrections,
     evidence,
     issued_reports,
     live,
+    refused,
     reports,
 )
 
@@ -34,5 +36,5 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, issued_reports, corrections, evidence, live):
+for _resource in (accounts, reports, issued_reports, corrections, evidence, live, refused, access):
     router.include_router(_resource.router)

@@ -25,7 +25,7 @@ from interaction_usage.dashboard.errors import (
 )
 from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.issued import issuing, reading
-from interaction_usage.issued.errors import IssueError, UnknownNumberError
+from interaction_usage.issued.errors import IssueError, UnknownNumberError, sentence
 from interaction_usage.issued.manifest import list_members
 from interaction_usage.issued.reproduction import report_now
 from interaction_usage.issued.standing import standings
@@ -154,6 +154,8 @@ def _members(each: Any) -> dict[str, Any]:
         **list_members(each.entry),
         "revised_by": each.revised_by,
         "changed": each.changed,
+        "adjusts": each.entry.adjusted_numbers,
+        "adjusted_by": each.adjusted_by,
     }
 
 
@@ -221,7 +223,7 @@ def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: 
     except ReportError as error:
         raise RequestError(409, f"The report cannot be made: {error}.") from None
     number = found.issued.number if found.issued else found.number
-    report = issuing.issued_form(found.basis.report, number, None)
+    report = issuing.issued_form(found.basis.report, number, None, found.adjustments)
     return json_answer(
         {
             "number": number,
@@ -234,12 +236,7 @@ def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: 
 
 
 def _obstacle(error: IssueError) -> dict[str, str]:
-    return {"kind": type(error).__name__.removesuffix("Error"), "sentence": _sentence(error)}
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
+    return {"kind": type(error).__name__.removesuffix("Error"), "sentence": sentence(error)}
 
 
 def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: Asker) -> Response:
@@ -253,11 +250,12 @@ def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: As
         if wanted.revises is not None and state.explain:
             stored = _find(request, account, wanted.revises, asker)
             order = order._replace(explain=partial(state.explain, stored))
+        order = order._replace(count_events=state.count_events)
         [outcome] = issuing.issue(state.ledger, [account], order)
     finally:
         state.changing.release()
     if isinstance(outcome.error, IssueError | ReportError):
-        raise RequestError(409, _sentence(outcome.error))
+        raise RequestError(409, sentence(outcome.error))
     if outcome.error is not None:
         raise outcome.error
     assert outcome.entry is not None

@@ -4,9 +4,9 @@ Each route checks with `asker.must_see` that the account is the asker's to see. 
 completed and the report made in the asker's turn, in a thread (`heavy`).
 """
 
-from collections.abc import Callable
-from datetime import date, timedelta
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Annotated, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -21,9 +21,10 @@ from interaction_usage.dashboard.errors import AccountNotFoundError, InvalidValu
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
-from interaction_usage.dashboard.views import Runs, RunsByDay, View
+from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, By, Span, spans
+from interaction_usage.dashboard.views import Runs, RunsOfFlow, Spans, View
 from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
-from interaction_usage.reports.model import Report
+from interaction_usage.reports.model import Report, hour_of
 from interaction_usage.reports.service import Detail, ReportRequest, make_report
 from interaction_usage.store.reads import read_active
 from rollups.catalog import ABANDONED, COMPLETED
@@ -65,34 +66,57 @@ async def usage_xls(request: Request, account: str, asker: Allowed, period: Peri
 # --------------------------------------------------------------------- the dashboard's views
 
 
+class Breakdown(NamedTuple):
+    """A report in spans, with the runs of one flow if one is asked for."""
+
+    report: Report
+    within: Spans
+    flow: str | None
+    of_flow: RunsOfFlow | None
+
+
+Shown = Callable[[Breakdown], View]
+
+Wanted = Annotated[
+    By,
+    Query(
+        description="What each item of `days` covers: an hour, a day, a week from Monday on, or a "
+        f"month, of the period's days. Hours for at most {MOST_DAYS_BY_HOUR} days."
+    ),
+]
+
+
+def _all(shown: Breakdown) -> View:
+    report, within, flow, of_flow = shown
+    return {
+        "usage": views.usage(report, within, flow, of_flow),
+        "applications": views.applications(report, within),
+        "concurrency": views.concurrency(report, within),
+        "resolution": views.resolution(report, within, flow, of_flow),
+        "connectivity": views.connectivity(report, within),
+        "heat": views.heat(report),
+        "report": orjson.Fragment(FORMATS["json"](report)),
+    }
+
+
 @router.get("/accounts/{account}/dashboard", response_model=schemas.Dashboard, tags=["Dashboard"])
 async def dashboard(
-    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None
-) -> Response:
-    """All reports of the dashboard but `heat`, from one reading."""
+    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
+    by: Wanted = By.DAY,
+) -> Response:  # fmt: skip
+    """All reports of the dashboard and the Usage Report, from one reading."""
     asker.must_see(account)
-    redis: Redis = request.app.state.redis
-
-    def view(whole: Report) -> View:
-        runs = _runs_of_flow(redis, whole, flow)
-        return {
-            "usage": views.usage(whole, flow, runs),
-            "applications": views.applications(whole),
-            "concurrency": views.concurrency(whole),
-            "resolution": views.resolution(whole, flow, runs),
-            "connectivity": views.connectivity(whole),
-        }
-
-    return await _view(request, account, asker, period, view)
+    return await _view(request, account, asker, period, _all, by, flow, Detail.ALL)
 
 
 @router.get("/accounts/{account}/dashboard/usage", response_model=schemas.Usage, tags=["Dashboard"])
 async def dashboard_usage(
-    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None
-) -> Response:
-    """Flow runs per day, begun and abandoned."""
+    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
+    by: Wanted = By.DAY,
+) -> Response:  # fmt: skip
+    """Flow runs, begun and abandoned."""
     asker.must_see(account)
-    return await _view(request, account, asker, period, _of_flow(request, views.usage, flow))
+    return await _view(request, account, asker, period, lambda shown: views.usage(*shown), by, flow)
 
 
 @router.get("/accounts/{account}/dashboard/heat", response_model=schemas.Heat, tags=["Dashboard"])
@@ -102,15 +126,15 @@ async def dashboard_heat(
     asker: Allowed,
     period: Period,
     flow: Flow = None,
-    limit: Annotated[int, Query(ge=1, le=views.MOST_FLOWS)] = views.MOST_FLOWS,
+    limit: Annotated[int | None, Query(ge=1, le=views.MOST_FLOWS)] = None,
 ) -> Response:
     """How often each flow ran, most used first; beyond `limit`, the exact sum of the rest."""
     asker.must_see(account)
 
-    def view(whole: Report) -> View:
-        return views.heat(whole, flow, limit)
+    def render(report: Report) -> bytes:
+        return orjson.dumps(views.heat(report, flow, limit))
 
-    return await _view(request, account, asker, period, view, Detail.FLOWS)
+    return await _answer(request, account, asker, period, Detail.FLOWS, render)
 
 
 @router.get(
@@ -118,11 +142,13 @@ async def dashboard_heat(
     response_model=schemas.Applications, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_applications(
-    request: Request, account: str, asker: Allowed, period: Period
+    request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY
 ) -> Response:
     """Flow runs by application."""
     asker.must_see(account)
-    return await _view(request, account, asker, period, views.applications)
+    return await _view(
+        request, account, asker, period, lambda shown: views.applications(*shown[:2]), by
+    )
 
 
 @router.get(
@@ -130,11 +156,13 @@ async def dashboard_applications(
     response_model=schemas.Concurrency, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_concurrency(
-    request: Request, account: str, asker: Allowed, period: Period
+    request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY
 ) -> Response:
-    """The highest concurrency per day for each series, its hour, the average; hour by day."""
+    """The highest concurrency of each series, its hour, the average; and hour by day."""
     asker.must_see(account)
-    return await _view(request, account, asker, period, views.concurrency)
+    return await _view(
+        request, account, asker, period, lambda shown: views.concurrency(*shown[:2]), by
+    )
 
 
 @router.get(
@@ -142,11 +170,14 @@ async def dashboard_concurrency(
     response_model=schemas.Resolution, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_resolution(
-    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None
-) -> Response:
+    request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
+    by: Wanted = By.DAY,
+) -> Response:  # fmt: skip
     """Flow runs against those that turned to call, callback or chat."""
     asker.must_see(account)
-    return await _view(request, account, asker, period, _of_flow(request, views.resolution, flow))
+    return await _view(
+        request, account, asker, period, lambda shown: views.resolution(*shown), by, flow
+    )
 
 
 @router.get(
@@ -154,11 +185,13 @@ async def dashboard_resolution(
     response_model=schemas.Connectivity, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_connectivity(
-    request: Request, account: str, asker: Allowed, period: Period
+    request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY
 ) -> Response:
     """Clicks by service."""
     asker.must_see(account)
-    return await _view(request, account, asker, period, views.connectivity)
+    return await _view(
+        request, account, asker, period, lambda shown: views.connectivity(*shown[:2]), by
+    )
 
 
 # ---------------------------------------------------------------------- making the answers
@@ -169,13 +202,27 @@ async def _view(
     account: str,
     asker: Asker,
     period: PeriodQuery,
-    view: Callable[[Report], View],
+    show: Shown,
+    by: By,
+    flow: str | None = None,
     detail: Detail = Detail.HOURS,
 ) -> Response:
-    """Return what *view* shows of the report as JSON."""
-    return await _answer(
-        request, account, asker, period, detail, lambda whole: orjson.dumps(view(whole))
-    )
+    """Return what *show* makes of the report, broken down *by*, as JSON."""
+    redis: Redis = request.app.state.redis
+
+    def render(report: Report) -> bytes:
+        days = (report.last - report.first).days + 1
+        if by is By.HOUR and days > MOST_DAYS_BY_HOUR:
+            raise InvalidValueError(
+                ("query", "by"), f"hours are for at most {MOST_DAYS_BY_HOUR} days, not {days}"
+            )
+        within = spans(report, by)
+        of_flow = None if flow is None else _runs_of_flow(redis, report, flow, within)
+        return orjson.dumps(show(Breakdown(report, within, flow, of_flow)))
+
+    if by is By.HOUR:
+        detail |= Detail.HOUR_COUNTS
+    return await _answer(request, account, asker, period, detail, render)
 
 
 async def _answer(
@@ -209,30 +256,21 @@ def _make(redis: Redis, asked: ReportRequest, detail: Detail) -> Report:
         raise InvalidValueError(("query", "tz"), str(error)) from None
 
 
-def _of_flow(
-    request: Request, view: Callable[[Report, str | None, RunsByDay | None], View], flow: str | None
-) -> Callable[[Report], View]:
-    """Return *view* for one flow, or for all where *flow* is None."""
-    redis: Redis = request.app.state.redis
-    return lambda whole: view(whole, flow, _runs_of_flow(redis, whole, flow))
-
-
-def _runs_of_flow(redis: Redis, whole: Report, flow: str | None) -> RunsByDay | None:
-    """Return the runs of *flow* by local day of the report; None without one."""
-    if flow is None:
-        return None
-    tz = zone(whole.timezone)
-    days = [whole.first + timedelta(days=n) for n in range((whole.last - whole.first).days + 1)]
-    edges = [slot_of(midnight(day, tz)) for day in (*days, whole.last + timedelta(days=1))]
+def _runs_of_flow(redis: Redis, report: Report, flow: str, within: Sequence[Span]) -> RunsOfFlow:
+    """Return the runs of *flow* in each span of the report."""
+    tz = zone(report.timezone)
+    begin, end = midnight(report.first, tz), midnight(report.last + timedelta(days=1), tz)
+    origin = slot_of(begin)
     slots = read_active(
-        redis, lambda rollups: rollups.flow_by_slot(whole.account, flow, edges[0], edges[-1])
+        redis, lambda rollups: rollups.flow_by_slot(report.account, flow, origin, slot_of(end))
     )
-    return _by_day(days, [edge - edges[0] for edge in edges], slots)
-
-
-def _by_day(days: list[date], edges: list[int], slots: dict[str, list[int]]) -> RunsByDay:
-    stretches = zip(days, edges[:-1], edges[1:], strict=True)
-    return {
-        day: Runs(sum(slots[COMPLETED][begin:end]), sum(slots[ABANDONED][begin:end]))
-        for day, begin, end in stretches
-    }
+    found = []
+    for span in within:
+        if span.begins is None:
+            edges = midnight(span.first, tz), midnight(span.last + timedelta(days=1), tz)
+        else:
+            hour = int(span.begins.timestamp())
+            edges = hour, hour + hour_of(report.hours.runs, span.hours.start)[1]
+        stretch = slice(slot_of(edges[0]) - origin, slot_of(edges[1]) - origin)
+        found.append(Runs(sum(slots[COMPLETED][stretch]), sum(slots[ABANDONED][stretch])))
+    return found

@@ -32,6 +32,10 @@ export async function post(path, body) {
   return answer(await reach(path, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
+export async function remove(path) {
+  return answer(await reach(path, { method: "DELETE", headers: { "X-Form-Key": formKey } }));
+}
+
 /** How often a busy server is asked again, and for how long it may want to be left alone, in s. */
 const TRIES = 3;
 const MOST_WAIT = 5;
@@ -51,8 +55,13 @@ async function reach(path, options) {
   }
 }
 
+/** To the login page, and back here with all that is in the address. */
+export function toLogin() {
+  location.assign(`/login?${new URLSearchParams({ next: location.pathname + location.search })}`);
+}
+
 async function answer(response) {
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) toLogin();
   const data = await response.json().catch(() => null);
   if (response.ok) return data;
   if (!Array.isArray(data?.detail)) {

@@ -2,6 +2,7 @@
 // the operator confirms; lists the voids whose event has not arrived.
 
 import { below, get, post } from "./api.js";
+import { billed } from "./bill.js";
 import { element, empty } from "./format.js";
 
 const { account } = document.body.dataset;
@@ -21,7 +22,7 @@ function table(headings, rows) {
 
 function show(found) {
   document.querySelector("#what").textContent = [found.what, ...found.remarks, ...(found.issued.length ? [`Issued reports that stay as they are: ${found.issued.join(", ")}.`] : [])].join(" · ");
-  const rows = found.reports.flatMap((report) => report.cells.map((cell) => [`${report.from} to ${report.to}`, cell.path, text(cell.before), text(cell.after)]));
+  const rows = found.reports.flatMap((report) => report.cells.map((cell) => [`${report.from} to ${report.to}`, billed(cell.path), text(cell.before), text(cell.after)]));
   document.querySelector("#cells").replaceChildren(rows.length ? table(["Report", "Value", "Now", "Then"], rows) : empty("No value changes", "The reports of these days stay as they are."));
   outcome.textContent = "";
   publish.hidden = false;

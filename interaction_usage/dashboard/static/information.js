@@ -40,6 +40,7 @@ function show(settings) {
   zone.set(settings.timezone);
   field("dnis").checked = settings.dnis;
   field("sms").checked = settings.sms;
+  field("late_usage").value = settings.late_usage;
   moves.replaceChildren();
   document.querySelector("#limits").replaceChildren(
     ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, APPLICATIONS[name].label), element("dd", {}, duration(seconds)))),

@@ -2,6 +2,7 @@
 // Issuing cannot be undone, so it takes a look at what would be issued first.
 
 import { below, get, post } from "./api.js";
+import { billed, billedRows } from "./bill.js";
 import { callout, element, empty, several, table } from "./format.js";
 
 const { account } = document.body.dataset;
@@ -14,6 +15,8 @@ const at = (number, path = "") => below(account, `/issued-reports/${encodeURICom
 const moment = (instant) => instant.slice(0, 16).replace("T", " ");
 const shown = (value) => (value === null || value === "" ? "none" : String(value));
 
+const signed = (value) => (value === null ? "" : value > 0 ? `+${value}` : String(value).replace("-", "−"));
+
 function say(text, kind) {
   said.replaceChildren(callout(text, kind));
 }
@@ -22,8 +25,15 @@ function say(text, kind) {
 
 function status(report) {
   if (report.revised_by) return `Revised by ${report.revised_by}`;
-  if (report.changed === null) return "Not compared";
-  return report.changed ? `${several(report.changed, "number")} would differ now` : "Unchanged";
+  const adjusted = report.adjusted_by.length ? `Adjusted in ${report.adjusted_by.join(", ")}` : "";
+  if (report.changed === null) return adjusted || "Not compared";
+  if (!report.changed) return adjusted || "Unchanged";
+  return `${adjusted}${adjusted ? "; since then " : ""}${several(report.changed, "number")} would differ now`;
+}
+
+/** What the report does to earlier ones. */
+function about({ revises, adjusts }) {
+  return [revises && `Revises ${revises}`, adjusts.length && `Adjusts ${adjusts.join(", ")}`].filter(Boolean).join("; ");
 }
 
 function button(text, about, action) {
@@ -41,13 +51,13 @@ function row(report) {
   const actions = [];
   if (report.changed) {
     actions.push(button("Difference", `of ${report.number}`, () => showDifference(report.number)));
-    if (mayIssue) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
+    if (mayIssue && !report.adjusted_by.length) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
   }
   return element(
     "tr",
     report.changed ? { class: "differs" } : {},
     element("th", { scope: "row" }, report.number),
-    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), report.revises ?? "", status(report)].map((text) => element("td", { class: "text" }, text)),
+    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), about(report), status(report)].map((text) => element("td", { class: "text" }, text)),
     element("td", { class: "text" }, element("div", { class: "row-actions" }, ...files, ...actions)),
   );
 }
@@ -55,7 +65,7 @@ function row(report) {
 async function show() {
   try {
     const reports = await get(below(account, "/issued-reports"));
-    const head = ["Number", "Period", "Time zone", "Issued", "Revises", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
+    const head = ["Number", "Period", "Time zone", "Issued", "Earlier reports", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
     list.replaceChildren(
       reports.length
         ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...reports.reverse().map(row)))
@@ -73,7 +83,7 @@ async function showDifference(number) {
     document.querySelector("#difference-title").textContent = `What ${number} would say now`;
     document.querySelector("#difference-text").textContent = `The events behind it: usage reports diff ${number}`;
     document.querySelector("#difference-cells").replaceChildren(
-      found.changed ? table(["Value", "Issued", "Now"], found.cells.map((cell) => [cell.path, shown(cell.issued), shown(cell.now)])) : empty("Nothing differs any more"),
+      found.changed ? table(["Value", "Issued", "Now"], found.cells.map((cell) => [billed(cell.path), shown(cell.issued), shown(cell.now)])) : empty("Nothing differs any more"),
     );
     difference.hidden = false;
     difference.scrollIntoView({ block: "nearest" });
@@ -91,11 +101,14 @@ function lastDay(month) {
   return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
 }
 
-function cells(report, path = "") {
-  return Object.entries(report).flatMap(([name, value]) => {
-    const whole = path ? `${path}.${name}` : name;
-    return value !== null && typeof value === "object" && !Array.isArray(value) ? cells(value, whole) : [[whole, shown(value)]];
-  });
+/** What would be billed of an earlier report: a table of signed differences. */
+function adjustment({ number, from, to, cells, notes }) {
+  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now)]);
+  return [
+    element("h3", {}, `Adjustment of ${number}, ${from} to ${to}`),
+    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
+    ...notes.map((note) => callout(note, "warn")),
+  ];
 }
 
 /** A box for each obstacle that an operator may say is meant; anything else holds the report up. */
@@ -125,11 +138,12 @@ async function look(order) {
       return;
     }
     wanted = order;
-    const { completeness, ...report } = found.report;
+    const { report } = found;
     document.querySelector("#preview-title").textContent = `${order.from} to ${order.to}, ${found.timezone}`;
     document.querySelector("#preview-text").textContent = order.revises ? `Would be issued as ${found.number}, and revise ${order.revises}, which stays as it is.` : `Would be issued as ${found.number}.`;
     document.querySelector("#obstacles").replaceChildren(...found.obstacles.map(obstacle));
-    document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], cells(report)));
+    document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], billedRows(report).map(([name, value]) => [name, shown(value)])));
+    document.querySelector("#preview-adjustments").replaceChildren(...(report.adjustments ?? []).flatMap(adjustment));
     document.querySelector("#confirm").textContent = `Issue ${found.number} for ever`;
     preview.hidden = false;
     ready();

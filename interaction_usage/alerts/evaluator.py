@@ -1,0 +1,280 @@
+"""Evaluating the rules: which accounts have changed, what follows, in which order it takes effect.
+
+One process evaluates at a time, by a lease in Redis (`store.alert_table`). What happens in a look,
+and what a failure after each step means:
+
+1. The lease is renewed. (Failure: another process takes over; this one drops what it knows.)
+2. How the stream is, is read; then the rollups of the accounts that have changed or are due. So
+   what is called complete is in what is read.
+3. Each rule's state is computed (`states.step`). (Nothing was written.)
+4. The new states, with their notifications, are published, and acknowledged by Kafka; then they are
+   in Redis. (Failure: nothing was delivered; the next look computes the same, with the same ids.)
+5. The notifications are handed to the delivery. (Crash: the next process finds them in the states,
+   as not delivered.)
+6. What was delivered leaves the states, with the next look. (Crash before that: it is delivered
+   again, under the same id, by which receivers drop it.)
+
+Where numbers are stale, because events are waiting or nobody counts, no rule of an account is
+evaluated: its state stays, and is shown as unknown.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from interaction_usage.alerts import book, measuring, operating, states
+from interaction_usage.alerts.book import Evaluator, Watched
+from interaction_usage.alerts.errors import LeaseLostError
+from interaction_usage.alerts.measuring import Plan
+from interaction_usage.alerts.notices import Notice
+from interaction_usage.alerts.rules import OPERATIONS
+from interaction_usage.alerts.states import Reading, State
+from interaction_usage.store import account_settings, alert_reads, alert_table
+from interaction_usage.store.alert_table import ALERTS, state_key
+from interaction_usage.store.client import Client
+from interaction_usage.store.ledger import Ledger
+from interaction_usage.store.reads import Rollups
+from rollups.local_time import UnalignedZone, UnknownZone
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which the month before is looked at again for an account that changes.
+_LAST_MONTH_S: Final = 60
+#: Seconds after which time zones are read again.
+_ZONES_S: Final = 15
+#: States that are published in one go.
+_AT_ONCE: Final = 500
+
+
+class Looking:
+    """Evaluates every rule for as long as it has the lease. Belongs to one thread."""
+
+    def __init__(
+        self, ledger: Ledger, name: str, fence: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ledger, self._name, self._fence, self._clock = ledger, name, fence, clock
+        self._watched: dict[str, Watched] = {}
+        self._by_account: dict[str, list[str]] = {}
+        self._version: Mapping[bytes, bytes] = {}
+        self._zones: dict[str, str] = {}
+        self._zones_at = 0
+        self._signatures: dict[str, int] = {}
+        self._due: dict[str, int] = {}  #: account to the second at which it is to be looked at
+        self._last_month_at: dict[str, int] = {}
+        self._at: Any = None  #: the namespace that was active
+        self._looked: int | None = None
+        self._unknown: dict[str, str] = {}
+        self.evaluated = 0  #: rules, since the start
+
+    @property
+    def _redis(self) -> Client:
+        return self._ledger.redis
+
+    def begin(self) -> list[Notice]:
+        """Read everything; return the notifications that were not delivered yet."""
+        self._ledger.sync(ALERTS)
+        self._looked = alert_table.last_look(self._redis)
+        self._load()
+        return [
+            Notice(each.rule, note) for each in self._watched.values() for note in each.state.unsent
+        ]
+
+    def look(self) -> list[Notice]:
+        """Look once; return the notifications that are to be delivered, which Kafka has then.
+
+        Raises LeaseLostError, LedgerError, LayoutDiffersError and RedisError.
+        """
+        self._must_have_lease()
+        now = int(self._clock())
+        if alert_table.version(self._redis) != self._version:
+            self._load()
+        rollups = Rollups.live(self._redis)
+        stream = operating.read(self._redis, rollups.keys, now, self._watched.values())
+        readings = dict(stream.readings)
+        if not stream.stale:
+            self._unknown = {}
+            readings |= self._read_accounts(rollups, now)
+        changed = self._step(readings, now)
+        notices = self._publish(changed)
+        if not stream.stale:
+            self._looked = now
+        self._say(now, stream.stale)
+        return notices
+
+    def settle(
+        self, delivered: Mapping[str, Sequence[str]], given_up: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Take out of the states what was delivered or given up: rule id to notification ids."""
+        now, changed = int(self._clock()), dict[str, State]()
+        for rule_id in {*delivered, *given_up}:
+            if watched := self._watched.get(rule_id):
+                state = states.delivered(watched.state, delivered.get(rule_id, ()))
+                if gone := given_up.get(rule_id):
+                    state = states.given_up(state, gone, now)
+                if state != watched.state:
+                    changed[rule_id] = state
+        self._publish(changed)
+
+    def watched(self, rule_id: str) -> Watched | None:
+        """Return a rule with its state."""
+        return self._watched.get(rule_id)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rules there are by status, as of the last look."""
+        found = {"ok": 0, "triggered": 0, "unknown": 0}
+        said = self._said(int(self._clock()), self._stale)
+        of = book.Book(self._watched, said)
+        for each in self._watched.values():
+            found[str(of.status(each)[0])] += 1
+        return found
+
+    @property
+    def given_up(self) -> int:
+        """How many notifications of the present rules were given up."""
+        return sum(each.state.failed for each in self._watched.values())
+
+    # ------------------------------------------------------------------------- the steps
+
+    _stale: tuple[str, ...] = ("It has not looked yet",)
+
+    def _must_have_lease(self) -> None:
+        if alert_table.take_lease(self._redis, self._name) != self._fence:
+            raise LeaseLostError
+
+    def _load(self) -> None:
+        self._version = alert_table.version(self._redis)
+        self._watched = book.watched_in(self._redis)
+        by_account: dict[str, list[str]] = {}
+        for rule_id, each in self._watched.items():
+            if each.rule.reads_rollups:
+                by_account.setdefault(each.rule.account, []).append(rule_id)
+        for account, ids in by_account.items():
+            if ids != self._by_account.get(account):
+                self._due[account] = 0
+        self._by_account = by_account
+        self._zones_at = 0
+
+    def _read_accounts(self, rollups: Rollups, now: int) -> dict[str, Reading]:
+        if rollups.keys != self._at:  # other rollups are active
+            self._at, self._signatures = rollups.keys, {}
+        self._read_zones(now)
+        accounts = list(self._by_account)
+        found = alert_reads.signatures(rollups, accounts)
+        current = dict(zip(accounts, found, strict=True))
+        wanted = [
+            account
+            for account, signature in current.items()
+            if self._signatures.get(account) != signature or self._due.get(account, now) < now
+        ]
+        readings: dict[str, Reading] = {}
+        plans = [self._plan(account, now) for account in wanted]
+        for plan, of_plan in self._readings(rollups, plans, now):
+            if of_plan is None:
+                self._signatures.pop(plan.account, None)
+                continue
+            readings |= of_plan
+            self._signatures[plan.account] = current[plan.account]
+            self._plan_next(plan, of_plan.values(), now)
+        self._signatures = {
+            name: self._signatures[name] for name in accounts if name in self._signatures
+        }
+        return readings
+
+    def _readings(self, rollups: Rollups, plans: Sequence[Plan], now: int) -> Any:
+        """Yield what `measuring.read` does; an account that cannot be read takes no other along."""
+        good = []
+        for plan in plans:
+            try:
+                measuring.months_at(now, plan.timezone, with_last=True)
+                good.append(plan)
+            except (UnknownZone, UnalignedZone) as error:
+                for rule in plan.rules:
+                    self._unknown[rule.id] = str(error)
+        for begin in range(0, len(good), 400):
+            self._must_have_lease()
+            yield from measuring.read(rollups, good[begin : begin + 400], now)
+
+    def _plan(self, account: str, now: int) -> Plan:
+        ids = self._by_account[account]
+        rules = tuple(self._watched[rule_id].rule for rule_id in ids)
+        timezone = self._zones.get(account, "UTC")
+        with_last = False
+        if any(rule.is_monthly for rule in rules):
+            [month] = measuring.months_at(now, timezone, with_last=False)
+            open_before = any(
+                begin < month.begin and end is None
+                for rule_id in ids
+                if self._watched[rule_id].rule.is_monthly
+                for begin, end in self._watched[rule_id].state.notified
+            )
+            with_last = open_before or now - self._last_month_at.get(account, 0) >= _LAST_MONTH_S
+        return Plan(account, timezone, rules, with_last)
+
+    def _plan_next(self, plan: Plan, readings: Any, now: int) -> None:
+        """Note when the account is to be looked at again, though no event comes."""
+        due = [each.due for each in readings if each.due is not None]
+        if plan.with_last_month:
+            self._last_month_at[plan.account] = now
+        elif any(rule.is_monthly for rule in plan.rules):
+            due.append(self._last_month_at.get(plan.account, 0) + _LAST_MONTH_S)
+        if due:
+            self._due[plan.account] = min(due) - 1
+        else:
+            self._due.pop(plan.account, None)
+
+    def _read_zones(self, now: int) -> None:
+        if now - self._zones_at < _ZONES_S:
+            return
+        names = [name for name in self._by_account if name != OPERATIONS]
+        found = account_settings.get_many(self._redis, names)
+        zones = {name: kept.timezone for name, kept in zip(names, found, strict=True)}
+        for name, timezone in zones.items():
+            if self._zones.get(name) not in (None, timezone):
+                self._due[name] = 0
+        self._zones, self._zones_at = zones, now
+
+    def _step(self, readings: Mapping[str, Reading], now: int) -> dict[str, State]:
+        changed = {}
+        looked = now if self._looked is None else self._looked
+        for rule_id, reading in readings.items():
+            rule, state = self._watched[rule_id]
+            after = states.step(f"{rule_id}/{rule.created}", state, reading, now, looked)
+            if after is not state:
+                changed[rule_id] = after
+        self.evaluated += len(readings)
+        return changed
+
+    def _publish(self, changed: Mapping[str, State]) -> list[Notice]:
+        """Publish states; then they are those that are known. Return their new notifications."""
+        notices: list[Notice] = []
+        items = list(changed.items())
+        for begin in range(0, len(items), _AT_ONCE):
+            some = items[begin : begin + _AT_ONCE]
+            if not alert_table.has_lease(self._redis, self._name, self._fence):
+                raise LeaseLostError
+            if alert_table.version(self._redis) != self._version:
+                # Somebody has set or removed a rule: what was removed must not come back.
+                self._load()
+                some = [item for item in some if item[0] in self._watched]
+            records = [(state_key(rule_id), states.encode(state)) for rule_id, state in some]
+            if records:
+                self._ledger.publish(ALERTS, records)
+                self._version = alert_table.version(self._redis)
+            for rule_id, state in some:
+                before = self._watched[rule_id]
+                known = {note.id for note in before.state.unsent}
+                notices += [
+                    Notice(before.rule, note) for note in state.unsent if note.id not in known
+                ]
+                self._watched[rule_id] = before._replace(state=state)
+        return notices
+
+    def _say(self, now: int, stale: tuple[str, ...]) -> None:
+        self._stale = stale
+        content = book.encode_evaluator(self._said(now, stale))
+        alert_table.say(self._redis, content, self._looked)
+
+    def _said(self, now: int, stale: tuple[str, ...]) -> Evaluator:
+        return Evaluator(self._name, now, self._looked, stale, self._unknown)

@@ -1,0 +1,192 @@
+"""`usage alerts run`: evaluates the rules and delivers notifications, one process at a time."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+from redis.exceptions import RedisError
+
+from interaction_usage import monitoring, settings
+from interaction_usage.alerts import testing
+from interaction_usage.alerts.delivery import Delivery
+from interaction_usage.alerts.errors import LeaseLostError
+from interaction_usage.alerts.evaluator import Looking
+from interaction_usage.alerts.mailing import Mailing
+from interaction_usage.alerts.notices import Notice
+from interaction_usage.alerts.states import Notification
+from interaction_usage.alerts.webhooks import Webhooks
+from interaction_usage.store import alert_table
+from interaction_usage.store.client import Client, connect
+from interaction_usage.store.errors import LayoutDiffersError, LedgerError, shown
+from stream_app.health_server import HealthServer
+from stream_app.ledger import KafkaLedger
+from stream_app.telemetry import worker_name
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, between two attempts to take the lease, and after a failure.
+_INTERVAL_S: Final = 0.4
+_STANDBY_S: Final = 1.0
+_PAUSE_S: Final = 1.0
+#: Seconds that Kafka may take to acknowledge: less than half of a lease, so that nothing is
+#: published by a process that has lost it.
+_PATIENCE_S: Final = 2.0
+_REDIS_TIMEOUT_S: Final = 2.0
+
+
+class AlertsProcess:
+    """Evaluates while it has the lease, and is on standby otherwise."""
+
+    def __init__(self, config: settings.Settings, interval: float = _INTERVAL_S) -> None:
+        self._config, self._interval = config, interval
+        self._stop = asyncio.Event()
+        self._name = worker_name()
+        self._redis: Client | None = None
+        self._looking: Looking | None = None
+        self._delivery: Delivery | None = None
+        self._is_standby = False
+        self.waiting_for = "The process is starting"  #: empty while it evaluates
+        self.look_seconds = 0.0
+        self.looks = 0
+
+    def stop(self) -> None:
+        """Have `run` end soon."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Evaluate, or be on standby, until `stop`."""
+        server = await self._health_server()
+        try:
+            while not self._stop.is_set():
+                try:
+                    await self._work()
+                except LeaseLostError:
+                    log.warning("Another process evaluates the alerts now")
+                except (RedisError, OSError, LedgerError, LayoutDiffersError) as error:
+                    why = shown(error) if isinstance(error, RedisError) else str(error)
+                    if why != self.waiting_for:
+                        log.warning("Alerts are not evaluated: %s; trying again", why)
+                    self.waiting_for = why
+                    await self._pause(_PAUSE_S)
+        finally:
+            if server:
+                server.close()
+
+    async def _work(self) -> None:
+        """Take the lease, and evaluate until it is lost, something fails, or `stop`."""
+        if self._redis is None:
+            self._redis = await asyncio.to_thread(self._connected)
+        redis = self._redis
+        fence = await self._lease(redis)
+        if not fence:
+            return
+        config = self._config
+        ledger = KafkaLedger(config, redis, _PATIENCE_S, reads_back=False)
+        looking = Looking(ledger, self._name, fence)
+        webhooks = Webhooks(config.alerts_secret, config.alerts_allowed_networks)
+        delivery = Delivery(redis, webhooks, Mailing(config.smtp))
+        try:
+            waiting = await asyncio.to_thread(looking.begin)
+            await delivery.begin()
+            delivery.offer(waiting)
+            self._looking, self._delivery = looking, delivery
+            while not self._stop.is_set():
+                await self._look(looking, delivery, redis)
+        finally:
+            self._looking = self._delivery = None
+            await delivery.close()
+            with suppress(RedisError, OSError, LedgerError, LeaseLostError):
+                await asyncio.to_thread(self._leave, looking, delivery, redis, fence)
+
+    async def _look(self, looking: Looking, delivery: Delivery, redis: Client) -> None:
+        began = time.monotonic()
+        settled = delivery.settled()
+        if settled:
+            await asyncio.to_thread(looking.settle, settled.delivered, settled.given_up)
+        delivery.offer(await asyncio.to_thread(looking.look))
+        delivery.forget(name for name in delivery.rules if looking.watched(name) is None)
+        for content in await asyncio.to_thread(alert_table.take_tests, redis):
+            self._test(looking, delivery, content)
+        if self.waiting_for:
+            log.info("Evaluating alerts")
+            self.waiting_for = ""
+        took = time.monotonic() - began
+        self.look_seconds += took
+        self.looks += 1
+        await self._pause(max(self._interval - took, 0.02))
+
+    def _test(self, looking: Looking, delivery: Delivery, content: bytes) -> None:
+        test = testing.decode(content)
+        if watched := looking.watched(test.rule):
+            now = int(time.time())
+            over = watched.state.triggered
+            note = Notification(test.id, "test", now, now, watched.state.value, over=over)
+            delivery.test(Notice(watched.rule, note))
+
+    def _leave(self, looking: Looking, delivery: Delivery, redis: Client, fence: int) -> None:
+        """Keep what was delivered, and let another process begin at once."""
+        settled = delivery.settled()
+        if settled:
+            looking.settle(settled.delivered, settled.given_up)
+        if self._stop.is_set():
+            alert_table.release_lease(redis, self._name, fence)
+
+    async def _lease(self, redis: Client) -> int:
+        """Return the fence of the lease, once this process has it; 0 if it is to end before."""
+        while not self._stop.is_set():
+            if fence := await asyncio.to_thread(alert_table.take_lease, redis, self._name):
+                self._is_standby = False
+                return fence
+            if not self._is_standby:
+                log.info("Another process evaluates the alerts; this one is on standby")
+            self._is_standby, self.waiting_for = True, ""
+            await self._pause(_STANDBY_S)
+        return 0
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    def _connected(self) -> Client:
+        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _REDIS_TIMEOUT_S)
+        return connect(self._config.redis, **timeouts)
+
+    async def _health_server(self) -> HealthServer | None:
+        listen = self._config.health_port
+        if not listen.port:
+            return None
+        server = HealthServer(self.reasons, self._metrics)
+        await server.start(listen.host, listen.port)
+        return server
+
+    def reasons(self) -> list[str]:
+        """Return why nothing is evaluated; nothing if it is, or this process is on standby."""
+        return [self.waiting_for] if self.waiting_for else []
+
+    async def _metrics(self) -> bytes:
+        return monitoring.rendered(metrics(self))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what this process reports of itself."""
+        yield monitoring.build()
+        yield from monitoring.process()
+        yield monitoring.ALERTS_READY.of(not self.reasons())
+        yield monitoring.ALERTS_ACTIVE.of(self._looking is not None)
+        yield monitoring.ALERTS_LOOKS.of(self.looks)
+        yield monitoring.ALERTS_LOOK_SECONDS.of(self.look_seconds)
+        looking, delivery = self._looking, self._delivery
+        if looking is None or delivery is None:
+            return
+        yield monitoring.ALERTS_RULES.of(((status,), n) for status, n in looking.counts.items())
+        yield monitoring.ALERTS_WAITING.of(delivery.waiting)
+        yield monitoring.ALERTS_GIVEN_UP.of(looking.given_up)
+        yield monitoring.ALERTS_ATTEMPTS.of(delivery.attempts.items())
+
+
+def metrics(process: AlertsProcess) -> Iterator[Metric]:
+    """Yield what *process* reports of itself."""
+    yield from process.collect()

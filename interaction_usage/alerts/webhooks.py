@@ -1,0 +1,118 @@
+"""Webhooks, signed by the Standard Webhooks specification.
+
+The secret of an account follows from the one of the deployment, so none is stored: `usage alerts
+secret` shows it to give to the receiver.
+"""
+
+import asyncio
+import hmac
+import time
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from interaction_usage.alerts.addresses import CheckedResolver, check
+from interaction_usage.alerts.errors import ForbiddenAddressError
+from interaction_usage.alerts.notices import Notice, body
+from interaction_usage.settings import Network
+
+#: Seconds that a receiver has to answer.
+TIMEOUT_S: Final = 10.0
+_PREFIX: Final = "whsec_"
+
+
+class Outcome(NamedTuple):
+    """What became of an attempt."""
+
+    ok: bool
+    answer: str  #: a status like `200`, or why there is none
+    final: bool = False  #: whether another attempt is of no use
+
+
+def secret_of(deployment: str, account: str) -> str:
+    """Return the secret that webhooks of *account* are signed with, as receivers take it."""
+    return _PREFIX + b64encode(_key(deployment, account)).decode()
+
+
+def _key(deployment: str, account: str) -> bytes:
+    return hmac.digest(deployment.encode(), f"usage alerts {account}".encode(), sha256)
+
+
+def signed_headers(key: bytes, message: str, second: int, content: bytes) -> dict[str, str]:
+    """Return the headers of the specification for *content*."""
+    signature = hmac.digest(key, b"%b.%d.%b" % (message.encode(), second, content), sha256)
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(second),
+        "webhook-signature": f"v1,{b64encode(signature).decode()}",
+    }
+
+
+class Webhooks:
+    """Sends webhooks, each over a connection of its own to a checked address."""
+
+    def __init__(self, secret: str, allowed: Sequence[Network]) -> None:
+        self._secret, self._allowed = secret, allowed
+
+    async def send(self, notice: Notice) -> Outcome:
+        """Send a notification once."""
+        if not self._secret:
+            return Outcome(False, "USAGE_ALERTS_SECRET is not set")
+        content = orjson.dumps(body(notice))
+        headers = {
+            "content-type": "application/json",
+            "user-agent": f"interaction-usage/{version('interaction-usage')}",
+            **signed_headers(
+                _key(self._secret, notice.rule.account), notice.notification.id,
+                int(time.time()), content,
+            ),
+        }  # fmt: skip
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                status = await self._post(notice.rule.to, content, headers)
+        except TimeoutError:
+            return Outcome(False, f"no answer within {TIMEOUT_S:g} s")
+        except ForbiddenAddressError as error:
+            return Outcome(False, str(error))
+        except (ClientError, OSError, ValueError) as error:
+            return Outcome(False, _why(error))
+        if 200 <= status < 300:
+            return Outcome(True, str(status))
+        # The specification's way to say that nothing is to be sent there any more.
+        return Outcome(False, str(status), final=status == 410)
+
+    async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> int:
+        place = urlsplit(url)
+        is_plain, host = place.scheme == "http", place.hostname or ""
+        try:
+            ip_address(host)
+        except ValueError:
+            pass  # a name, which the resolver checks
+        else:
+            check(host, self._allowed, is_plain=is_plain)
+        connector = TCPConnector(
+            resolver=CheckedResolver(self._allowed, is_plain=is_plain), force_close=True
+        )
+        async with (
+            ClientSession(connector=connector, timeout=ClientTimeout(total=TIMEOUT_S)) as session,
+            session.post(url, data=content, headers=headers, allow_redirects=False) as answer,
+        ):
+            return answer.status
+
+
+def _why(error: Exception) -> str:
+    """Return why there is no answer, in one line."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ForbiddenAddressError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.split())[:200]

@@ -1,0 +1,80 @@
+"""How many events are behind each line of an adjustment, from the events themselves."""
+
+from typing import TYPE_CHECKING
+
+from interaction_usage.commands.errors import CommandError
+from interaction_usage.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interaction_usage.archive.published import Ends
+    from interaction_usage.issued.adjusting import Answer, CountEvents, Question
+    from interaction_usage.issued.comparison import Frame, Steps
+    from interaction_usage.store.client import Client
+    from interaction_usage.store.issued_table import StoredReport
+
+
+def event_counter(config: Settings, redis: "Client") -> "CountEvents":
+    """Return what counts the events that changed an earlier report since it was billed."""
+
+    def count(question: "Question") -> "Answer":
+        from interaction_usage.issued.errors import IssueError
+
+        try:
+            return _count(config, redis, question)
+        except CommandError as error:
+            raise IssueError(
+                f"the events behind the adjustment of {question.entry.number} cannot be read: "
+                f"{error.message.rstrip('.')}"
+            ) from None
+
+    return count
+
+
+def _count(config: Settings, redis: "Client", question: "Question") -> "Answer":
+    from interaction_usage.commands.reports_diff import read_events
+    from interaction_usage.issued.adjusting import Answer, frame_of
+    from interaction_usage.issued.comparison import steps
+    from interaction_usage.issued.manifest import ends_in, offsets
+    from interaction_usage.issued.reading import find
+
+    last = find(redis, question.last.number)
+    now = ends_in({"offsets": offsets(question.now.ends)})
+    events = read_events(config, question.entry.account, _ends_of(last, question.entry.number), now)
+    before, since = ([each.event for each in some] for some in (events.before, events.since))
+    frame = frame_of(question.entry, question.now.report, question.now.limits)
+    found = steps(frame, before, since)
+    notes = (*events.gone, *_without_events(question, found, frame, last))
+    return Answer(found.events_by_cell(), notes)
+
+
+def _ends_of(last: "StoredReport", number: str) -> "Ends":
+    """Return the end offsets up to which *last* billed the report with a *number*."""
+    from interaction_usage.issued.manifest import ends_in
+
+    for each in last.manifest.get("adjusts", ()):
+        if each["number"] == number:
+            return ends_in(each)
+    return ends_in(last.manifest)
+
+
+def _without_events(
+    question: "Question", found: "Steps", frame: "Frame", last: "StoredReport"
+) -> "Iterator[str]":
+    """Yield what differs without any event since, and why."""
+    from interaction_usage.issued.reproduction import other_circumstances
+    from interaction_usage.reports.bill import LINES
+
+    paths = [
+        path
+        for path, line in LINES.items()
+        if path in found.start
+        and all(name in question.before for name in line.names)
+        and line.value(question.before) != found.start[path]
+    ]
+    if paths:
+        span = frame.within.begin, frame.within.end
+        causes = other_circumstances(last, question.now, span)
+        why = "; ".join(causes) or "the events before it are not all there, or others"
+        yield f"without any event since: {', '.join(paths)} ({why})"

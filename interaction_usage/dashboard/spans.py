@@ -1,0 +1,116 @@
+"""A report's breakdown by hour, day, week or month: what one bar of a chart stands for. Pure.
+
+A span has local days of the period only: the first and the last week or month are cut where the
+period begins and ends. Weeks begin on Mondays, as ISO 8601 has them.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from interaction_usage.reports.model import Counts, Report
+from rollups.local_time import each_hour, local_datetime
+
+#: The longest period, in days, that is broken down by hour.
+MOST_DAYS_BY_HOUR: Final = 31
+
+_DAY: Final = 86_400
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+class By(StrEnum):
+    """How long the spans are."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class DayHours(NamedTuple):
+    """The hours of a local day that have begun: which of the report's hours they are."""
+
+    day: date
+    begin: int  #: the number of the first of them, from 0
+    end: int
+    clocks: list[int]  #: the hour of the clock that each shows, 0 to 23
+    begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
+
+
+class Span(NamedTuple):
+    """Local days `first` to `last`, both included; with `begins`, one hour of a day."""
+
+    first: date
+    last: date
+    counts: Counts
+    days: tuple[DayHours, ...]  #: the hours of its days
+    begins: datetime | None = None
+
+    @property
+    def hours(self) -> slice:
+        """Which of the report's hours are in it."""
+        return slice(self.days[0].begin, self.days[-1].end) if self.days else slice(0, 0)
+
+    def members(self) -> dict[str, Any]:
+        """Return what every list of spans says of one."""
+        members: dict[str, Any] = {"day": self.first.isoformat()}
+        if self.begins is not None:
+            return {**members, "begins": self.begins.isoformat()}
+        return members if self.first == self.last else {**members, "last": self.last.isoformat()}
+
+
+def first_of(day: date, by: By) -> date:
+    """Return the day that the week or month of *day* begins with, or *day* itself."""
+    if by is By.MONTH:
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if by is By.WEEK else day
+
+
+def spans(report: Report, by: By) -> list[Span]:
+    """Return the spans of *report* that have begun, in order."""
+    hours = {each.day: each for each in day_hours(report)}
+    if by is By.HOUR:
+        return list(_by_hour(report, hours))
+    found = []
+    for _, entry in groupby(report.days, lambda each: first_of(each.day, by)):
+        days = list(entry)
+        counts = days[0].counts if len(days) == 1 else _sum([each.counts for each in days])
+        known = tuple(hours[each.day] for each in days if each.day in hours)
+        found.append(Span(days[0].day, days[-1].day, counts, known))
+    return found
+
+
+def _by_hour(report: Report, hours: Mapping[date, DayHours]) -> Iterator[Span]:
+    for day in hours.values():
+        for place, begins in enumerate(day.begins):
+            number = day.begin + place
+            hour = DayHours(day.day, number, number + 1, [day.clocks[place]], [begins])
+            yield Span(
+                day.day, day.day, report.hour_counts[number], (hour,), local_datetime(*begins)
+            )
+
+
+def day_hours(report: Report) -> list[DayHours]:
+    """Return the hours of each local day of *report* that has begun."""
+    found: list[DayHours] = []
+    numbered = enumerate(each_hour(report.hours.runs))
+    for number, entry in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
+        hours = list(entry)
+        found.append(
+            DayHours(
+                date.fromordinal(_EPOCH_ORDINAL + number),
+                hours[0][0],
+                hours[-1][0] + 1,
+                [(hour.begin + hour.offset) % _DAY // 3600 for _, hour in hours],
+                [(hour.begin, hour.offset) for _, hour in hours],
+            )
+        )
+    return found
+
+
+def _sum(counts: list[Counts]) -> Counts:
+    names = counts[0].amounts
+    amounts = {name: sum(each.amounts[name] for each in counts) for name in names}
+    return counts[0]._replace(amounts=amounts)
