@@ -33,7 +33,7 @@ def event(at: int, second: int, data: Any) -> OffsetEvent:
 
 
 @pytest.mark.parametrize("kind", ["starts", "stops"])
-def test_a_change_of_a_full_slot_comes_to_what_all_its_changes_come_to(
+def test_a_change_of_a_full_slot_comes_to_what_all_changes_come_to(
     server: RedisServer, kind: str
 ) -> None:
     """300 sessions start, or stop, at a second each; what comes then adds, cancels or leads."""

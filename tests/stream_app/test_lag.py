@@ -50,7 +50,7 @@ class NotingAdmin:
         return self._admin.list_offsets(wanted, **options)
 
 
-def test_of_what_is_counted_to_its_end_only_the_end_is_asked_for() -> None:
+def test_of_what_is_counted_to_the_end_nothing_but_the_end_is_asked_for() -> None:
     """Two flows, of which one is counted: only of theirs the beginning and what is stable count."""
     with mock_broker() as broker:
         ensure_topics(broker.bootstrap, EVENT_TOPICS, 1, 1)
