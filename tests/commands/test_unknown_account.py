@@ -64,8 +64,10 @@ OF_ACCOUNTS = dict(commands(main))
 
 
 @pytest.fixture(autouse=True)
-def accounts(usage: Usage, redis_url: str) -> None:
-    """Have one account, acme."""
+def accounts(usage: Usage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one account, acme, in a deployment that can send e-mail."""
+    monkeypatch.setenv("USAGE_SMTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("USAGE_SMTP_FROM", "usage@example.com")
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     assert usage("account", "set", "acme").exit_code == 0
