@@ -4,9 +4,7 @@ Scripts show what is here and have no list of their own, so that a counter of th
 the page without a change to it.
 """
 
-from collections.abc import Iterable
 from functools import cache
-from itertools import cycle
 from typing import Any, Final
 
 import orjson
@@ -25,11 +23,15 @@ from rollups.catalog import (
     series_of,
 )
 
-#: The style sheet's colours for what is drawn together, in the order in which they are given out.
-_CURVES: Final = ("--c1", "--c2", "--c3", "--c4", "--c5")
-_SERVICES: Final = ("--c1", "--c2", "--c4", "--c3", "--c5")
-
-_OUTCOMES: Final = ("--c1", "--c3")
+#: What has a colour of its own in `static/palette.css`, named for its id.
+_COLORED: Final = frozenset(
+    (
+        "agent-sessions", "agent", "ticket-guidance", "mobile-web", "web-self-service",
+        "completed", "abandoned", "call-now", "callback", "chat", "email",
+    )
+)  # fmt: skip
+#: What has none takes these in turn, until it gets one.
+_SPARE: Final = ("--spare-1", "--spare-2", "--spare-3")
 
 #: What the button of a curve says where its label is too long for one.
 _BUTTONS: Final = {"agent-sessions": "Agent and Guidance"}
@@ -38,12 +40,11 @@ _BUTTONS: Final = {"agent-sessions": "Agent and Guidance"}
 @cache
 def page_catalog() -> str:
     """Return the catalogue as pages have it, as JSON."""
-    colors = dict(zip((row.id for row in SERIES_ROWS), cycle(_CURVES)))
     members = {
-        "series": [_series(row, colors[row.id]) for row in SERIES_ROWS],
-        "applications": _named(APPLICATION_LABELS, (colors[name] for name in APPLICATION_LABELS)),
-        "outcomes": _named(OUTCOME_LABELS, _OUTCOMES),
-        "services": _named(SERVICE_LABELS, cycle(_SERVICES)),
+        "series": [{**_series(row), **_drawn(n, row.id)} for n, row in enumerate(SERIES_ROWS)],
+        "applications": _named(APPLICATION_LABELS),
+        "outcomes": _named(OUTCOME_LABELS),
+        "services": _named(SERVICE_LABELS),
         "turnedTo": TURNED_TO,
         "sections": [_section(section) for section in SECTIONS],
     }
@@ -63,21 +64,25 @@ def concurrency_sections() -> list[tuple[Section, tuple[Series, ...]]]:
     return [(section, curves) for section in SECTIONS if (curves := series_of(section))]
 
 
-def _series(row: Series, color: str) -> dict[str, Any]:
+def _series(row: Series) -> dict[str, Any]:
     return {
         "id": row.id,
         "label": row.label,
         "button": _BUTTONS.get(row.id, row.label),
         "applications": row.applications,
-        "color": color,
     }
 
 
-def _named(labels: dict[str, str], colors: Iterable[str]) -> list[dict[str, str]]:
+def _named(labels: dict[str, str]) -> list[dict[str, Any]]:
     return [
-        {"id": name, "label": label, "color": color}
-        for (name, label), color in zip(labels.items(), colors, strict=False)
+        {"id": name, "label": label, **_drawn(number, name)}
+        for number, (name, label) in enumerate(labels.items())
     ]
+
+
+def _drawn(number: int, name: str) -> dict[str, str]:
+    """Return the colour of *name*, which is the *number*-th of those drawn together."""
+    return {"color": f"--{name}" if name in _COLORED else _SPARE[number % len(_SPARE)]}
 
 
 def _section(section: Section) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -47,6 +47,9 @@ _RELOAD_S: Final = 5
 
 #: The most that a login form may weigh, in bytes.
 _FORM_BYTES: Final = 4096
+
+#: The longest address that is kept over a login.
+_NEXT_CHARS: Final = 2000
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -99,9 +102,20 @@ def login_page(request: Request) -> Response:
         visitor(request)
     except LoginRequiredError:
         return _page(
-            request, "login.html", None, problem="", first=not tokens.exist(request.app.state.redis)
-        )
-    return RedirectResponse("/", 303)
+            request, "login.html", None, problem="",
+            first=not tokens.exist(request.app.state.redis), next=_next(request),
+        )  # fmt: skip
+    return RedirectResponse(_next(request), 303)
+
+
+def _next(request: Request) -> str:
+    """Return the page of this server to show after the login: what was asked for, or the first."""
+    wanted = request.query_params.get("next", "/")
+    # //host and /\host are other sites for a browser, also with characters between that it skips.
+    is_path = wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted
+    if not is_path or wanted.startswith(("//", "/login", "/logout")) or len(wanted) > _NEXT_CHARS:
+        return "/"
+    return wanted
 
 
 @router.post("/login")
@@ -138,7 +152,7 @@ def _log_in(request: Request, body: bytes) -> Response:
     # A browser has one login: the one that it had is over, whoever's it was.
     end_logins_of(request)
     login = logins.begin(redis, token)
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse(_next(request), 303)
     answer.set_cookie(
         cookie_name(request), login.secret, max_age=logins.LIFETIME, path="/", httponly=True,
         samesite="strict", secure=request.url.scheme == "https",
@@ -149,7 +163,10 @@ def _log_in(request: Request, body: bytes) -> Response:
 def _not_logged_in(
     request: Request, status: int, problem: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    page = _page(request, "login.html", None, status=status, problem=problem, first=False)
+    page = _page(
+        request, "login.html", None, status=status, problem=problem, first=False,
+        next=_next(request),
+    )  # fmt: skip
     page.headers.update(headers or {})
     return page
 
@@ -178,9 +195,11 @@ def _log_out(request: Request, body: bytes) -> Response:
     return answer
 
 
-async def to_login(_request: Request, _error: Exception) -> Response:
-    """Send a browser that is not logged in to the login page."""
-    return RedirectResponse("/login", 303)
+async def to_login(request: Request, _error: Exception) -> Response:
+    """Send a browser that is not logged in to the login page, and then back to what it wanted."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    kept = request.method in ("GET", "HEAD") and wanted != "/"
+    return RedirectResponse(f"/login?{urlencode({'next': wanted})}" if kept else "/login", 303)
 
 
 # --------------------------------------------------------------------------------- pages
@@ -240,6 +259,15 @@ def counting_page(request: Request, account: str, asker: Visitor) -> Response:
 def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
     """What licences would have meant."""
     return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
+
+
+@router.get("/accounts/{account}/evidence/sessions")
+def long_sessions_page(request: Request, account: str, asker: Visitor) -> Response:
+    """Who was connected for long, and who still is."""
+    return _of_account(
+        request, "sessions.html", account, asker, "evidence", view="sessions",
+        applications=APPLICATION_LABELS,
+    )  # fmt: skip
 
 
 @router.get("/accounts/{account}/refused")

@@ -224,7 +224,7 @@ class Runs(BaseModel):
     abandoned: Whole
 
 
-class Bucket(BaseModel):
+class Span(BaseModel):
     """What an item of `days` covers: one local day, unless hours, weeks or months are asked for."""
 
     day: str = Field(description="The first local day.")
@@ -232,12 +232,12 @@ class Bucket(BaseModel):
     begins: str | None = Field(None, description="Of an hour: the local instant it begins at.")
 
 
-class DayOfRuns(Runs, Bucket):
-    """Flow runs of one bucket."""
+class DayOfRuns(Runs, Span):
+    """Flow runs of one span."""
 
 
 class Usage(PeriodMembers):
-    """Flow runs per bucket."""
+    """Flow runs per span."""
 
     flow: str | None
     days: list[DayOfRuns]
@@ -280,13 +280,13 @@ def _counters(name: str, about: str, names: Iterable[str], *, day: bool = False)
     members: dict[str, Any] = {
         each.replace("-", "_"): (Whole, Field(alias=each) if "-" in each else ...) for each in names
     }
-    base = Bucket if day else BaseModel
+    base = Span if day else BaseModel
     return create_model(name, __doc__=about, __base__=base, **members)
 
 
 ByApplication = _counters("ByApplication", "Flow runs by application.", APPLICATIONS)
 DayByApplication = _counters(
-    "DayByApplication", "Flow runs by application in one bucket.", APPLICATIONS, day=True
+    "DayByApplication", "Flow runs by application in one span.", APPLICATIONS, day=True
 )
 
 
@@ -299,7 +299,7 @@ class Applications(PeriodMembers):
 
 
 Clicks = _counters("Clicks", "Clicks by service.", SERVICES)
-DayOfClicks = _counters("DayOfClicks", "Clicks by service in one bucket.", SERVICES, day=True)
+DayOfClicks = _counters("DayOfClicks", "Clicks by service in one span.", SERVICES, day=True)
 
 
 class Connectivity(PeriodMembers):
@@ -320,8 +320,8 @@ class Turned(Runs):
     share: Share | None = Field(description="Turned per run begun.")
 
 
-class DayTurned(Turned, Bucket):
-    """The same of one bucket."""
+class DayTurned(Turned, Span):
+    """The same of one span."""
 
 
 class Resolution(PeriodMembers):
@@ -332,8 +332,8 @@ class Resolution(PeriodMembers):
     total: Turned
 
 
-class DayOfPeaks(Bucket):
-    """A bucket's highest concurrency, the earliest hour that had it, the mean hourly peak."""
+class DayOfPeaks(Span):
+    """A span's highest concurrency, the earliest hour that had it, the mean hourly peak."""
 
     max: Whole
     hour: str | None
@@ -352,16 +352,16 @@ class Series(BaseModel):
 
 
 class HeatMap(BaseModel):
-    """Peaks by bucket and hour of the clock."""
+    """Peaks by span and hour of the clock."""
 
     days: list[str]
     peaks: dict[str, list[list[Whole | None]]] = Field(
-        description="Series to a list per bucket of 24 peaks; null where it has no such hour."
+        description="Series to a list per span of 24 peaks; null where it has no such hour."
     )
 
 
 class Concurrency(PeriodMembers):
-    """Concurrency per bucket."""
+    """Concurrency per span."""
 
     series: dict[str, Series]
     heat: HeatMap

@@ -1,7 +1,7 @@
 """The reports of the dashboard as JSON members, from a report's breakdowns. Pure.
 
-Every list of `days` has the buckets of the period that have begun, in order: local days, unless
-hours, weeks or months are asked for. `day` is the first local day of a bucket, `last` its last one
+Every list of `days` has the spans of the period that have begun, in order: local days, unless
+hours, weeks or months are asked for. `day` is the first local day of a span, `last` its last one
 where that is another, and `begins` the instant at which an hour begins. Shares are fractions of 1,
 unrounded, and None where there is nothing to take a share of.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from interaction_usage.dashboard.buckets import Bucket, DayHours
+from interaction_usage.dashboard.spans import DayHours, Span
 from interaction_usage.reports.model import Report
 from rollups.catalog import APPLICATIONS, SERIES, SERVICES
 from rollups.local_time import local_datetime
@@ -38,18 +38,18 @@ class Runs(NamedTuple):
         return self.completed + self.abandoned
 
 
-#: The buckets of a report, in order.
-Buckets = Sequence[Bucket]
+#: The spans of a report, in order.
+Spans = Sequence[Span]
 
-#: One flow's runs, for each bucket.
+#: One flow's runs, for each span.
 RunsOfFlow = Sequence[Runs]
 
 
 def usage(
-    report: Report, within: Buckets, flow: str | None = None, of_flow: RunsOfFlow | None = None
+    report: Report, within: Spans, flow: str | None = None, of_flow: RunsOfFlow | None = None
 ) -> View:
-    """Return the flow runs per bucket; those *of_flow* if a *flow* is given."""
-    runs = _runs_by_bucket(within, of_flow)
+    """Return the flow runs per span; those *of_flow* if a *flow* is given."""
+    runs = _runs_by_span(within, of_flow)
     return {
         **_head(report),
         "flow": flow,
@@ -58,7 +58,7 @@ def usage(
     }
 
 
-def _runs_by_bucket(within: Buckets, of_flow: RunsOfFlow | None) -> RunsOfFlow:
+def _runs_by_span(within: Spans, of_flow: RunsOfFlow | None) -> RunsOfFlow:
     if of_flow is not None:
         return of_flow
     return [Runs(each.counts.completed, each.counts.abandoned) for each in within]
@@ -104,8 +104,8 @@ def _ran(runs: Runs, every: Runs) -> View:
     }
 
 
-def applications(report: Report, within: Buckets) -> View:
-    """Return the flow runs by application, per bucket and altogether."""
+def applications(report: Report, within: Spans) -> View:
+    """Return the flow runs by application, per span and altogether."""
     return {
         **_head(report),
         "days": [
@@ -116,8 +116,8 @@ def applications(report: Report, within: Buckets) -> View:
     }
 
 
-def connectivity(report: Report, within: Buckets) -> View:
-    """Return the clicks by service, per bucket and altogether."""
+def connectivity(report: Report, within: Spans) -> View:
+    """Return the clicks by service, per span and altogether."""
     return {
         **_head(report),
         "days": [{**each.members(), **_each(each.counts.clicks, SERVICES)} for each in within],
@@ -127,14 +127,14 @@ def connectivity(report: Report, within: Buckets) -> View:
 
 
 def resolution(
-    report: Report, within: Buckets, flow: str | None = None, of_flow: RunsOfFlow | None = None
+    report: Report, within: Spans, flow: str | None = None, of_flow: RunsOfFlow | None = None
 ) -> View:
     """Return the flow runs against the clicks on call, callback and chat.
 
     Clicks are counted for the account and not by flow: for one *flow* they are None, for the runs
     of one held against the clicks of all would say nothing.
     """
-    runs = _runs_by_bucket(within, of_flow)
+    runs = _runs_by_span(within, of_flow)
     clicks = [None if flow else each.counts.clicks for each in within]
     every = _sum(runs)
     return {
@@ -156,10 +156,10 @@ def _turned(runs: Runs, clicks: Mapping[str, int] | None) -> View:
     return {**_each(clicks, TURNED_TO), "turned": turned, "share": share}
 
 
-def concurrency(report: Report, within: Buckets) -> View:
-    """Return each series' highest concurrency per bucket, its hour and the average beside it.
+def concurrency(report: Report, within: Spans) -> View:
+    """Return each series' highest concurrency per span, its hour and the average beside it.
 
-    `heat` has the peak of every hour of the clock, per bucket a list of 24: None where no day of it
+    `heat` has the peak of every hour of the clock, per span a list of 24: None where no day of it
     has such an hour that has begun; of several, the highest peak.
     """
     peaks = report.hours.peaks
@@ -193,17 +193,17 @@ def _whole(report: Report, series: str) -> View:
     }
 
 
-def _peak(bucket: Bucket, peaks: Sequence[int]) -> View:
-    """Return a bucket's maximum, the earliest hour with it, and the mean of its reported hours."""
-    entry = peaks[bucket.hours]
+def _peak(span: Span, peaks: Sequence[int]) -> View:
+    """Return a span's maximum, the earliest hour with it, and the mean of its reported hours."""
+    entry = peaks[span.hours]
     top, reported = max(entry, default=0), sum(map(bool, entry))
     busiest = None
     if top > 0:
-        number = bucket.hours.start + entry.index(top)
-        day = next(each for each in bucket.days if number < each.end)
+        number = span.hours.start + entry.index(top)
+        day = next(each for each in span.days if number < each.end)
         busiest = local_datetime(*day.begins[number - day.begin]).isoformat()
     return {
-        **bucket.members(),
+        **span.members(),
         "max": top,
         "hour": busiest,
         "average": sum(entry) / reported if reported else 0,
@@ -211,8 +211,8 @@ def _peak(bucket: Bucket, peaks: Sequence[int]) -> View:
     }
 
 
-def _clock(bucket: Bucket, peaks: Sequence[int]) -> list[int | None]:
-    rows = [_clock_of_day(day, peaks[day.begin : day.end]) for day in bucket.days]
+def _clock(span: Span, peaks: Sequence[int]) -> list[int | None]:
+    rows = [_clock_of_day(day, peaks[day.begin : day.end]) for day in span.days]
     if len(rows) == 1:
         return rows[0]
     columns = ([peak for peak in column if peak is not None] for column in zip(*rows, strict=True))

@@ -39,6 +39,7 @@ PAGES = {
     "evidence": ("/accounts/acme/evidence", "The sessions present at"),
     "counting": ("/accounts/acme/evidence/counting", "Sustained 5 min"),
     "capacity": ("/accounts/acme/evidence/capacity", "Sessions started"),
+    "sessions": ("/accounts/acme/evidence/sessions?longer=0", "Made from"),
     "issued": ("/accounts/acme/issued", "No report was issued yet"),
     "information": ("/accounts/acme/information", "Session limits"),
     "first": ("/accounts/newcomer", "usage send first.ndjson"),
@@ -170,9 +171,9 @@ def test_the_numbers_at_the_pointer(look: Callable[..., Page]) -> None:
     assert box is not None
     chart.hover(position={"x": box["width"] * 0.93, "y": box["height"] / 2})
     tip = page.locator("#usage .tip")
-    expect(tip).to_contain_text("Begun")
+    expect(tip).to_contain_text("Runs")
     today = page.locator("#to").input_value()
-    words = f"{datetime.fromisoformat(today):%b} {int(today[-2:])}, {today[:4]}"
+    words = f"{int(today[-2:])} {datetime.fromisoformat(today):%b %Y}"
     expect(tip).to_contain_text(words)
     cells = page.locator("#heatmap canvas")
     cells.hover(position={"x": 120, "y": 11 * 10 + 5})
@@ -180,7 +181,7 @@ def test_the_numbers_at_the_pointer(look: Callable[..., Page]) -> None:
 
 
 def test_a_busiest_hour_leads_to_who_was_there(look: Callable[..., Page]) -> None:
-    """By its link, and by a click on a day of the chart or an hour of the map."""
+    """By its link, and by a click on an hour of the map, or on a day and an hour of it."""
     page = look("reports", "light")
     expected = page.locator("#figure-agents").text_content()
     page.locator("#concurrency .legend a").click()
@@ -194,7 +195,10 @@ def test_a_busiest_hour_leads_to_who_was_there(look: Callable[..., Page]) -> Non
     chart = page.locator("#concurrency .chart .u-over")
     box = chart.bounding_box()
     assert box is not None
-    chart.click(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
+    for place in (0.79, 0.45):  # yesterday, then its eleventh hour
+        chart.click(position={"x": box["width"] * place, "y": box["height"] / 2})
+        if place > 0.5:
+            expect(page.locator("#concurrency [data-per]")).to_have_text("hour")
     expect(page.locator("#answer .card").first).to_contain_text("In this hour", timeout=30_000)
 
     page = look("reports", "light")

@@ -1,5 +1,6 @@
 """Who may see what, and what a browser is reported to keep out."""
 
+import html
 import re
 import time
 from collections.abc import Iterator
@@ -171,8 +172,10 @@ def test_a_browser_logs_in_and_out(served: Dashboard) -> None:
     """The cookie is for the server's eyes and this site only; logging out makes it worthless."""
     token = served.token()
     client = served.client()
-    assert client.get("/accounts/acme").headers["location"] == "/login"
-    answer = client.post("/login", data={"token": f"  {token}\n"})
+    login = "/login?next=%2Faccounts%2Facme"
+    assert client.get("/accounts/acme").headers["location"] == login
+    answer = client.post(login, data={"token": f"  {token}\n"})
+    assert answer.headers["location"] == "/accounts/acme"
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
@@ -185,6 +188,30 @@ def test_a_browser_logs_in_and_out(served: Dashboard) -> None:
     assert gone.headers["location"] == "/login"
     with served.client(cookies={COOKIE: kept}) as again:
         assert again.get("/api/accounts/acme").status_code == 401
+
+
+def test_a_login_leads_back_to_what_was_wanted(served: Dashboard) -> None:
+    """With its period; also after a wrong token."""
+    client = served.client()
+    wanted = "/accounts/acme?from=2026-10-01&to=2026-10-31&flow=a%20b"
+    login = client.get(wanted).headers["location"]
+    form = re.search(r'action="([^"]+)"', client.post(login, data={"token": "wrong"}).text)
+    assert form
+    answer = client.post(html.unescape(form[1]), data={"token": served.token()})
+    assert answer.headers["location"] == wanted
+    assert client.get(login).headers["location"] == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/\t/evil",
+               "/\n/evil.example", "/login", "/logout", "/" + "x" * 2001, ""],
+)  # fmt: skip
+def test_a_login_leads_to_no_other_site(served: Dashboard, wanted: str) -> None:
+    """Whatever a link to the login page says."""
+    client = served.client()
+    answer = client.post("/login", params={"next": wanted}, data={"token": served.token()})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/"
 
 
 def test_a_login_is_kept_as_a_hash_and_ends_with_token(served: Dashboard) -> None:

@@ -153,7 +153,7 @@ def test_the_flows_by_day_add_up_to_all_of_them(served: Dashboard, tz: str) -> N
 
 @pytest.mark.parametrize("by", ["hour", "week", "month"])
 @pytest.mark.parametrize("tz", ["UTC", "Australia/Lord_Howe"])
-def test_buckets_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None:
+def test_spans_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None:
     """Sums are sums of the days', maxima the highest; a week and a month end with the period."""
     # Tue 29  Wed 30 | Thu 1 ... Sat 3 : one week, two months; Lord Howe's clocks change on the 4th
     asked = {"from": "2026-09-29", "to": "2026-10-04", "tz": tz, "flow": "flow 1"}
@@ -163,13 +163,13 @@ def test_buckets_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None
         "week": [("2026-09-29", "2026-10-04")],
         "month": [("2026-09-29", "2026-09-30"), ("2026-10-01", "2026-10-04")],
     }
-    buckets = [(each["day"], each.get("last", each["day"])) for each in found["usage"]["days"]]
+    spans = [(each["day"], each.get("last", each["day"])) for each in found["usage"]["days"]]
     if by == "hour":
-        assert len(buckets) == len({each["begins"] for each in found["usage"]["days"]})
-        assert len(buckets) == {"UTC": 144, "Australia/Lord_Howe": 144}[tz]
+        assert len(spans) == len({each["begins"] for each in found["usage"]["days"]})
+        assert len(spans) == {"UTC": 144, "Australia/Lord_Howe": 144}[tz]
         assert days["usage"]["total"]["begun"] > 0
     else:
-        assert buckets == edges[by]
+        assert spans == edges[by]
 
     def within(rows: list[dict[str, Any]], first: str, last: str) -> list[dict[str, Any]]:
         return [row for row in rows if first <= row["day"] <= last]
@@ -177,7 +177,7 @@ def test_buckets_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None
     names = {"usage": "begun", "resolution": "completed", "applications": "agent"}
     for view, name in (*names.items(), ("connectivity", "chat")):
         assert found[view]["total"] == days[view]["total"]
-        for first, last in set(buckets):
+        for first, last in set(spans):
             sums = [
                 sum(row[name] for row in within(each[view]["days"], first, last))
                 for each in (days, found)
@@ -187,7 +187,7 @@ def test_buckets_add_up_to_the_days(served: Dashboard, by: str, tz: str) -> None
         daily = days["concurrency"]["series"][series]
         assert sum(row["reported_hours"] for row in curve["days"]) == curve["reported_hours"]
         assert max(row["max"] for row in curve["days"]) == curve["max"]
-        for first, last in set(buckets):
+        for first, last in set(spans):
             highest = [max(row["max"] for row in within(each["days"], first, last))
                        for each in (daily, curve)]  # fmt: skip
             assert highest[0] == highest[1]

@@ -59,7 +59,7 @@ def test_a_login_ends_with_token(served: Dashboard) -> None:
     while client.get("/api/accounts/acme").status_code != 401:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert client.get("/accounts/acme").headers["location"] == "/login"
+    assert client.get("/accounts/acme").headers["location"].startswith("/login?next=")
 
 
 def test_use_is_noted_once_a_minute(served: Dashboard) -> None:

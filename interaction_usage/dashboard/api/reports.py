@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from export.formats import FORMATS
 from interaction_usage.dashboard import schemas, views
 from interaction_usage.dashboard.auth import Allowed, Asker
-from interaction_usage.dashboard.buckets import MOST_DAYS_BY_HOUR, Bucket, By, buckets
 from interaction_usage.dashboard.errors import AccountNotFoundError, InvalidValueError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
-from interaction_usage.dashboard.views import Buckets, Runs, RunsOfFlow, View
+from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, By, Span, spans
+from interaction_usage.dashboard.views import Runs, RunsOfFlow, Spans, View
 from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
 from interaction_usage.reports.model import Report, hour_of
 from interaction_usage.reports.service import Detail, ReportRequest, make_report
@@ -67,10 +67,10 @@ async def usage_xls(request: Request, account: str, asker: Allowed, period: Peri
 
 
 class Breakdown(NamedTuple):
-    """A report in buckets, with the runs of one flow if one is asked for."""
+    """A report in spans, with the runs of one flow if one is asked for."""
 
     report: Report
-    within: Buckets
+    within: Spans
     flow: str | None
     of_flow: RunsOfFlow | None
 
@@ -216,7 +216,7 @@ async def _view(
             raise InvalidValueError(
                 ("query", "by"), f"hours are for at most {MOST_DAYS_BY_HOUR} days, not {days}"
             )
-        within = buckets(report, by)
+        within = spans(report, by)
         of_flow = None if flow is None else _runs_of_flow(redis, report, flow, within)
         return orjson.dumps(show(Breakdown(report, within, flow, of_flow)))
 
@@ -256,8 +256,8 @@ def _make(redis: Redis, asked: ReportRequest, detail: Detail) -> Report:
         raise InvalidValueError(("query", "tz"), str(error)) from None
 
 
-def _runs_of_flow(redis: Redis, report: Report, flow: str, within: Sequence[Bucket]) -> RunsOfFlow:
-    """Return the runs of *flow* in each bucket of the report."""
+def _runs_of_flow(redis: Redis, report: Report, flow: str, within: Sequence[Span]) -> RunsOfFlow:
+    """Return the runs of *flow* in each span of the report."""
     tz = zone(report.timezone)
     begin, end = midnight(report.first, tz), midnight(report.last + timedelta(days=1), tz)
     origin = slot_of(begin)
@@ -265,12 +265,12 @@ def _runs_of_flow(redis: Redis, report: Report, flow: str, within: Sequence[Buck
         redis, lambda rollups: rollups.flow_by_slot(report.account, flow, origin, slot_of(end))
     )
     found = []
-    for bucket in within:
-        if bucket.begins is None:
-            edges = midnight(bucket.first, tz), midnight(bucket.last + timedelta(days=1), tz)
+    for span in within:
+        if span.begins is None:
+            edges = midnight(span.first, tz), midnight(span.last + timedelta(days=1), tz)
         else:
-            hour = int(bucket.begins.timestamp())
-            edges = hour, hour + hour_of(report.hours.runs, bucket.hours.start)[1]
+            hour = int(span.begins.timestamp())
+            edges = hour, hour + hour_of(report.hours.runs, span.hours.start)[1]
         stretch = slice(slot_of(edges[0]) - origin, slot_of(edges[1]) - origin)
         found.append(Runs(sum(slots[COMPLETED][stretch]), sum(slots[ABANDONED][stretch])))
     return found

@@ -55,8 +55,13 @@ async function reach(path, options) {
   }
 }
 
+/** To the login page, and back here with all that is in the address. */
+export function toLogin() {
+  location.assign(`/login?${new URLSearchParams({ next: location.pathname + location.search })}`);
+}
+
 async function answer(response) {
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) toLogin();
   const data = await response.json().catch(() => null);
   if (response.ok) return data;
   if (!Array.isArray(data?.detail)) {

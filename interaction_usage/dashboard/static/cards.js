@@ -1,14 +1,26 @@
 // What the cards of the reports have in common: a legend, a chart or a word in its place, a table.
 
 import { bars } from "./charts.js";
-import { dot, element, empty, table } from "./format.js";
+import { change, count, dot, element, empty, table } from "./format.js";
+
+/** What stands beside a label: a text, a link, or what a button does. */
+function entry({ label, value, token, pattern, href, toggle }) {
+  const inside = [...(token ? [dot(token, pattern)] : []), element("span", {}, label), element("b", {}, href ? element("a", { href }, value) : value)];
+  if (!toggle) return element("li", {}, ...inside);
+  const button = element("button", { type: "button", "aria-pressed": String(toggle.pressed), "data-key": toggle.key }, ...inside);
+  button.addEventListener("click", toggle.action);
+  return element("li", {}, button);
+}
+
+/** Replaces what is in a place; the focus stays on what stands for the same. */
+export function renew(place, ...children) {
+  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  place.replaceChildren(...children);
+  if (key !== undefined) [...place.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key)?.focus();
+}
 
 export function legend(card, items) {
-  card.querySelector(".legend").replaceChildren(
-    ...items.map(({ label, value, token, href }) =>
-      element("li", {}, ...(token ? [dot(token)] : []), element("span", {}, label), element("b", {}, href ? element("a", { href }, value) : value)),
-    ),
-  );
+  renew(card.querySelector(".legend"), ...items.map(entry));
 }
 
 /** Draws a chart, or says that there is nothing to draw. */
@@ -27,3 +39,9 @@ export function draw(card, something, title, text, options) {
 export function asTable(card, ...answer) {
   card.querySelector("[data-as-table]").replaceChildren(table(...answer));
 }
+
+/** The head of the columns that compare, and their cells: what it was before, and the change. */
+export const comparing = (before) => ({
+  head: (label) => (before ? [`${label} before`, "Change"] : []),
+  cells: (now, then) => (before ? [then === null || then === undefined ? "–" : count(then), change(now, then)] : []),
+});

@@ -4,17 +4,13 @@ import { below, get } from "./api.js";
 import { SERIES, series } from "./catalog.js";
 import { average, callout, clock, count, dayInWords, element, several, table } from "./format.js";
 import { minuteCurve } from "./minute_curve.js";
-import { onChange, period, readAddress, settle } from "./period.js";
+import { onChange, period, readAddress, settle, showErrors } from "./period.js";
 
 const { account, view } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
-const query = new URLSearchParams(location.search);
 
-let hour = query.get("hour") ?? "";
-readAddress(query);
+let hour = "";
 for (const { id, label } of series) $("#curve").append(element("option", { value: id }, label));
-$("#curve").value = query.get("series") in SERIES ? query.get("series") : series[0].id;
-if (view === "capacity") $("#licences").value = query.get("sessions") ?? "";
 
 /** What is asked, as it stands in the address. */
 function asked() {
@@ -24,9 +20,24 @@ function asked() {
 
 function go() {
   if (!settle()) return;
-  history.replaceState(null, "", `?${new URLSearchParams(asked())}`);
+  const search = `?${new URLSearchParams(asked())}`;
+  if (search !== location.search) history.pushState(null, "", search);
+  document.dispatchEvent(new Event("periodchange"));
   load();
 }
+
+function fromAddress() {
+  const query = new URLSearchParams(location.search);
+  hour = query.get("hour") ?? "";
+  readAddress(query);
+  $("#curve").value = query.get("series") in SERIES ? query.get("series") : series[0].id;
+  if (view === "capacity") $("#licences").value = query.get("sessions") ?? "";
+}
+
+addEventListener("popstate", () => {
+  fromAddress();
+  if (settle()) load();
+});
 
 onChange(() => {
   hour = ""; // another period is no longer about that hour
@@ -60,7 +71,7 @@ async function load() {
     place.replaceChildren();
     const { from: first, to: last, sessions } = problem.fields ?? {};
     if (sessions) $("#licences-error").textContent = sessions;
-    else if (first ?? last) $("#period-error").textContent = first ?? last;
+    else if (first ?? last) showErrors({ from: first, to: last });
     else $("#problem").append(callout(problem.message));
   }
   place.setAttribute("aria-busy", "false");
@@ -147,4 +158,5 @@ const VIEWS = { maximum, counting, capacity };
 
 // --------------------------------------------------------------------------------- begin
 
+fromAddress();
 if (settle()) load();

@@ -1,4 +1,4 @@
-// Names and numbers as people read them, and elements made from them.
+// Names and numbers as people read them, in the reader's own way of writing, and elements made from them.
 
 /** The settings of an account. */
 export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service", sms: "Outgoing SMS", late_usage: "Late usage" };
@@ -6,37 +6,61 @@ export const FIELDS = { name: "Name", timezone: "Time zone", dnis: "DNIS Service
 /** The value of a setting in words. */
 export const setting = (value) => (typeof value === "boolean" ? (value ? "on" : "off") : value);
 
-const whole = new Intl.NumberFormat("en");
-const tenth = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const hundredth = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const thousandth = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
-const percent = new Intl.NumberFormat("en", {
-  style: "percent",
-  minimumFractionDigits: 1,
-  maximumFractionDigits: 1,
-});
+const LOCALE = navigator.languages?.[0] ?? navigator.language;
+const number = (options) => new Intl.NumberFormat(LOCALE, options);
+const digits = (least, most = least) => ({ minimumFractionDigits: least, maximumFractionDigits: most });
 
-export const count = (number) => whole.format(number);
-export const rate = (number) => (number < 10 ? tenth.format(number) : count(Math.round(number)));
-export const average = (number) => hundredth.format(number);
-export const minutes = (number) => thousandth.format(number);
-export const share = (number) => (number === null ? "–" : percent.format(number));
-export const several = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
+const whole = number({});
+const tenth = number(digits(1));
+const hundredth = number(digits(2));
+const thousandth = number(digits(0, 3));
+const percent = number({ style: "percent", ...digits(1) });
+const signed = number({ style: "percent", signDisplay: "exceptZero", ...digits(1) });
+const short = number({ notation: "compact", maximumFractionDigits: 2 });
 
-const DAY = new Intl.DateTimeFormat("en", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
-const SHORT = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
-const MONTH = new Intl.DateTimeFormat("en", { month: "short", year: "numeric", timeZone: "UTC" });
+export const count = (value) => whole.format(value);
+export const compact = (value) => (value >= 1e4 ? short.format(value) : count(value));
+export const rate = (value) => (value < 10 ? tenth.format(value) : count(Math.round(value)));
+export const average = (value) => hundredth.format(value);
+export const minutes = (value) => thousandth.format(value);
+export const share = (value) => (value === null ? "–" : percent.format(value));
+/** By how much a number differs from an earlier one. */
+export const change = (now, before) => (now === null || before === null || before === undefined ? "–" : before ? signed.format(now / before - 1) : now ? "new" : signed.format(0));
+export const several = (value, one, more = `${one}s`) => `${count(value)} ${value === 1 ? one : more}`;
+
+const date = (options) => new Intl.DateTimeFormat(LOCALE, { timeZone: "UTC", ...options });
+const DAY = date({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const DATE = date({ day: "numeric", month: "short", year: "numeric" });
+const SHORT = date({ day: "numeric", month: "short" });
+const MONTH = date({ month: "short" });
+const MONTH_OF_YEAR = date({ month: "short", year: "numeric" });
+const WHOLE_MONTH = date({ month: "long", year: "numeric" });
 
 const noon = (day) => new Date(`${day.slice(0, 10)}T12:00:00Z`);
 
+/** Whether dates need their year, because the period shown has days of two. */
+let years = false;
+export const showYears = (first, last) => (years = first.slice(0, 4) !== last.slice(0, 4));
+
 /** A local day like "2026-10-01" in words. */
 export const dayInWords = (day) => DAY.format(noon(day));
-export const dayShort = (day) => SHORT.format(noon(day));
-export const monthOf = (day) => MONTH.format(noon(day));
+export const dateInWords = (day) => DATE.format(noon(day));
+export const dayShort = (day) => (years ? DATE : SHORT).format(noon(day));
+export const monthOf = (day) => (years ? MONTH_OF_YEAR : MONTH).format(noon(day));
+export const daysInWords = (first, last) => (first === last ? DAY.format(noon(first)) : DATE.formatRange(noon(first), noon(last)));
 
 /** The clock of a local instant like "2026-10-01T10:00:00+02:00". */
 export const clock = (instant, seconds = false) => instant.slice(11, seconds ? 19 : 16);
 export const hourInWords = (instant) => `${dayShort(instant)}, ${clock(instant)}`;
+
+const nextDay = (day) => new Date(noon(day).getTime() + 86400000).toISOString().slice(0, 10);
+
+/** What a bar stands for: an hour, a day, a week, or a month as far as the period has it. */
+export function spanInWords({ day, last = day, begins }) {
+  if (begins) return `${dayInWords(day)}, ${clock(begins)} – ${clock(begins).slice(0, 2)}:59`;
+  const isMonth = day.endsWith("-01") && nextDay(last).endsWith("-01") && day.slice(0, 7) === last.slice(0, 7);
+  return isMonth ? WHOLE_MONTH.format(noon(day)) : daysInWords(day, last);
+}
 
 /** The minute of an instant in UTC like "2026-10-01T10:00:00Z". */
 export const moment = (instant) => instant.slice(0, 16).replace("T", " ");
@@ -58,9 +82,9 @@ export function instantOf(local, timeZone) {
 
 /** An offset from UTC in seconds, like UTC+05:45. */
 export function offset(seconds) {
-  const minutes = Math.abs(seconds) / 60;
-  const two = (number) => String(Math.floor(number)).padStart(2, "0");
-  return `UTC${seconds < 0 ? "−" : "+"}${two(minutes / 60)}:${two(minutes % 60)}`;
+  const minutesAhead = Math.abs(seconds) / 60;
+  const two = (value) => String(Math.floor(value)).padStart(2, "0");
+  return `UTC${seconds < 0 ? "−" : "+"}${two(minutesAhead / 60)}:${two(minutesAhead % 60)}`;
 }
 
 export function duration(seconds) {
@@ -82,9 +106,9 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** A dot in the colour of a token. */
-export function dot(token) {
-  const made = element("span", { class: "dot", "aria-hidden": "true" });
+/** A dot in the colour of a token; in the `pattern` of what it stands for, where colours are few. */
+export function dot(token, pattern = 0) {
+  const made = element("span", { class: "dot", "aria-hidden": "true", "data-pattern": pattern % 5 });
   made.style.setProperty("--dot", `var(${token})`);
   return made;
 }
@@ -92,7 +116,7 @@ export function dot(token) {
 /** A table with a head of texts and rows of cells; the first cell of a row is its heading. */
 export function table(head, rows, total = null) {
   const cells = (row, first) =>
-    row.map((cell, index) => element(index === 0 ? first : "td", index === 0 ? { scope: "row" } : {}, String(cell)));
+    row.map((cell, index) => element(index === 0 ? first : "td", index === 0 ? { scope: "row" } : {}, cell instanceof Node ? cell : String(cell)));
   return element(
     "table",
     {},

@@ -1,6 +1,6 @@
 // The live page: the stream of the current hour, its curves, and whether it is as new as it looks.
 
-import { below, get } from "./api.js";
+import { below, get, toLogin } from "./api.js";
 import { SERIES } from "./catalog.js";
 import { curve } from "./charts.js";
 import { completenessLine } from "./completeness.js";
@@ -136,7 +136,7 @@ function connect() {
     away();
     if (stream.readyState !== EventSource.CLOSED) return;
     const answer = await fetch(below(account, "/live/stream")).catch(() => null);
-    if (answer?.status === 401) location.assign("/login");
+    if (answer?.status === 401) toLogin();
     else if (answer && !answer.ok) away((await answer.json().catch(() => null))?.detail);
     else answer?.body.cancel();
     setTimeout(connect, 2000);

@@ -1,65 +1,63 @@
 // The period that is reported: two local days, in the form and in the page's address.
 
 import { below } from "./api.js";
+import { PRESETS } from "./days.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
 const form = $("#period");
 const from = $("#from");
 const to = $("#to");
+const FIRST = "2000-01-01";
+const MOST_DAYS = 3660;
 
 /** Today in the account's time zone. */
-function today() {
+export function today() {
   const parts = new Intl.DateTimeFormat("en-CA", { timeZone: timezone, year: "numeric", month: "2-digit", day: "2-digit" });
   return parts.format(new Date());
 }
-
-function shifted(day, days) {
-  const moved = new Date(`${day}T12:00:00Z`);
-  moved.setUTCDate(moved.getUTCDate() + days);
-  return moved.toISOString().slice(0, 10);
-}
-
-const PRESETS = {
-  7: (now) => [shifted(now, -6), now],
-  30: (now) => [shifted(now, -29), now],
-  month: (now) => [`${now.slice(0, 8)}01`, now],
-  "last-month": (now) => {
-    const last = shifted(`${now.slice(0, 8)}01`, -1);
-    return [`${last.slice(0, 8)}01`, last];
-  },
-  year: (now) => [`${now.slice(0, 5)}01-01`, now],
-  730: (now) => [shifted(now, -729), now],
-};
 
 /** The days that are asked for, as the API takes them. */
 export function period() {
   return { from: from.value, to: to.value };
 }
 
+export function setPeriod(first, last) {
+  [from.value, to.value] = [first, last];
+}
+
 /** Takes the days from the page's address, the last seven without any. */
 export function readAddress(query) {
   const [first, last] = PRESETS[7](today());
-  from.value = query.get("from") ?? first;
-  to.value = query.get("to") ?? last;
+  setPeriod(query.get("from") ?? first, query.get("to") ?? last);
 }
 
-/** Says what is wrong with the period; the server would refuse it, too. */
+/** What is wrong with the period, by the field that it is about; the server would refuse it, too. */
 function wrong() {
-  if (!from.value || !to.value) return "Choose a first and a last day.";
-  if (from.value > to.value) return "The first day comes after the last.";
-  if (from.value > today()) return "The period lies in the future.";
-  return "";
+  if (!from.value) return { from: "Choose a first day." };
+  if (!to.value) return { to: "Choose a last day." };
+  if (from.value > today()) return { from: "This day lies in the future." };
+  if (from.value > to.value) return { to: "The last day comes before the first." };
+  if (from.value < FIRST) return { from: "Reports begin on 2000-01-01." };
+  if ((new Date(to.value) - new Date(from.value)) / 86400000 >= MOST_DAYS) return { from: "A report covers at most ten years." };
+  return {};
+}
+
+/** Says what is wrong beside the date that it is about. */
+export function showErrors(errors) {
+  for (const field of [from, to]) {
+    const text = errors[field.id] ?? "";
+    $(`#${field.id}-error`).textContent = text;
+    if (text) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  }
 }
 
 /** Shows what is wrong with the period, and where the file is; returns whether all is well. */
 export function settle() {
-  const problem = wrong();
-  $("#period-error").textContent = problem;
-  for (const each of [from, to]) {
-    if (problem) each.setAttribute("aria-invalid", "true");
-    else each.removeAttribute("aria-invalid");
-  }
+  const errors = wrong();
+  const problem = Object.keys(errors).length > 0;
+  showErrors(errors);
   const file = $("#export");
   if (problem) {
     file.removeAttribute("href");
@@ -85,7 +83,7 @@ export function onChange(changed) {
   }
   $("#preset").addEventListener("change", ({ target }) => {
     if (!target.value) return;
-    [from.value, to.value] = PRESETS[target.value](today());
+    setPeriod(...PRESETS[target.value](today()));
     changed();
   });
 }

@@ -1,54 +1,102 @@
-// The reports page: a period in the address, its numbers from the API, each as chart and table.
+// The reports page: what is asked for in the address, its numbers from the API, each as chart and table.
 
 import { below, get } from "./api.js";
-import { applications, services } from "./catalog.js";
-import { showSoFar } from "./charts.js";
+import { APPLICATIONS, SERIES, SERVICES, applications, series, services } from "./catalog.js";
 import { combobox } from "./combobox.js";
-import { concurrency } from "./concurrency_report.js";
-import { figures, layered, ranks, resolution, usage } from "./flow_reports.js";
-import { callout, count, element, hourInWords, offset, wallTime } from "./format.js";
-import { onChange, period, readAddress, settle } from "./period.js";
 import { completenessLine, missing } from "./completeness.js";
+import { concurrency, seriesButtons, whoWasThere } from "./concurrency_report.js";
+import { spanFor, spansFor, comparedWith } from "./days.js";
+import { figures } from "./figures.js";
+import { layered, ranks, resolution, usage } from "./flow_reports.js";
+import { callout, count, daysInWords, element, hourInWords, offset, showYears, wallTime } from "./format.js";
+import { onChange, period, readAddress, setPeriod, settle, showErrors, today } from "./period.js";
 import { showUsageReport } from "./usage_report.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
 
-let flow = "";
+// ---------------------------------------------------------------------------- the address
+
+/** What is asked for besides the days; empty: what is usual. */
+const asked = { by: "", compare: "", flow: "", series: "", application: "", service: "" };
+const KNOWN = { by: { day: 1, week: 1, month: 1 }, compare: { previous: 1, weekdays: 1, year: 1 }, series: SERIES, application: APPLICATIONS, service: SERVICES };
 
 function fromAddress() {
   const query = new URLSearchParams(location.search);
   readAddress(query);
-  flow = query.get("flow") ?? "";
-  flows.set(flow);
+  for (const name of Object.keys(asked)) {
+    const value = query.get(name) ?? "";
+    asked[name] = name === "flow" || Object.hasOwn(KNOWN[name], value) ? value : "";
+  }
+  flows.set(asked.flow);
+  $("#compare").value = asked.compare;
 }
 
-function go() {
-  if (!settle()) return;
-  const query = new URLSearchParams({ ...period(), ...(flow && { flow }) });
-  history.replaceState(null, "", `?${query}`);
+/** Shows what has changed, under an address of its own: Back undoes it. */
+function go(changes = {}) {
+  Object.assign(asked, changes);
+  flows.set(asked.flow);
+  if (!settle()) {
+    $("#reports").classList.add("stale");
+    return;
+  }
+  const given = Object.entries(asked).filter(([, value]) => value);
+  const search = `?${new URLSearchParams({ ...period(), ...Object.fromEntries(given) })}`;
+  if (search !== location.search) history.pushState(null, "", search);
   load();
 }
+
+/** Shows other days; they are broken down as suits them. */
+function open(first, last) {
+  setPeriod(first, last);
+  go({ by: "" });
+}
+
+addEventListener("popstate", () => {
+  fromAddress();
+  if (settle()) load();
+});
+
+// --------------------------------------------------------------------------- the controls
 
 let knownFlows = [];
 const flows = combobox($("#flow-combo"), {
   options: async () => knownFlows,
-  chosen: ({ value }) => {
-    flow = value;
-    go();
-  },
-  cleared: () => {
-    flow = "";
-    go();
-  },
+  chosen: ({ value }) => go({ flow: value }),
+  cleared: () => go({ flow: "" }),
   // The list has the most used; any other can be asked for by its name.
-  typed: (name) => {
-    flow = name;
-    go();
-  },
+  typed: (name) => go({ flow: name }),
 });
 
-onChange(go);
+onChange(() => go({ by: "" }));
+$("#compare").addEventListener("change", ({ target }) => go({ compare: target.value }));
+$("#all-flows").addEventListener("click", () => {
+  go({ flow: "" });
+  $("#flow").focus();
+});
+seriesButtons((id) => go({ series: id === series[0].id ? "" : id }));
+
+const NAMES = { hour: "Hours", day: "Days", week: "Weeks", month: "Months" };
+
+/** The spans to choose from; those that suit the period are no part of the address. */
+function showSpans(by) {
+  const { from, to } = period();
+  const suits = spanFor(from, to);
+  const choices = spansFor(from, to);
+  $("#by").hidden = choices.length < 2;
+  const focused = $("#by").contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  $("#by").replaceChildren(
+    ...choices.map((each) => {
+      const button = element("button", { type: "button", "data-key": each, "aria-pressed": String(each === by) }, NAMES[each]);
+      button.addEventListener("click", () => go({ by: each === suits ? "" : each }));
+      return button;
+    }),
+  );
+  if (focused) $(`#by [data-key="${focused}"]`)?.focus();
+  for (const place of document.querySelectorAll("[data-per]")) place.textContent = by;
+  $("[data-many]").hidden = by === "hour";
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-table]");
   if (!button) return;
@@ -63,6 +111,8 @@ document.addEventListener("click", (event) => {
 // ------------------------------------------------------------------------------- loading
 
 let loading;
+let tries = 0;
+const AGAIN_S = [2, 4, 8, 15, 30];
 
 async function load() {
   loading?.abort();
@@ -71,44 +121,108 @@ async function load() {
   const reports = $("#reports");
   reports.setAttribute("aria-busy", "true");
   reports.classList.add("stale");
-  $("#problem").replaceChildren();
+  const { from, to } = period();
+  document.dispatchEvent(new Event("periodchange"));
+  const by = spansFor(from, to).includes(asked.by) ? asked.by : spanFor(from, to);
+  const other = comparedWith(asked.compare, from, to);
+  const ask = (first, last) => get(below(account, "/dashboard", { from: first, to: last, flow: asked.flow, by }), signal);
   try {
-    const query = period();
-    const [answer, heat, report, one] = await Promise.all([
-      get(below(account, "/dashboard", { ...query, flow }), signal),
-      get(below(account, "/dashboard/heat", query), signal),
-      get(below(account, "/report", query), signal),
-      flow && get(below(account, "/dashboard/heat", { ...query, flow }), signal),
-    ]);
-    show(answer, heat, report, one);
+    const [answer, before] = await Promise.all([ask(from, to), other && ask(...other)]);
+    $("#problem").replaceChildren();
+    show(answer, before, by, other);
+    tries = 0;
     reports.classList.remove("stale");
     reports.setAttribute("aria-busy", "false");
   } catch (problem) {
     if (problem.name === "AbortError") return;
     reports.setAttribute("aria-busy", "false");
-    const field = problem.fields?.from ?? problem.fields?.to;
-    if (field) $("#period-error").textContent = field;
-    else $("#problem").append(callout(problem.message));
+    failed(problem, signal);
   }
 }
 
-function show(answer, heat, report, one) {
+/** Says what went wrong; what may pass is tried again by itself. */
+function failed(problem, signal) {
+  const { from, to, flow } = problem.fields ?? {};
+  if (from ?? to) {
+    showErrors({ from, to });
+    return;
+  }
+  const passes = !flow && (problem.status === 0 || problem.status === 429 || problem.status >= 500);
+  const wait = AGAIN_S[Math.min(tries, AGAIN_S.length - 1)];
+  const again = element("button", { type: "button", class: "button small" }, "Try again");
+  again.addEventListener("click", load);
+  const said = callout(`${problem.message}${passes ? " It is tried again by itself." : ""}`);
+  said.append(again);
+  $("#problem").replaceChildren(said);
+  if (!passes) return;
+  tries += 1;
+  setTimeout(() => !signal.aborted && load(), wait * 1000);
+}
+
+/** The span that has not ended, or -1. */
+function partial(spans, by, now) {
+  return spans.findIndex(({ day, last = day, begins }) => (by === "hour" ? begins.slice(0, 13) === now.slice(0, 13) : last === now.slice(0, 10)));
+}
+
+/** What a click on a span shows: its days, of a day its hours, of an hour who was there. */
+function pick({ day, last = day, begins }) {
+  if (begins) location.assign(whoWasThere(new Date(begins).toISOString(), asked.series || undefined));
+  else open(day, last);
+}
+
+function show(answer, before, by, other) {
+  const { report, heat } = answer;
+  const { from, to } = period();
+  showYears(from, to > today() ? today() : to);
+  showSpans(by);
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
-  const asOf = localNow(answer.usage.as_of);
-  showSoFar(asOf.slice(0, 10));
-  const notes = [completenessLine(report.completeness, localNow), `As of ${hourInWords(asOf)}`];
-  if (flow) notes.push(`Usage, Heat and Resolution show “${flow}” only; concurrency, applications and clicks are counted for the whole account.`);
-  $("#note").replaceChildren(...notes.map((note) => element("span", {}, note)));
-  $("#problem").replaceChildren(...missing(report.completeness));
-  figures(answer, report);
-  usage(answer.usage);
-  resolution(answer.resolution);
-  concurrency(answer.concurrency);
-  ranks(heat, one);
-  layered("applications", answer.applications, applications, "No flow ran in this period");
-  layered("connectivity", answer.connectivity, services, "Nothing was clicked in this period");
+  const now = localNow(answer.usage.as_of);
+  const spans = answer.usage.days;
+  const view = { spans, by, soFar: partial(spans, by, now), pick: (index) => pick(spans[index]) };
+  notes(report, now, other);
+  $("#problem").replaceChildren(...missing(report.completeness), ...unknownFlow(heat));
+  for (const each of document.querySelectorAll("[data-whole]")) each.hidden = Boolean(asked.flow);
+  $("#whole-account").hidden = !asked.flow;
+  $("#reports").classList.toggle("one-flow", Boolean(asked.flow));
+  figures(answer, before);
+  usage(answer.usage, before?.usage, view);
+  ranks(heat, before?.heat, { chosen: asked.flow, choose: (flow) => go({ flow }) });
+  if (asked.flow) return; // the rest is not counted by flow
+  resolution(answer.resolution, before?.resolution, view);
+  concurrency(answer.concurrency, before?.concurrency, view, asked.series || series[0].id);
+  layered("applications", answer.applications, before?.applications, view, {
+    rows: applications, nothing: "No flow ran in this period", chosen: asked.application, choose: (application) => go({ application }),
+  });
+  layered("connectivity", answer.connectivity, before?.connectivity, view, {
+    rows: services, nothing: "Nothing was clicked in this period", chosen: asked.service, choose: (service) => go({ service }),
+  });
   showUsageReport($("#report tbody"), report);
+}
+
+function notes(report, now, other) {
+  const { from, to } = period();
+  const texts = [completenessLine(report.completeness, localNow), `As of ${hourInWords(now)}`];
+  if (other) texts.push(`Dashed: ${daysInWords(...other)}${to >= now.slice(0, 10) ? ", whole days, and today so far" : ""}`);
+  else if (asked.compare) texts.push("There is nothing to compare with before 2000.");
+  if (asked.flow) texts.push("The Export is of the whole account");
+  $("#note").replaceChildren(...texts.map((text) => element("span", {}, text)));
+  const flow = asked.flow && ` · Interaction Flow “${asked.flow}”`;
+  $("#paper").textContent = ` · ${daysInWords(from, to)}${flow}`;
+}
+
+/** Says of a flow that did not run that it did not; and which ones may be meant. */
+function unknownFlow({ flows: ran }) {
+  if (!asked.flow || ran.some(({ flow }) => flow === asked.flow)) return [];
+  const words = asked.flow.toLowerCase().split(/\s+/).filter((word) => word.length > 2);
+  const near = ran.map(({ flow }) => flow).filter((flow) => words.some((word) => flow.toLowerCase().includes(word))).slice(0, 3);
+  const said = callout(`No flow “${asked.flow}” ran in this period. Names are exact, capitals included.`, "warn");
+  for (const flow of near) {
+    const button = element("button", { type: "button", class: "button small" }, flow);
+    button.addEventListener("click", () => go({ flow }));
+    said.append(button);
+  }
+  return [said];
 }
 
 /** An instant in UTC, as the account's clocks show it. */
@@ -118,6 +232,7 @@ const localNow = (instant) => wallTime(instant, timezone);
 
 fromAddress();
 if (settle()) load();
+else $("#reports").classList.add("stale");
 
 get("/api/timezones").then(
   (zones) => {

@@ -12,6 +12,16 @@ document.querySelector("#theme")?.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
 
+/** The days that are looked at stay the same from page to page. */
+function carryPeriod() {
+  const query = new URLSearchParams(location.search);
+  const kept = new URLSearchParams([...query].filter(([name]) => name === "from" || name === "to"));
+  for (const link of document.querySelectorAll(`.tabs a[href*="/accounts/"], .zone a`)) link.search = kept;
+  return kept.size ? `?${kept}` : "";
+}
+carryPeriod();
+for (const [target, name] of [[document, "periodchange"], [window, "popstate"]]) target.addEventListener(name, carryPeriod);
+
 const switcher = document.querySelector("#switcher");
 if (switcher) {
   const page = { reports: "", live: "/live", evidence: "/evidence", information: "/information" }[document.body.dataset.page] ?? "";
@@ -25,6 +35,15 @@ if (switcher) {
       const options = found.map(({ account, name }) => ({ value: account, label: name, note: account }));
       return Object.assign(options, { total });
     },
-    chosen: ({ value }) => location.assign(`/accounts/${encodeURIComponent(value)}${page}${page ? "" : location.search}`),
+    chosen: ({ value }) => location.assign(`/accounts/${encodeURIComponent(value)}${page}${carryPeriod()}`),
   });
 }
+
+// What stands at the edge of each printed page.
+addEventListener("beforeprint", () => {
+  const quoted = (text) => JSON.stringify(text.replace(/\s+/g, " ").trim());
+  const head = document.querySelector(".page-head");
+  const { style } = document.documentElement;
+  style.setProperty("--paper-title", quoted([head?.querySelector("h1")?.textContent ?? document.title, document.querySelector("#paper")?.textContent ?? ""].join(" ")));
+  style.setProperty("--paper-time", quoted(`Printed ${new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short" })}`));
+});

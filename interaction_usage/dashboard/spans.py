@@ -1,6 +1,6 @@
 """A report's breakdown by hour, day, week or month: what one bar of a chart stands for. Pure.
 
-A bucket has local days of the period only: the first and the last week or month are cut where the
+A span has local days of the period only: the first and the last week or month are cut where the
 period begins and ends. Weeks begin on Mondays, as ISO 8601 has them.
 """
 
@@ -21,7 +21,7 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
 class By(StrEnum):
-    """How long the buckets are."""
+    """How long the spans are."""
 
     HOUR = "hour"
     DAY = "day"
@@ -39,7 +39,7 @@ class DayHours(NamedTuple):
     begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
 
 
-class Bucket(NamedTuple):
+class Span(NamedTuple):
     """Local days `first` to `last`, both included; with `begins`, one hour of a day."""
 
     first: date
@@ -54,7 +54,7 @@ class Bucket(NamedTuple):
         return slice(self.days[0].begin, self.days[-1].end) if self.days else slice(0, 0)
 
     def members(self) -> dict[str, Any]:
-        """Return what every list of buckets says of one."""
+        """Return what every list of spans says of one."""
         members: dict[str, Any] = {"day": self.first.isoformat()}
         if self.begins is not None:
             return {**members, "begins": self.begins.isoformat()}
@@ -68,8 +68,8 @@ def first_of(day: date, by: By) -> date:
     return day - timedelta(days=day.weekday()) if by is By.WEEK else day
 
 
-def buckets(report: Report, by: By) -> list[Bucket]:
-    """Return the buckets of *report* that have begun, in order."""
+def spans(report: Report, by: By) -> list[Span]:
+    """Return the spans of *report* that have begun, in order."""
     hours = {each.day: each for each in day_hours(report)}
     if by is By.HOUR:
         return list(_by_hour(report, hours))
@@ -78,16 +78,16 @@ def buckets(report: Report, by: By) -> list[Bucket]:
         days = list(entry)
         counts = days[0].counts if len(days) == 1 else _sum([each.counts for each in days])
         known = tuple(hours[each.day] for each in days if each.day in hours)
-        found.append(Bucket(days[0].day, days[-1].day, counts, known))
+        found.append(Span(days[0].day, days[-1].day, counts, known))
     return found
 
 
-def _by_hour(report: Report, hours: Mapping[date, DayHours]) -> Iterator[Bucket]:
+def _by_hour(report: Report, hours: Mapping[date, DayHours]) -> Iterator[Span]:
     for day in hours.values():
         for place, begins in enumerate(day.begins):
             number = day.begin + place
             hour = DayHours(day.day, number, number + 1, [day.clocks[place]], [begins])
-            yield Bucket(
+            yield Span(
                 day.day, day.day, report.hour_counts[number], (hour,), local_datetime(*begins)
             )
 
