@@ -30,10 +30,19 @@ from interaction_usage.setting_groups import (
     read_members,
     variables_of,
 )
+from interaction_usage.setting_values import Network
 from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
-__all__ = ["VARIABLES", "InvalidSettingError", "Settings", "problems_of_process", "read"]
+__all__ = [
+    "VARIABLES",
+    "InvalidSettingError",
+    "Network",
+    "Settings",
+    "Smtp",
+    "problems_of_process",
+    "read",
+]
 
 
 def _variable(
@@ -132,7 +141,7 @@ class Settings:
         "0",
         "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
     )
-    alerts_allowed_networks: tuple[values.Network, ...] = _variable(
+    alerts_allowed_networks: tuple[Network, ...] = _variable(
         values.networks,
         "",
         "networks inside that webhooks of alerts may be sent to: `10.1.0.0/16`, separated by "

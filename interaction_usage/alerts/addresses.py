@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from interaction_usage.alerts.errors import ForbiddenAddressError
-from interaction_usage.setting_values import Network
+from interaction_usage.settings import Network
 
 _Address = IPv4Address | IPv6Address
 

@@ -6,7 +6,7 @@ import ssl
 
 from interaction_usage.alerts.notices import Notice, mail
 from interaction_usage.alerts.webhooks import Outcome
-from interaction_usage.setting_groups import Smtp
+from interaction_usage.settings import Smtp
 
 #: Seconds that the server has for each of its answers.
 _TIMEOUT_S = 10.0

@@ -21,7 +21,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from interaction_usage.alerts.addresses import CheckedResolver, check
 from interaction_usage.alerts.errors import ForbiddenAddressError
 from interaction_usage.alerts.notices import Notice, body
-from interaction_usage.setting_values import Network
+from interaction_usage.settings import Network
 
 #: Seconds that a receiver has to answer.
 TIMEOUT_S: Final = 10.0
