@@ -130,6 +130,7 @@ async function load() {
     const [answer, before] = await Promise.all([ask(from, to), other && ask(...other)]);
     $("#problem").replaceChildren();
     show(answer, before, by, other);
+    performance.mark("shown");
     tries = 0;
     reports.classList.remove("stale");
     reports.setAttribute("aria-busy", "false");
