@@ -10,8 +10,8 @@ from interaction_usage.commands.terminal import Fitting, columns_that_fit, curve
 from rollups.catalog import SERIES_ROWS
 from rollups.local_time import zone
 
-#: Columns of a terminal that are taken by the frame around the content.
-_FRAME: Final = 6
+#: Columns of a terminal that are taken by the frame around the content, and around the table.
+_FRAME: Final = 8
 _CURVE_HOURS: Final = 24
 _NAME_WIDTH: Final = 32  # "Bluebird Airlines New York 15:50"
 #: Lines of the screen besides those of the first look.

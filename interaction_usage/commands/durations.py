@@ -17,6 +17,10 @@ class Seconds(click.FloatRange):
     def __init__(self, least: float) -> None:
         super().__init__(min=least, max=_MAX_SECONDS)
 
+    def _describe_range(self) -> str:
+        """Return nothing: nobody wants to read of `0<=x<=864000` in the help."""
+        return ""
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:

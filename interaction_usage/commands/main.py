@@ -10,6 +10,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from interaction_usage.commands.encoding import adapt_output
+from interaction_usage.commands.help_format import HelpFormatter
+
 #: Subcommands in the order of `usage --help`: name, module, what it does.
 COMMANDS = {
     "demo": (
@@ -37,6 +40,10 @@ COMMANDS = {
     "capacity": (
         "interaction_usage.commands.capacity",
         "Show what a licence of so many sessions would have meant.",
+    ),
+    "sessions": (
+        "interaction_usage.commands.sessions",
+        "List sessions that were open for long, or still are.",
     ),
     "verify": (
         "interaction_usage.commands.verify",
@@ -87,6 +94,17 @@ COMMANDS = {
 }
 
 
+#: The same by what they are for, as `usage --help` shows them.
+GROUPS = {
+    "Try and set up": ("demo", "dev", "config", "doctor", "completion"),
+    "Count events": ("worker", "send", "lag"),
+    "Report": ("export", "reports", "watch", "serve", "alerts"),
+    "Explain a number": ("explain", "concurrency", "capacity", "verify"),
+    "Accounts and access": ("account", "token"),
+    "Correct": ("correct", "dead-letters", "gaps"),
+    "Operate": ("backup", "restore", "upgrade", "rebuild", "archive"),
+}
+
 #: Errors of the system for an output that cannot be written to.
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF}
 
@@ -128,15 +146,19 @@ class Commands(click.Group):
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the subcommands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        """List the subcommands in their groups, without importing them."""
+        width = max(map(len, COMMANDS))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                # As wide as the longest of all, so that the groups are aligned.
+                formatter.write_dl([(name.ljust(width), COMMANDS[name][1]) for name in names])
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run `usage`; an error of the output or of a file becomes one line, too.
 
         A pipe without a reader ends it silently; click does that.
         """
+        adapt_output()
         try:
             return super().main(*args, **extra)
         except OSError as error:
@@ -187,6 +209,9 @@ def _show_version(ctx: click.Context, _option: click.Parameter, is_wanted: bool)
 
     click.echo(f"usage, version {version('interaction-usage')}, layout {LAYOUT}")
     ctx.exit()
+
+
+click.Context.formatter_class = HelpFormatter
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

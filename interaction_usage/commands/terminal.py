@@ -26,8 +26,7 @@ _UNRULY: Final = re.compile(r"[\u2028-\u202e\u2066-\u2069]")
 
 
 _HEIGHTS: Final = " ▁▂▃▄▅▆▇█"
-_ASCII_HEIGHTS: Final = " .:-=+*#@"
-_BETWEEN: Final = 3  # columns of a terminal between those of a table
+BETWEEN: Final = 3  # columns of a terminal between those of a table
 
 
 def plain(text: str) -> str:
@@ -79,30 +78,21 @@ def columns_that_fit(columns: Sequence[Fitting], width: int) -> set[int]:
 
 
 def _width_of(columns: Sequence[Fitting], kept: Iterable[int]) -> int:
-    return sum(columns[place].width + _BETWEEN for place in kept)
+    return sum(columns[place].width + BETWEEN for place in kept) - BETWEEN
 
 
 def curve(levels: Sequence[int], columns: int) -> str:
     """Return *levels* as that many characters, each as high as the most of its stretch.
 
-    The highest level fills a character; any level above 0 is seen. A terminal that shows only
-    ASCII gets characters with more ink instead.
+    The highest level fills a character; any level above 0 is seen. (`encoding` has what a terminal
+    of ASCII shows instead.)
     """
-    heights = _ASCII_HEIGHTS if is_ascii() else _HEIGHTS
-    most = len(heights) - 1
+    most = len(_HEIGHTS) - 1
     top = max(levels, default=0)
     columns = min(columns, len(levels))
     edges = [len(levels) * column // columns for column in range(columns + 1)] if columns else []
     peaks = [max(levels[begin:end]) for begin, end in pairwise(edges)]
-    return "".join(heights[-(-peak * most // top) if top else 0] for peak in peaks)
-
-
-def is_ascii() -> bool:
-    """Tell whether the standard output shows only ASCII."""
-    # While rich redirects the output to what it draws, the stand-in has no encoding.
-    streams = (sys.stdout, sys.__stdout__)
-    encoding = next(filter(None, (getattr(each, "encoding", None) for each in streams)), "ascii")
-    return not encoding.lower().replace("-", "").startswith("utf")
+    return "".join(_HEIGHTS[-(-peak * most // top) if top else 0] for peak in peaks)
 
 
 def is_one_line(text: str, most: int) -> bool:

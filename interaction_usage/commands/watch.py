@@ -1,10 +1,9 @@
 """`usage watch`: the current hour's concurrency of an account, live, in the terminal."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import click
@@ -16,13 +15,21 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.rendering import why_incomplete
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
-from interaction_usage.commands.terminal import console, plain
+from interaction_usage.commands.terminal import (
+    BETWEEN,
+    Fitting,
+    columns_that_fit,
+    console,
+    curve,
+    plain,
+)
 
 _LOOK = 0.5
 #: Seconds after the first look until events per second can be reported.
 _FIRST_LOOKS = 1.2
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
+_FRAME = 8  # columns of the panel and of the table around what is shown
+_LEAST_CURVE = 15
 
 
 @click.command("watch")
@@ -132,23 +139,21 @@ def screen(answer: dict[str, Any], width: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from rollups.catalog import SERIES_ROWS
-
-    room = max(10, width - 62)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
-    table.add_column("Sessions", no_wrap=True)
-    for title in ("Now", "Peak", "at", "Long"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Last 60 minutes", no_wrap=True)
-    for series in (row for row in SERIES_ROWS if row.id in answer["series"]):
-        numbers = answer["series"][series.id]
-        at = numbers["peak_at"]
-        table.add_row(
-            series.short_label or series.label,
-            Text(f"{numbers['now']:,}", "bold"), f"{numbers['peak']:,}",
-            at[11:19] if at else "–", f"{numbers['open_long']:,}",
-            Text(blocks(answer["curve"]["levels"][series.id], room), "cyan"),
-        )  # fmt: skip
+    columns = _columns(answer)
+    inner = width - _FRAME
+    kept = columns_that_fit([Fitting(title, wide, rank) for title, wide, rank, _ in columns], inner)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for place, (title, wide, _, _) in enumerate(columns):
+        if place in kept:
+            is_number = 0 < place < len(columns) - 1
+            table.add_column(
+                title, justify="right" if is_number else "left", no_wrap=True, min_width=wide
+            )
+    taken = sum(columns[place][1] + BETWEEN for place in kept if place < len(columns) - 1)
+    for row, levels in enumerate(answer["curve"]["levels"][each] for each in _series(answer)):
+        cells = [cells[row] for _, _, _, cells in columns[:-1]]
+        drawn = Text(curve(levels, max(_LEAST_CURVE, inner - taken)), "cyan")
+        table.add_row(*(cell for place, cell in enumerate([*cells, drawn]) if place in kept))
     incomplete = why_incomplete(answer["completeness"]["reasons"])
     below = [Text(plain(incomplete), "yellow")] if incomplete else []
     return Panel(
@@ -159,6 +164,34 @@ def screen(answer: dict[str, Any], width: int) -> Any:
     )  # fmt: skip
 
 
+def _series(answer: dict[str, Any]) -> list[str]:
+    from rollups.catalog import SERIES
+
+    return [series for series in SERIES if series in answer["series"]]
+
+
+def _columns(answer: dict[str, Any]) -> list[tuple[str, int, int, list[Any]]]:
+    """Return title, width, rank (`Fitting`) and cells of each column; the curve's are drawn."""
+    from rich.text import Text
+
+    from rollups.catalog import SERIES_ROWS
+
+    labels = [row.short_label or row.label for row in SERIES_ROWS if row.id in answer["series"]]
+    numbers = [answer["series"][series] for series in _series(answer)]
+    found = [
+        ("Sessions", 0, labels),
+        ("Now", 0, [f"{each['now']:,}" for each in numbers]),
+        ("Peak", 1, [f"{each['peak']:,}" for each in numbers]),
+        ("at", 3, [each["peak_at"][11:19] if each["peak_at"] else "–" for each in numbers]),
+        ("Long", 4, [f"{each['open_long']:,}" for each in numbers]),
+    ]
+    columns: list[tuple[str, int, int, list[Any]]] = [
+        (title, max(map(len, (title, *cells))), rank, list(cells)) for title, rank, cells in found
+    ]
+    columns[1][3][:] = [Text(cell, "bold") for cell in columns[1][3]]
+    return [*columns, ("Last 60 minutes", _LEAST_CURVE, 2, [])]
+
+
 def _hour(answer: dict[str, Any]) -> str:
     begin, end = answer["hour"]["from"][11:16], answer["hour"]["to"][11:16]
     return f"the hour from {begin} to {end}, {answer['timezone']}"
@@ -167,18 +200,9 @@ def _hour(answer: dict[str, Any]) -> str:
 def _state(answer: dict[str, Any]) -> str:
     if answer["stale"]:
         return f"Not up to date: {answer['stale']['message']}"
-    stream, as_of = answer["stream"], datetime.fromisoformat(answer["as_of"])
+    from rollups.local_time import zone
+
+    stream = answer["stream"]
+    as_of = datetime.fromisoformat(answer["as_of"]).astimezone(zone(answer["timezone"]))
     lag = "unknown" if stream["lag"] is None else f"{stream['lag']:,} behind"
-    return f"{as_of:%H:%M:%S} UTC · {stream['events_per_second']:,.1f} events/s · {lag}"
-
-
-def blocks(levels: Sequence[int], columns: int) -> str:
-    """Return *levels* as that many block characters, each as high as the most of its stretch.
-
-    The highest level fills a character; any level above 0 is seen.
-    """
-    top = max(levels, default=0)
-    columns = min(columns, len(levels))
-    edges = [len(levels) * column // columns for column in range(columns + 1)]
-    peaks = [max(levels[begin:end]) for begin, end in pairwise(edges)]
-    return "".join(_BLOCKS[-(-peak * 8 // top) if top else 0] for peak in peaks)
+    return f"{as_of:%H:%M:%S} · {stream['events_per_second']:,.1f} events/s · {lag}"

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import click
 import pytest
 from click.testing import Result
 
-from interaction_usage.commands.main import COMMANDS, main
+from interaction_usage.commands.main import COMMANDS, GROUPS, main
 
 Usage = Callable[..., Result]
 
@@ -30,6 +31,25 @@ def test_every_command_has_help_with_an_example(usage: Usage, words: list[str]) 
     assert done.exit_code == 0
     assert "Example" in done.stdout
     assert "\n    usage " in done.stdout or "\n    USAGE_KAFKA" in done.stdout
+
+
+def test_every_command_is_in_one_group(usage: Usage) -> None:
+    """And the list of `usage --help` has all of them, each under the title of its group."""
+    assert Counter(name for names in GROUPS.values() for name in names) == Counter([*COMMANDS])
+    shown = usage("--help").stdout
+    for title, names in GROUPS.items():
+        part = shown.partition(f"{title}:\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in part.splitlines() if line[2] != " "] == [*names]
+
+
+def test_help_has_colours_on_a_terminal_unless_they_are_not_wanted(
+    usage: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe gets plain text; `NO_COLOR` is honoured."""
+    assert "\x1b[" not in usage("lag", "--help").stdout
+    assert "\x1b[36m\x1b[1mOptions:" in usage("lag", "--help", color=True).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in usage("lag", "--help", color=True).stdout
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest(usage: Usage) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 from redis.client import Redis
+from rich.console import Console
 
-from interaction_usage.commands.watch import blocks
+from interaction_usage.commands.terminal import curve
+from interaction_usage.commands.watch import screen
 from interaction_usage.store import account_settings, keys
 from interaction_usage.store.progress import encoded
+from rollups.catalog import SERIES
 from rollups.completeness import Progress
 from tests.support.memory_ledger import MemoryLedger
 
@@ -74,6 +77,30 @@ def test_what_it_cannot_show(usage: Usage, arguments: list[str], code: int, word
     assert words in done.stderr
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_narrow_terminal_has_fewer_columns_and_no_cut_ones(width: int) -> None:
+    """What is left out first is of the least use; the curve takes what is left."""
+    numbers = {"now": 1_234, "peak": 5_678, "peak_at": "2026-10-01T14:45:00+05:45", "open_long": 9}
+    look = {
+        "account": "acme", "timezone": "Asia/Kathmandu", "stale": None,
+        "as_of": "2026-10-01T09:10:00Z", "stream": {"lag": 0, "events_per_second": 3.5},
+        "hour": {"from": "2026-10-01T14:00:00+05:45", "to": "2026-10-01T15:00:00+05:45"},
+        "series": dict.fromkeys(SERIES, numbers),
+        "curve": {"levels": {key: [*range(3600)] for key in SERIES}},
+        "completeness": {"reasons": []},
+    }  # fmt: skip
+    terminal = Console(width=width, color_system=None, force_terminal=True)
+    with terminal.capture() as captured:
+        terminal.print(screen(look, width))
+    shown = captured.get()
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    assert "1,234" in shown
+    assert "▁" in shown
+    assert ("Long" in shown) == (width >= 80)
+    assert "14:55:00 · 3.5 events/s" in shown  # of the account's clocks, as all other times
+
+
 @pytest.mark.parametrize(
     ("levels", "columns", "drawn"),
     [
@@ -86,4 +113,4 @@ def test_what_it_cannot_show(usage: Usage, arguments: list[str], code: int, word
 )
 def test_a_curve_in_block_characters(levels: list[int], columns: int, drawn: str) -> None:
     """As high as the most of its stretch."""
-    assert blocks(levels, columns) == drawn
+    assert curve(levels, columns) == drawn
