@@ -57,7 +57,12 @@ MAY_IMPORT = {
     "logs": set[str](),
     "monitoring": set[str](),
     "env_file": set[str](),
-    "settings": {"rollups", "store", "kafka_address", "logs", "env_file", "prefixes"},
+    "setting_values": {"store", "kafka_address"},
+    "setting_groups": {"kafka_address", "setting_values"},
+    "settings": {
+        "rollups", "store", "kafka_address", "logs", "env_file", "prefixes", "setting_groups",
+        "setting_values",
+    },
     "servers": set[str](),
     "reports": {"rollups", "store"},
     "issued": {"rollups", "store", "reports", "export"},
