@@ -76,6 +76,7 @@ def _set_rules(count: int, hook: str, environment: dict[str, str]) -> None:
     from interaction_usage.alerts.rules import Rule
     from interaction_usage.alerts.states import Status
     from interaction_usage.store.client import connect
+    from interaction_usage.store.errors import LedgerUnavailableError
     from stream_app.ledger import KafkaLedger
 
     config = settings.read(environment)
@@ -84,8 +85,15 @@ def _set_rules(count: int, hook: str, environment: dict[str, str]) -> None:
             Rule(_name(number), "level", 1, hook, "agent", created=int(time.time()))
             for number in range(count)
         ]
-        book.set_rules(KafkaLedger(config, redis, 10.0), wanted)
         deadline = time.monotonic() + _PATIENCE_S
+        while True:  # a topic that was created just now has no leader
+            try:
+                book.set_rules(KafkaLedger(config, redis, 10.0), wanted)
+                break
+            except LedgerUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
         while time.monotonic() < deadline:
             known = book.read(redis)
             if all(known.status(each)[0] is Status.OK for each in known.watched.values()):

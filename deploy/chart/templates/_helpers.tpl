@@ -116,7 +116,7 @@ env:
   - name: {{ $variable }}
     value: /etc/usage/{{ $variable }}
 {{- end }}
-{{- if has .component (list "worker" "archive") }}
+{{- if has .component (list "worker" "archive" "alerts") }}
   - name: USAGE_HEALTH_PORT
     value: "8081"
 {{- else if eq .component "dashboard" }}
@@ -212,7 +212,7 @@ S3 and on a volume that several nodes may mount. Takes {root, component}.
 {{- fail (printf "settings.%s is missing" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range list (list "" .Values) (list "worker." .Values.worker) (list "dashboard." .Values.dashboard) (list "monthEnd." .Values.monthEnd) (list "archive." .Values.archive) -}}
+{{- range list (list "" .Values) (list "worker." .Values.worker) (list "dashboard." .Values.dashboard) (list "monthEnd." .Values.monthEnd) (list "archive." .Values.archive) (list "alerts." .Values.alerts) -}}
 {{- $prefix := index . 0 -}}
 {{- range $name, $value := (index . 1).settings -}}
 {{- $place := printf "%ssettings.%s" $prefix $name -}}
