@@ -28,6 +28,8 @@ from stream_app.telemetry import worker_name
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two records of what was delivered.
+_SETTLE_S: Final = 1.0
 #: Seconds between two looks, between two attempts to take the lease, and after a failure.
 INTERVAL_S: Final = 0.25
 _STANDBY_S: Final = 1.0
@@ -49,6 +51,7 @@ class AlertsProcess:
         self._looking: Looking | None = None
         self._delivery: Delivery | None = None
         self._is_standby = False
+        self._settled_at = 0.0
         self.waiting_for = "The process is starting"  #: empty while it evaluates
         self.look_seconds = 0.0
         self.looks = 0
@@ -107,9 +110,6 @@ class AlertsProcess:
 
     async def _look(self, looking: Looking, delivery: Delivery, redis: Client) -> None:
         began = time.monotonic()
-        settled = delivery.settled()
-        if settled:
-            await asyncio.to_thread(looking.settle, settled.delivered, settled.given_up)
         delivery.offer(await asyncio.to_thread(looking.look))
         delivery.forget(name for name in delivery.rules if looking.watched(name) is None)
         for content in await asyncio.to_thread(alert_table.take_tests, redis):
@@ -120,6 +120,10 @@ class AlertsProcess:
         took = time.monotonic() - began
         self.look_seconds += took
         self.looks += 1
+        if began - self._settled_at > _SETTLE_S:  # what is new is not to wait for it
+            self._settled_at = began
+            if settled := delivery.settled():
+                await asyncio.to_thread(looking.settle, settled.delivered, settled.given_up)
         await self._pause(max(self._interval - took, 0.02))
 
     def _test(self, looking: Looking, delivery: Delivery, content: bytes) -> None:
