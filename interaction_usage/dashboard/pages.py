@@ -76,6 +76,7 @@ def _page(
 ) -> Response:
     context = {
         "assets": f"/assets/{assets.version()}",
+        "modules_of": assets.modules_of,
         "asker": asker,
         "open": request.app.state.open,
         "form_key": asker.form_key if asker else "",
