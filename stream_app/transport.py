@@ -71,6 +71,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self._slow: dict[TP, str] = {}  # what was logged last of a partition without progress
 
+    def _stopped_set(self) -> None:
+        """Have the thread stop, unless it has ended: it crashes with the worker, maybe first."""
+        try:
+            super()._stopped_set()
+        except RuntimeError:
+            if not self.thread_loop.is_closed():
+                raise
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         bounded_fetch.install(self.consumer.app.config.max_batch_bytes)
         consumer = super()._create_worker_consumer(transport)

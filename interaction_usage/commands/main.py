@@ -41,6 +41,10 @@ COMMANDS = {
         "interaction_usage.commands.capacity",
         "Show what a licence of so many sessions would have meant.",
     ),
+    "sessions": (
+        "interaction_usage.commands.sessions",
+        "List sessions that were open for long, or still are.",
+    ),
     "verify": (
         "interaction_usage.commands.verify",
         "Verify reports: every number from the events against the rollups.",

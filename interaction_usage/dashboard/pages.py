@@ -261,6 +261,15 @@ def capacity_page(request: Request, account: str, asker: Visitor) -> Response:
     return _of_account(request, "evidence.html", account, asker, "evidence", view="capacity")
 
 
+@router.get("/accounts/{account}/evidence/sessions")
+def long_sessions_page(request: Request, account: str, asker: Visitor) -> Response:
+    """Who was connected for long, and who still is."""
+    return _of_account(
+        request, "sessions.html", account, asker, "evidence", view="sessions",
+        applications=APPLICATION_LABELS,
+    )  # fmt: skip
+
+
 @router.get("/accounts/{account}/refused")
 def refused_page(request: Request, account: str, asker: Visitor) -> Response:
     """What was refused of an account's events."""

@@ -35,6 +35,9 @@ _COUNTERS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 COUNTERS: Final = tuple(_COUNTERS)
 
+#: How a session can have ended; or it is open.
+STATES: Final = ("open", "limit", "stopped")
+
 #: The events that intervals are made of.
 _SESSION_TYPES: Final = [
     "usage.session.started", "usage.session.stopped", "usage.session.corrected",
@@ -71,6 +74,31 @@ def explain(
             "minutes": [minutes.get(number, 0) for number in range(-(-(end - first) // 60))],
         },
     }
+
+
+def long_sessions(
+    events: Events, account: str, period: Period, longer: int, states: Sequence[str], most: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many sessions were open for *longer* seconds, and the oldest of them."""
+    with opened(events, [account], period, _SESSION_TYPES) as database:
+        database.run("sessions")
+        rows = database.run(
+            "long_sessions",
+            as_of=second_not_before(period.as_of), longer=longer, states=list(states), most=most,
+        )  # fmt: skip
+    found = [
+        {
+            "application": application,
+            "session": session,
+            "start": local_time(begins, period.timezone).isoformat(),
+            "stop": None if state == "open" else local_time(ends, period.timezone).isoformat(),
+            "state": state,
+            "corrected": corrected,
+            "seconds": age,
+        }
+        for application, session, begins, ends, state, corrected, age, _ in rows
+    ]
+    return (rows[0][-1] if rows else 0), found
 
 
 def _span(database: Database, second: int, hour: int | None) -> tuple[int, int]:

@@ -120,6 +120,24 @@ class Explainer:
             ),
         )
 
+    def long_sessions(
+        self, request: ReportRequest, longer: int, states: Sequence[str], most: int
+    ) -> dict[str, Any]:
+        """Return the sessions that were open for *longer* seconds, the oldest first."""
+        (total, sessions), source = self._ask(
+            self.counted(request, Detail.TOTALS),
+            lambda events, period: questions.long_sessions(
+                events, request.account, period, longer, states, most
+            ),
+        )
+        return {
+            "account": request.account,
+            "as_of": request.as_of.isoformat(),
+            "total": total,
+            "sessions": sessions,
+            "made_from": source,
+        }
+
     def verify(
         self, batch: ReportBatch, account: str | None = None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,

@@ -71,7 +71,7 @@ def test_the_next_report_is_issued_with_an_adjustment(
     picture(page, "list")
 
 
-def test_the_account_sees_its_reports_and_issues_none(
+def test_the_account_sees_own_reports_and_issues_none(
     visit: Callable[..., Page], changed: Dashboard
 ) -> None:
     """No form, no button that changes anything."""

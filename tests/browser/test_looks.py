@@ -39,6 +39,7 @@ PAGES = {
     "evidence": ("/accounts/acme/evidence", "The sessions present at"),
     "counting": ("/accounts/acme/evidence/counting", "Sustained 5 min"),
     "capacity": ("/accounts/acme/evidence/capacity", "Sessions started"),
+    "sessions": ("/accounts/acme/evidence/sessions?longer=0", "Made from"),
     "issued": ("/accounts/acme/issued", "No report was issued yet"),
     "information": ("/accounts/acme/information", "Session limits"),
     "first": ("/accounts/newcomer", "usage send first.ndjson"),

@@ -34,6 +34,7 @@ REST: dict[str, tuple[str, ...]] = {
     "reports issue": DAY,
     "reports list": (),
     "reports preview": DAY,
+    "sessions": DAY,
     "token create": (),
     "verify": DAY,
     "watch": ("--once",),

@@ -72,6 +72,24 @@ def test_an_account_asks_for_itself_and_sees_no_session(served: Dashboard) -> No
         assert served.get(f"/accounts/acme/{path}", **DAY, sessions="1").status_code == 401
 
 
+def test_sessions_that_were_open_for_long(served: Dashboard) -> None:
+    """With how each ended; an account's token sees when, and not which."""
+    query = {"from": "2026-10-10", "to": "2026-10-12", "as_of": "2026-11-01T00:00:00Z"}
+    path = "/accounts/open/long-sessions"
+    found = served.get_json(path, **query, longer="86400", state="limit")
+    assert "never-stops" in [each["session"] for each in found["sessions"]]
+    assert all(each["seconds"] == 86_400 for each in found["sessions"])
+    assert found["total"] == len(found["sessions"])
+    own = served.get("/accounts/open/long-sessions", served.token("open"), **query, longer="0")
+    assert own.json()["total"] >= found["total"]
+    assert {each["session"] for each in own.json()["sessions"]} == {None}
+    other = served.get("/accounts/open/long-sessions", served.token("acme"), **query)
+    assert other.status_code == 404
+    for wrong in ({"longer": "-1"}, {"longer": "x"}, {"state": "gone"}):
+        answer = served.get("/accounts/open/long-sessions", served.token(), **query, **wrong)
+        assert answer.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("path", "query"),
     [

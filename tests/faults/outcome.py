@@ -227,7 +227,11 @@ class Outcome:
     def _without_unknown(
         self, report: Mapping[str, Any], wanted: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return *report*, in which an upgrade leaves sessions unknown that were not counted."""
+        """Return the numbers of *report*; an upgrade leaves sessions unknown that it did not count.
+
+        It may have been issued meanwhile, and has its number then.
+        """
+        report = {name: value for name, value in report.items() if name != "number"}
         sessions = report["sessions"]
         if self._run.was_upgraded and sessions["agent"]["started"] is None:
             sessions = wanted["sessions"]

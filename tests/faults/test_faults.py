@@ -48,8 +48,9 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
         faults.on_new_cluster = auditor.forget_gaps
         try:
             with auditor:
-                live_through(faults)
+                live_through(faults, seed)
                 settle(faults)
+                faults.stop_operators()
             Outcome(faults, auditor, lines, BROKEN).check()
             faults.check_issued()
             faults.note(f"reports made meanwhile: {dict(auditor.statuses)}")
@@ -63,10 +64,12 @@ def test_a_run_of_faults_leaves_every_report_exact(fault_run: System, seed: int)
                 why,
             ]
             raise AssertionError("\n".join(answer)) from None
+        finally:
+            faults.abandon_operators()
     print("\n".join([f"seed {seed}", *diary, *publisher.reported_errors]))
 
 
-def live_through(faults: Faults) -> None:
+def live_through(faults: Faults, seed: int) -> None:
     """Do the faults while the publisher publishes; return when it has published everything."""
     fault_run, rng, publisher = faults.system, faults.rng, faults.publisher
     fault_run.worker_variables["USAGE_REDIS"] = f"redis://127.0.0.1:{faults.link.port}/0"
@@ -79,6 +82,7 @@ def live_through(faults: Faults) -> None:
     publisher.start()
     await_first_count(fault_run)
     faults.back_up()
+    faults.start_operators(seed)
     for fault in faults.plan(FAULTS):
         faults.wait(rng.uniform(0.3, 2.5))
         faults.replace_the_last()

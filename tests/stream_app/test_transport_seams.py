@@ -634,3 +634,14 @@ def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
     now = 101.0
     consumer._skip_gaps(others)
     assert consumer._processed[FLOWS] == consumer._delivered[FLOWS] == 5
+
+
+def test_a_thread_that_ended_with_the_worker_is_not_stopped_again() -> None:
+    """It closes its loop when it ends; nothing is wrong with that, so nothing is logged."""
+    thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+    thread.thread_loop, thread._stopped = asyncio.new_event_loop(), asyncio.Event()
+    thread._stopped_set()
+    thread.thread_loop.run_until_complete(asyncio.sleep(0))
+    assert thread._stopped.is_set()
+    thread.thread_loop.close()
+    thread._stopped_set()

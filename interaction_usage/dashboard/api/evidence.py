@@ -5,7 +5,7 @@ reports and live streams have threads of their own, and do not wait for it (`hea
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
@@ -22,6 +22,7 @@ from interaction_usage.dashboard.errors import (
 )
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
+from interaction_usage.dashboard.long_session_schemas import LongSessions
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
 from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
 from interaction_usage.reports.service import ReportRequest
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 #: How many licences can be compared at once, and the most sessions that one may have.
 MAX_LICENCES, MAX_SESSIONS = 100, 1_000_000
+
+#: Sessions that are listed, and how a session can have ended.
+MAX_LISTED: Final = 1000
+STATES: Final = ("open", "limit", "stopped")
 
 router = APIRouter(tags=["Evidence"])
 
@@ -116,6 +121,34 @@ async def capacity(
         request, account, asker, period,
         lambda explainer, each: explainer.capacity(each, series, licences)[0],
     )  # fmt: skip
+
+
+@router.get("/accounts/{account}/long-sessions", response_model=LongSessions)
+async def long_sessions(
+    request: Request,
+    account: str,
+    asker: Allowed,
+    period: Period,
+    longer: Annotated[
+        int, Query(ge=0, le=10 * 366 * 86_400, description="Only sessions of so many seconds.")
+    ] = 3600,
+    state: Annotated[
+        Literal["any", "open", "limit", "stopped"],
+        Query(description="Only those that are open, ended by the limit, or by a stop."),
+    ] = "any",
+) -> Response:
+    """The sessions that were open for long in the period, or still are; the longest first."""
+    asker.must_see(account)
+    states = STATES if state == "any" else (state,)
+
+    def ask(explainer: "Explainer", wanted: ReportRequest) -> Any:
+        answer = explainer.long_sessions(wanted, longer, states, MAX_LISTED)
+        if request.app.state.hides_sessions and not asker.is_operator:
+            for session in answer["sessions"]:
+                session["session"] = None
+        return answer
+
+    return await _answer(request, account, asker, period, ask)
 
 
 async def _answer(
