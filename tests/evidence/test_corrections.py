@@ -84,7 +84,7 @@ RUN = {"flow": "f", "application": "agent"}
         ),
     ],
 )  # fmt: skip
-def test_a_void_that_describes_its_event_otherwise_is_named(
+def test_a_void_that_does_not_fit_the_event_is_named(
     original: bytes, described: bytes, differing: list[str]
 ) -> None:
     """By what counts: other members of the data, and how a number is written, do not."""
