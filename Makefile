@@ -17,7 +17,7 @@ HELM         ?= $(or $(shell command -v helm),$(CACHE)/helm-$(HELM_VERSION)/helm
 # The tests start hundreds of processes; compiling the same modules in each would take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs chart helm producers faults evidence archive-kills s3 bench lint pure pictures lock upgrade-lock sbom clean
+.PHONY: demo test docs chart helm producers faults evidence archive-kills s3 bench lint pure pictures lighthouse lock upgrade-lock sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
@@ -152,5 +152,13 @@ sbom.json: $(LOCKS)/run.lock pyproject.toml | $(VENV)/.tested
 pictures: $(VENV)/.tested
 	SCREENSHOTS=docs/images/dashboard $(BIN)/python -m pytest -q tests/browser/test_looks.py
 
+# Lighthouse on three pages: at least 95 in each of four categories. It comes through npm, and needs Chromium.
+lighthouse: $(VENV)/.tested .lighthouse/node_modules/.bin/lighthouse
+	CHROME_PATH=$$(command -v chromium) LIGHTHOUSE=.lighthouse/node_modules/.bin/lighthouse \
+	  $(BIN)/python -m pytest -q -s tests/browser/lighthouse.py
+
+.lighthouse/node_modules/.bin/lighthouse:
+	npm install --prefix .lighthouse --no-save --no-audit --no-fund --silent lighthouse@13.5.0
+
 clean:
-	rm -rf $(VENV) $(VENV)-s3 $(PEERS) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target
+	rm -rf .lighthouse $(VENV) $(VENV)-s3 $(PEERS) sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info benchmarks/peers/kafka_streams/target

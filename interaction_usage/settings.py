@@ -2,180 +2,47 @@
 
 They come from the environment and, below it, from a file (`env_file`).
 
-To add one, add its row to `Settings`. No message and no repr shows a value: whatever is in a
-variable may be a password that was meant for another one.
+To add one, add its row to `Settings`, or to one of `setting_groups`. No message and no repr shows
+a value: whatever is in a variable may be a password that was meant for another one.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_network
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from interaction_usage import env_file, prefixes
+from interaction_usage import setting_values as values
 from interaction_usage.kafka_address import (
-    HTTPS,
-    MECHANISMS,
-    NONE,
-    PLAINTEXT,
-    PROTOCOLS,
     KafkaAddress,
     Security,
 )
 from interaction_usage.logs import FORMATS, LEVELS
+from interaction_usage.setting_groups import (
+    ALERTS,
+    KAFKA_LOGIN,
+    REDIS_LOGIN,
+    SMTP,
+    InvalidSettingError,
+    Setting,
+    Smtp,
+    read_members,
+    variables_of,
+)
+from interaction_usage.setting_values import Network
 from interaction_usage.store import address
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 
-
-class InvalidSettingError(Exception):
-    """A variable of the environment that cannot be used; the message names it."""
-
-    def __init__(self, variable: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.variable = variable
-
-
-class Setting(NamedTuple):
-    """One variable of the environment."""
-
-    parse: Callable[[str], Any]  #: text -> value; raises ValueError, whose message must not show it
-    default: str
-    meaning: str
-    is_secret: bool = False  #: whether `…_FILE` may name a file that has it
-    show: Callable[[str], str] = str.strip  #: a valid text -> all of it that may be shown
-
-
-def _servers(text: str) -> KafkaAddress:
-    servers = [server.strip() for server in text.split(",") if server.strip()]
-    if not servers or not all(map(_is_server, servers)):
-        raise ValueError("must be host:port, several of them separated by commas")
-    return KafkaAddress(",".join(servers))
-
-
-def _is_server(text: str) -> bool:
-    # No @: what is before it may be a password, and this is shown where Kafka is not reached.
-    shape = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", text)
-    return shape is not None and 1 <= int(shape[1]) <= 65_535
-
-
-def _redis_url(text: str) -> str:
-    address.check(text)
-    return text
-
-
-def _group(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
-        raise ValueError("must be a name of 1 to 200 letters, digits, dots, dashes or underscores")
-    return text
-
-
-def _one_of(*names: str) -> Any:
-    def parse(text: str) -> str:
-        found = {name.lower(): name for name in names}.get(text.strip().lower())
-        if found is None:
-            raise ValueError(f"must be one of {', '.join(filter(None, names))}")
-        return found
-
-    return parse
-
-
-def _yes_or_no(text: str) -> bool:
-    found = {"yes": True, "no": False}.get(text.strip().lower())
-    if found is None:
-        raise ValueError("must be yes or no")
-    return found
-
-
-def _text(text: str) -> str:
-    return text
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+(?:/[^\s#]*)?", text):
-        raise ValueError("must be a URL: https://host/path")
-    return text
-
-
-def _whole(least: int, most: int, unit: str) -> Any:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number of {unit} from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _path(text: str) -> str:
-    # Not //: what has no scheme before it may be a URL with a password, and a path is shown.
-    if text and (text[:1] != "/" or text[:2] == "//" or text.endswith("/") or "\0" in text):
-        raise ValueError("must be the absolute path of a file")
-    return text
-
-
-def _archive(text: str) -> str:
-    place = text.strip().rstrip("/")
-    is_bucket = re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#@\0]+)?", place)
-    is_folder = place[:1] == "/" and place[:2] != "//" and "\0" not in place
-    if text and not is_bucket and not is_folder:
-        raise ValueError("must be the absolute path of a folder, or s3://bucket/prefix")
-    return place
-
-
-class Listen(NamedTuple):
-    """Where a process listens."""
-
-    host: str  #: empty for all addresses
-    port: int  #: 0 for nowhere
-
-
-def _listen(text: str) -> Listen:
-    shape = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?([0-9]{1,5})", text.strip())
-    if shape is None or int(shape[2]) > 65_535:
-        raise ValueError("must be a port, from 0 to 65535, or host:port")
-    return Listen((shape[1] or "").strip("[]"), int(shape[2]))
-
-
-#: An IP network: 10.1.0.0/16.
-Network = str
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        return tuple(str(ip_network(name)) for name in names)
-    except ValueError:
-        raise ValueError("must be networks like 10.1.0.0/16, separated by commas") from None
-
-
-def _smtp_host(text: str) -> str:
-    if text and not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise ValueError("must be the name or the address of a host")
-    return text
-
-
-def _sender(text: str) -> str:
-    if text and not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text):
-        raise ValueError("must be an address like usage@example.com")
-    return text
-
-
-def _alerts_secret(text: str) -> str:
-    if text and len(text) < 24:
-        raise ValueError("must have at least 24 characters: openssl rand -hex 32")
-    return text
-
-
-class Smtp(NamedTuple):
-    """How e-mails are sent."""
-
-    host: str = ""
-    port: int = 587
-    security: str = "starttls"
-    username: str = ""
-    password: str = ""
-    ssl_ca_location: str = ""
-    sender: str = ""
+__all__ = [
+    "VARIABLES",
+    "InvalidSettingError",
+    "Network",
+    "Settings",
+    "Smtp",
+    "problems_of_process",
+    "read",
+]
 
 
 def _variable(
@@ -197,8 +64,8 @@ def _variable_per(
     The variables are named after the member, in the singular, and the name.
     """
     rows = {name: Setting(parse, default, meaning.format(name)) for name in names}
-    values = {name: parse(default) for name in names}
-    return field(default_factory=values.copy, metadata=rows)
+    usual = {name: parse(default) for name in names}
+    return field(default_factory=usual.copy, metadata=rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,10 +73,12 @@ class Settings:
     """The settings: a row a variable, `kafka` for `USAGE_KAFKA`."""
 
     kafka: KafkaAddress = _variable(  # noqa: RUF009 (it makes a field)
-        _servers, "127.0.0.1:9092", "Kafka's bootstrap servers: `host:port`, separated by commas"
+        values.servers,
+        "127.0.0.1:9092",
+        "Kafka's bootstrap servers: `host:port`, separated by commas",
     )
     redis: str = _variable(
-        _redis_url,
+        values.redis_url,
         "redis://127.0.0.1:6379/0",
         "Redis, as a `redis://` or `rediss://` URL; `?cluster=true` for a node of a cluster, "
         "`redis+sentinel://` for sentinels, `unix://` for a socket",
@@ -227,59 +96,59 @@ class Settings:
         "what all keys begin with, where several environments share a Redis: `staging:`",
     )
     #: As it is called in Kafka, with the prefix.
-    group: str = _variable(_group, "usage", "the consumer group that all workers share")
+    group: str = _variable(values.group, "usage", "the consumer group that all workers share")
     partitions: int = _variable(
-        _whole(1, 10_000, "partitions"), "12", "partitions of a topic that the worker creates"
+        values.whole(1, 10_000, "partitions"), "12", "partitions of a topic that the worker creates"
     )
     replication: int = _variable(
-        _whole(1, 20, "replicas"), "1", "replicas of a topic that the worker creates"
+        values.whole(1, 20, "replicas"), "1", "replicas of a topic that the worker creates"
     )
     max_batch_bytes: int = _variable(
-        _whole(1 << 20, 1 << 30, "bytes"),
+        values.whole(1 << 20, 1 << 30, "bytes"),
         "67108864",
         "bytes that one compressed batch of events may unpack to; a larger one is rejected",
     )
     #: Application to seconds.
     session_limits: Mapping[str, int] = _variable_per(
-        APPLICATIONS, _whole(1, 35 * 86_400, "seconds"), str(DEFAULT_SESSION_LIMIT),
+        APPLICATIONS, values.whole(1, 35 * 86_400, "seconds"), str(DEFAULT_SESSION_LIMIT),
         "seconds after which a `{}` session without a stop ends",
     )  # fmt: skip
     archive: str = _variable(
-        _archive,
+        values.archive,
         "",
         "where `usage archive` keeps a copy of every record: an absolute folder, or "
         "`s3://bucket/prefix`",
     )
     archive_interval: int = _variable(
-        _whole(1, 3600, "seconds"),
+        values.whole(1, 3600, "seconds"),
         "30",
         "seconds between two commits of `usage archive run`; each is a file until `compact`",
     )
     alive_file: str = _variable(
-        _path,
+        values.path,
         "",
         "the file that a worker touches while it lives, one for each; empty for one in the runtime "
         "folder",
     )
     log_level: str = _variable(
-        _one_of(*LEVELS), "info", f"the lowest level of log lines: {', '.join(LEVELS)}"
+        values.one_of(*LEVELS), "info", f"the lowest level of log lines: {', '.join(LEVELS)}"
     )
     log_format: str = _variable(
-        _one_of(*FORMATS), "text", "log lines for people, `text`, or for programs, `json`"
+        values.one_of(*FORMATS), "text", "log lines for people, `text`, or for programs, `json`"
     )
-    health_port: Listen = _variable(  # noqa: RUF009 (a tuple)
-        _listen,
+    health_port: values.Listen = _variable(  # noqa: RUF009 (a tuple)
+        values.listen,
         "0",
         "where a worker answers `/healthz`, `/readyz` and `/metrics`: port or `host:port`",
     )
     alerts_allowed_networks: tuple[Network, ...] = _variable(
-        _networks,
+        values.networks,
         "",
         "networks inside that webhooks of alerts may be sent to: `10.1.0.0/16`, separated by "
         "commas; also over plain `http://`",
     )
     hide_sessions: bool = _variable(
-        _yes_or_no,
+        values.yes_or_no,
         "no",
         "whether explanations name no session to the token of an account: `yes` or `no`",
     )
@@ -297,91 +166,6 @@ class Settings:
         return f"Settings({members})"
 
 
-#: How clients log in to Kafka: member of `Security` to its row. The names are librdkafka's.
-_SECURITY: Final[Mapping[str, Setting]] = {
-    "security_protocol": Setting(
-        _one_of(*PROTOCOLS), PLAINTEXT, f"how Kafka is reached: {', '.join(PROTOCOLS)}"
-    ),
-    "sasl_mechanism": Setting(
-        _one_of(*MECHANISMS, ""), "", f"how clients log in: {', '.join(MECHANISMS)}"
-    ),
-    "sasl_username": Setting(_text, "", "the user, for PLAIN and SCRAM"),
-    "sasl_password": Setting(_text, "", "the password of the user", is_secret=True),
-    "ssl_ca_location": Setting(
-        _text, "", "a file with the certificates that brokers' are signed with, unless a public one"
-    ),
-    "ssl_certificate_location": Setting(_text, "", "a file with the client's certificate (PEM)"),
-    "ssl_key_location": Setting(_text, "", "a file with the key of that certificate"),
-    "ssl_key_password": Setting(_text, "", "the password of that key", is_secret=True),
-    "ssl_endpoint_identification_algorithm": Setting(
-        _one_of(HTTPS, NONE),
-        HTTPS,
-        f"`{NONE}` does not compare a broker's name with its certificate",
-    ),
-    "sasl_oauthbearer_token_endpoint_url": Setting(
-        lambda text: _url(text) if text else "",
-        "",
-        "where tokens come from, for OAUTHBEARER (OIDC)",
-        show=lambda text: text.partition("?")[0],
-    ),
-    "sasl_oauthbearer_client_id": Setting(_text, "", "the client that asks for tokens"),
-    "sasl_oauthbearer_client_secret": Setting(
-        _text, "", "the secret of that client", is_secret=True
-    ),
-    "sasl_oauthbearer_scope": Setting(_text, "", "the scope of the tokens"),
-}
-#: How clients log in to Redis, beside what its URL has: member of `address.Login` to its row.
-_REDIS_LOGIN: Final[Mapping[str, Setting]] = {
-    "username": Setting(_text, "", "the user of Redis, where the URL has none"),
-    "password": Setting(_text, "", "the password of Redis, where the URL has none", is_secret=True),
-    "ssl_ca_location": Setting(
-        _text, "", "a file with the certificates that Redis' is signed with"
-    ),
-    "ssl_certificate_location": Setting(_text, "", "a file with the client's certificate (PEM)"),
-    "ssl_key_location": Setting(_text, "", "a file with the key of that certificate"),
-    "ssl_key_password": Setting(_text, "", "the password of that key", is_secret=True),
-}
-
-
-#: What webhooks of alerts are signed with.
-_ALERTS: Final[Mapping[str, Setting]] = {
-    "secret": Setting(
-        _alerts_secret,
-        "",
-        "what the secrets follow from that webhooks of alerts are signed with: 24 or more random "
-        "characters",
-        is_secret=True,
-    ),
-}
-#: How e-mails of alerts are sent: member of `Smtp` to its row.
-_SMTP: Final[Mapping[str, Setting]] = {
-    "host": Setting(_smtp_host, "", "the server that e-mails of alerts are sent through"),
-    "port": Setting(_whole(1, 65_535, "a port"), "587", "the port of that server"),
-    "security": Setting(
-        _one_of("starttls", "tls", "none"),
-        "starttls",
-        "how that server is reached: `starttls`, `tls` or `none`",
-    ),
-    "username": Setting(_text, "", "the user of that server, where it wants a login"),
-    "password": Setting(_text, "", "the password of that user", is_secret=True),
-    "ssl_ca_location": Setting(
-        _text, "", "a file with the certificates that the server's is signed with"
-    ),
-    "from": Setting(_sender, "", "the address that e-mails come from: `usage@example.com`"),
-}
-
-
-def _variables_of(prefix: str, rows: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Return *rows* by variable, each secret also as the file that has it."""
-    found = {}
-    for member, row in rows.items():
-        found[f"{prefix}{member.upper()}"] = row
-        if row.is_secret:
-            about = f"a file with {row.meaning}"
-            found[f"{prefix}{member.upper()}_FILE"] = Setting(_text, "", about)
-    return found
-
-
 def _rows() -> Iterator[tuple[str, str, str, Setting]]:
     """Yield the member, the name within it if it has several, the variable, and the row."""
     for member in fields(Settings):
@@ -394,12 +178,14 @@ def _rows() -> Iterator[tuple[str, str, str, Setting]]:
 #: Every variable, by name.
 VARIABLES: Final[Mapping[str, Setting]] = {
     **{variable: setting for _, _, variable, setting in _rows()},
-    **_variables_of("USAGE_KAFKA_", _SECURITY),
-    **_variables_of("USAGE_REDIS_", _REDIS_LOGIN),
-    **_variables_of("USAGE_ALERTS_", _ALERTS),
-    **_variables_of("USAGE_SMTP_", _SMTP),
+    **variables_of("USAGE_KAFKA_", KAFKA_LOGIN),
+    **variables_of("USAGE_REDIS_", REDIS_LOGIN),
+    **variables_of("USAGE_ALERTS_", ALERTS),
+    **variables_of("USAGE_SMTP_", SMTP),
     env_file.VARIABLE: Setting(
-        _text, env_file.NAME, "a file with settings, below the environment; none if it is empty"
+        values.text,
+        env_file.NAME,
+        "a file with settings, below the environment; none if it is empty",
     ),
 }
 
@@ -489,7 +275,7 @@ def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
             members[member] = value
     security = _security(environment, problems)
     redis = _redis(environment, members.get("redis", ""), problems)
-    alerts = _members(environment, "USAGE_ALERTS_", _ALERTS, problems)
+    alerts = read_members(environment, "USAGE_ALERTS_", ALERTS, problems)
     smtp = _smtp(environment, problems)
     if problems:
         return None, problems
@@ -503,7 +289,7 @@ def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
 def _security(environment: Mapping[str, str], problems: _Problems) -> Security:
     prefix = "USAGE_KAFKA_"
     known = len(problems)
-    security = Security(**_members(environment, prefix, _SECURITY, problems))
+    security = Security(**read_members(environment, prefix, KAFKA_LOGIN, problems))
     # What does not fit together may come of what is wrong by itself.
     if len(problems) == known and (problem := security.problem()):
         member, sentence = problem
@@ -514,7 +300,7 @@ def _security(environment: Mapping[str, str], problems: _Problems) -> Security:
 
 def _redis(environment: Mapping[str, str], url: str, problems: _Problems) -> str:
     prefix = "USAGE_REDIS_"
-    login = address.Login(**_members(environment, prefix, _REDIS_LOGIN, problems))
+    login = address.Login(**read_members(environment, prefix, REDIS_LOGIN, problems))
     try:
         return address.with_login(url, login) if url else ""
     except address.LoginError as error:
@@ -524,47 +310,13 @@ def _redis(environment: Mapping[str, str], url: str, problems: _Problems) -> str
 
 
 def _smtp(environment: Mapping[str, str], problems: _Problems) -> Smtp:
-    members = _members(environment, "USAGE_SMTP_", _SMTP, problems)
+    members = read_members(environment, "USAGE_SMTP_", SMTP, problems)
     if members.get("host") and not members.get("from"):
         problems.append(
             InvalidSettingError("USAGE_SMTP_FROM", "USAGE_SMTP_FROM is needed with USAGE_SMTP_HOST")
         )
     members["sender"] = members.pop("from", "")
     return Smtp(**members)
-
-
-def _members(
-    environment: Mapping[str, str], prefix: str, rows: Mapping[str, Setting], problems: _Problems
-) -> dict[str, Any]:
-    """Return the values of *rows* that are set; add to *problems* what cannot be used."""
-    members: dict[str, Any] = {}
-    for member, row in rows.items():
-        variable = f"{prefix}{member.upper()}"
-        text = environment.get(variable, "")
-        try:
-            if row.is_secret and (path := environment.get(f"{variable}_FILE")):
-                text = _content(variable, path, is_given_twice=bool(text))
-            members[member] = row.parse(text or row.default)
-        except InvalidSettingError as error:
-            problems.append(error)
-        except ValueError as error:
-            problems.append(InvalidSettingError(variable, f"{variable} {error}"))
-    return members
-
-
-def _content(variable: str, path: str, *, is_given_twice: bool) -> str:
-    """Return the secret in the file at *path*, without the end of its line."""
-    name = f"{variable}_FILE"
-    if is_given_twice:
-        raise InvalidSettingError(name, f"{name} and {variable} are both set; keep one of them")
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = file.read(65_536).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise InvalidSettingError(name, f"{name} must be a file that can be read") from None
-    if not content:
-        raise InvalidSettingError(name, f"{name} must be a file that is not empty")
-    return content
 
 
 def _unknown_names(environment: Mapping[str, str]) -> Iterator[InvalidSettingError]:

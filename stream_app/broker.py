@@ -285,9 +285,17 @@ def spans(
 
 
 def spans_of(
-    admin: Any, topics: Sequence[str], timeout: float = 10.0, metadata: Metadata | None = None
+    admin: Any,
+    topics: Sequence[str],
+    timeout: float = 10.0,
+    metadata: Metadata | None = None,
+    counted: Mapping[tuple[str, int], int] | None = None,
 ) -> dict[tuple[str, int], Span]:
-    """Return the same, with an *admin* client. Raises BrokerUnavailableError."""
+    """Return the same, with an *admin* client. Raises BrokerUnavailableError.
+
+    Of a partition that is *counted* to its end nothing is left to read; so Kafka is not asked where
+    it begins, and 0 stands for that, nor what of it is stable, which is the end.
+    """
     partitions = [
         TopicPartition(topic, number)
         for topic, count in topic_partitions(admin, topics, timeout, metadata).items()
@@ -295,14 +303,16 @@ def spans_of(
     ]
     if not partitions:
         return {}
-    begin_futures = _list_offsets(admin, partitions, OffsetSpec.earliest(), timeout)
-    end_futures = _list_offsets(admin, partitions, OffsetSpec.latest(), timeout)
-    ends = _offsets(admin, end_futures, timeout)
+    ends = _offsets(admin, _list_offsets(admin, partitions, OffsetSpec.latest(), timeout), timeout)
+    places = ((at, (at.topic, at.partition)) for at in partitions)
+    unread = [at for at, place in places if not counted or counted.get(place, 0) < ends[place]]
     # After the ends: what is behind the stable offset then is behind a transaction, not just newer.
-    stable_futures = _list_offsets(admin, partitions, OffsetSpec.latest(), timeout, stable=True)
-    stable = _offsets(admin, stable_futures, timeout)
-    begins = _offsets(admin, begin_futures, timeout)
-    return {tp: Span(begins[tp], min(stable[tp], end), end) for tp, end in ends.items()}
+    asked = _list_offsets(admin, unread, OffsetSpec.latest(), timeout, stable=True)
+    begins = _offsets(admin, _list_offsets(admin, unread, OffsetSpec.earliest(), timeout), timeout)
+    stable = _offsets(admin, asked, timeout)
+    return {
+        tp: Span(begins.get(tp, 0), min(stable.get(tp, end), end), end) for tp, end in ends.items()
+    }
 
 
 def offsets_since(
@@ -355,6 +365,8 @@ def offset_answers(
 def _list_offsets(
     admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float, stable: bool = False
 ) -> Any:
+    if not partitions:
+        return {}
     isolation = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
     wanted = dict.fromkeys(partitions, spec)
     return admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout)

@@ -7,7 +7,7 @@ from typing import Protocol
 from faust.types import TP
 from redis.exceptions import RedisError
 
-from interaction_usage.store.errors import ReseekRequired, RollupsSwitchedError
+from interaction_usage.store.errors import ReseekRequired
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.worker_registry import send_heartbeat
 from rollups.watermark import Position
@@ -54,9 +54,7 @@ class Heartbeat:
         positions = {self._start_offsets.fence(tp): Position(at) for tp, at in processed.items()}
         try:
             with gate.admit(assignment):
-                await writer.nodes.check()
-                if await writer.active_namespace() != writer.keys:
-                    raise RollupsSwitchedError
+                await writer.check_rollups()
                 await self._advance(positions, assignment)
                 self._context.telemetry.rollups = writer.keys.name
                 await self._write(second)
@@ -68,18 +66,23 @@ class Heartbeat:
             log.debug("No heartbeat: Redis is unavailable, or the group is rebalancing")
 
     async def _advance(self, positions: dict[str, Position], assignment: Assignment) -> None:
-        """Write *positions*, unless the last heartbeat of this assignment wrote the same.
+        """Write those of *positions* that no heartbeat of this assignment and no micro-batch wrote.
 
-        Then nothing says whether Redis was emptied meanwhile, which breaks no connection.
+        The first heartbeat writes all: a topic without records has a position as well.
         """
-        writer = self._context.writer
-        written = assignment, writer.keys, positions
-        if written == self._written:
-            await writer.check_secret()
-        else:
-            self._written = None
-            await writer.advance(positions)
-            self._written = written
+        writer, written = self._context.writer, self._written
+        self._written = None
+        changed = positions
+        if written and written[:2] == (assignment, writer.keys):
+            changed = {
+                name: position
+                for name, position in positions.items()
+                if position != written[2].get(name)
+                and not writer.is_acknowledged(name, position.offset)
+            }
+        if changed:
+            await writer.advance(changed)
+        self._written = assignment, writer.keys, positions
 
     async def _write(self, second: int) -> None:
         nodes, report = self._context.writer.nodes, self._context.telemetry.encoded()

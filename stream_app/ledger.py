@@ -25,13 +25,19 @@ from interaction_usage.store.ledger import Record, Table
 from stream_app import clients
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,
+    Metadata,
     Span,
     admin_client,
+    cluster_metadata,
     ensure_topics,
     spans_of,
     topic_ids,
 )
-from stream_app.errors import BrokerUnavailableError, RecordsUnavailableError
+from stream_app.errors import (
+    BrokerDeniedError,
+    BrokerUnavailableError,
+    RecordsUnavailableError,
+)
 from stream_app.publishing_failures import PublishingFailures
 from stream_app.topic_reader import TopicReader
 
@@ -41,6 +47,8 @@ log = logging.getLogger(__name__)
 _PARTITION: Final = 0
 #: Seconds that the right to adopt lasts, and between two attempts to get it.
 _ADOPTING_S, _INTERVAL_S = 60, 0.2
+#: Seconds after which a topic that was created should be known to every broker.
+_CREATED_S: Final = 2.0
 #: Records that are published before the right to adopt is renewed.
 _ADOPTED_AT_ONCE: Final = 500
 #: Answers after which Kafka may have a record that it has not acknowledged.
@@ -113,12 +121,15 @@ class KafkaLedger:
     def sync_all(self, tables: Sequence[Table]) -> _Places:
         """Do the same for several tables, in fewer requests; return the places of all of them."""
         with self._failures():
-            places = self._places([table.topic for table in tables])
+            positions = {table.topic: table.positions(self.redis) for table in tables}
+            places = self._places(list(positions), positions)
             for table in tables:
                 own = {tp: place for tp, place in places.items() if tp[0] == table.topic}
-                if not self._begun(table, own):
+                read = positions[table.topic]
+                if not _has_begun(read, own):
                     self._adopt(table, own)
-                self._read(table, own)
+                    read = table.positions(self.redis)
+                self._read(table, own, read)
         for topic, partition in places:
             if partition == _PARTITION:
                 self._written[topic] = places[topic, partition].name
@@ -160,28 +171,53 @@ class KafkaLedger:
 
     # --------------------------------------------------------------------------- reading
 
-    def _places(self, topics: Sequence[str]) -> _Places:
-        """Return the partitions of *topics*, after creating those that are missing."""
-        ids = topic_ids(self._admin, topics, self._timeout)
+    def _places(
+        self, topics: Sequence[str], positions: Mapping[str, Mapping[str, int]] | None = None
+    ) -> _Places:
+        """Return the partitions of *topics*, after creating those that are missing.
+
+        Given the *positions* of each topic, read before this call, Kafka is asked no more of a
+        partition that was read to its end than that end.
+        """
+        metadata = cluster_metadata(self._admin, self._timeout)
+        ids = topic_ids(self._admin, topics, self._timeout, metadata)
         if missing := [topic for topic in topics if topic not in ids]:
             config = self._config
             ensure_topics(
                 config.kafka, missing, config.partitions, config.replication, self._timeout
             )
-            ids = topic_ids(self._admin, topics, self._timeout)
-        spans = spans_of(self._admin, topics, self._timeout)
+            metadata = self._metadata_with(topics)
+            ids = topic_ids(self._admin, topics, self._timeout, metadata)
+        counted = {
+            (topic, number): read.get(keys.fence(topic, number, ids[topic]), 0)
+            for topic, read in (positions or {}).items()
+            if topic in ids
+            for number in range(metadata.topics[topic])
+        }
+        spans = spans_of(self._admin, topics, self._timeout, metadata, counted)
         for topic in topics:
             if topic not in ids or (topic, _PARTITION) not in spans:
                 raise BrokerUnavailableError(f"{topic} was created just now; try again")
         return {tp: _Place(keys.fence(*tp, ids[tp[0]]), span) for tp, span in spans.items()}
 
-    def _begun(self, table: Table, places: _Places) -> bool:
-        positions = table.positions(self.redis)
-        return all(place.name in positions for place in places.values())
+    def _metadata_with(self, topics: Sequence[str]) -> Metadata:
+        """Return the metadata as soon as it has *topics*, created just now, with their leaders."""
+        deadline = time.monotonic() + _CREATED_S
+        while True:
+            is_last = time.monotonic() > deadline
+            metadata = cluster_metadata(self._admin, self._timeout)
+            try:
+                spans = spans_of(self._admin, topics, self._timeout, metadata)
+            except BrokerUnavailableError as error:
+                if is_last or isinstance(error, BrokerDeniedError):
+                    raise
+            else:
+                if is_last or {topic for topic, _ in spans} >= set(topics):
+                    return metadata
+            time.sleep(_INTERVAL_S)
 
-    def _read(self, table: Table, places: _Places) -> None:
-        """Apply what Redis does not have yet."""
-        positions = table.positions(self.redis)
+    def _read(self, table: Table, places: _Places, positions: Mapping[str, int]) -> None:
+        """Apply what Redis does not have yet, given its *positions*."""
         starts: dict[tuple[str, int], int] = {}
         for tp, (name, span) in places.items():
             at = positions.get(name)
@@ -224,7 +260,7 @@ class KafkaLedger:
     def _adopt(self, table: Table, places: _Places) -> None:
         """Publish what Redis has and the topic lacks, by one process at a time."""
         with self._adopting() as renew:
-            if self._begun(table, places):
+            if _has_begun(table.positions(self.redis), places):
                 return
             if next(table.unpublished(self.redis, ()), None):
                 now = self._places([table.topic])  # others may have published while this waited
@@ -350,6 +386,10 @@ class KafkaLedger:
             raise LedgerUnavailableError(
                 f"Kafka at {self._config.kafka} returned too few records in time; try again"
             ) from None
+
+
+def _has_begun(positions: Mapping[str, int], places: _Places) -> bool:
+    return all(place.name in positions for place in places.values())
 
 
 def _check(tp: tuple[str, int], at: int, span: Span) -> None:

@@ -24,7 +24,7 @@ from aiokafka.protocol import fetch
 MIN_BYTES: Final = 500_000
 LINGER_MS: Final = 120
 #: Milliseconds for which an answer waits where the one before it was empty.
-IDLE_MS: Final = 500
+IDLE_MS: Final = 1_000
 
 #: The version that is coded here.
 _VERSION: Final = 11

@@ -52,7 +52,7 @@ class Lookout:
     def __init__(
         self,
         writer: Writer,
-        spans: Callable[[], Mapping[str, Span]],
+        spans: Callable[[Mapping[str, Position]], Mapping[str, Span]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer, self._spans, self._clock = writer, spans, clock
@@ -92,7 +92,7 @@ class Lookout:
             return None
         now = int(self._clock())
         positions = await self._writer.positions()
-        spans, problem = await self._look_at_topics()
+        spans, problem = await self._look_at_topics(positions)
         self._seen = (time.monotonic(), Seen(now, positions, spans)) if spans else None
         if self._caught_up is None:
             self._caught_up = _continued(await last_progress(nodes), positions)
@@ -106,10 +106,12 @@ class Lookout:
         self._last = time.monotonic(), Look(seen, lags, await gaps.unaccepted_gaps(nodes))
         return seen
 
-    async def _look_at_topics(self) -> tuple[Mapping[str, Span], str]:
+    async def _look_at_topics(
+        self, positions: Mapping[str, Position]
+    ) -> tuple[Mapping[str, Span], str]:
         """Return where topic-partitions begin and end, or why that is not known."""
         try:
-            return await asyncio.to_thread(self._spans), ""
+            return await asyncio.to_thread(self._spans, positions), ""
         except (TopicsMissingError, TopicDeletedError):
             return {}, _MISSING
         except BrokerDeniedError:

@@ -32,7 +32,7 @@ class Sealing:
     def __init__(
         self,
         writer: Writer,
-        spans: Callable[[], Mapping[str, Span]],
+        spans: Callable[[Mapping[str, Position]], Mapping[str, Span]],
         clock: Callable[[], float] = time.time,
         recent: Callable[[], Seen | None] = lambda: None,
     ) -> None:
@@ -77,7 +77,7 @@ class Sealing:
     async def _look(self) -> Seen:
         now = int(self._clock())
         positions = await self._writer.positions()
-        return Seen(now, positions, await asyncio.to_thread(self._spans))
+        return Seen(now, positions, await asyncio.to_thread(self._spans, positions))
 
 
 def _behind(positions: Mapping[str, Position], spans: Mapping[str, Span]) -> dict[str, int]:
@@ -90,15 +90,22 @@ def _behind(positions: Mapping[str, Position], spans: Mapping[str, Span]) -> dic
     }
 
 
-def event_spans(admin: Any) -> dict[str, Span]:
+def event_spans(admin: Any, positions: Mapping[str, Position]) -> dict[str, Span]:
     """Return where each topic-partition of events begins and ends now, by its name in positions.
 
-    Raises BrokerUnavailableError, also where a topic is missing or hidden: its events may wait.
+    Of one that is counted to its end the end is all that is asked for (`spans_of`). Raises
+    BrokerUnavailableError, also where a topic is missing or hidden: its events may wait.
     """
     metadata = cluster_metadata(admin)
     ids = topic_ids(admin, EVENT_TOPICS, metadata=metadata)
-    spans = spans_of(admin, EVENT_TOPICS, metadata=metadata)
+    names = {
+        (topic, number): keys.fence(topic, number, ids[topic])
+        for topic in ids
+        for number in range(metadata.topics[topic])
+    }
+    counted = {at: positions[name].offset for at, name in names.items() if name in positions}
+    spans = spans_of(admin, EVENT_TOPICS, metadata=metadata, counted=counted)
     present = ids.keys() & {topic for topic, _ in spans}
     if missing := [topic for topic in EVENT_TOPICS if topic not in present]:
         raise TopicsMissingError(missing)
-    return {keys.fence(topic, number, ids[topic]): span for (topic, number), span in spans.items()}
+    return {names[at]: span for at, span in spans.items()}

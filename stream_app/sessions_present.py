@@ -14,8 +14,8 @@ from interaction_usage.store.client import connect_late
 from interaction_usage.store.reads import Rollups
 from rollups.catalog import SERIES
 
-#: About how many accounts one look reads, in about three round trips each; a set of few accounts
-#: comes at once, up to 128.
+#: About how many accounts one look reads, in three round trips; a set of few accounts comes at
+#: once, up to 128.
 ACCOUNTS_PER_LOOK: Final = 20
 #: Seconds that Redis may take to answer.
 _TIMEOUT_S: Final = 5.0
@@ -53,8 +53,8 @@ class SessionsPresent:
             rollups.keys.accounts, self._cursor, None, ACCOUNTS_PER_LOOK
         )
         cursor, names = answer
-        for name in map(bytes.decode, names):
-            levels = rollups.levels(name, second)
+        accounts = [name.decode() for name in names]
+        for name, levels in zip(accounts, rollups.levels_of_many(accounts, second), strict=True):
             self._levels.pop(name, None)
             if any(levels.values()):
                 self._levels[name] = levels

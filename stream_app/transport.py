@@ -423,11 +423,20 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _commit_offsets(
         self, offsets: Mapping[TP, int], start_new_transaction: bool = True
     ) -> bool:
-        done: bool = await super()._commit_offsets(offsets, start_new_transaction)
-        if not done:  # Faust treats it as committed regardless
-            for tp in offsets:
-                self._committed_offset.pop(tp, None)
-        return done
+        """Commit what is still assigned; return whether that succeeded.
+
+        Faust's own draws a table of all offsets first, for a level of logging that nobody has, and
+        treats them as committed where that failed.
+        """
+        assigned = self.assignment()
+        committed = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if committed and await self._commit(committed):
+            self._committed_offset.update(committed)
+            self.app.monitor.on_tp_commit(committed)
+            return True
+        for tp in offsets:
+            self._committed_offset.pop(tp, None)
+        return False
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._processed.get(tp)

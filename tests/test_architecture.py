@@ -37,7 +37,15 @@ PURE = [
     ),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("spans", "hosts", "live_curve", "operations", "token_terms", "views")
+        for name in (
+            "spans",
+            "hosts",
+            "live_curve",
+            "natural_order",
+            "operations",
+            "token_terms",
+            "views",
+        )
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
     *(
@@ -57,7 +65,12 @@ MAY_IMPORT = {
     "logs": set[str](),
     "monitoring": set[str](),
     "env_file": set[str](),
-    "settings": {"rollups", "store", "kafka_address", "logs", "env_file", "prefixes"},
+    "setting_values": {"store", "kafka_address"},
+    "setting_groups": {"kafka_address", "setting_values"},
+    "settings": {
+        "rollups", "store", "kafka_address", "logs", "env_file", "prefixes", "setting_groups",
+        "setting_values",
+    },
     "servers": set[str](),
     "reports": {"rollups", "store"},
     "issued": {"rollups", "store", "reports", "export"},

@@ -79,7 +79,7 @@ ALLOWED = {
     "tests/test_glossary.py": set(RETIRED),
     "interaction_usage/commands/demo_events.py": {"night"},
     "benchmarks/memory.py": {"night"},
-    "interaction_usage/settings.py": {"letter"},
+    "interaction_usage/setting_values.py": {"letter"},
     "rollups/catalog.py": {"letter"},
     "export/file_names.py": {"letter"},
     "docker-compose.yml": {"letter"},

@@ -13,6 +13,7 @@ from redis import Redis
 
 from interaction_usage import settings
 from interaction_usage.kafka_address import KafkaAddress, Security
+from interaction_usage.setting_values import Listen
 from interaction_usage.settings import VARIABLES, InvalidSettingError
 
 LIMITS = {
@@ -35,7 +36,7 @@ def test_nothing_set_gives_the_defaults() -> None:
         max_batch_bytes=64 * 1024 * 1024,
         session_limits=dict.fromkeys(LIMITS, 86_400),
         alive_file="",
-        health_port=settings.Listen("", 0),
+        health_port=Listen("", 0),
     )
 
 

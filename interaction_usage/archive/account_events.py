@@ -3,7 +3,7 @@
 What was refused as sealed is left out, as in the rollups.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from interaction_usage import settings
@@ -33,6 +33,19 @@ class AccountEvents(NamedTuple):
     gone: tuple[str, ...]  #: what is not there any more, a clause each
 
 
+class Stretch(NamedTuple):
+    """Events to read: those of an account before the offsets *issued*, and from there to *now*."""
+
+    account: str
+    issued: Ends
+    now: Ends
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """The offsets before which all of them lie."""
+        return _furthest([self.issued, self.now])
+
+
 def read_account_events(
     config: settings.Settings, account: str, issued: Ends, now: Ends
 ) -> AccountEvents:
@@ -42,25 +55,50 @@ def read_account_events(
     BrokerUnavailableError, KafkaError and RecordsUnavailableError; must not be called where an
     event loop runs.
     """
+    [found] = read_stretches(config, [Stretch(account, issued, now)])
+    return found
+
+
+def read_stretches(config: settings.Settings, wanted: Sequence[Stretch]) -> list[AccountEvents]:
+    """Return the same of several accounts, or of one at several times, reading Kafka once."""
     published = PublishedEvents(config)
     rejections = _rejections(config, published.archive)
-    wanted = {name: max(end, now.get(name, 0)) for name, end in issued.items()} | {
-        name: end for name, end in now.items() if name not in issued
-    }
-    found: list[Found] = []
-    found += _below(wanted, published.in_archive(account, rejections=rejections))
-    published.in_kafka(account, found.append, wanted, rejections)
+    found: dict[str, list[Found]] = {each.account: [] for each in wanted}
+    for account, events in found.items():
+        events += published.in_archive(account, rejections=rejections)
+
+    def take(each: Found) -> None:
+        found[each.event.account].append(each)
+
+    ends = _furthest([each.ends for each in wanted])
+    published.in_kafka(found.keys(), take, ends, rejections)
+    return [_events_of(each, found[each.account], published) for each in wanted]
+
+
+def _furthest(several: Sequence[Ends]) -> dict[str, int]:
+    """Return the last offset of each topic-partition."""
+    found: dict[str, int] = {}
+    for ends in several:
+        for name, end in ends.items():
+            found[name] = max(end, found.get(name, 0))
+    return found
+
+
+def _events_of(
+    wanted: Stretch, events: Sequence[Found], published: PublishedEvents
+) -> AccountEvents:
+    issued, ends = wanted.issued, wanted.ends
     # As they were published, as far as timestamps say; for the same second, as they stand.
     placed = sorted(
-        ((_placed(each), each.fence) for each in found),
+        ((_placed(each), each.fence) for each in _below(ends, events)),
         key=lambda each: (each[0].timestamp, *each[0][:3]),
     )
     before = [each for each, name in placed if each.offset < issued.get(name, 0)]
     since = [each for each, name in placed if each.offset >= issued.get(name, 0)]
-    return AccountEvents(before, since, tuple(published.gone(wanted)))
+    return AccountEvents(before, since, tuple(published.gone(ends)))
 
 
-def _below(wanted: Ends, events: Iterator[Found]) -> Iterator[Found]:
+def _below(wanted: Ends, events: Iterable[Found]) -> Iterator[Found]:
     return (each for each in events if each.record.offset < wanted.get(each.fence, 0))
 
 

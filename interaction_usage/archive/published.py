@@ -6,7 +6,7 @@ named, with its offsets.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from interaction_usage import settings
@@ -104,14 +104,14 @@ class PublishedEvents:
         if self.archive is None:
             return
         for fence, records in self.archive.records(account, self._topics, columns or {}):
-            yield from _decoded(fence, records, account, rejections)
+            yield from _decoded(fence, records, {account}, rejections)
 
     def in_kafka(
-        self, account: str, take: Callable[[Found], None],
+        self, accounts: Set[str], take: Callable[[Found], None],
         ends: Ends | None = None, rejections: SealedRejections = NO_REJECTIONS,
         progress: Progress = lambda _done, _total: None,
     ) -> None:  # fmt: skip
-        """Call *take* with each event of *account* that is not archived yet.
+        """Call *take* with each event of *accounts* that is not archived yet.
 
         They are read up to *ends*, or all. What was rejected is left out.
         """
@@ -132,7 +132,7 @@ class PublishedEvents:
             async with TopicReader(self._config.kafka, starts) as reader:
                 async for chunk in reader.read_to({tp: end for tp, (_, end) in wanted.items()}):
                     fence = self._fences[chunk.tp.topic, chunk.tp.partition]
-                    for found in _decoded(fence, chunk.records, account, rejections):
+                    for found in _decoded(fence, chunk.records, accounts, rejections):
                         take(found)
                     done += len(chunk.records)
                     progress(done, total)
@@ -176,10 +176,10 @@ class PublishedEvents:
 
 
 def _decoded(
-    fence: str, records: list[Any], account: str, rejections: SealedRejections
+    fence: str, records: list[Any], accounts: Set[str], rejections: SealedRejections
 ) -> Iterator[Found]:
-    """Yield the events of *account* in *records* of one topic-partition, sorted by offset."""
+    """Yield the events of *accounts* in *records* of one topic-partition, sorted by offset."""
     topic, partition, _ = keys.parse_fence(fence)
     for record, event in accepted_events(topic, partition, records, rejections):
-        if event.account == account:
+        if event.account in accounts:
             yield Found(fence, record, event)

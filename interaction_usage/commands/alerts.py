@@ -9,10 +9,11 @@ import click
 import orjson
 
 from interaction_usage import settings
-from interaction_usage.commands.account_id import check_id, unknown_account
+from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.alert_options import chosen_rules, condition_options
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _PATIENCE_S = 15.0
 
 
-@click.group("alerts")
+@click.group("alerts", cls=Subcommands)
 def alerts() -> None:
     """Notify somebody when usage crosses a threshold, and when it is over.
 
@@ -72,7 +73,6 @@ def set_(
     from interaction_usage.alerts import book, rules
     from interaction_usage.alerts.errors import InvalidRuleError
     from interaction_usage.commands.user_name import user_name
-    from interaction_usage.store.reads import Rollups
 
     config = settings.read()
     wanted = chosen_rules(account_id, to, label, int(time.time()), user_name(), given)
@@ -81,14 +81,8 @@ def set_(
         return
     _must_be_deliverable(config, wanted[0].to)
     with ledger_connection(config) as ledger:
-        if (
-            account_id is not None
-            and not force
-            and not Rollups.live(ledger.redis).exists(account_id)
-        ):
-            raise unknown_account(
-                ledger.redis, account_id, hint="To set the rule anyway, pass --force."
-            )
+        if account_id is not None and not force:
+            active_rollups(ledger.redis, account_id, "To set the rule anyway, pass --force.")
         try:
             found = book.set_rules(ledger, wanted)
         except InvalidRuleError as error:
@@ -147,12 +141,13 @@ def list_(account_id: str | None, failed: bool, as_json: bool) -> None:
 
     with redis_connection(settings.read()) as redis:
         found = book.read(redis)
-    every = sorted(found.watched.values(), key=lambda each: (each.rule.account, each.rule.created))
-    chosen = [
-        each
-        for each in every
-        if account_id in (None, each.rule.account) and (each.state.failed or not failed)
-    ]
+        every = sorted(
+            (each for each in found.watched.values() if account_id in (None, each.rule.account)),
+            key=lambda each: (each.rule.account, each.rule.created),
+        )
+        if account_id and not every:
+            active_rollups(redis, account_id)  # or else it is mistyped
+    chosen = [each for each in every if each.state.failed or not failed]
     if as_json:
         rows = [book.members(found, each) for each in chosen]
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
@@ -256,6 +251,8 @@ def deliveries(account_id: str | None, as_json: bool) -> None:
 
     with redis_connection(settings.read()) as redis:
         stored = alert_table.attempts(redis, account_id or rules.OPERATIONS)
+        if account_id and not stored:
+            active_rollups(redis, account_id)  # or else it is mistyped
     found = [delivery.decode(content) for content in stored]
     if as_json:
         rows = [delivery.members(each) for each in found]

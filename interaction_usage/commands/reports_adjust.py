@@ -6,8 +6,9 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from interaction_usage.archive.account_events import AccountEvents
     from interaction_usage.archive.published import Ends
     from interaction_usage.issued.adjusting import Answer, CountEvents, Question
     from interaction_usage.issued.comparison import Frame, Steps
@@ -18,30 +19,45 @@ if TYPE_CHECKING:
 def event_counter(config: Settings, redis: "Client") -> "CountEvents":
     """Return what counts the events that changed an earlier report since it was billed."""
 
-    def count(question: "Question") -> "Answer":
+    def count(questions: "Sequence[Question]") -> "list[Answer]":
         from interaction_usage.issued.errors import IssueError
 
         try:
-            return _count(config, redis, question)
+            return _count(config, redis, questions)
         except CommandError as error:
             raise IssueError(
-                f"the events behind the adjustment of {question.entry.number} cannot be read: "
-                f"{error.message.rstrip('.')}"
+                f"the events behind its adjustments cannot be read: {error.message.rstrip('.')}"
             ) from None
 
     return count
 
 
-def _count(config: Settings, redis: "Client", question: "Question") -> "Answer":
-    from interaction_usage.commands.reports_diff import read_events
-    from interaction_usage.issued.adjusting import Answer, frame_of
-    from interaction_usage.issued.comparison import steps
+def _count(config: Settings, redis: "Client", questions: "Sequence[Question]") -> "list[Answer]":
+    from interaction_usage.archive.account_events import Stretch, read_stretches
+    from interaction_usage.commands.reports_diff import event_errors
     from interaction_usage.issued.manifest import ends_in, offsets
     from interaction_usage.issued.reading import find
 
-    last = find(redis, question.last.number)
-    now = ends_in({"offsets": offsets(question.now.ends)})
-    events = read_events(config, question.entry.account, _ends_of(last, question.entry.number), now)
+    if not questions:
+        return []
+    last = [find(redis, each.last.number) for each in questions]
+    stretches = [
+        Stretch(
+            each.entry.account,
+            _ends_of(billed, each.entry.number),
+            ends_in({"offsets": offsets(each.now.ends)}),
+        )
+        for each, billed in zip(questions, last, strict=True)
+    ]
+    with event_errors(config):
+        found = read_stretches(config, stretches)
+    return [_answer(*each) for each in zip(questions, last, found, strict=True)]
+
+
+def _answer(question: "Question", last: "StoredReport", events: "AccountEvents") -> "Answer":
+    from interaction_usage.issued.adjusting import Answer, frame_of
+    from interaction_usage.issued.comparison import steps
+
     before, since = ([each.event for each in some] for some in (events.before, events.since))
     frame = frame_of(question.entry, question.now.report, question.now.limits)
     found = steps(frame, before, since)

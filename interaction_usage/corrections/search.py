@@ -62,7 +62,7 @@ def find_event(
         published = PublishedEvents(config)
         for each in published.in_archive(account, {"source": source, "id": event_id}):
             take(each)
-        published.in_kafka(account, take, progress=progress)
+        published.in_kafka({account}, take, progress=progress)
         if found:
             return found
         if not_voidable:
@@ -131,7 +131,7 @@ def find_session(
         wanted = {"application": application, "session": session}
         for each in published.in_archive(account, wanted):
             take(each)
-        published.in_kafka(account, take, progress=progress)
+        published.in_kafka({account}, take, progress=progress)
         if not found:
             for each in published.in_archive(account):
                 take(each)

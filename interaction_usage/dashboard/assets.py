@@ -1,6 +1,7 @@
 """The scripts, styles and pictures of the pages: part of the package, named by their content."""
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,8 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".LICENSE": "text/plain; charset=utf-8",
 }
+
+_IMPORT: Final = re.compile(rb'^import .*from "\./([\w/]+\.js)";$', re.MULTILINE)
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,6 +42,23 @@ def version() -> str:
     for name, (content, _) in _contents().items():
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:12]
+
+
+@cache
+def modules_of(script: str) -> tuple[str, ...]:
+    """Return the modules that *script* imports, however far behind others: a page names them all.
+
+    A browser that learns of each from the one before it fetches them one after the other.
+    """
+    found: list[str] = []
+    ahead = [script]
+    while ahead:
+        content, _ = _contents()[ahead.pop()]
+        imported = [name.decode() for name in _IMPORT.findall(content)]
+        new = [name for name in dict.fromkeys(imported) if name not in found and name != script]
+        found += new
+        ahead += new
+    return tuple(found)
 
 
 def size() -> int:

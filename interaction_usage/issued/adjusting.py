@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from export.json_renderer import document
@@ -64,8 +63,11 @@ class Answer(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-#: Answers a question from the events.
-CountEvents = Callable[[Question], Answer]
+#: Answers questions from the events, all of them at once. Raises IssueError.
+CountEvents = Callable[[Sequence[Question]], Sequence[Answer]]
+
+
+_NOT_COUNTED: Final = Answer(None)
 
 
 class _Candidate(NamedTuple):
@@ -90,21 +92,29 @@ def find(
         for basis, known in new.values()
         for entry in to_compare(known, terms.revises, every=basis.adjusts)
     ]
-    as_of = next(iter(new.values()))[0].report.as_of
-    candidates = _changed(redis, candidates, as_of)
     found: dict[str, Found | IssueError] = {
         account: Found(is_complete=basis.adjusts and terms.revises is None)
         for account, (basis, _) in new.items()
     }
+    as_of = next(iter(new.values()))[0].report.as_of
+    if not (candidates := _changed(redis, candidates, as_of)):
+        return found
     bases = make_bases(redis, [_request(each.entry, as_of) for each in candidates], Detail.TOTALS)
-    pairs = zip(candidates, [basis for _, basis in bases], strict=True)
-    for account, some in groupby(pairs, key=lambda pair: pair[0].entry.account):
-        kept = found[account]
-        assert isinstance(kept, Found)
+    questions: list[Question] = []
+    for each, (account, basis) in zip(candidates, bases, strict=True):
         try:
-            found[account] = _adjust(kept, some, terms, count_events)
+            questions += _differing(each, basis, terms)
         except IssueError as error:
             found[account] = error
+    try:
+        answers = count_events(questions) if count_events else [_NOT_COUNTED] * len(questions)
+    except IssueError as error:
+        return found | {each.entry.account: error for each in questions}
+    for question, answer in zip(questions, answers, strict=True):
+        account = question.entry.account
+        so_far = found[account]
+        if isinstance(so_far, Found):
+            found[account] = _with(so_far, question, answer)
     return found
 
 
@@ -133,36 +143,34 @@ def _request(entry: Entry, as_of: "datetime") -> ReportRequest:
     return ReportRequest(entry.account, first, last, entry.timezone, as_of, seconds)
 
 
-def _adjust(
-    found: Found, pairs: "Iterator[tuple[_Candidate, Basis | Exception]]", terms: Terms,
-    count_events: CountEvents | None,
-) -> Found:  # fmt: skip
-    """Return *found* with what is to be adjusted of an account's reports. Raises IssueError."""
-    for (entry, known), basis in pairs:
-        if isinstance(basis, Exception):
-            raise IssueError(f"{entry.number} cannot be compared with what is counted: {basis}")
-        before, now = billed(entry, known, terms.revises), counted(basis)
-        if not (numbers := difference(before, now)):
-            continue
-        if reasons := basis.report.completeness.reasons:
-            raise NotFinishedError(
-                f"{entry.number}, which it adjusts, is incomplete: {'; '.join(reasons)}"
-            )
-        last = _last(entry, known, terms.revises)
-        answer = (
-            count_events(Question(entry, last, before, basis)) if count_events else Answer(None)
+def _differing(candidate: _Candidate, basis: Basis | Exception, terms: Terms) -> Iterator[Question]:
+    """Yield the question about a report that differs from what is billed. Raises IssueError."""
+    entry, known = candidate
+    if isinstance(basis, Exception):
+        raise IssueError(f"{entry.number} cannot be compared with what is counted: {basis}")
+    before = billed(entry, known, terms.revises)
+    if not difference(before, counted(basis)):
+        return
+    if reasons := basis.report.completeness.reasons:
+        raise NotFinishedError(
+            f"{entry.number}, which it adjusts, is incomplete: {'; '.join(reasons)}"
         )
-        report = basis.report
-        made = Adjustment(
-            entry.number, report.first, report.last, report.timezone,
-            cells(before, now, answer.events), answer.notes,
-        )  # fmt: skip
-        found = found._replace(
-            adjustments=(*found.adjustments, made),
-            entries=(*found.entries, Adjusted(entry.ordinal, numbers)),
-            ends={**found.ends, entry.number: basis.ends},
-        )
-    return found
+    yield Question(entry, _last(entry, known, terms.revises), before, basis)
+
+
+def _with(found: Found, question: Question, answer: Answer) -> Found:
+    """Return *found* and the adjustment of one more report."""
+    entry, _, before, basis = question
+    report, now = basis.report, counted(basis)
+    made = Adjustment(
+        entry.number, report.first, report.last, report.timezone,
+        cells(before, now, answer.events), answer.notes,
+    )  # fmt: skip
+    return found._replace(
+        adjustments=(*found.adjustments, made),
+        entries=(*found.entries, Adjusted(entry.ordinal, difference(before, now))),
+        ends={**found.ends, entry.number: basis.ends},
+    )
 
 
 def counted(basis: Basis) -> Numbers:

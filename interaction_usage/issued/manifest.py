@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -18,6 +19,7 @@ def tzdata_version() -> str:
     return str(import_module("tzdata").IANA_VERSION)
 
 
+@cache  # reading it takes as long as making a report
 def product_version() -> str:
     """Return the version of this product."""
     return version("interaction-usage")

@@ -136,10 +136,10 @@ def _check_gap(current: Sequence[IssuedPeriod], new: NewPeriod) -> None:
 
 
 def _gap(begin: int, end: int, where: str, beside: IssuedPeriod) -> str:
-    return (
-        f"{_stretch(begin, end)} on no report, {where} ({_named(beside)}). Issue that time first, "
-        "or pass --gap to leave it out"
-    )
+    what = f"{_stretch(begin, end)} on no report, {where} ({_named(beside)})"
+    if end - begin < 24 * _HOUR:  # no report has less than a day
+        return f"{what}, as a changed time zone leaves it. To leave it out, pass --gap"
+    return f"{what}. Issue that time first, or pass --gap to leave it out"
 
 
 def _begin(period: IssuedPeriod) -> int:

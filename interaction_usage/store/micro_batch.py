@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 #: Events that are folded before other tasks may run: about 2 ms.
 _EVENTS_PER_PAUSE: Final = 1_000
 
+#: Divides the size of a delta: by so much the next may be larger, as long as none is too much.
+_GROWTH: Final = 8
+
 #: Accounts for which a smaller size of deltas is remembered.
 _SIZES_REMEMBERED: Final = 10_000
 
@@ -93,11 +96,15 @@ class DeltaSizes:
         self.limits[account] = max(size // 2, 1)
 
     def was_applied(self, account: str, size: int) -> None:
-        """Make larger deltas again if one as large as allowed was applied."""
+        """Make somewhat larger deltas again if one as large as allowed was applied.
+
+        Twice as large they would mostly be too much again, and each of them is tried in vain first.
+        """
         limit = self.limits.get(account)
         if limit is not None and size >= limit:
-            if 2 * limit < MOST_EVENTS:
-                self.limits[account] = 2 * limit
+            limit += limit // _GROWTH + 1
+            if limit < MOST_EVENTS:
+                self.limits[account] = limit
             else:
                 del self.limits[account]
 

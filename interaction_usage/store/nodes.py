@@ -231,6 +231,22 @@ class Nodes:
             [answer] = await execute(connection, command)
             return answer
 
+    async def execute_all(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send commands about one key each, in one round trip to each node; return the answers.
+
+        Those of one node are executed in their order.
+        """
+        places: dict[Node, list[int]] = {}
+        for place, command in enumerate(commands):
+            places.setdefault(self.of(command[1]), []).append(place)
+        answers: dict[int, Any] = {}
+        async with self.watched():
+            for node, own in places.items():
+                async with pinned_connection(node.redis) as connection:
+                    found = await execute(connection, *(commands[place] for place in own))
+                answers.update(zip(own, found, strict=True))
+        return [answers[place] for place in range(len(commands))]
+
     async def close(self) -> None:
         """Close all connections."""
         for node in self.all:

@@ -41,19 +41,22 @@ def _decoded(content: bytes) -> Progress | None:
 
 async def take_turn(nodes: "Nodes", worker: str) -> bool:
     """Return whether *worker* is the one that looks for all; it stays so while it asks again."""
-    if await nodes.execute("SET", keys.PROGRESS_BY, worker, "NX", "PX", _TURN_MS):
-        return True
-    if (await nodes.execute("GET", keys.PROGRESS_BY) or b"").decode() != worker:
+    is_new, holder = await nodes.execute_all(
+        ("SET", keys.PROGRESS_BY, worker, "NX", "PX", _TURN_MS), ("GET", keys.PROGRESS_BY)
+    )
+    if (holder or b"").decode() != worker:
         return False
-    await nodes.execute("PEXPIRE", keys.PROGRESS_BY, _TURN_MS)
+    if not is_new:
+        await nodes.execute("PEXPIRE", keys.PROGRESS_BY, _TURN_MS)
     return True
 
 
 async def report_progress(nodes: "Nodes", progress: Progress) -> None:
     """Leave *progress* for whoever reads reports."""
     content = encoded(progress)
-    await nodes.execute("SET", keys.PROGRESS_LAST, content)
-    await nodes.execute("SET", keys.PROGRESS, content, "PX", _CURRENT_MS)
+    await nodes.execute_all(
+        ("SET", keys.PROGRESS_LAST, content), ("SET", keys.PROGRESS, content, "PX", _CURRENT_MS)
+    )
 
 
 async def last_progress(nodes: "Nodes") -> Progress | None:

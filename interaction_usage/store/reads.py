@@ -206,19 +206,29 @@ class Rollups(NamedTuple):
 
         Only for seconds of the last 35 days: older ones have no deltas per second.
         """
+        return self.levels_of_many([account], second)[0]
+
+    def levels_of_many(self, accounts: Sequence[str], second: int) -> list[dict[str, int]]:
+        """Return the same of each of *accounts*, in three round trips."""
         slot = slot_of(second)
         day, offset = day_of(slot), second - slot * SLOT_SECONDS
         fields = [f"{index}.{slot - first_slot_of(day)}" for index in range(len(SERIES))]
-        levels = dict(self.read(account, slot, slot).carry)
-        packed = cast(
-            list[bytes | None], self.redis.hmget(self.keys.slot_deltas(account, day), fields)
-        )
-        for series, deltas in zip(SERIES, packed, strict=True):
-            numbers = iter(unpack(deltas) if deltas else ())
-            levels[series] += sum(
-                change for when, change in zip(numbers, numbers, strict=True) if when <= offset
-            )
-        return levels
+        around = _days_around(slot, slot)
+        days = self._days_with([(account, around) for account in accounts], list(SERIES_FIELDS))
+        pipe = self.redis.pipeline(transaction=False)
+        for account in accounts:
+            pipe.hmget(self.keys.slot_deltas(account, day), fields)
+        answers: list[list[bytes | None]] = pipe.execute() if accounts else []
+        found = []
+        for of_account, packed in zip(days, answers, strict=True):
+            levels = dict(assemble(slot, slot, *of_account).carry)
+            for series, deltas in zip(SERIES, packed, strict=True):
+                numbers = iter(unpack(deltas) if deltas else ())
+                levels[series] += sum(
+                    change for when, change in zip(numbers, numbers, strict=True) if when <= offset
+                )
+            found.append(levels)
+        return found
 
     # ------------------------------------------------------------------ for the dashboard
 

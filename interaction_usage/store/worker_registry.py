@@ -27,9 +27,11 @@ class Heartbeat(NamedTuple):
 
 async def send_heartbeat(nodes: "Nodes", worker: str, report: bytes, now: int) -> None:
     """Store a worker's *report* as of the second *now*; drop workers unheard of for an hour."""
-    await nodes.execute("SET", keys.worker(worker), report, "EX", HEARTBEAT_TTL_S)
-    await nodes.execute("ZADD", keys.WORKERS, now, worker)
-    await nodes.execute("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", now - LISTED_S)
+    await nodes.execute_all(
+        ("SET", keys.worker(worker), report, "EX", HEARTBEAT_TTL_S),
+        ("ZADD", keys.WORKERS, now, worker),
+        ("ZREMRANGEBYSCORE", keys.WORKERS, "-inf", now - LISTED_S),
+    )
 
 
 def known_workers(redis: "Client") -> set[str]:

@@ -4,7 +4,6 @@ Events are applied by `micro_batch`, days are sealed by `sealing`; this module k
 the secret and the nodes that both of them write to.
 """
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from interaction_usage.store.connection import pinned_connection
 from interaction_usage.store.errors import (
     LayoutDiffersError,
     LostSecretError,
+    RollupsSwitchedError,
     SecretMissingError,
     SessionLimitsDifferError,
 )
@@ -160,15 +160,12 @@ class Writer:
         """Return the namespace that is active now; reports are read from it."""
         if not self.nodes.all:
             await self.nodes.discover()
-        names = [await self.nodes.execute("GET", keys.LIVE)]
-        names += await asyncio.gather(
-            *(
-                node.redis.get(keys.live_at(node.primary.tag))
-                for node in self.nodes.all
-                if node.primary
-            )
-        )
-        return keys.active(names)
+        return keys.active(await self.nodes.execute_all(*self._live()))
+
+    def _live(self) -> list[tuple[str, str]]:
+        """Return what asks for the active namespace, on a cluster on each node."""
+        own = [keys.live_at(node.primary.tag) for node in self.nodes.all if node.primary]
+        return [("GET", key) for key in (keys.LIVE, *own)]
 
     async def _load_secret(self) -> None:
         """Load what identities and session keys of these rollups are hashed with.
@@ -205,11 +202,21 @@ class Writer:
                 return True
         return False
 
-    async def check_secret(self) -> None:
-        """Raise LostSecretError where a node was emptied, or the rollups have another secret."""
-        for node in self.nodes.all:
-            if node.secret and await node.redis.get(node.secret[0]) != node.secret[1]:
-                raise LostSecretError
+    async def check_rollups(self) -> None:
+        """Check that the rollups are still the active ones, and those that were begun with.
+
+        Raises RollupsSwitchedError, or LostSecretError where a node was emptied or the rollups have
+        another secret. An emptied Redis breaks no connection, so somebody has to look.
+        """
+        if not self.nodes.all:
+            await self.nodes.discover()
+        await self.nodes.check()
+        live, secrets_ = self._live(), [node.secret for node in self.nodes.all if node.secret]
+        answers = await self.nodes.execute_all(*live, *(("GET", key) for key, _ in secrets_))
+        if keys.active(answers[: len(live)]) != self.keys:
+            raise RollupsSwitchedError
+        if answers[len(live) :] != [secret for _, secret in secrets_]:
+            raise LostSecretError
 
     async def prepare(self) -> None:
         """Discover the nodes, load the scripts, and find out where and how to write."""
@@ -258,6 +265,10 @@ class Writer:
                 for node in self.nodes.all:
                     async with pinned_connection(node.redis) as connection:
                         await node.advance(connection, self.keys, positions)
+
+    def is_acknowledged(self, name: str, offset: int) -> bool:
+        """Tell whether every node has acknowledged this position, or a later one, since `begin`."""
+        return all(node.acknowledged.get(name, -1) >= offset for node in self.nodes.all)
 
     async def positions(self) -> dict[str, Position]:
         """Return how far each topic-partition is counted, on every node."""

@@ -24,6 +24,9 @@ WHY = ("--reason", "a test")
 REST: dict[str, tuple[str, ...]] = {
     "account show": (),
     "account history": (),
+    "alerts deliveries": (),
+    "alerts list": (),
+    "alerts set": ("--series", "agent-sessions", "--above", "25", "--to", "a@example.com"),
     "capacity": ("--sessions", "10", *DAY),
     "concurrency": DAY,
     "correct event": ("--source", "s", "--id", "i", *WHY),
@@ -61,16 +64,18 @@ OF_ACCOUNTS = dict(commands(main))
 
 
 @pytest.fixture(autouse=True)
-def accounts(usage: Usage, redis_url: str) -> None:
-    """Have one account, acme."""
+def accounts(usage: Usage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one account, acme, in a deployment that can send e-mail."""
+    monkeypatch.setenv("USAGE_SMTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("USAGE_SMTP_FROM", "usage@example.com")
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     assert usage("account", "set", "acme").exit_code == 0
 
 
 def test_this_table_has_every_command_that_takes_an_account() -> None:
-    """All but the one that makes accounts."""
-    assert OF_ACCOUNTS.keys() - {"account set"} == REST.keys()
+    """All but the one that makes accounts, and one that asks no Redis."""
+    assert OF_ACCOUNTS.keys() - {"account set", "alerts secret"} == REST.keys()
 
 
 @pytest.mark.parametrize("command", REST)

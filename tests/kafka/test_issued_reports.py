@@ -128,6 +128,7 @@ def test_months_of_another_zone_leave_a_gap_or_overlap(
     system.usage("account", "set", "acme", "--timezone", "America/New_York")
     said = issue(system, "acme", *NOVEMBER, code=1)
     assert "5 h from 2025-10-31T23:00:00Z to 2025-11-01T04:00:00Z would be on no report" in said
+    assert "as a changed time zone leaves it. To leave it out, pass --gap" in said
     assert issue(system, "acme", *NOVEMBER, "--gap") == "acme-000002"
     system.usage("account", "set", "acme", "--timezone", "Europe/Paris")
     said = issue(system, "acme", "--month", "2025-12", code=1)

@@ -30,7 +30,7 @@ def asked(looks: list[tuple[int, int]]) -> list[int]:
     writer: Any = SimpleNamespace(positions=positions, scan_accounts=scan_accounts, seal=seal)
     entry = Sealing(
         writer,
-        lambda: {"a": Span(0, looks[look][1], looks[look][1])},
+        lambda _: {"a": Span(0, looks[look][1], looks[look][1])},
         clock=lambda: 100 * (look + 1),
     )
     for look in range(len(looks)):  # noqa: B007 (what is called here looks at it)
@@ -74,7 +74,7 @@ class _Accounts:
 def test_all_accounts_are_looked_at_once_a_minute_and_not_all_the_time() -> None:
     """Looks 5 s apart; the sweep over three accounts takes two of them, and then rests."""
     writer, now = _Accounts(["a", "b", "c"]), 1_000
-    entry = Sealing(cast(Any, writer), lambda: {"a": Span(0, 7, 7)}, clock=lambda: now)
+    entry = Sealing(cast(Any, writer), lambda _: {"a": Span(0, 7, 7)}, clock=lambda: now)
     for now in range(1_000, 1_121, 5):
         asyncio.run(entry.some())
         if now == 1_055:
@@ -87,7 +87,7 @@ def test_what_somebody_else_saw_just_now_is_not_asked_again() -> None:
     """The look of completeness has the same positions and ends; where there is none, both are."""
     writer, seen = _Accounts(["a"]), [Seen(900, {"a": Position(7)}, {"a": Span(0, 7, 7)}), None]
     entry = Sealing(
-        cast(Any, writer), lambda: {"a": Span(0, 7, 7)}, lambda: 1_000, lambda: seen.pop(0)
+        cast(Any, writer), lambda _: {"a": Span(0, 7, 7)}, lambda: 1_000, lambda: seen.pop(0)
     )
     asyncio.run(entry.some())
     assert (writer.asked, entry.complete) == (0, 900)

@@ -48,7 +48,7 @@ def looking(url: str, act: Callable[[Callable[..., Lookout]], Coroutine[Any, Any
     async def run() -> Any:
         async with writing(url) as writer:
 
-            def lookout(spans: Callable[[], Any], second: float = 1_000) -> Lookout:
+            def lookout(spans: Callable[[Any], Any], second: float = 1_000) -> Lookout:
                 return Lookout(writer, spans, lambda: second)
 
             return await act(lookout)
@@ -66,7 +66,7 @@ def test_what_is_waiting_is_reported_by_place(url: str, redis: Redis) -> None:
     """Of one partition 5 offsets, 2 of them behind a transaction; of the others nothing."""
 
     async def act(made: Callable[..., Lookout]) -> None:
-        lookout = made(lambda: {**EMPTY, NAMES[0]: Span(2, 5, 7)})
+        lookout = made(lambda _: {**EMPTY, NAMES[0]: Span(2, 5, 7)})
         await lookout.look()
         assert lookout.pending == 5
         look = lookout.current
@@ -89,7 +89,7 @@ def test_gaps_are_reported_until_they_are_accepted(url: str, redis: Redis) -> No
         redis.hset(keys.GAPS, gap.id, gaps.gap_bytes(gap))
 
     async def act(made: Callable[..., Lookout]) -> None:
-        lookout = made(lambda: EMPTY)
+        lookout = made(lambda _: EMPTY)
         await lookout.look()
         assert collected(lookout)["usage_gaps_unaccepted"].samples[0].value == 1
 
@@ -100,7 +100,7 @@ def test_lags_are_missing_while_kafka_does_not_answer(url: str, redis: Redis) ->
     """The watermark stays where it was, so that it is seen to be old."""
     away = False
 
-    def spans() -> Any:
+    def spans(_: Any) -> Any:
         if away:
             raise BrokerUnavailableError("nobody answers")
         return EMPTY
@@ -124,7 +124,7 @@ def test_only_the_worker_whose_turn_it_is_reports(
     """And it no longer does once its turn was taken over, or its last look is old."""
 
     async def act(made: Callable[..., Lookout]) -> None:
-        first, second = made(lambda: EMPTY), made(lambda: EMPTY)
+        first, second = made(lambda _: EMPTY), made(lambda _: EMPTY)
         await first.look()
         monkeypatch.setattr(progress, "worker_name", lambda: "another")
         assert await second.look() is None
@@ -155,7 +155,7 @@ def test_memory_is_noted_once_an_hour(url: str, redis: Redis) -> None:
 
     async def act(made: Callable[..., Lookout]) -> None:
         for second in (0, 5, 3_599, 3_600):
-            await made(lambda: EMPTY, hour * 3_600 + second).look()
+            await made(lambda _: EMPTY, hour * 3_600 + second).look()
 
     looking(url, act)
     noted = read_memory(redis)

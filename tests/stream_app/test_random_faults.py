@@ -145,7 +145,7 @@ class Run:
     async def is_still_there(self) -> bool:
         """Do what a heartbeat does: where nothing is left to write, it notices lost writes."""
         try:
-            await self.writer.check_secret()
+            await self.writer.check_rollups()
             await self.writer.nodes.execute("GET", self.writer.keys.secret)
         except ReseekRequired:
             self.must_seek = True

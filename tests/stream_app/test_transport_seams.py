@@ -485,13 +485,16 @@ def test_a_commit_that_failed_is_made_again(
 ) -> None:
     """Faust takes it for made, and an idle partition would look behind for ever."""
 
-    async def as_faust_does(self: Any, offsets: dict[TP, int], _: bool) -> bool:
-        self._committed_offset.update(offsets)
+    async def commit(offsets: dict[TP, int]) -> bool:
+        assert offsets == {FLOWS: 7}  # and not that of a partition that was revoked
         return succeeds
 
-    monkeypatch.setattr(FaustConsumer, "_commit_offsets", as_faust_does)
-    consumer._committed_offset = {}
-    assert asyncio.run(consumer._commit_offsets({FLOWS: 7})) is succeeds
+    monkeypatch.setattr(consumer, "_commit", commit)
+    monkeypatch.setattr(consumer, "assignment", lambda: {FLOWS})
+    consumer.app.monitor = SimpleNamespace(on_tp_commit=lambda _: None)
+    consumer._committed_offset = {FLOWS: 6}
+    revoked = TP(FLOWS.topic, 1)
+    assert asyncio.run(consumer._commit_offsets({FLOWS: 7, revoked: 3})) is succeeds
     assert consumer._committed_offset == ({FLOWS: 7} if succeeds else {})
 
 

@@ -36,8 +36,29 @@ export function draw(card, something, title, text, options) {
   host.replaceChildren(empty(title, text));
 }
 
+const made = new WeakMap();
+
+/** Keeps how a card's table is made; it is, when it is shown. */
+export function keepTable(card, make) {
+  const place = card.querySelector("[data-as-table]");
+  made.set(place, make);
+  place.replaceChildren(...(place.hidden ? [] : [make()]));
+}
+
 export function asTable(card, ...answer) {
-  card.querySelector("[data-as-table]").replaceChildren(table(...answer));
+  keepTable(card, () => table(...answer));
+}
+
+/** Shows a card as its table, or as its chart again. */
+export function switchTable(button) {
+  const card = button.closest(".card");
+  const place = card.querySelector("[data-as-table]");
+  const wanted = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(wanted));
+  button.firstChild.textContent = wanted ? "Chart" : "Table";
+  if (wanted && made.has(place)) place.replaceChildren(made.get(place)());
+  place.hidden = !wanted;
+  card.querySelector("[data-as-chart]").hidden = wanted;
 }
 
 /** The head of the columns that compare, and their cells: what it was before, and the change. */

@@ -1,6 +1,6 @@
 // The concurrency card: most sessions of the series that is chosen, and hour of the day by span.
 
-import { comparing, draw, legend } from "./cards.js";
+import { comparing, draw, keepTable, legend } from "./cards.js";
 import { SERIES, series } from "./catalog.js";
 import { common, heading, rowsOf } from "./flow_reports.js";
 import { average, spanInWords, clock, count, element, hourInWords, instantOf, table } from "./format.js";
@@ -56,16 +56,14 @@ export function concurrency(answer, before, view, chosen) {
       ];
     },
   });
-  const oneDay = view.by === "hour";
-  $("#heatmap").hidden = $("#heat-head").hidden = oneDay;
-  if (!oneDay) {
+  if (view.by !== "hour") {
     heatmap($("#heatmap"), {
       spans: view.spans, by: view.by, peaks: answer.heat.peaks[chosen], token, scale: $("#heat-scale"),
       title: (index) => spanInWords(view.spans[index]),
       pick: (index, hour) => location.assign(whoWasThere(instantOf(`${view.spans[index].day}T${String(hour).padStart(2, "0")}:00:00`, timezone), chosen)),
     });
   }
-  card.querySelector("[data-as-table]").replaceChildren(asTable(answer, before, view));
+  keepTable(card, () => asTable(answer, before, view));
 }
 
 /** All series side by side: the maximum, its hour, the average; and the maximum before. */

@@ -23,6 +23,8 @@ export function fill(token, pattern = 0) {
   if (!forced.matches || !PATTERNS[pattern % PATTERNS.length]) return color(token);
   const tile = element("canvas", { width: 8, height: 8 });
   const pen = tile.getContext("2d");
+  pen.fillStyle = color("--card"); // what is behind does not show through
+  pen.fillRect(0, 0, 8, 8);
   pen.strokeStyle = color("--ink");
   for (const [x, y, toX, toY] of PATTERNS[pattern % PATTERNS.length]) {
     pen.moveTo(x, y);

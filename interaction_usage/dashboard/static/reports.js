@@ -2,6 +2,7 @@
 
 import { below, get } from "./api.js";
 import { APPLICATIONS, SERIES, SERVICES, applications, series, services } from "./catalog.js";
+import { switchTable } from "./cards.js";
 import { combobox } from "./combobox.js";
 import { completenessLine, missing } from "./completeness.js";
 import { concurrency, seriesButtons, whoWasThere } from "./concurrency_report.js";
@@ -99,13 +100,7 @@ function showSpans(by) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-table]");
-  if (!button) return;
-  const card = button.closest(".card");
-  const wanted = button.getAttribute("aria-pressed") !== "true";
-  button.setAttribute("aria-pressed", String(wanted));
-  button.firstChild.textContent = wanted ? "Chart" : "Table";
-  card.querySelector("[data-as-table]").hidden = !wanted;
-  card.querySelector("[data-as-chart]").hidden = wanted;
+  if (button) switchTable(button);
 });
 
 // ------------------------------------------------------------------------------- loading
@@ -124,12 +119,14 @@ async function load() {
   const { from, to } = period();
   document.dispatchEvent(new Event("periodchange"));
   const by = spansFor(from, to).includes(asked.by) ? asked.by : spanFor(from, to);
+  prepare(by);
   const other = comparedWith(asked.compare, from, to);
   const ask = (first, last) => get(below(account, "/dashboard", { from: first, to: last, flow: asked.flow, by }), signal);
   try {
     const [answer, before] = await Promise.all([ask(from, to), other && ask(...other)]);
     $("#problem").replaceChildren();
     show(answer, before, by, other);
+    performance.mark("shown");
     tries = 0;
     reports.classList.remove("stale");
     reports.setAttribute("aria-busy", "false");
@@ -138,6 +135,15 @@ async function load() {
     reports.setAttribute("aria-busy", "false");
     failed(problem, signal);
   }
+}
+
+/** Shows the cards that there will be, before their numbers: nothing jumps when these come. */
+function prepare(by) {
+  showSpans(by);
+  $("#heatmap").hidden = $("#heat-head").hidden = by === "hour";
+  for (const each of document.querySelectorAll("[data-whole]")) each.hidden = Boolean(asked.flow);
+  $("#whole-account").hidden = !asked.flow;
+  $("#reports").classList.toggle("one-flow", Boolean(asked.flow));
 }
 
 /** Says what went wrong; what may pass is tried again by itself. */
@@ -174,7 +180,6 @@ function show(answer, before, by, other) {
   const { report, heat } = answer;
   const { from, to } = period();
   showYears(from, to > today() ? today() : to);
-  showSpans(by);
   knownFlows = heat.flows.map((each) => ({ value: each.flow, label: each.flow, note: count(each.runs) }));
   for (const skeleton of document.querySelectorAll("#reports .skeleton")) skeleton.classList.remove("skeleton");
   const now = localNow(answer.usage.as_of);
@@ -182,9 +187,6 @@ function show(answer, before, by, other) {
   const view = { spans, by, soFar: partial(spans, by, now), pick: (index) => pick(spans[index]) };
   notes(report, now, other);
   $("#problem").replaceChildren(...missing(report.completeness), ...unknownFlow(heat));
-  for (const each of document.querySelectorAll("[data-whole]")) each.hidden = Boolean(asked.flow);
-  $("#whole-account").hidden = !asked.flow;
-  $("#reports").classList.toggle("one-flow", Boolean(asked.flow));
   figures(answer, before);
   usage(answer.usage, before?.usage, view);
   ranks(heat, before?.heat, { chosen: asked.flow, choose: (flow) => go({ flow }) });

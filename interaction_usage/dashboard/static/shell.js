@@ -42,8 +42,7 @@ if (switcher) {
 // What stands at the edge of each printed page.
 addEventListener("beforeprint", () => {
   const quoted = (text) => JSON.stringify(text.replace(/\s+/g, " ").trim());
-  const head = document.querySelector(".page-head");
   const { style } = document.documentElement;
-  style.setProperty("--paper-title", quoted([head?.querySelector("h1")?.textContent ?? document.title, document.querySelector("#paper")?.textContent ?? ""].join(" ")));
+  style.setProperty("--paper-title", quoted(document.title.replace(/ · Usage$/, "") + (document.querySelector("#paper")?.textContent ?? "")));
   style.setProperty("--paper-time", quoted(`Printed ${new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short" })}`));
 });

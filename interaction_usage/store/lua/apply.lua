@@ -39,8 +39,10 @@ local byte, sub = string.byte, string.sub
 -- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
 -- changes; slots of series, and bytes of their deltas; and as many slots in which sessions count.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
-local MOST_SLOTS, MOST_BYTES = 60, 14 * 1024
+local MOST_SLOTS, MOST_BYTES = 60, 128 * 1024
 local MOST_VOIDS = 50
+-- Deltas of a slot for each change from which on they are changed in place.
+local FEW = 16
 
 -- Corrections and voids are there only where the delta has some.
 local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
@@ -581,13 +583,50 @@ end
 
 -- -------------------------------------------------------------------- 7. Deltas, and (net, rise)
 
+local function sum_up(deltas, size) -- answers them packed (nil for none), net and rise
+  local level, rise = 0, deltas[1] == 0 and deltas[2] or 0
+  for i = 2, size, 2 do
+    level = level + deltas[i]
+    if level > rise then rise = level end
+  end
+  return size > 0 and pack(deltas) or nil, level, rise
+end
+
+-- For a few changes of many deltas: what stays where it is costs nothing but adding it up.
+local function merge_few(deltas, added, changes)
+  local size = #deltas
+  for i = 1, #added do
+    local second = added[i]
+    local low, high = 1, size / 2 + 1
+    while low < high do
+      local middle = floor((low + high) / 2)
+      if deltas[2 * middle - 1] < second then low = middle + 1 else high = middle end
+    end
+    local at = 2 * low - 1
+    local is_there = at < size and deltas[at] == second
+    local amount = changes[second] + (is_there and deltas[at + 1] or 0)
+    if amount == 0 then
+      for k = at, size do deltas[k] = deltas[k + 2] end
+      size = size - 2
+    else
+      if not is_there then
+        for k = size, at, -1 do deltas[k + 2] = deltas[k] end
+        size = size + 2
+      end
+      deltas[at], deltas[at + 1] = second, amount
+    end
+  end
+  return sum_up(deltas, size)
+end
+
 local function merge(old, changes) -- answers the new packed deltas (nil for none), net and rise
   local added = {}
   for second, amount in pairs(changes) do
     if amount ~= 0 then added[#added + 1] = second end
   end
+  if FEW * #added < #old then return merge_few(old, added, changes) end
   table.sort(added)
-  local merged, size, level, rise = {}, 0, 0, nil
+  local merged, size = {}, 0
   local i, j, n_old, n_added = 1, 1, #old, #added
   while i <= n_old or j <= n_added do
     local second, amount
@@ -601,14 +640,11 @@ local function merge(old, changes) -- answers the new packed deltas (nil for non
       amount, i, j = old[i + 1] + changes[second], i + 2, j + 1
     end
     if amount ~= 0 then
-      if not rise and second > 0 then rise = 0 end
-      level = level + amount
-      if not rise or level > rise then rise = level end
       merged[size + 1], merged[size + 2] = second, amount
       size = size + 2
     end
   end
-  return size > 0 and pack(merged) or nil, level, rise or 0
+  return sum_up(merged, size)
 end
 
 -- Where the record of `slot` begins in records of `size` bytes sorted by slot, and whether it is
