@@ -37,7 +37,7 @@ _PERIOD: Final = (
 #: Terms of the curves and the sessions, and what they mean.
 _DEFINITIONS: Final = {
     "Session": (
-        "It counts from its start to its stop, and for at least one second. A session whose stop "
+        "A session counts from its start to its stop, and for at least one second. One whose stop "
         "was never reported counts up to the session limit."
     ),
     "Peak of an hour": "The most sessions that were open at any one second of the hour.",

@@ -37,7 +37,15 @@ PURE = [
     ),
     *(
         f"interaction_usage.dashboard.{name}"
-        for name in ("spans", "hosts", "live_curve", "operations", "token_terms", "views")
+        for name in (
+            "spans",
+            "hosts",
+            "live_curve",
+            "natural_order",
+            "operations",
+            "token_terms",
+            "views",
+        )
     ),
     *(f"interaction_usage.evidence.{name}" for name in ("errors", "licences", "wall_clock")),
     *(

@@ -20,7 +20,8 @@ evaluated: its state stays, and is shown as unknown.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from interaction_usage.alerts import book, measuring, operating, states
@@ -39,20 +40,31 @@ from rollups.local_time import UnalignedZone, UnknownZone
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which the month before is looked at again for an account that changes.
-_LAST_MONTH_S: Final = 60
+#: Deep looks a second, beside those at accounts of which nothing is known: late events wait for
+#: their turn where more accounts change than that.
+_DEEP_PER_S: Final = 10
 #: Seconds after which time zones are read again.
 _ZONES_S: Final = 15
-#: States that are published in one go.
+#: States that are published in one go, and accounts between two renewals of the lease.
 _AT_ONCE: Final = 500
+_READ_AT_ONCE: Final = 200
+_NEVER: Final = 1 << 60
 
 
 class Looking:
     """Evaluates every rule for as long as it has the lease. Belongs to one thread."""
 
     def __init__(
-        self, ledger: Ledger, name: str, fence: int, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        name: str,
+        fence: int,
+        clock: Callable[[], float] = time.time,
+        *,
+        can_webhook: bool = True,
+        can_mail: bool = True,
     ) -> None:
+        self._can_webhook, self._can_mail = can_webhook, can_mail
         self._ledger, self._name, self._fence, self._clock = ledger, name, fence, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
@@ -61,7 +73,10 @@ class Looking:
         self._zones_at = 0
         self._signatures: dict[str, int] = {}
         self._due: dict[str, int] = {}  #: account to the second at which it is to be looked at
-        self._last_month_at: dict[str, int] = {}
+        self._memory: measuring.Memory = {}
+        #: Accounts that have changed since they were last looked at deeply, the longest ago first.
+        self._owed: dict[str, None] = {}
+        self._deep_at = 0.0
         self._at: Any = None  #: the namespace that was active
         self._looked: int | None = None
         self._unknown: dict[str, str] = {}
@@ -152,77 +167,76 @@ class Looking:
                 by_account.setdefault(each.rule.account, []).append(rule_id)
         for account, ids in by_account.items():
             if ids != self._by_account.get(account):
-                self._due[account] = 0
+                self._signatures.pop(account, None)
         self._by_account = by_account
         self._zones_at = 0
 
     def _read_accounts(self, rollups: Rollups, now: int) -> dict[str, Reading]:
         if rollups.keys != self._at:  # other rollups are active
-            self._at, self._signatures = rollups.keys, {}
+            self._at, self._signatures, self._memory = rollups.keys, {}, {}
         self._read_zones(now)
         accounts = list(self._by_account)
         found = alert_reads.signatures(rollups, accounts)
         current = dict(zip(accounts, found, strict=True))
+        for account, signature in current.items():
+            if self._signatures.get(account) != signature:
+                self._owed.setdefault(account)
+        deep = self._whose_turn()
         wanted = [
             account
             for account, signature in current.items()
-            if self._signatures.get(account) != signature or self._due.get(account, now) < now
+            if self._signatures.get(account) != signature
+            or self._due.get(account, now) < now
+            or account in deep
         ]
         readings: dict[str, Reading] = {}
-        plans = [self._plan(account, now) for account in wanted]
-        for plan, of_plan in self._readings(rollups, plans, now):
+        for plan, of_plan in self._readings(rollups, self._plans(wanted, deep, now), now):
             if of_plan is None:
                 self._signatures.pop(plan.account, None)
                 continue
             readings |= of_plan
             self._signatures[plan.account] = current[plan.account]
-            self._plan_next(plan, of_plan.values(), now)
-        self._signatures = {
-            name: self._signatures[name] for name in accounts if name in self._signatures
-        }
+            if plan.deep:
+                self._owed.pop(plan.account, None)
+            due = [each.due for each in of_plan.values() if each.due is not None]
+            self._due[plan.account] = min(due) - 1 if due else _NEVER
         return readings
 
+    def _whose_turn(self) -> set[str]:
+        """Return the accounts that are looked at deeply now."""
+        now = self._clock()
+        count = int(min(abs(now - self._deep_at), 1.0) * _DEEP_PER_S)
+        if count:
+            self._deep_at = now
+        return set(islice((name for name in self._owed if name in self._by_account), count))
+
     def _readings(self, rollups: Rollups, plans: Sequence[Plan], now: int) -> Any:
-        """Yield what `measuring.read` does; an account that cannot be read takes no other along."""
-        good = []
-        for plan in plans:
-            try:
-                measuring.months_at(now, plan.timezone, with_last=True)
-                good.append(plan)
-            except (UnknownZone, UnalignedZone) as error:
-                for rule in plan.rules:
-                    self._unknown[rule.id] = str(error)
-        for begin in range(0, len(good), 400):
+        """Yield what `measuring.read` does, the lease kept meanwhile."""
+        for begin in range(0, len(plans), _READ_AT_ONCE):
             self._must_have_lease()
-            yield from measuring.read(rollups, good[begin : begin + 400], now)
+            some = plans[begin : begin + _READ_AT_ONCE]
+            yield from measuring.read(rollups, some, now, self._memory)
 
-    def _plan(self, account: str, now: int) -> Plan:
-        ids = self._by_account[account]
-        rules = tuple(self._watched[rule_id].rule for rule_id in ids)
+    def _plans(self, accounts: Sequence[str], deep: Container[str], now: int) -> list[Plan]:
+        """Return the plans; the rules of an account whose zone cannot be used are unknown."""
+        plans = []
+        for account in accounts:
+            try:
+                measuring.months_at(now, self._zones.get(account, "UTC"), with_last=True)
+                plans.append(self._plan(account, now, account in deep))
+            except (UnknownZone, UnalignedZone) as error:
+                for rule_id in self._by_account[account]:
+                    self._unknown[rule_id] = str(error)
+        return plans
+
+    def _plan(self, account: str, now: int, is_turn: bool) -> Plan:
+        rules = tuple(self._watched[rule_id].rule for rule_id in self._by_account[account])
         timezone = self._zones.get(account, "UTC")
-        with_last = False
-        if any(rule.is_monthly for rule in rules):
-            [month] = measuring.months_at(now, timezone, with_last=False)
-            open_before = any(
-                begin < month.begin and end is None
-                for rule_id in ids
-                if self._watched[rule_id].rule.is_monthly
-                for begin, end in self._watched[rule_id].state.notified
-            )
-            with_last = open_before or now - self._last_month_at.get(account, 0) >= _LAST_MONTH_S
-        return Plan(account, timezone, rules, with_last)
-
-    def _plan_next(self, plan: Plan, readings: Any, now: int) -> None:
-        """Note when the account is to be looked at again, though no event comes."""
-        due = [each.due for each in readings if each.due is not None]
-        if plan.with_last_month:
-            self._last_month_at[plan.account] = now
-        elif any(rule.is_monthly for rule in plan.rules):
-            due.append(self._last_month_at.get(plan.account, 0) + _LAST_MONTH_S)
-        if due:
-            self._due[plan.account] = min(due) - 1
-        else:
-            self._due.pop(plan.account, None)
+        deep = is_turn or account not in self._signatures
+        return Plan(
+            account, timezone, rules,
+            deep or measuring.must_be_deep(rules, timezone, now, self._memory),
+        )  # fmt: skip
 
     def _read_zones(self, now: int) -> None:
         if now - self._zones_at < _ZONES_S:
@@ -232,15 +246,15 @@ class Looking:
         zones = {name: kept.timezone for name, kept in zip(names, found, strict=True)}
         for name, timezone in zones.items():
             if self._zones.get(name) not in (None, timezone):
-                self._due[name] = 0
+                self._signatures.pop(name, None)
         self._zones, self._zones_at = zones, now
 
     def _step(self, readings: Mapping[str, Reading], now: int) -> dict[str, State]:
         changed = {}
-        looked = now if self._looked is None else self._looked
         for rule_id, reading in readings.items():
             rule, state = self._watched[rule_id]
-            after = states.step(f"{rule_id}/{rule.created}", state, reading, now, looked)
+            name = f"{rule_id}/{rule.created}"
+            after = states.step(name, state, reading, now, self._looked, rule.created)
             if after is not state:
                 changed[rule_id] = after
         self.evaluated += len(readings)
@@ -252,8 +266,7 @@ class Looking:
         items = list(changed.items())
         for begin in range(0, len(items), _AT_ONCE):
             some = items[begin : begin + _AT_ONCE]
-            if not alert_table.has_lease(self._redis, self._name, self._fence):
-                raise LeaseLostError
+            self._must_have_lease()  # for longer than Kafka may take
             if alert_table.version(self._redis) != self._version:
                 # Somebody has set or removed a rule: what was removed must not come back.
                 self._load()
@@ -277,4 +290,6 @@ class Looking:
         alert_table.say(self._redis, content, self._looked)
 
     def _said(self, now: int, stale: tuple[str, ...]) -> Evaluator:
-        return Evaluator(self._name, now, self._looked, stale, self._unknown)
+        return Evaluator(
+            self._name, now, self._looked, stale, self._unknown, self._can_webhook, self._can_mail
+        )

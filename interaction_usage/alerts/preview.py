@@ -25,17 +25,18 @@ class Preview(NamedTuple):
     since: int  #: the second that it begins at
     stretches: tuple[Stretch, ...]  #: when it would have been triggered; the last one may be open
     reason: str = ""  #: why there is no preview, or why it is coarse
+    is_known: bool = True
 
     @property
     def sentence(self) -> str:
         """How often it would have fired, in words."""
-        if self.reason and not self.stretches:
+        if not self.is_known:
             return self.reason
-        times = {0: "never", 1: "once", 2: "twice"}.get(
-            len(self.stretches), f"{len(self.stretches):,} times"
-        )
+        count = len(self.stretches)
+        times = {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+        fired = f"have fired {times}" if count else "not have fired"
         more = f" {self.reason}" if self.reason else ""
-        return f"It would have fired {times} in the last {DAYS} days.{more}"
+        return f"It would {fired} in the last {DAYS} days.{more}"
 
 
 def preview(redis: Client, rule: Rule, now: int) -> Preview:
@@ -45,7 +46,7 @@ def preview(redis: Client, rule: Rule, now: int) -> Preview:
     """
     since = now - DAYS * _DAY_S
     if not rule.reads_rollups or rule.kind == "silence":
-        return Preview(since, (), "There is no preview: nothing records this over time.")
+        return Preview(since, (), "There is no preview: nothing records this over time.", False)
     rollups = Rollups.live(redis)
     if rule.is_monthly:
         found = _of_months(rollups, rule, since, now)

@@ -29,7 +29,7 @@ from stream_app.telemetry import worker_name
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks, between two attempts to take the lease, and after a failure.
-_INTERVAL_S: Final = 0.4
+INTERVAL_S: Final = 0.25
 _STANDBY_S: Final = 1.0
 _PAUSE_S: Final = 1.0
 #: Seconds that Kafka may take to acknowledge: less than half of a lease, so that nothing is
@@ -41,7 +41,7 @@ _REDIS_TIMEOUT_S: Final = 2.0
 class AlertsProcess:
     """Evaluates while it has the lease, and is on standby otherwise."""
 
-    def __init__(self, config: settings.Settings, interval: float = _INTERVAL_S) -> None:
+    def __init__(self, config: settings.Settings, interval: float = INTERVAL_S) -> None:
         self._config, self._interval = config, interval
         self._stop = asyncio.Event()
         self._name = worker_name()
@@ -86,7 +86,10 @@ class AlertsProcess:
             return
         config = self._config
         ledger = KafkaLedger(config, redis, _PATIENCE_S, reads_back=False)
-        looking = Looking(ledger, self._name, fence)
+        looking = Looking(
+            ledger, self._name, fence,
+            can_webhook=bool(config.alerts_secret), can_mail=bool(config.smtp.host),
+        )  # fmt: skip
         webhooks = Webhooks(config.alerts_secret, config.alerts_allowed_networks)
         delivery = Delivery(redis, webhooks, Mailing(config.smtp))
         try:

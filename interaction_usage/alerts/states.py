@@ -46,6 +46,7 @@ class Stretch(NamedTuple):
     end: int | None
     value: int | None = None  #: the most in it
     crossed: int | None = None  #: the second at which it was over, if known; else `begin`
+    grain: int = 0  #: how many seconds later that may have been
 
     @property
     def since(self) -> int:
@@ -106,11 +107,15 @@ def first(created: int) -> State:
     return State(since=created, looked=created, floor=created)
 
 
-def step(name: str, state: State, reading: Reading, now: int, looked: int) -> State:
+def step(
+    name: str, state: State, reading: Reading, now: int, last_look: int | None, created: int = 0
+) -> State:
     """Return the state after a look at *now*; the same object if nothing has changed.
 
-    *name* is the rule's, the last look was at the second *looked*.
+    *name* is the rule's, which was *created* at a second; the *last_look* at all rules was at
+    another, if that is known.
     """
+    looked = now if last_look is None else last_look
     fresh = [each for each in reading.stretches if _is_new(state, each, looked)]
     last = reading.stretches[-1] if reading.stretches else None
     current = last if last is not None and last.end is None else None
@@ -120,7 +125,8 @@ def step(name: str, state: State, reading: Reading, now: int, looked: int) -> St
 
     def notify(change: Change, stretch: Stretch, since: int) -> None:
         number = state.changes + len(made)
-        late = since < looked - LATE_S
+        latest = since + (stretch.grain if change == "triggered" else 0)
+        late = last_look is not None and created <= since and latest < looked - LATE_S
         made.append(
             Notification(
                 _id(name, number), change, now, since, stretch.value, late, current is not None

@@ -86,40 +86,52 @@ def _until(found: Iterable[Stretch], now: int) -> Iterable[Stretch]:
             )
 
 
-def of_maximum(
-    month: Month, now: int, carry: int, nets: Sequence[int], rises: Sequence[int], threshold: int
-) -> Reading:
-    """Return when the month's maximum was *threshold* or more: from then to the month's end.
+class Before(NamedTuple):
+    """What a month has before some slot: the maximum or the sum, and when it was over if it was."""
 
-    *nets* and *rises* are those of the month's slots up to now, *carry* the level before them.
-    """
+    month: int  #: the second that the month begins at
+    slot: int  #: the slot before which it is
+    value: int = 0
+    crossed: int | None = None
+
+
+def maximum(
+    before: Before, carry: int, nets: Sequence[int], rises: Sequence[int], threshold: int
+) -> Before:
+    """Return *before* with the maximum of the slots that follow it; *carry* is the level there."""
     peaks = list(map(add, accumulate(nets, initial=carry), rises))
-    maximum = max(peaks, default=carry)
-    at = next((i for i, peak in enumerate(peaks) if peak >= threshold), None)
-    return _of_month(month, now, maximum, at)
+    value = max(before.value, max(peaks, default=carry))
+    crossed = before.crossed
+    if crossed is None and value >= threshold:
+        crossed = next(i for i, peak in enumerate(peaks) if peak >= threshold) + before.slot
+        crossed *= SLOT_SECONDS
+    return before._replace(slot=before.slot + len(nets), value=value, crossed=crossed)
 
 
-def of_counter(month: Month, now: int, amounts: Sequence[int], threshold: int) -> Reading:
-    """Return when a counter of the month reached *threshold*: from then to the month's end.
-
-    *amounts* are those of the month's slots up to now.
-    """
-    sums = list(accumulate(amounts))
-    total = sums[-1] if sums else 0
-    at = next((i for i, amount in enumerate(sums) if amount >= threshold), None)
+def counted(before: Before, columns: Sequence[Sequence[int]], threshold: int) -> Before:
+    """Return *before* with the sum of the slots that follow it, each counter in a column."""
+    value = before.value + sum(map(sum, columns))
+    crossed = before.crossed
+    if crossed is None and value >= threshold:
+        sums = accumulate(map(sum, zip(*columns, strict=True)), initial=before.value)
+        crossed = next(i for i, amount in enumerate(sums) if amount >= threshold) + before.slot - 1
+        crossed *= SLOT_SECONDS
     # A void may take it below again.
-    return _of_month(month, now, total, at if total >= threshold else None)
+    crossed = crossed if value >= threshold else None
+    return before._replace(slot=before.slot + len(columns[0]), value=value, crossed=crossed)
 
 
-def _of_month(month: Month, now: int, value: int, slot: int | None) -> Reading:
-    """Return the reading of a *value* that was over its threshold from a *slot* of the month on."""
+def of_month(month: Month, now: int, known: Before) -> Reading:
+    """Return the reading of a month that has *known* by now: over from then to the month's end."""
     has_ended = month.end <= now
     due = None if has_ended else month.end
-    if slot is None:
-        return Reading(value, (), due)
-    crossed = min(month.begin + slot * SLOT_SECONDS, now)
+    if known.crossed is None:
+        return Reading(known.value, (), due)
+    crossed = max(min(known.crossed, now), month.begin)
     end = month.end if has_ended else None
-    return Reading(value, (Stretch(month.begin, end, value, crossed),), due)
+    return Reading(
+        known.value, (Stretch(month.begin, end, known.value, crossed, SLOT_SECONDS),), due
+    )
 
 
 def of_silence(now: int, last: int | None, created: int, minutes: int) -> Reading:

@@ -11,6 +11,7 @@ from interaction_usage import settings
 from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import plain, print_table
 
 _LATE_USAGE: Final = {
@@ -19,7 +20,7 @@ _LATE_USAGE: Final = {
 }
 
 
-@click.group("account")
+@click.group("account", cls=Subcommands)
 def account() -> None:
     """Configure and show accounts: name, time zone, which sections of the report apply.
 

@@ -13,6 +13,7 @@ from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.alert_options import chosen_rules, condition_options
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import plain, print_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _PATIENCE_S = 15.0
 
 
-@click.group("alerts")
+@click.group("alerts", cls=Subcommands)
 def alerts() -> None:
     """Notify somebody when usage crosses a threshold, and when it is over.
 

@@ -10,6 +10,7 @@ import orjson
 
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.signals import call_on_signals
 from interaction_usage.commands.terminal import plain, print_table
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from interaction_usage.archive.status import Status
 
 
-@click.group("archive")
+@click.group("archive", cls=Subcommands)
 def archive() -> None:
     """Copy every record of the event topics, refused ones too, into Parquet files.
 

@@ -14,6 +14,7 @@ from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.period_options import Day, Instant
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.report_errors import report_errors
@@ -69,7 +70,7 @@ def _publishing_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("correct")
+@click.group("correct", cls=Subcommands)
 def correct() -> None:
     """Take an event back, or correct a session, as an event of its own.
 

@@ -10,6 +10,7 @@ import click
 
 from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.publishing import patience_option
 from interaction_usage.commands.refusal_text import (
     group_summary,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _MAX_PRINTED = 20
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Subcommands)
 def dead_letters() -> None:
     """Inspect refused events and replay them.
 

@@ -288,9 +288,12 @@ class _Demo:
     def _sums(self) -> str:
         heartbeat = self._heartbeat()
         refused = sum(heartbeat.get("refused", {}).values())
-        twice = f" ({self.repeated:,} of them twice)" if self.repeated else ""
-        counted = f"{heartbeat.get('counted', 0):,} counted, {refused:,} refused"
-        return f"{self.published:,} events published{twice}: {counted}"
+        # The worker's count has those that came again; they changed nothing.
+        counted = heartbeat.get("counted", 0) - self.repeated
+        sums = f"{counted:,} counted, {refused:,} refused"
+        if self.repeated:
+            sums += f"; {self.repeated:,} were published twice and counted once"
+        return f"{self.published - self.repeated:,} events published: {sums}"
 
     def _rate(self) -> float:
         (then, before), (now, after) = self.rates[0], self.rates[-1]

@@ -12,6 +12,7 @@ import orjson
 from interaction_usage import settings
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import is_one_line, plain, print_table
 from interaction_usage.commands.user_name import user_name
 
@@ -32,7 +33,7 @@ def _one_line(most: int) -> Callable[[click.Context, click.Parameter, str | None
     return check
 
 
-@click.group("gaps")
+@click.group("gaps", cls=Subcommands)
 def gaps() -> None:
     """List and accept gaps: events that Kafka deleted before they were counted.
 

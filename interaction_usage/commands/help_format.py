@@ -29,5 +29,24 @@ class HelpFormatter(click.HelpFormatter):
         super().write_dl(styled, col_max, col_spacing)
 
 
+class Subcommands(click.Group):
+    """A group that says of each subcommand its whole first sentence; click cuts it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, _first_sentence(command.help or "")))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.strip().partition("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].removesuffix('.')}."
+
+
 def _styled(text: str, *, fg: str | None = None, bold: bool = False) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=fg, bold=bold)

@@ -98,7 +98,7 @@ COMMANDS = {
 GROUPS = {
     "Try and set up": ("demo", "dev", "config", "doctor", "completion"),
     "Count events": ("worker", "send", "lag"),
-    "Report": ("export", "reports", "watch", "serve", "alerts"),
+    "Report": ("export", "reports", "watch", "sessions", "serve", "alerts"),
     "Explain a number": ("explain", "concurrency", "capacity", "verify"),
     "Accounts and access": ("account", "token"),
     "Correct": ("correct", "dead-letters", "gaps"),

@@ -10,10 +10,11 @@ from interaction_usage import settings
 from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import print_table
 
 
-@click.group("reports")
+@click.group("reports", cls=Subcommands)
 def reports() -> None:
     """Issue reports, which never change, and compare them with what is counted now.
 

@@ -98,6 +98,7 @@ def _issue_one(
 ) -> None:
     from interaction_usage.commands.reports_adjust import event_counter
     from interaction_usage.issued.issuing import issue as issue_reports
+    from interaction_usage.store.issued_table import find
 
     config = settings.read()
     order = _order(batch, gap, overlap, _revised(account, revises))
@@ -108,12 +109,15 @@ def _issue_one(
         order = order._replace(count_events=event_counter(config, ledger.redis))
         [outcome] = issue_reports(ledger, [account], order)
         _raise_error(ledger.redis, outcome)
-    entry = outcome.entry
-    assert entry is not None
+        entry = outcome.entry
+        assert entry is not None
+        revised = entry.revises and find(ledger.redis, account, entry.revises)
     click.echo(entry.number)
     what = f"{entry.first} to {entry.last}, {entry.timezone}"
     if outcome.is_new:
         click.echo(f"Issued: {what}", err=True)
+        if revised and revised.numbers == entry.numbers:
+            click.echo(f"It bills the same as {revised.number}", err=True)
         for number in entry.adjusted_numbers:
             click.echo(f"With an adjustment of {number}", err=True)
     else:

@@ -35,11 +35,11 @@ def show(
 ) -> None:
     """Show the issued report NUMBER: the bytes that were issued.
 
-    These are stored of its JSON (keys sorted, no white space) and of its xls, and never change.
-    xlsx and csv are drawn from what is stored. With --reproduce, JSON and xls are made again from
-    the events up to the offsets in the manifest; if they are not the same, it is said what is gone
-    or changed since. An xls that another version arranged differently is not compared, which is
-    said as well; its JSON is.
+    Its JSON (keys sorted, no white space) and its xls are stored, and never change. xlsx and csv
+    are drawn from what is stored. With --reproduce, JSON and xls are made again from the events up
+    to the offsets in the manifest; if they differ, the error says what is gone or has changed. An
+    xls that another version of the product arranged differently is not compared, and the command
+    says so; the JSON always is.
 
     \b
     Examples:

@@ -11,13 +11,14 @@ from interaction_usage import settings
 from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.terminal import print_table
 
 if TYPE_CHECKING:
     from interaction_usage.dashboard.tokens import Token
 
 
-@click.group("token")
+@click.group("token", cls=Subcommands)
 def token() -> None:
     """Create, list and revoke access tokens for the dashboard and its API.
 

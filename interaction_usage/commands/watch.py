@@ -36,7 +36,7 @@ _LEAST_CURVE = 15
 @click.argument("account", callback=check_id)
 @click.option("--once", is_flag=True, help="Look once and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: the live object as JSON.")
-@click.option("--seconds", type=Seconds(0.5), help="End by itself after this time.")
+@click.option("--seconds", type=Seconds(0.5), help="Stop after this time.")
 def watch(account: str, once: bool, as_json: bool, seconds: float | None) -> None:
     """Watch the current hour of ACCOUNT: sessions now, the peak so far, the last 60 minutes.
 

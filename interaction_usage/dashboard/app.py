@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from interaction_usage.dashboard import api, assets, errors, measures, pages, probes
 from interaction_usage.dashboard.access_log import AccessLog
+from interaction_usage.dashboard.activity import Activity
 from interaction_usage.dashboard.broadcast import Broadcast
 from interaction_usage.dashboard.corrections import Corrections
 from interaction_usage.dashboard.directory import Directory
@@ -88,6 +89,7 @@ def create_app(
     broadcast = Broadcast(redis, watch.health)
     directory = Directory(redis)
     late_usage = LateUsage(redis)
+    activity = Activity(redis)
     heavy, evidence = HeavyWork(), HeavyWork("explanations", 1)
     refusals = HeavyWork("refused events", 1)
     streams = connections // 2
@@ -97,6 +99,7 @@ def create_app(
         watch.start()
         directory.start()
         late_usage.start()
+        activity.start()
         task = asyncio.create_task(broadcast.run())
         try:
             yield
@@ -104,8 +107,8 @@ def create_app(
             broadcast.end()
             await task
             for stop in (
-                watch.stop, directory.stop, late_usage.stop, heavy.close, evidence.close,
-                refusals.close,
+                watch.stop, directory.stop, late_usage.stop, activity.stop, heavy.close,
+                evidence.close, refusals.close,
             ):  # fmt: skip
                 await asyncio.to_thread(stop)
 
@@ -124,6 +127,7 @@ def create_app(
     app.state.measures = measures.Measures()
     app.state.broadcast = broadcast
     app.state.directory = directory
+    app.state.activity = activity
     app.state.heavy = heavy
     app.state.evidence = evidence
     app.state.explainer = explainer

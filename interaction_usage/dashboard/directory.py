@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple, cast
 
 from redis.client import Redis
 from redis.exceptions import RedisError
@@ -36,6 +37,11 @@ _FIRST_S: Final = 4.0
 
 #: Seconds after the last request that names are kept fresh.
 _IDLE_S: Final = 60.0
+
+#: Accounts that are looked through for similar ones, how many of these are named, and how like they
+#: must be.
+_SIMILAR_OF: Final = 20_000
+_MOST_SIMILAR, _LEAST_SIMILAR = 3, 0.6
 
 #: The part of a core that reading the list of ids may take while it keeps changing.
 _MOST_LOAD: Final = 0.1
@@ -68,6 +74,7 @@ class Directory:
         self._redis = redis
         self._ids: list[str] = []
         self._texts: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._signature: _Signature | None = None
         self._place = 0  #: in the ids, from which names are read next
         self._asked_at = 0.0
@@ -86,10 +93,13 @@ class Directory:
         self._wake.set()
         self._thread.join()
 
-    def page(self, search: str, after: str, limit: int) -> Found:
+    def page(
+        self, search: str, after: str, limit: int, rank: Callable[[str, str], Any] | None = None
+    ) -> Found:
         """Return the first *limit* accounts after the id *after* that have *search* in their text.
 
-        Raises RedisError, and DirectoryError while the first list is still being read.
+        They are sorted by what *rank* returns of their id and name, and then by id. Raises
+        RedisError, and DirectoryError while the first list is still being read.
         """
         now = time.monotonic()
         if now - self._asked_at > _IDLE_S:
@@ -100,8 +110,21 @@ class Directory:
         ids, texts = self._ids, self._texts
         if wanted:
             ids = [each for each in ids if wanted in texts.get(each, each)]
-        begin = bisect_right(ids, after) if after else 0
+        if rank is None:
+            begin = bisect_right(ids, after) if after else 0
+        else:
+            names: dict[str, str] = self._names
+            ids = sorted(ids, key=lambda each: (rank(each, names.get(each) or each), each))
+            begin = ids.index(after) + 1 if after in ids else 0
         return Found(ids[begin : begin + limit], len(ids), begin + limit < len(ids))
+
+    def similar(self, search: str) -> list[str]:
+        """Return the ids of accounts whose id or name is much like *search*, the best first."""
+        wanted = _folded(search)
+        by_text = {name.casefold(): each for each, name in list(self._names.items())[:_SIMILAR_OF]}
+        by_text |= {each.casefold(): each for each in self._ids[:_SIMILAR_OF]}
+        near = get_close_matches(wanted, by_text, _MOST_SIMILAR, _LEAST_SIMILAR)
+        return list(dict.fromkeys(by_text[text] for text in near))
 
     def _wait_for(self, wanted: _Signature) -> None:
         with self._news:
@@ -165,6 +188,7 @@ class Directory:
                 chunk, account_settings.get_many(self._redis, chunk), strict=True
             ):
                 self._texts[account] = _text(account, kept)
+                self._names[account] = kept.name
 
 
 def matches(search: str, account: str, kept: AccountSettings) -> bool:

@@ -30,7 +30,7 @@ from interaction_usage.dashboard.token_terms import MOST_LABEL
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
-from rollups.catalog import APPLICATION_LABELS
+from rollups.catalog import APPLICATION_LABELS, METRIC_ROWS, SERIES_LABELS
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -283,6 +283,15 @@ def issued_page(request: Request, account: str, asker: Visitor) -> Response:
     return _of_account(
         request, "issued.html", account, asker, "issued", may_issue=asker.is_operator,
         labels=bill_labels(),
+    )  # fmt: skip
+
+
+@router.get("/accounts/{account}/alerts")
+def alerts_page(request: Request, account: str, asker: Visitor) -> Response:
+    """An account's alerts: for operators also setting them."""
+    return _of_account(
+        request, "alerts.html", account, asker, "alerts",
+        may_set=asker.is_operator, series=SERIES_LABELS, counters=METRIC_ROWS,
     )  # fmt: skip
 
 

@@ -36,6 +36,16 @@ class Account(BaseModel):
     )
 
 
+class ListedAccount(Account):
+    """An account in the list, with what is new of it; some seconds old."""
+
+    last_counted: str | None = Field(
+        description="When an event was last counted; null: not for 35 days, or never."
+    )
+    flow_runs: int | None = Field(description="Flow runs of this month so far.")
+    is_known: bool = Field(description="Whether these two were read yet.")
+
+
 class AccountDetails(Account):
     """An account, with what the deployment says of it."""
 

@@ -5,11 +5,11 @@ Whether an account has changed follows from its head alone: every change moves a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from redis.cluster import RedisCluster
 
-from interaction_usage.store import keys
+from interaction_usage.store import keys, scripts
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.range_assembly import Days, Nets, assemble
 from interaction_usage.store.reads import AccountRead, Rollups, head_fields, unpack
@@ -23,6 +23,10 @@ from rollups.slots import (
     first_slot_of,
     slot_of,
 )
+
+_FENCES: Final = scripts.source("fences")
+#: Accounts whose heads one script reads: half a millisecond.
+_HEADS_AT_ONCE: Final = 100
 
 #: Series to its field of an open day.
 _FIELD_OF = {series: field for field, series in SERIES_FIELDS.items()}
@@ -69,10 +73,17 @@ class Numbers(NamedTuple):
 
 def signatures(rollups: Rollups, accounts: Sequence[str]) -> list[int]:
     """Return a number for each account that changes whenever its rollups do."""
-    pipe = rollups.redis.pipeline(transaction=False)
-    for account in accounts:
-        pipe.hvals(rollups.keys.head(account))
-    return [hash(tuple(values)) for values in pipe.execute()]
+    heads = [rollups.keys.head(account) for account in accounts]
+    pipe: Any = rollups.redis.pipeline(transaction=False)
+    if isinstance(rollups.redis, RedisCluster):  # a script there has keys of one slot only
+        for head in heads:
+            pipe.hvals(head)
+        return [hash(tuple(values)) for values in pipe.execute()]
+    # Commands cost more in this process than what they do costs in Redis.
+    script = rollups.redis.register_script(_FENCES)
+    for begin in range(0, len(heads), _HEADS_AT_ONCE):
+        script(keys=heads[begin : begin + _HEADS_AT_ONCE], client=pipe)
+    return [int(value) for values in pipe.execute() for value in values]
 
 
 def read(rollups: Rollups, wanted: Sequence[Wanted]) -> list[Numbers | None]:

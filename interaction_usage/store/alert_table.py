@@ -96,15 +96,6 @@ def take_lease(redis: Client, name: str) -> int:
     return int(script(keys=[keys.ALERTS_LEASE, keys.ALERTS_FENCE], args=[name, LEASE_MS]))
 
 
-def has_lease(redis: Client, name: str, fence: int) -> bool:
-    """Tell whether *name* has the lease with this *fence*, and for so long that a write is safe."""
-    pipe = redis.pipeline(transaction=False)
-    pipe.get(keys.ALERTS_LEASE)
-    pipe.pttl(keys.ALERTS_LEASE)
-    mine, left = pipe.execute()
-    return bool(mine == f"{fence} {name}".encode() and left > LEASE_MS // 2)
-
-
 def release_lease(redis: Client, name: str, fence: int) -> None:
     """Let another process begin at once."""
     if redis.get(keys.ALERTS_LEASE) == f"{fence} {name}".encode():

@@ -23,6 +23,7 @@ from interaction_usage.store import account_settings, keys
 from interaction_usage.store.worker_registry import HEARTBEAT_TTL_S
 from rollups.watermark import Reach
 from tests.browser.conftest import PHONE, Visits
+from tests.support.alert_samples import some_alerts
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard
 
@@ -41,6 +42,7 @@ PAGES = {
     "capacity": ("/accounts/acme/evidence/capacity", "Sessions started"),
     "sessions": ("/accounts/acme/evidence/sessions?longer=0", "Made from"),
     "issued": ("/accounts/acme/issued", "No report was issued yet"),
+    "alerts": ("/accounts/acme/alerts", "25 or more at once"),
     "information": ("/accounts/acme/information", "Session limits"),
     "first": ("/accounts/newcomer", "usage send first.ndjson"),
     "access": ("/access", "Only a hash of each is stored"),
@@ -72,6 +74,7 @@ def served(redis_url: str) -> Iterator[Dashboard]:
                 running.ledger, company.id, name=company.name, timezone=company.timezone
             )
         account_settings.put(running.ledger, "newcomer", name="Newcomer Ltd")
+        some_alerts(running.ledger)
 
         def beat() -> None:
             counted = 0
@@ -154,7 +157,7 @@ def test_tables_lists_and_open_documentation_have_no_barrier(
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("name", ["reports", "live", "evidence", "counting", "capacity"])
+@pytest.mark.parametrize("name", ["reports", "live", "evidence", "counting", "capacity", "alerts"])
 def test_on_a_phone(look: Callable[..., Page], name: str) -> None:
     """No barrier there either."""
     page = look(name, "light", viewport=PHONE)

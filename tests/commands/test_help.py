@@ -30,6 +30,7 @@ def test_every_command_has_help_with_an_example(usage: Usage, words: list[str]) 
     done = usage(*words, "--help")
     assert done.exit_code == 0
     assert "Example" in done.stdout
+    assert "..." not in done.stdout.partition("\nCommands:")[2]  # nothing is cut
     assert "\n    usage " in done.stdout or "\n    USAGE_KAFKA" in done.stdout
 
 

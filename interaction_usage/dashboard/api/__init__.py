@@ -8,6 +8,7 @@ from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api import (
     access,
     accounts,
+    alerts,
     corrections,
     evidence,
     issued_reports,
@@ -36,5 +37,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/api", responses=_ERRORS)
-for _resource in (accounts, reports, issued_reports, corrections, evidence, live, refused, access):
+_RESOURCES = (
+    accounts, reports, issued_reports, alerts, corrections, evidence, live, refused, access,
+)  # fmt: skip
+for _resource in _RESOURCES:
     router.include_router(_resource.router)

@@ -1,10 +1,10 @@
 """The API of accounts: their list, settings, history, and time zones."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -12,11 +12,13 @@ from fastapi.responses import Response
 from redis.client import Redis
 
 from interaction_usage.dashboard import changes, schemas
+from interaction_usage.dashboard.activity import Usage
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.directory import Directory, DirectoryError, Found, matches
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
+from interaction_usage.dashboard.natural_order import natural_key
 from interaction_usage.dashboard.views import shown
 from interaction_usage.store import account_history, account_settings
 from interaction_usage.store.errors import InvalidAccountSettingError
@@ -33,7 +35,7 @@ router = APIRouter()
 
 
 @router.get(
-    "/accounts", response_model=list[schemas.Account], tags=["Accounts"],
+    "/accounts", response_model=list[schemas.ListedAccount], tags=["Accounts"],
     responses={200: {"headers": {
         "Link": {
             "description": "The address of the next page, `rel=\"next\"`, if there is one.",
@@ -55,23 +57,31 @@ def list_accounts(
         str, Query(max_length=128, description="Only accounts whose ids come after this one.")
     ] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_ACCOUNTS)] = DEFAULT_ACCOUNTS,
+    sort: Annotated[
+        Literal["id", "name", "last_counted", "flow_runs"],
+        Query(description="By id; by name, numbers by their value; or what has the most first."),
+    ] = "id",
 ) -> Response:
-    """The accounts that you may see, by id, a page at a time."""
+    """The accounts that you may see, a page at a time, with what is new of each."""
     redis: Redis = request.app.state.redis
     if asker.account is None:
-        found = _page(request, search, cursor, limit)
+        found = _page(request, search, cursor, limit, sort)
+        news = request.app.state.activity.of(found.accounts)
     else:
         found = _own(redis, asker.account, search, cursor)
+        news = [None for _ in found.accounts]  # nobody reads all accounts for the one of a token
     known = account_settings.get_many(redis, list(found.accounts))
     answer = json_answer(
         [
-            {"account": name, **kept._asdict()}
-            for name, kept in zip(found.accounts, known, strict=True)
+            {"account": name, **kept._asdict(), **_news(usage)}
+            for name, kept, usage in zip(found.accounts, known, news, strict=True)
         ]
     )
     answer.headers["X-Total-Count"] = str(found.total)
     if found.more:
-        query = urlencode({"search": search, "cursor": found.accounts[-1], "limit": limit})
+        query = urlencode(
+            {"search": search, "cursor": found.accounts[-1], "limit": limit, "sort": sort}
+        )
         answer.headers["Link"] = f'</api/accounts?{query}>; rel="next"'
     return answer
 
@@ -87,15 +97,51 @@ def _own(redis: Redis, account: str, search: str, cursor: str) -> Found:
     return Found(own, len(own), False)
 
 
-def _page(request: Request, search: str, cursor: str, limit: int) -> Found:
+def _news(usage: Usage | None) -> dict[str, Any]:
+    last = usage and usage.last_counted
+    return {
+        "last_counted": None if last is None else shown(datetime.fromtimestamp(last, UTC)),
+        "flow_runs": usage and usage.flow_runs,
+        "is_known": usage is not None,
+    }
+
+
+def _rank(request: Request, sort: str) -> Callable[[str, str], Any] | None:
+    """Return what accounts are sorted by, given their ids and names; None for the id alone."""
+    if sort == "id":
+        return None
+    if sort == "name":
+        return lambda _account, name: natural_key(name)
+    place = Usage._fields.index(sort)
+    known = request.app.state.activity.everything()
+
+    def rank(account: str, _name: str) -> int:
+        value = known[account][place] if account in known else None
+        return 1 if value is None else -value
+
+    return rank
+
+
+def _page(request: Request, search: str, cursor: str, limit: int, sort: str) -> Found:
     directory: Directory = request.app.state.directory
     try:
-        return directory.page(search, cursor, limit)
+        return directory.page(search, cursor, limit, _rank(request, sort))
     except DirectoryError:
         raise RequestError(
             503, "The list of accounts is still being read; try again in a moment.",
             {"Retry-After": "2"},
         ) from None  # fmt: skip
+
+
+@router.get("/similar-accounts", response_model=list[str], tags=["Accounts"])
+def similar_accounts(
+    request: Request,
+    asker: Allowed,
+    search: Annotated[str, Query(min_length=1, max_length=200, description="A name or an id.")],
+) -> Response:
+    """The ids of accounts whose id or name is much like what was searched; the best first."""
+    directory: Directory = request.app.state.directory
+    return json_answer(directory.similar(search) if asker.account is None else [])
 
 
 @router.get("/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"])

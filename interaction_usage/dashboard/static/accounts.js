@@ -1,25 +1,57 @@
-// The list of accounts, a page at a time, and the search in it.
+// The list of accounts, a page at a time: search, order, and what is new of each.
 
-import { accounts } from "./api.js";
-import { callout, element, empty, several } from "./format.js";
+import { accounts, get } from "./api.js";
+import { callout, count, element, empty, several } from "./format.js";
 
 const PAUSE = 150; // ms without another key before the server is asked
+const AGAIN = 1500; // ms after which what was not known yet is asked again
+const MOST_AGAIN = 10;
 const list = document.querySelector("#list");
 const search = document.querySelector("#search");
+const sort = document.querySelector("#sort");
 const counted = document.querySelector("#count");
 const problem = document.querySelector("#problem");
 const more = element("button", { class: "button", type: "button" }, "Show more");
 const end = element("li", { class: "empty" }, more);
+const ago = new Intl.RelativeTimeFormat(navigator.language, { numeric: "auto", style: "short" });
 
 let asked = 0;
 let every = 0;
 let last = "";
+let again = 0;
 
-function row({ account, name, timezone }) {
+/** How long ago an instant was, in one unit. */
+function since(instant) {
+  const seconds = Math.max(0, (Date.now() - Date.parse(instant)) / 1000);
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return ago.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86400) return ago.format(-Math.floor(seconds / 3600), "hour");
+  return ago.format(-Math.floor(seconds / 86400), "day");
+}
+
+function news({ last_counted: at, flow_runs: runs, is_known: known }) {
+  if (!known) return ["", ""];
+  return [
+    at ? element("time", { datetime: at, title: `${at.slice(0, 19).replace("T", " ")} UTC` }, since(at)) : "none for 35 days",
+    runs === null ? "" : element("b", {}, count(runs)),
+  ];
+}
+
+function row(account) {
+  const [when, runs] = news(account);
   return element(
     "li",
-    {},
-    element("a", { href: `/accounts/${encodeURIComponent(account)}` }, element("b", {}, element("bdi", {}, name)), element("span", {}, account), element("span", {}, timezone), element("span", { "aria-hidden": "true" }, "→")),
+    { "data-account": account.account },
+    element(
+      "a",
+      { href: `/accounts/${encodeURIComponent(account.account)}` },
+      element("b", {}, element("bdi", {}, account.name)),
+      element("span", {}, account.account),
+      element("span", {}, account.timezone),
+      element("span", {}, element("span", { class: "sr" }, "last counted "), when),
+      element("span", { class: "runs" }, runs, runs ? ` flow ${account.flow_runs === 1 ? "run" : "runs"}` : ""),
+      element("span", { "aria-hidden": "true" }, "→"),
+    ),
   );
 }
 
@@ -28,7 +60,8 @@ async function show(cursor = "") {
   const mine = (asked += 1);
   const wanted = search.value.trim();
   try {
-    const { found, total } = await accounts(wanted, { cursor });
+    const { found, total } = await accounts(wanted, { cursor, sort: sort.value });
+    const similar = !total && wanted ? await get(`/api/similar-accounts?${new URLSearchParams({ search: wanted })}`) : [];
     if (mine !== asked) return; // something else was typed meanwhile
     end.remove();
     if (!cursor) list.replaceChildren();
@@ -36,9 +69,13 @@ async function show(cursor = "") {
     last = found.at(-1)?.account ?? "";
     if (list.children.length < total) list.append(end);
     if (!wanted) every = total;
-    counted.textContent = wanted ? `${total} of ${several(every, "account")}` : several(total, "account");
-    if (!total) list.append(element("li", {}, wanted ? empty(`No accounts match "${wanted}"`) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
+    counted.textContent = `${wanted ? `${count(total)} of ${several(every, "account")}` : several(total, "account")}. Flow runs are those of this month.`;
+    if (!total) list.append(element("li", {}, wanted ? nothing(wanted, similar) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
     problem.replaceChildren();
+    if (!cursor && found.some((each) => !each.is_known) && again < MOST_AGAIN) {
+      again += 1;
+      setTimeout(() => mine === asked && show(), AGAIN);
+    }
   } catch (error) {
     if (mine !== asked) return;
     if (!cursor) list.replaceChildren();
@@ -46,15 +83,38 @@ async function show(cursor = "") {
   }
 }
 
+function nothing(wanted, similar) {
+  const place = empty(`No accounts match "${wanted}"`);
+  if (similar.length) {
+    const links = similar.flatMap((each, index) => [index ? " or " : "", element("a", { href: `/accounts/${encodeURIComponent(each)}` }, element("bdi", {}, each))]);
+    place.append(element("span", {}, "Did you mean ", ...links, "?"));
+  }
+  return place;
+}
+
 let timer;
 search.addEventListener("input", () => {
   clearTimeout(timer);
-  timer = setTimeout(show, PAUSE);
+  timer = setTimeout(start, PAUSE);
 });
+sort.addEventListener("change", start);
+
+/** Shows the list from the beginning, as the address says from then on. */
+function start() {
+  const given = Object.entries({ search: search.value.trim(), sort: sort.value === "name" ? "" : sort.value }).filter(([, value]) => value);
+  history.replaceState(null, "", given.length ? `?${new URLSearchParams(given)}` : location.pathname);
+  return show();
+}
+
 more.addEventListener("click", async () => {
   const shown = list.children.length - 1;
   await show(last);
   list.children[shown]?.querySelector("a")?.focus(); // the button has moved away
 });
+
+const query = new URLSearchParams(location.search);
+search.value = query.get("search") ?? "";
+sort.value = query.get("sort") ?? "name";
+if (sort.selectedIndex < 0) sort.value = "name";
 await show();
 list.setAttribute("aria-busy", "false");

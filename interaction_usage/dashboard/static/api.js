@@ -16,8 +16,8 @@ export async function get(path, signal) {
 }
 
 /** One page of the accounts that have a text in their name, id or zone, and how many there are. */
-export async function accounts(search, { limit = 100, cursor = "" } = {}) {
-  const response = await reach(`/api/accounts?${new URLSearchParams({ search, cursor, limit })}`, {});
+export async function accounts(search, { limit = 100, cursor = "", sort = "id" } = {}) {
+  const response = await reach(`/api/accounts?${new URLSearchParams({ search, cursor, limit, sort })}`, {});
   const found = await answer(response);
   return { found, total: Number(response.headers.get("X-Total-Count")) };
 }
