@@ -91,7 +91,7 @@ MAY_IMPORT = {
         "rollups", "store", "reports", "issued", "export", "settings", "monitoring", "evidence",
         "explanations", "alerts",
     },
-    "doctor": {"rollups", "store", "settings", "stream_app", "dashboard"},
+    "doctor": {"rollups", "store", "settings", "stream_app", "dashboard", "archive"},
     "commands": {
         "rollups", "store", "settings", "servers", "stream_app", "reports", "issued", "export",
         "dashboard", "doctor", "logs", "env_file", "prefixes", "archive", "explanations",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interaction_usage.archive.reading import ArchivedEvents
 
 #: Packages of the extra `archive`.
-_EXTRA: Final = ("deltalake", "pyarrow", "duckdb")
+EXTRA: Final = ("deltalake", "pyarrow", "duckdb")
 
 #: By the name of each topic-partition in fences, an offset.
 Ends = Mapping[str, int]
@@ -54,7 +54,7 @@ def open_archive(config: settings.Settings) -> "ArchivedEvents | None":
     except NoArchiveError:
         return None
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        if (error.name or "").partition(".")[0] not in EXTRA:
             raise
         raise NotInstalledError from None
 

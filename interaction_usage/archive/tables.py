@@ -203,6 +203,10 @@ class ArchiveTable:
         columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
         return sorted(DataFile(*each) for each in zip(*columns, strict=True))
 
+    def written_ms(self) -> int | None:
+        """Return when the last rows were committed; None if there are none. Raises StorageError."""
+        return max((file.began_ms for file in self.files()), default=None)
+
     def dataset(self) -> Any:
         """Return the table as a dataset of Arrow."""
         with self._storage_errors():

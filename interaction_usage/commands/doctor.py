@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def doctor(as_json: bool) -> None:
-    """Check settings, Kafka, Redis, the rollups and the workers.
+    """Check settings, Kafka, the archive, Redis, the rollups and the workers.
 
     One line for each thing that was checked, and what to do where it is not as it should be. Exit
     code 1 if anything is wrong. Nothing is changed anywhere.

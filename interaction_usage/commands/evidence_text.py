@@ -36,12 +36,23 @@ def show_maximum(answer: Mapping[str, Any]) -> None:
                 session["session"],
                 _clock(session["start"], at),
                 "no stop" if session["inferred"] else _clock(session["stop"], at),
-                _places(session["events"]) + (", corrected" if session["corrected"] else ""),
+                _places(session["events"]) + _why(session["events"]),
             )
             for session in answer["sessions"][:MAX_ROWS]
         ],
     )
     _say_rest(len(answer["sessions"]), "sessions")
+
+
+def _why(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return why something was corrected, and by whom; nothing if it was not."""
+    return "".join(
+        ", corrected"
+        + (f" by {each['actor']}" if each.get("actor") else "")
+        + f": {each['reason']}"
+        for each in events
+        if each.get("reason")
+    )
 
 
 def show_counter(answer: Mapping[str, Any]) -> None:
@@ -60,7 +71,7 @@ def show_counter(answer: Mapping[str, Any]) -> None:
                 event["source"],
                 event["id"],
                 event["type"] + (" (taken back)" if event["void"] else ""),
-                _place(event),
+                _place(event) + _why([event]),
             )
             for event in events[:MAX_ROWS]
         ],
@@ -191,6 +202,18 @@ def show_verification(answer: Mapping[str, Any]) -> None:
     for row in voids[:MAX_ROWS]:
         event = row["event"]
         click.echo(plain(f"  {row['account']}: {event['source']} {event['id']}, at {row['place']}"))
+    mismatched = answer["mismatched_voids"]
+    click.echo(f"Voids that describe their event otherwise than it was: {len(mismatched):,}.")
+    for row in mismatched[:MAX_ROWS]:
+        event = row["event"]
+        click.echo(
+            plain(
+                f"  {row['account']}: the void at {row['void']} of {event['source']} "
+                f"{event['id']}, at {row['place']}: other {', '.join(row['differing'])}. What it "
+                "describes is taken away, and the rest of the event stays"
+            )
+        )
+    _say_rest(len(mismatched), "voids")
     conflicts = answer["conflicts"]
     click.echo(f"Identities used for two different events: {len(conflicts):,}.")
     for row in conflicts[:MAX_ROWS]:

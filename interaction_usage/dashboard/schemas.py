@@ -555,6 +555,8 @@ class EvidenceEvent(BaseModel):
     topic: str
     partition: Whole
     offset: Whole
+    reason: str | None = Field(None, description="Why, of a correction; left out of other events.")
+    actor: str | None = Field(None, description="Who made a correction, if it says so.")
 
 
 class PresentSession(BaseModel):

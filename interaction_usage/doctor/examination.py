@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from interaction_usage import settings
 from interaction_usage.dashboard.health import heartbeats_of_workers
-from interaction_usage.doctor import kafka, redis, stream
+from interaction_usage.doctor import archive, kafka, redis, stream
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store.address import place
 from interaction_usage.store.client import Client, connect
@@ -93,6 +93,7 @@ def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
         yield kafka.explain(error, config.kafka)
         return False
     yield from kafka.judge(cluster, config.group, LARGEST_DEAD_LETTER, int(time.time() * 1000))
+    yield from archive.examine(config, cluster.deleting(), time.time())
     return True
 
 

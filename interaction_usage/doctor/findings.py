@@ -16,7 +16,7 @@ class Level(StrEnum):
 class Finding(NamedTuple):
     """One line of the doctor's answer."""
 
-    area: str  #: settings, kafka, redis, rollups or workers
+    area: str  #: settings, kafka, archive, redis, rollups or workers
     subject: str  #: what was looked at, such as a topic's name
     level: Level
     sentence: str  #: what is so

@@ -18,7 +18,7 @@ from stream_app.kafka_state import (
     topic_obstacles,
 )
 from stream_app.retention import ADVICE, read_newest, read_oldest, retention, sentence
-from stream_app.topics import COMPACTED_TOPICS, DEAD_LETTERS, LEDGER_TOPICS
+from stream_app.topics import COMPACTED_TOPICS, DEAD_LETTERS, EVENT_TOPICS, LEDGER_TOPICS
 
 KAFKA: Final = Area("kafka")
 
@@ -35,6 +35,15 @@ class Cluster(NamedTuple):
     group: GroupState
     oldest: Mapping[str, int | None]  #: of each topic the timestamp of its oldest record, in ms
     newest: Mapping[str, int | None] = {}  #: and the latest timestamp of a record
+
+    def deleting(self) -> list[str]:
+        """Return the event topics from which events are deleted by age or size."""
+        return [
+            name
+            for name, topic in self.topics.items()
+            if name in EVENT_TOPICS and topic.configuration is not None
+            and retention(topic.configuration).is_finite
+        ]  # fmt: skip
 
 
 def ask(servers: str, names: Sequence[str], group: str, timeout: float = 10.0) -> Cluster:

@@ -168,14 +168,13 @@ def counter(
     with opened(events, [account], period) as database:
         database.run("amounts")
         rows = database.run("events_of_counter", metrics=list(metrics))
-    members = ("source", "id", "type", "time_us", "topic", "partition", "offset")
+    members = (
+        "source", "id", "type", "time_us", "topic", "partition", "offset", "amount", "void",
+        "reason", "actor",
+    )  # fmt: skip
     found = [
-        {
-            **_event(dict(zip(members, row, strict=False))),
-            "amount": row[7],
-            "void": row[8],
-        }
-        for row in rows
+        {**_event(row), "amount": row["amount"], "void": row["void"]}
+        for row in (dict(zip(members, each, strict=True)) for each in rows)
     ]
     return sum(row["amount"] for row in found), found
 
@@ -205,6 +204,8 @@ def _session(row: Sequence[Any], timezone: str) -> dict[str, Any]:
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of an event; a correction has its reason, and its actor if it has one."""
+    why = {name: event[name] for name in ("reason", "actor") if event[name] is not None}
     return {
         "source": event["source"],
         "id": event["id"],
@@ -213,4 +214,5 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
         "topic": event["topic"],
         "partition": event["partition"],
         "offset": event["offset"],
+        **why,
     }

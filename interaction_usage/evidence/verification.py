@@ -51,6 +51,7 @@ def verify(
             "sessions": _sessions(database, claims),
             "records": _records(database),
             "pending_voids": _pending_voids(database),
+            "mismatched_voids": _mismatched_voids(database),
             "conflicts": [_shown(each) for each in conflicts],
         }
         if everyone:
@@ -68,7 +69,7 @@ def verify(
 
 
 _LISTS: Final = (
-    "differences", "sessions", "records", "pending_voids", "conflicts",
+    "differences", "sessions", "records", "pending_voids", "mismatched_voids", "conflicts",
     "refused_without_dead_letter",
 )  # fmt: skip
 
@@ -199,6 +200,20 @@ def _pending_voids(database: Database) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return found
+
+
+def _mismatched_voids(database: Database) -> list[dict[str, Any]]:
+    return [
+        {
+            "account": account,
+            "event": {"source": source, "id": event_id, "type": kind},
+            "void": f"{topic}/{partition}/{offset}",
+            "place": f"{of_topic}/{of_partition}/{of_offset}",
+            "differing": list(differing),
+        }
+        for account, source, event_id, kind, topic, partition, offset, of_topic, of_partition,
+        of_offset, differing in database.run("mismatched_voids")
+    ]  # fmt: skip
 
 
 def _conflicts(database: Database) -> list[tuple[Any, ...]]:

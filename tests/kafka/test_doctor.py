@@ -53,11 +53,12 @@ def test_a_deployment_in_good_health_and_in_bad(
     configure(system, "usage.clicks", "retention.ms", "604800000")
     configure(system, "usage.calls", "cleanup.policy", "compact")
     found = doctor(system, 1)
-    assert [each["subject"] for each in found["warning"]] == ["usage.clicks"]
+    assert [each["subject"] for each in found["warning"]] == ["usage.clicks", "place"]
+    assert "There is no archive, and Kafka deletes events of" in found["warning"][1]["sentence"]
     assert "a rebuild reaches back 7 days at most" in found["warning"][0]["sentence"]
     assert [each["subject"] for each in found["wrong"]] == ["usage.calls"]
     configure(system, "usage.flows", "retention.bytes", "1000000")
-    [flows, _] = doctor(system, 1)["warning"]
+    [flows, *_] = doctor(system, 1)["warning"]
     assert "retention.bytes=1000000" in flows["sentence"]
     assert "its oldest record is less than an hour old" in flows["sentence"]
     configure(system, "usage.flows", "retention.bytes", "-1")

@@ -110,7 +110,7 @@ async function maximum({ sessions: _, ...wanted }, signal) {
     each.session ?? "hidden",
     moment(each.start, found.at),
     moment(each.stop, found.at),
-    [each.inferred && "no stop", each.corrected && "corrected"].filter(Boolean).join(", "),
+    [each.inferred && "no stop", each.corrected && corrected(each.events)].filter(Boolean).join(", "),
     each.events.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`).join(" "),
   ]);
   const disagrees = found.agrees ? [] : [callout(`The report has ${count(found.rollups)} instead. An operator can find out with usage verify.`)];
@@ -121,6 +121,12 @@ async function maximum({ sessions: _, ...wanted }, signal) {
     card("Who was there", `The sessions present at ${clock(found.at, true)}, each with the events that say so`, scrolled(names, "Sessions present at the maximum", "words")),
     source(found),
   ];
+}
+
+/** Why a session was corrected, and by whom. */
+function corrected(events) {
+  const { reason, actor } = events.find((event) => event.reason) ?? {};
+  return `corrected${actor ? ` by ${actor}` : ""}${reason ? `: ${reason}` : ""}`;
 }
 
 /** The time of an instant; with its day, where that is another one. */

@@ -21,7 +21,8 @@ WITH voids AS (
 effects AS (
     SELECT
         account, type, time_us, 1 AS sign, application, flow, flow_outcome, service,
-        minutes_thousandths, link, source, id, topic, partition, "offset"
+        minutes_thousandths, link, source, id, topic, partition, "offset",
+        NULL AS reason, NULL AS actor
     FROM counted
     UNION ALL
     SELECT
@@ -32,7 +33,7 @@ effects AS (
         void_data ->> '$.service',
         CAST(1000 * coalesce(CAST(void_data ->> '$.minutes' AS DECIMAL(30, 3)), 1) AS BIGINT),
         coalesce(CAST(void_data ->> '$.link' AS BOOLEAN), true),
-        source, id, topic, partition, "offset"
+        source, id, topic, partition, "offset", reason, actor
     FROM voids
 ),
 metrics AS (
@@ -55,5 +56,5 @@ metrics AS (
 )
 SELECT
     account, metric, CAST(amount AS BIGINT) AS amount, time_us, type, flow, flow_outcome,
-    sign < 0 AS voids, source, id, topic, partition, "offset"
+    sign < 0 AS voids, source, id, topic, partition, "offset", reason, actor
 FROM metrics;

@@ -2,7 +2,7 @@
 --
 -- Definition. A session is present at a second that its interval [begins, ends) has. The events
 -- behind an interval are the earliest start and the earliest stop, or the correction that replaced
--- them.
+-- them, with its reason and who made it.
 --
 -- Tables: sessions, series_members, counted
 -- Parameters: $series, $second
@@ -12,7 +12,8 @@ WITH present AS (
 ),
 behind AS (
     SELECT
-        application, session, counted.type, time_us, source, id, topic, partition, "offset"
+        application, session, counted.type, time_us, source, id, topic, partition, "offset",
+        reason, actor
     FROM present JOIN counted USING (account, application, session)
     WHERE
         CASE counted.type
@@ -31,7 +32,7 @@ SELECT
     application, session, begins, ends, inferred, corrected,
     list({
         'source': source, 'id': id, 'topic': topic, 'partition': partition, 'offset': "offset",
-        'type': type, 'time_us': time_us
+        'type': type, 'time_us': time_us, 'reason': reason, 'actor': actor
     } ORDER BY time_us, type) AS events
 FROM present JOIN behind USING (application, session)
 GROUP BY ALL
