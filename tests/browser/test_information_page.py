@@ -70,7 +70,7 @@ def test_a_manager_changes_name_and_time_zone(information: Visit, served: Dashbo
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#saved")).to_have_text("Saved")
     expect(moves).to_be_empty()
-    assert account_settings.get(served.redis, "acme") == (
+    assert account_settings.get(served.redis, "acme")[:4] == (
         "Acme Group",
         "Pacific/Kiritimati",
         True,
