@@ -521,7 +521,9 @@ def test_rules_and_board_are_those_of_the_files(tmp_path: Path) -> None:
         rules.write_text(_RULES)
     if not board.exists():
         board.write_text(json.dumps({"title": "Usage {{ instance }}", "panels": []}, indent=2))
-    rendered = render("--values", SECURED, "--set", "archive.enabled=true", chart=chart)
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    sets = ",".join(f"{name}.enabled=true" for name in ("archive", "alerts") if name in values)
+    rendered = render("--values", SECURED, "--set", sets, chart=chart)
     rule = only(rendered, "PrometheusRule")
     monitors = [each["spec"] for each in rendered if each["kind"] == "ServiceMonitor"]
     jobs = {monitor["endpoints"][0]["relabelings"][0]["replacement"] for monitor in monitors}
