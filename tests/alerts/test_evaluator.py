@@ -1,5 +1,6 @@
 """Evaluating rules over rollups in a real Redis: what is noticed, and what is not repeated."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,11 +14,11 @@ from interaction_usage.alerts.evaluator import Looking
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Status
 from interaction_usage.servers.redis_server import redis_server
-from interaction_usage.store import account_settings, alert_table, keys
+from interaction_usage.store import account_settings, alert_table, backup, keys
 from interaction_usage.store.client import connect
 from tests.support.caught_up import caught_up
 from tests.support.event_lines import event
-from tests.support.filling import fill
+from tests.support.filling import LIMITS, fill
 from tests.support.memory_ledger import MemoryLedger
 
 pytestmark = pytest.mark.servers
@@ -271,3 +272,22 @@ def test_a_rule_that_is_removed_meanwhile_does_not_come_back(system: System) -> 
     system.redis.delete(keys.ALERTS_READ)
     system.ledger.sync(alert_table.ALERTS)
     assert book.read(system.redis).watched == {}
+
+
+def test_a_backup_has_rules_and_states(system: System) -> None:
+    """So that what was notified is not notified again by whoever restores it, without Kafka."""
+    rule = system.rule("level", 1, target="agent")
+    system.events(system.edge("a", "started", 5))
+    assert system.look() == ["triggered"]
+    before = book.read(system.redis).watched[rule.id]
+    recorded = json.dumps({keys.LAYOUT_FIELD: keys.LAYOUT, **LIMITS})
+    system.redis.set(keys.FIRST.limits, recorded)  # as a worker does
+    kept = list(backup.records(system.redis))
+    system.redis.flushall()
+    backup.restore(system.redis, kept)
+    caught_up(system.redis)
+    system.ledger = MemoryLedger(system.redis)
+    system.logs = 0
+    assert system.start() == ["triggered"]  # it was not delivered
+    assert system.look(1) == []
+    assert book.read(system.redis).watched[rule.id] == before
