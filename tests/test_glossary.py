@@ -290,7 +290,9 @@ def where_is_what() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("question", "answer"), where_is_what())
 def test_where_something_is_it_is(question: str, answer: str) -> None:
     """An answer links to its files, and the names in it are found there."""
-    files = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)#]+\.(?:py|lua))\)", answer)]
+    files = [
+        ROOT / "docs" / link for link in re.findall(r"\]\(([^)#]+\.(?:py|lua|css|js))\)", answer)
+    ]
     assert files, question
     texts = [f"{path.name}\n{path.read_text('utf-8')}" for path in files if path.exists()]
     names = re.findall(r"`([\w.]+)`", answer)
