@@ -434,6 +434,16 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     page.wait_for_url("**/accounts/customer-0777?*")
 
 
+@pytest.mark.parametrize("tab", ["Alerts", "Account"])
+def test_another_account_is_shown_on_the_same_page(visit: Visit, tab: str) -> None:
+    page = visit("/accounts/acme?from=2026-10-01&to=2026-10-03")
+    page.get_by_role("link", name=tab, exact=True).click()
+    page.get_by_role("combobox", name="Account", exact=True).fill("customer 0777")
+    page.locator("#switcher [role=option]").get_by_text("Customer 0777 Ltd").click()
+    page.wait_for_url("**/accounts/customer-0777/*")
+    expect(page.locator(".tabs [aria-current=page]")).to_have_text(tab)
+
+
 def test_a_thousand_accounts(visit: Visit) -> None:
     """A page at a time; searched as one types; a long list of choices is narrowed down."""
     page = visit("/")

@@ -24,7 +24,9 @@ for (const [target, name] of [[document, "periodchange"], [window, "popstate"]])
 
 const switcher = document.querySelector("#switcher");
 if (switcher) {
-  const page = { reports: "", live: "/live", evidence: "/evidence", information: "/information" }[document.body.dataset.page] ?? "";
+  // Another account's page is the one that is shown: the tabs know where each is.
+  const tab = document.querySelector('.tabs [aria-current="page"]');
+  const page = tab ? new URL(tab.href).pathname.replace(/^\/accounts\/[^/]+/, "") : "";
   let asked = 0;
   combobox(switcher, {
     options: async (search) => {
@@ -44,5 +46,7 @@ addEventListener("beforeprint", () => {
   const quoted = (text) => JSON.stringify(text.replace(/\s+/g, " ").trim());
   const { style } = document.documentElement;
   style.setProperty("--paper-title", quoted(document.title.replace(/ · Usage$/, "") + (document.querySelector("#paper")?.textContent ?? "")));
-  style.setProperty("--paper-time", quoted(`Printed ${new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short" })}`));
+  const { timezone } = document.body.dataset; // of the account, as all that stands on the paper
+  const printed = new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short", timeZone: timezone || undefined });
+  style.setProperty("--paper-time", quoted(`Printed ${printed}`));
 });
