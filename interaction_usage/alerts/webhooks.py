@@ -13,10 +13,10 @@ from hashlib import sha256
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from yarl import URL
 
 from interaction_usage.alerts.addresses import CheckedResolver, check
 from interaction_usage.alerts.errors import ForbiddenAddressError
@@ -89,8 +89,8 @@ class Webhooks:
         return Outcome(False, str(status), final=status == 410)
 
     async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> int:
-        place = urlsplit(url)
-        is_plain, host = place.scheme == "http", place.hostname or ""
+        place = URL(url)  # as aiohttp reads it: the host that is checked is the one it connects to
+        is_plain, host = place.scheme == "http", place.host or ""
         try:
             ip_address(host)
         except ValueError:
@@ -102,7 +102,7 @@ class Webhooks:
         )
         async with (
             ClientSession(connector=connector, timeout=ClientTimeout(total=TIMEOUT_S)) as session,
-            session.post(url, data=content, headers=headers, allow_redirects=False) as answer,
+            session.post(place, data=content, headers=headers, allow_redirects=False) as answer,
         ):
             return answer.status
 

@@ -116,8 +116,13 @@ def test_what_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1", "[::1]", "2130706433", "0x7f.1", "127.1", "017700000001"]
-)
+    "host",
+    [
+        "localhost", "127.0.0.1", "[::1]", "2130706433", "0x7f.1", "127.1", "017700000001",
+        "[::ffff:7f00:1]", "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021",
+        "\u2460\u2461\u2466.0.0.1",
+    ],
+)  # fmt: skip
 def test_no_name_of_this_machine_gets_through(host: str) -> None:
     """Names are resolved as the system does it, and the result is checked; odd numbers are none."""
     rule = msgspec.structs.replace(LEVEL, to=f"https://{host}:1/hook")
