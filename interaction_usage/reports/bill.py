@@ -5,12 +5,14 @@ become what a report shows, in its order, and the difference of two of them.
 """
 
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from interaction_usage.reports.numbers import BUSIEST, HOURS, MAXIMUM, SUM
 from rollups import catalog
 from rollups.catalog import APPLICATION_LABELS, MINUTES, Unit
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 #: What `numbers_of` returns.
 Numbers = Mapping[str, int | str]
@@ -51,14 +53,16 @@ class Line(NamedTuple):
             return None
         return self._shown(second - first)
 
-    def _exact(self, numbers: Numbers) -> Fraction | str:
+    def _exact(self, numbers: Numbers) -> "Fraction | str":
+        from fractions import Fraction  # which reports without adjustments do without
+
         amounts = [numbers.get(name, 0) for name in self.names]
         first = amounts[0]
         if isinstance(first, str):
             return first
         return Fraction(first, int(amounts[1]) or 1) if self.is_average else Fraction(first)
 
-    def _shown(self, amount: Fraction) -> int | float:
+    def _shown(self, amount: "Fraction") -> int | float:
         if self.is_average:
             return float(amount) if amount else 0
         return self.unit.reported(int(amount)) if self.unit else int(amount)

@@ -92,6 +92,9 @@ def test_topics_of_the_ledger_keep_everything_and_have_one_partition(system: Sys
     system.usage("token", "create", "--operator")
     system.usage("gaps", "accept", "--all", "--reason", "none")
     system.usage("reports", "issue", "acme", "--month", "2020-01", code=1)  # no worker counts
+    system.variables["USAGE_ALERTS_SECRET"] = "a secret of the tests, long enough"
+    rule = ("--series", "agent", "--above", "1", "--to", "https://example.com/hook")
+    system.usage("alerts", "set", "acme", *rule)
     admin = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
     found = admin.list_topics(timeout=10).topics
     assert {name: len(found[name].partitions) for name in LEDGER_TOPICS} == dict.fromkeys(

@@ -170,7 +170,8 @@ REFUSED: dict[str, tuple[str, dict[str, str], str, str]] = {
     ),
     "no certificate": (
         "certificate", {"_SSL_CERTIFICATE_LOCATION": "", "_SSL_KEY_LOCATION": ""},
-        "Kafka refused the certificate of this client: certificate required",
+        # followed by what Java calls it: "certificate required" or, earlier, "bad certificate"
+        "Kafka refused the certificate of this client: ",
         "Check USAGE_KAFKA_SSL_CERTIFICATE_LOCATION",
     ),
     "foreign certificate": (
