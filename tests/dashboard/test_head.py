@@ -35,7 +35,9 @@ def test_the_head_is_the_one_of_get(served: Dashboard, path: str) -> None:
     for name in ("content-type", "cache-control", "content-security-policy", "location"):
         assert head.headers.get(name) == got.headers.get(name)
     if "as_of" not in got.text:  # else its length may differ from second to second
-        assert head.headers["content-length"] == got.headers["content-length"]
+        # The list of accounts learns meanwhile what is new of each.
+        lengths = {each.headers["content-length"] for each in (got, again)}
+        assert head.headers["content-length"] in lengths
 
 
 def test_the_head_of_a_stream_ends(served: Dashboard) -> None:
