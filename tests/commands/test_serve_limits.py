@@ -216,7 +216,7 @@ ATTACKS = [
 ]
 
 #: What the memory may grow by, in MiB; reports of ten years are megabytes, and made of more.
-GROWTH = {TEN_YEARS: 384}
+GROWTH = {TEN_YEARS: 448}
 SMALL_GROWTH = 64
 
 
