@@ -121,7 +121,11 @@ class DeadLetterProducer:
 
     async def __aenter__(self) -> "DeadLetterProducer":
         """Connect. Raises KafkaError."""
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:  # nobody else ends what has only half begun
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

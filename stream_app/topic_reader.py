@@ -65,8 +65,12 @@ class TopicReader:
 
     async def __aenter__(self) -> "TopicReader":
         """Connect. Raises KafkaError."""
-        await self._consumer.start()
-        self.add_partitions(self._first)
+        try:
+            await self._consumer.start()
+            self.add_partitions(self._first)
+        except BaseException:  # nobody else ends what has only half begun
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,12 +1,18 @@
 """Reading topics from their beginning, and handing on again what came too early."""
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
+from interaction_usage import settings
+from stream_app.dead_letter_producer import DeadLetterProducer
 from stream_app.rebuild.dead_letters import RebuildDeadLetters
 from stream_app.rebuild.earlier import Earlier
 from stream_app.rebuild.lock import RebuildLock
@@ -123,3 +129,24 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
     except ConnectionError:
         did.append("failed")
     assert did == ["1 published", "position 1", "1 published", "failed"]
+
+
+@pytest.mark.parametrize(
+    "client",
+    [lambda kafka: TopicReader(kafka, {("usage.flows", 0): 0}), DeadLetterProducer],
+    ids=["reader", "producer"],
+)
+def test_a_client_that_found_no_broker_leaves_nothing_open(client: Callable[[Any], Any]) -> None:
+    """What is left open says so when it is collected, and holds sockets until then."""
+    kafka = settings.read({"USAGE_KAFKA": "127.0.0.1:1"}).kafka
+
+    async def connect() -> None:
+        with pytest.raises(KafkaConnectionError):
+            async with client(kafka):
+                pass
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        asyncio.run(connect())
+    assert [str(each.message) for each in said] == []
