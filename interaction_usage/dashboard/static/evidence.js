@@ -1,7 +1,7 @@
 // The evidence pages: who was there at a maximum, other ways to count, what a licence would have meant.
 
 import { below, get } from "./api.js";
-import { SERIES, series } from "./catalog.js";
+import { APPLICATIONS, SERIES, series } from "./catalog.js";
 import { average, callout, clock, count, dayInWords, element, several, table } from "./format.js";
 import { minuteCurve } from "./minute_curve.js";
 import { onChange, period, readAddress, settle, showErrors } from "./period.js";
@@ -106,7 +106,7 @@ async function maximum({ sessions: _, ...wanted }, signal) {
   const where = hour ? "In this hour" : "In this period";
   const text = `${where} ${several(found.max, "session")} of ${label} at once, first at ${clock(found.at, true)} on ${dayInWords(found.at)}, for ${seconds(found.seconds_at_max)} in all.`;
   const rows = found.sessions.map((each) => [
-    each.application,
+    APPLICATIONS[each.application].label,
     each.session ?? "hidden",
     moment(each.start, found.at),
     moment(each.stop, found.at),
