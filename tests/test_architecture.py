@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -100,6 +100,29 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 
+def for_each(modules: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
+    """Run a check for each of *modules*: as a test for each package, for there are thousands."""
+    rooms: dict[str, list[str]] = {}
+    for name in modules:
+        rooms.setdefault(package(name), []).append(name)
+
+    def test_of(check: Callable[[str], None]) -> Callable[[str], None]:
+        def test(room: str) -> None:
+            for module in rooms[room]:
+                try:
+                    check(module)
+                except AssertionError as error:
+                    error.add_note(f"in {module}")
+                    raise
+
+        test.__doc__ = check.__doc__
+        mark = pytest.mark.parametrize("room", rooms)
+        marked: Callable[[str], None] = mark(test)
+        return marked
+
+    return test_of
+
+
 @cache
 def tree(module: str) -> ast.Module:
     """Return the syntax tree of *module*."""
@@ -140,7 +163,7 @@ def neighbours(module: str) -> set[str]:
 # ---------------------------------------------------------------------------- directions
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_imports_follow_the_directions(module: str) -> None:
     """Rollups know none of their neighbours; the parts around them do not know each other."""
     if module != "interaction_usage":
@@ -154,7 +177,7 @@ def test_every_package_has_the_direction() -> None:
     assert {package(module) for module in MODULES} - {"interaction_usage"} == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_only_the_stream_app_imports_faust(module: str) -> None:
     """The rest runs without it, and Faust could be replaced in one place."""
     if package(module) != "stream_app":
@@ -170,13 +193,13 @@ def test_evidence_shares_no_code_with_what_it_verifies() -> None:
         assert all(name.startswith("interaction_usage.evidence") for name in ours)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_nothing_imports_the_tests(module: str) -> None:
     """What is installed is complete without them."""
     assert not roots(module) & {"tests", "pytest", "hypothesis", "conftest", "benchmarks"}
 
 
-@pytest.mark.parametrize("module", DOMAIN)
+@for_each(DOMAIN)
 def test_rollups_import_few_others(module: str) -> None:
     """The standard library, structs and a hash, nothing else."""
     others = roots(module) - set(sys.stdlib_module_names) - {"rollups"}
@@ -214,7 +237,7 @@ def _plain(name: str) -> str:
 # -------------------------------------------------------------------------------- purity
 
 
-@pytest.mark.parametrize("module", PURE)
+@for_each(PURE)
 def test_pure_modules_touch_nothing(module: str) -> None:
     """No Redis, no socket, no file, no environment, no chance."""
     impure = {
@@ -226,14 +249,14 @@ def test_pure_modules_touch_nothing(module: str) -> None:
     assert not called & {"open", "print", "input"}
 
 
-@pytest.mark.parametrize("module", PURE)
+@for_each(PURE)
 def test_pure_modules_import_pure_modules_only(module: str) -> None:
     """What they rest on is as pure as they are."""
     ours = {name for name in imported(module) if name.partition(".")[0] in ROOTS}
     assert ours <= {*PURE}
 
 
-@pytest.mark.parametrize("module", PURE)
+@for_each(PURE)
 def test_pure_modules_read_no_clock(module: str) -> None:
     """Time is an argument."""
     clocks = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
@@ -241,7 +264,7 @@ def test_pure_modules_read_no_clock(module: str) -> None:
     assert not attributes & clocks
 
 
-@pytest.mark.parametrize("module", [*DOMAIN, *STORE])
+@for_each([*DOMAIN, *STORE])
 def test_no_rollup_depends_on_the_time_of_day(module: str) -> None:
     """The store reads no clock either."""
     assert "time" not in roots(module)
@@ -265,14 +288,14 @@ def _calls(module: str) -> list[ast.Call]:
 # --------------------------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_modules_are_named_for_what_they_hold(module: str) -> None:
     """Not for how little their author could say of them."""
     vague = {"utils", "util", "helpers", "helper", "base", "manager", "misc", "common"}
     assert not set(module.split(".")) & vague
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_keys_are_built_in_one_module(module: str) -> None:
     """Every literal that begins like a key stands in `interaction_usage/store/keys.py`."""
     if module == "interaction_usage.store.keys":
@@ -297,7 +320,7 @@ def test_every_key_begins_with_the_prefix() -> None:
     assert [each.value for each in texts if re.match(r"\{?(u|usage)(:\S|$)", each.value)] == []
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_every_topic_begins_with_the_prefix(module: str) -> None:
     """Whoever names a topic does so by `prefixes.topic`; the catalogue's are named in one place."""
     if package(module) == "rollups":
@@ -327,7 +350,7 @@ def _texts(module: str) -> list[ast.Constant]:
     ]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_a_module_says_what_it_is(module: str) -> None:
     """It opens with a sentence."""
     if MODULES[module].stat().st_size:
@@ -371,7 +394,7 @@ _CLIENTS = {"AdminClient", "Producer", "Consumer", "AIOKafkaConsumer", "AIOKafka
 _LOCAL = ("interaction_usage.servers.", "interaction_usage.commands.demo")
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(_LOCAL)])
+@for_each([name for name in MODULES if not name.startswith(_LOCAL)])
 def test_every_client_of_kafka_logs_in_as_the_settings_say(module: str) -> None:
     """None of them can ignore a setting: it is made with what `stream_app.clients` returns."""
     for node in ast.walk(tree(module)):
