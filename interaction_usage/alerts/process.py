@@ -62,7 +62,9 @@ class AlertsProcess:
 
     async def run(self) -> None:
         """Evaluate, or be on standby, until `stop`."""
-        server = await self._health_server()
+        server = HealthServer(self.reasons, self._metrics)
+        if self._config.health_port.port:
+            await server.start(*self._config.health_port)
         try:
             while not self._stop.is_set():
                 try:
@@ -76,8 +78,7 @@ class AlertsProcess:
                     self.waiting_for = why
                     await self._pause(_PAUSE_S)
         finally:
-            if server:
-                server.close()
+            server.close()
 
     async def _work(self) -> None:
         """Take the lease, and evaluate until it is lost, something fails, or `stop`."""
@@ -161,14 +162,6 @@ class AlertsProcess:
     def _connected(self) -> Client:
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _REDIS_TIMEOUT_S)
         return connect(self._config.redis, **timeouts)
-
-    async def _health_server(self) -> HealthServer | None:
-        listen = self._config.health_port
-        if not listen.port:
-            return None
-        server = HealthServer(self.reasons, self._metrics)
-        await server.start(listen.host, listen.port)
-        return server
 
     def reasons(self) -> list[str]:
         """Return why nothing is evaluated; nothing if it is, or this process is on standby."""

@@ -116,15 +116,16 @@ class ArchiveProcess:
 
     async def run(self) -> None:
         """Copy until `stop`. Raises ArchiveError where waiting does not help."""
-        server = await self._health_server()
+        server = HealthServer(self.reasons, self._metrics)
+        if self._config.health_port.port:
+            await server.start(*self._config.health_port)
         upkeep = asyncio.create_task(self.upkeep.run(self._has_copied))
         try:
             while not self._stop.is_set():
                 await self._copy_until_failure()
         finally:
             upkeep.cancel()
-            if server:
-                server.close()
+            server.close()
 
     async def _copy_until_failure(self) -> None:
         copy = asyncio.create_task(self._copy())
@@ -169,14 +170,6 @@ class ArchiveProcess:
             seconds = _PAUSE_S
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
-
-    async def _health_server(self) -> HealthServer | None:
-        listen = self._config.health_port
-        if not listen.port:
-            return None
-        server = HealthServer(self.reasons, self._metrics)
-        await server.start(listen.host, listen.port)
-        return server
 
     def reasons(self) -> list[str]:
         """Return why nothing is archived now; nothing if it is."""

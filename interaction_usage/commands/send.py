@@ -125,15 +125,16 @@ def _print_summary(outcome: Outcome) -> None:
             click.echo(
                 f"… and {len(lines) - _MAX_PRINTED:,} more lines {heading}: {more}", err=True
             )
-    click.echo(f"{outcome.acknowledged:,} events sent", err=True)
+    click.echo(f"{outcome.acknowledged:,} event{'s' * (outcome.acknowledged != 1)} sent", err=True)
     problems = [
-        f"{len(lines):,} lines were {heading}"
+        f"{len(lines):,} {'was' if len(lines) == 1 else 'were'} {heading}"
         for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent))
         if lines
     ]
     if problems:
         sys.stderr.flush()
-        raise CommandError(f"Of {outcome.read:,} lines, {' and '.join(problems)}.")
+        read = "1 line" if outcome.read == 1 else f"{outcome.read:,} lines"
+        raise CommandError(f"Of {read}, {' and '.join(problems)}.")
 
 
 def _ranges(numbers: list[int]) -> str:

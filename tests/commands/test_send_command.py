@@ -26,7 +26,7 @@ def test_events_go_to_the_topics_of_their_types_with_the_account_as_key(
     line = event("send-1", "sms.sent", {"link": True})
     done = usage("send", "-", input=line + b"\n\n  \n", kafka=broker)
     assert done.exit_code == 0, done.output
-    assert "1 events sent" in done.stderr
+    assert "1 event sent" in done.stderr
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "t"})
     consumer.assign([TopicPartition("usage.sms", number, 0) for number in range(4)])
     message = consumer.poll(10)
@@ -49,7 +49,7 @@ def test_refused_lines_are_counted_and_reported_with_their_numbers(
     assert f"{path}, line 5: refused: type is “usage.x”" in done.stderr
     assert f"{path}, line 6: refused: subject" in done.stderr
     assert "2 events sent" in done.stderr
-    assert done.stderr.splitlines()[-1] == "Error: Of 6 lines, 4 lines were refused."
+    assert done.stderr.splitlines()[-1] == "Error: Of 6 lines, 4 were refused."
 
 
 def test_many_refused_lines_are_reported_as_ranges(usage: Usage, broker: str) -> None:
@@ -63,7 +63,7 @@ def test_unchecked_publishes_what_the_worker_will_refuse(usage: Usage, broker: s
     """Only a line without a topic cannot be published."""
     lines = flow("5", subject="?") + b"\n" + flow("6", type="usage.x")
     done = usage("send", "--unchecked", "-", input=lines, kafka=broker)
-    assert "1 events sent" in done.stderr
+    assert "1 event sent" in done.stderr
     assert "line 2: refused" in done.stderr
 
 
