@@ -347,10 +347,11 @@ def docs_page(request: Request) -> Response:
 
 def problem_page(request: Request, refused: RequestError) -> Response:
     """Return a page that says what a browser was refused; it loads again where that may pass."""
-    passes = refused.status == 503 and request.method == "GET"
+    is_read = request.method == "GET"
+    passes = refused.status == 503 and is_read
     page = _page(
         request, "problem.html", None, status=refused.status, problem=refused.sentence,
-        passes=passes,
+        passes=passes, may_repeat=is_read and refused.status != 404,
     )  # fmt: skip
     page.headers.update(refused.headers)
     if passes:

@@ -102,6 +102,7 @@ def test_redis_away(process: Start, monkeypatch: pytest.MonkeyPatch, options: st
         page = httpx.get(f"{address}{path}")
         assert "Redis does not answer" in page.text
         assert "loads again by itself" in page.text
+        assert "Try again" in page.text
         assert page.headers["refresh"] == "5"
     assert httpx.get(f"{address}/api/accounts/acme").status_code == 503
     server.terminate()
