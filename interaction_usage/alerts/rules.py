@@ -35,7 +35,11 @@ METRICS_BY_ID: Final = {row.id: row for row in METRIC_ROWS}
 _EMAIL: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 )
-_WEBHOOK: Final = re.compile(r"https?://[^\s/?#@\\]+(?:[/?][^\s#\\]*)?", re.ASCII)
+# A name or an address, with a port or without; a name may be of any script.
+_WEBHOOK: Final = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@\\:\[\]]+)(?::([1-9]\d{0,4}))?(?:[/?][^\s#\\]*)?",
+    re.ASCII,
+)
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,7 +123,7 @@ def check_destination(to: str) -> None:
     if to.startswith("mailto:"):
         if not _EMAIL.fullmatch(to.removeprefix("mailto:")):
             raise InvalidRuleError("to", "this is no e-mail address like ops@example.com")
-    elif len(to) > _MOST_URL or not _WEBHOOK.fullmatch(to):
+    elif len(to) > _MOST_URL or not (url := _WEBHOOK.fullmatch(to)) or int(url[1] or 1) > 65_535:
         raise InvalidRuleError(
             "to", "a webhook is a URL like https://example.com/hook, without user and password"
         )

@@ -55,6 +55,24 @@ def signed_headers(key: bytes, message: str, second: int, content: bytes) -> dic
     }
 
 
+def is_plain(url: URL) -> bool:
+    """Tell whether *url* is one without TLS."""
+    return url.scheme == "http"
+
+
+def check_literal(url: URL, allowed: Sequence[Network]) -> None:
+    """Raise ForbiddenAddressError where the host of *url* is an address that is not allowed.
+
+    A name is checked when it is resolved.
+    """
+    host = url.host or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    check(host, allowed, is_plain=is_plain(url))
+
+
 class Webhooks:
     """Sends webhooks, each over a connection of its own to a checked address."""
 
@@ -90,15 +108,9 @@ class Webhooks:
 
     async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> int:
         place = URL(url)  # as aiohttp reads it: the host that is checked is the one it connects to
-        is_plain, host = place.scheme == "http", place.host or ""
-        try:
-            ip_address(host)
-        except ValueError:
-            pass  # a name, which the resolver checks
-        else:
-            check(host, self._allowed, is_plain=is_plain)
+        check_literal(place, self._allowed)
         connector = TCPConnector(
-            resolver=CheckedResolver(self._allowed, is_plain=is_plain), force_close=True
+            resolver=CheckedResolver(self._allowed, is_plain=is_plain(place)), force_close=True
         )
         async with (
             ClientSession(connector=connector, timeout=ClientTimeout(total=TIMEOUT_S)) as session,

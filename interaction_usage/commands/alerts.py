@@ -103,6 +103,18 @@ def _must_be_deliverable(config: settings.Settings, to: str) -> None:
             "USAGE_ALERTS_SECRET is not set, so no webhook can be signed; set it here and for "
             "`usage alerts run`, for example to the output of: openssl rand -hex 32"
         )
+    else:
+        from yarl import URL
+
+        from interaction_usage.alerts.errors import ForbiddenAddressError
+        from interaction_usage.alerts.webhooks import check_literal
+
+        try:
+            check_literal(URL(to), config.alerts_allowed_networks)
+        except ForbiddenAddressError as error:
+            raise CommandError(f"{error}; nothing was changed.") from None
+        except ValueError:
+            pass  # no URL at all, as the rule's own check says
 
 
 def _preview(config: settings.Settings, wanted: Any) -> None:

@@ -109,5 +109,8 @@ def test_where_nothing_can_be_sent_no_rule_is_set(
     assert "USAGE_SMTP_HOST is not set" in usage(*rule, "ops@example.com").stderr
     rule_id = usage(*rule, HOOK).stdout.split()[0]
     assert "No `usage alerts run` is running" in usage("alerts", "test", rule_id).stderr
+    for address in ("https://127.0.0.1/hook", "https://[::ffff:10.0.0.1]/hook"):
+        assert "is inside; USAGE_ALERTS_ALLOWED_NETWORKS" in usage(*rule, address).stderr
+    assert "webhook is a URL like" in usage(*rule, "https://[::1/hook").stderr
     monkeypatch.delenv("USAGE_ALERTS_SECRET")
     assert "USAGE_ALERTS_SECRET is not set" in usage(*rule, HOOK).stderr
