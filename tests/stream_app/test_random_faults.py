@@ -150,6 +150,8 @@ class Run:
         except ReseekRequired:
             self.must_seek = True
             return False
+        except RedisError:  # a connection that a fault has closed; the next look has another one
+            return False
         return True
 
     @property
