@@ -85,11 +85,18 @@ local function learn(block)
   sealed_in[block], open_in[block] = tonumber(found[1] or "0"), tonumber(found[2] or "0")
 end
 
+local sealed_days = {} -- UTC day -> whether it is sealed, as far as that was asked for
+
 local function is_sealed(day)
-  local block = floor(day / DAYS_PER_BLOCK)
-  if not sealed_in[block] then learn(block) end
-  local bits = sealed_in[block]
-  return bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+  local answer = sealed_days[day]
+  if answer == nil then
+    local block = floor(day / DAYS_PER_BLOCK)
+    if not sealed_in[block] then learn(block) end
+    local bits = sealed_in[block]
+    answer = bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+    sealed_days[day] = answer
+  end
+  return answer
 end
 
 do
@@ -127,19 +134,38 @@ local function size_for(n) -- the smallest power of two that is not below n
   return size
 end
 
-local function id_hash(id) return tonumber(sub(id, -9)) end -- all 64 bits would not be exact here
-
-local function session_hash(key)
-  local a, b, c, d = byte(key, 1, 4)
-  return ((a * 256 + b) * 256 + c) * 256 + d
+-- The hash of an identity is its last nine digits: all 64 bits would not be exact here. Modulo 2^k
+-- the last k of them come to the same, and cost less. (Of a shorter number the sign counts as well.)
+local function last_digits(size)
+  local digits = 1
+  while digits < 9 and 2 ^ digits < size do digits = digits + 1 end
+  return -digits
 end
 
-local function divide(list, n, hash) -- answers bucket -> those of `list` that belong there
-  if n == 1 then return {[0] = list} end
+local function id_buckets(ids, size) -- answers the hash of each, modulo `size`
+  local tail, found = last_digits(size), {}
+  for i = 1, #ids do
+    local id = ids[i]
+    found[i] = sub(id, #id < 10 and -9 or tail) % size
+  end
+  return found
+end
+
+local function session_buckets(session_keys, size)
+  local found = {}
+  for i = 1, #session_keys do
+    local a, b, c, d = byte(session_keys[i], 1, 4)
+    found[i] = (((a * 256 + b) * 256 + c) * 256 + d) % size
+  end
+  return found
+end
+
+local function divide(list, n, buckets_of) -- answers bucket -> those of `list` that belong there
+  if n == 1 or #list == 0 then return {[0] = list} end
   local size, groups = size_for(n), {}
-  local half = size / 2
+  local half, buckets = size / 2, buckets_of(list, size)
   for i = 1, #list do
-    local bucket = hash(list[i]) % size
+    local bucket = buckets[i]
     if bucket >= n then bucket = bucket - half end
     local group = groups[bucket]
     if group then group[#group + 1] = list[i] else groups[bucket] = {list[i]} end
@@ -152,10 +178,14 @@ local function grow_identities(prefix, n, wanted)
     local size = size_for(bucket + 1)
     local source, moved = prefix .. bucket - size / 2, {}
     local all = call("SMEMBERS", source)
+    local buckets, n_moved = id_buckets(all, size), 0
     for i = 1, #all do
-      if id_hash(all[i]) % size == bucket then moved[#moved + 1] = all[i] end
+      if buckets[i] == bucket then
+        n_moved = n_moved + 1
+        moved[n_moved] = all[i]
+      end
     end
-    if #moved > 0 then
+    if n_moved > 0 then
       call("SREM", source, unpack(moved))
       call("SADD", prefix .. bucket, unpack(moved))
     end
@@ -165,13 +195,14 @@ end
 local function grow_sessions(prefix, n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved, fields = prefix .. bucket - size / 2, {}, {}
+    local source, moved, fields, names = prefix .. bucket - size / 2, {}, {}, {}
     local all = call("HGETALL", source)
-    for i = 1, #all, 2 do
-      if session_hash(all[i]) % size == bucket then
-        fields[#fields + 1] = all[i]
-        moved[#moved + 1] = all[i]
-        moved[#moved + 1] = all[i + 1]
+    for i = 1, #all, 2 do names[#names + 1] = all[i] end
+    for i, its_bucket in ipairs(session_buckets(names, size)) do
+      if its_bucket == bucket then
+        fields[#fields + 1] = names[i]
+        moved[#moved + 1] = names[i]
+        moved[#moved + 1] = all[2 * i]
       end
     end
     if #fields > 0 then
@@ -184,7 +215,10 @@ end
 local one_event = #fences == 3 and fences[2] == fences[3]
 
 do
-  local steps = #days * STEPS_A_DAY + #counters / 3
+  local steps = #days * STEPS_A_DAY
+  for i = 1, #counters, 3 do -- of each metric one number, then two for each slot
+    steps = steps + (#counters[i + 2] - #counters[i + 1]) / 2
+  end
   for i = 1, #identities, 2 do
     local buckets = buckets_for(head_fields[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
     steps = steps + 2 * min(#identities[i + 1], buckets)
@@ -204,7 +238,7 @@ do
     local count = head_fields[identity_count_field(block)]
     if count then
       local prefix = identities_prefix(head, block)
-      local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
+      local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_buckets)
       groups_of[block] = groups
       for bucket, group in pairs(groups) do
         local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
@@ -283,8 +317,7 @@ end
 local counted_from = head_fields[SESSIONS_COUNTED_FROM] and head_fields[SESSIONS_COUNTED_FROM] * DAY_SECONDS
 
 local function if_counted(start)
-  if counted_from and start < counted_from then return UNKNOWN_SECOND end
-  return start
+  return start < counted_from and UNKNOWN_SECOND or start
 end
 
 local function earliest(known_second, other)
@@ -323,7 +356,7 @@ do
   for i = 1, #sessions / 3 do session_keys[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
   if #session_keys > 0 and head_fields[SESSION_COUNT] then
     local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_hash)) do
+    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_buckets)) do
       local values = call("HMGET", prefix .. bucket, unpack(group))
       for k = 1, #group do found[group[k]] = values[k] end
     end
@@ -350,7 +383,8 @@ do
       end
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
-      local counted, new_counted = if_counted(start), if_counted(new_start)
+      local counted, new_counted = start, new_start
+      if counted_from then counted, new_counted = if_counted(start), if_counted(new_start) end
       local unstopped = stop == UNKNOWN_SECOND and counted or UNKNOWN_SECOND
       local new_unstopped = new_stop == UNKNOWN_SECOND and new_counted or UNKNOWN_SECOND
       if alters_sealed(start, new_start) or alters_sealed(ended, ends)
@@ -395,7 +429,7 @@ if voids then
   local function was_counted(block, id)
     local count = tonumber(call("HGET", head, identity_count_field(block)) or nil)
     if not count then return false end
-    local bucket = next(divide({id}, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash))
+    local bucket = next(divide({id}, buckets_for(count, IDENTITIES_PER_BUCKET), id_buckets))
     return call("SISMEMBER", identities_prefix(head, block) .. bucket, id) == 1
   end
 
@@ -438,29 +472,44 @@ if voids then
     end
     void_of[id] = void
   end
-  for i = 1, #counters, 3 do grow(counters[i], counters[i + 1], counters[i + 2]) end
-  counters = {} -- so that each counter is there once
+  for i = 1, #counters, 3 do -- so that each counter is there once
+    local first_slot, metrics, growth = counters[i] * SLOTS_PER_DAY, counters[i + 1], counters[i + 2]
+    local at = 1
+    for k = 1, #metrics do
+      for slot = at + 1, at + 2 * growth[at], 2 do
+        grow(metrics[k], first_slot + growth[slot], growth[slot + 1])
+      end
+      at = at + 1 + 2 * growth[at]
+    end
+  end
+  counters = {}
 end
 
 -- ---------------------------------------------------------------- 5. The days, as they are known
 -- Of each: the second on the clock at which it was last changed, the series whose deltas
 -- change, the counters that grow, and the deltas themselves.
 
-local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, a metric after the other
+-- UTC day -> its metrics that grow; and of each of these, in this order, how many slots do, then the
+-- slot of the day and the amount of each. The worker sends them so.
+local metrics_of, growth_of = {}, {}
 for i = 1, #counters, 3 do
-  local slot = counters[i + 1]
-  local day = floor(slot / SLOTS_PER_DAY)
-  local list = nest(growth_of, day)
-  local n = #list
-  list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
+  metrics_of[counters[i]], growth_of[counters[i]] = counters[i + 1], counters[i + 2]
 end
 for metric, slots in pairs(counts) do
+  local place_in = {} -- UTC day -> where its growth says how many slots of this metric there are
   for slot, amount in pairs(slots) do
     local day = floor(slot / SLOTS_PER_DAY)
-    local list = nest(growth_of, day) -- also where it comes to nothing: the day is touched
+    local growth = nest(growth_of, day) -- also where it comes to nothing: the day is touched
     if amount ~= 0 then
-      local n = #list
-      list[n + 1], list[n + 2], list[n + 3] = metric, slot - day * SLOTS_PER_DAY, amount
+      local at, size = place_in[day], #growth
+      if not at then
+        at, size = size + 1, size + 1
+        place_in[day], growth[at] = at, 0
+        local metrics = nest(metrics_of, day)
+        metrics[#metrics + 1] = metric
+      end
+      growth[at] = growth[at] + 1
+      growth[size + 1], growth[size + 2] = slot - day * SLOTS_PER_DAY, amount
     end
   end
 end
@@ -482,34 +531,31 @@ do
 end
 if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return {TOO_MUCH} end
 
-local of_day = {} -- UTC day -> field -> value
-local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
+local fields_of = {} -- UTC day -> the fields of its hash: metrics, LAST_CHANGE, series
+local place_of = {} -- UTC day -> which of these is LAST_CHANGE
+local stored_of = {} -- UTC day -> the values of its fields
+local names_of, deltas_of = {}, {} -- UTC day -> series and slot, packed deltas, as in `deltas`
 local bytes = 0
 for i = 1, #touched do
   local day = touched[i]
-  local fields, values, growth = {LAST_CHANGE}, {}, growth_of[day]
-  local names = {}
-  if deltas[day] then
-    for series, slots in pairs(deltas[day]) do
-      fields[#fields + 1] = series
+  local fields, series_of_day = metrics_of[day] or {}, deltas[day]
+  local size = #fields + 1
+  fields[size] = LAST_CHANGE
+  fields_of[day], place_of[day] = fields, size
+  if series_of_day then
+    local names = {}
+    for series, slots in pairs(series_of_day) do
+      size = size + 1
+      fields[size] = series
       for slot in pairs(slots) do names[#names + 1] = series .. "." .. slot end
     end
-  end
-  if growth then
-    for k = 1, #growth, 3 do
-      if growth[k] ~= fields[#fields] then fields[#fields + 1] = growth[k] end
-    end
-  end
-  local found = call("HMGET", day_key(head, day), unpack(fields))
-  for k = 1, #fields do values[fields[k]] = found[k] end
-  of_day[day] = values
-  if #names > 0 then
     local packed = call("HMGET", slot_deltas_key(head, day), unpack(names))
     for k = 1, #names do
       if packed[k] then bytes = bytes + #packed[k] end
     end
-    deltas_of[day] = packed
+    names_of[day], deltas_of[day] = names, packed
   end
+  stored_of[day] = call("HMGET", day_key(head, day), unpack(fields))
 end
 if bytes > MOST_BYTES and not one_event then return {TOO_MUCH} end
 
@@ -525,7 +571,7 @@ for i = 1, #identities, 2 do
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
   if count > 0 and n > before then grow_identities(prefix, before, n) end
-  local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
+  local groups = n == before and groups_of[block] or divide(ids, n, id_buckets)
   for bucket, group in pairs(groups) do
     call("SADD", prefix .. bucket, unpack(group))
   end
@@ -551,7 +597,7 @@ do
   end
   if #list > 0 then
     local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(list, n, session_hash)) do
+    for bucket, group in pairs(divide(list, n, session_buckets)) do
       local set = {}
       for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
       call("HSET", prefix .. bucket, unpack(set))
@@ -669,16 +715,17 @@ end
 
 local nets = {} -- block of days -> day of the block * SERIES + series -> growth
 
-local function change_curves(day, all, values, set, gone) -- all: series -> slot -> second -> delta
-  local key, found, x_set, x_gone = slot_deltas_key(head, day), deltas_of[day], {}, {}
+-- all: series -> slot -> second -> delta; stored: the fields of the day, the curves behind `at_field`.
+local function change_curves(day, all, stored, at_field, set, gone)
+  local key, names, found, x_set, x_gone = slot_deltas_key(head, day), names_of[day], deltas_of[day], {}, {}
   local at = 0
   for series, slots in pairs(all) do
-    local old = values[series] or ""
+    at_field = at_field + 1
+    local old = stored[at_field] or ""
     local summary, day_net = old, 0
     for slot, changes in pairs(slots) do
-      local field = series .. "." .. slot
       at = at + 1
-      local known = found[at]
+      local field, known = names[at], found[at]
       local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
       if merged then
         x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
@@ -696,7 +743,7 @@ local function change_curves(day, all, values, set, gone) -- all: series -> slot
     end
     if day_net ~= 0 then
       local block = floor(day / DAYS_PER_BLOCK)
-      nest(nets, block)[(day - block * DAYS_PER_BLOCK) * SERIES + series] = day_net
+      nest(nets, block)[(day - block * DAYS_PER_BLOCK) * SERIES + tonumber(series)] = day_net
     end
   end
   if #x_set > 0 then call("HSET", key, unpack(x_set)) end
@@ -706,39 +753,42 @@ end
 -- ------------------------------------------------------------ 8. Counters, and the days as a whole
 
 local function add_amount(records, slot, amount)
+  local size = #records
+  local last = size > 0 and byte(records, size - AMOUNT_RECORD + 1) or -1
+  if last < slot and amount ~= 0 then return records .. pack_record(AMOUNT_FORMAT, slot, amount) end
   local at, is_there = place(records, slot, AMOUNT_RECORD)
   if is_there then
     local _, known = unpack_record(AMOUNT_FORMAT, records, at)
     amount = amount + known
   end
-  return sub(records, 1, at - 1) .. (amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or "")
-    .. sub(records, is_there and at + AMOUNT_RECORD or at)
+  local record = amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or ""
+  if last == slot then return sub(records, 1, at - 1) .. record end
+  return sub(records, 1, at - 1) .. record .. sub(records, is_there and at + AMOUNT_RECORD or at)
 end
 
 local opened = {} -- the UTC days that nothing had changed before
-for day, values in pairs(of_day) do
-  local set, gone = {}, {}
-  local growth, last = growth_of[day], values[LAST_CHANGE]
+for i = 1, #touched do
+  local day = touched[i]
+  local fields, stored, growth = fields_of[day], stored_of[day], growth_of[day]
+  local behind_metrics = place_of[day]
+  local set, gone, last = {}, {}, stored[behind_metrics]
   if not last then opened[#opened + 1] = day end
   if not last or tonumber(last) < now then set[1], set[2] = LAST_CHANGE, ARGV[4] end
-  if deltas[day] then change_curves(day, deltas[day], values, set, gone) end
-  if growth then
-    local i = 1
-    while i <= #growth do
-      local metric = growth[i]
-      local records = values[metric] or ""
-      while growth[i] == metric do
-        records = add_amount(records, growth[i + 1], growth[i + 2])
-        i = i + 3
-      end
-      if #records > 0 then
-        set[#set + 1], set[#set + 2] = metric, records
-      else
-        gone[#gone + 1] = metric
-      end
+  if deltas[day] then change_curves(day, deltas[day], stored, behind_metrics, set, gone) end
+  local at, size = 1, #set
+  for k = 1, behind_metrics - 1 do
+    local records = stored[k] or ""
+    local ends = at + 2 * growth[at]
+    for slot = at + 1, ends, 2 do records = add_amount(records, growth[slot], growth[slot + 1]) end
+    at = ends + 1
+    if #records > 0 then
+      set[size + 1], set[size + 2] = fields[k], records
+      size = size + 2
+    else
+      gone[#gone + 1] = fields[k]
     end
   end
-  if #set > 0 then call("HSET", day_key(head, day), unpack(set)) end
+  if size > 0 then call("HSET", day_key(head, day), unpack(set)) end
   if #gone > 0 then call("HDEL", day_key(head, day), unpack(gone)) end
 end
 
