@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from redis.cluster import RedisCluster
 
-from interaction_usage.store import keys, scripts
+from interaction_usage.store import keys, scripts, slot_deltas
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.range_assembly import Days, Nets, assemble
-from interaction_usage.store.reads import AccountRead, Rollups, head_fields, unpack
+from interaction_usage.store.reads import AccountRead, Rollups, head_fields
 from rollups.catalog import SERIES
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import (
@@ -143,9 +143,9 @@ def _changes(
     for names in asked:
         for (name, slot), deltas in zip(names, next(answers), strict=True):
             if deltas:
-                numbers, base = unpack(deltas), slot * SLOT_SECONDS
-                pairs = zip(numbers[::2], numbers[1::2], strict=True)
-                changes[name] += sorted((base + second, change) for second, change in pairs)
+                base = slot * SLOT_SECONDS
+                pairs = slot_deltas.unpack(deltas)
+                changes[name] += [(base + second, change) for second, change in pairs]
     return changes
 
 

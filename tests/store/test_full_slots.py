@@ -7,10 +7,14 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.client import Redis
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store import keys, slot_deltas
 from interaction_usage.store.reads import Rollups
+from interaction_usage.store.record_layout import PIECES_MARK
 from rollups.events import Event, SessionStarted, SessionStopped
 from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
@@ -30,6 +34,51 @@ def server() -> Iterator[RedisServer]:
 def event(at: int, second: int, data: Any) -> OffsetEvent:
     """Return an event of acme at a second after noon."""
     return OffsetEvent(at, Event("test", str(at), "acme", (NOON + second) * SECOND, data))
+
+
+def stored(redis: Redis) -> Any:
+    """Return the deltas of the slot as they are stored."""
+    day = SLOT // 96
+    return redis.hget(keys.FIRST.slot_deltas("acme", day), f"0.{SLOT - 96 * day}")
+
+
+def starts_and_stops(seconds: range, stops: range) -> list[OffsetEvent]:
+    """Return events of which each start is a delta, and each stop takes one away again."""
+    found = [(second, SessionStarted(f"s{second}", "agent")) for second in seconds]
+    found += [(second, SessionStopped(f"s{second - 1}", "agent")) for second in stops]
+    return [event(at, *each) for at, each in enumerate(found)]
+
+
+def test_the_number_of_deltas_says_how_they_are_stored(server: RedisServer) -> None:
+    """In pieces above so many, and in one list again below; one by one, or all at once."""
+    placed = starts_and_stops(range(100, 167), range(110, 116))
+    with Redis.from_url(server.url) as redis:
+        redis.flushall()
+        deltas: Counter[int] = Counter()
+        are_in_pieces = []
+        for item in placed:
+            write(server.url, [("t/0", [item])], DAY)
+            is_start = isinstance(item.event.data, SessionStarted)
+            deltas[item.event.time // SECOND - NOON] += 1 if is_start else -1
+            content = sorted((at, each) for at, each in deltas.items() if each)
+            assert stored(redis) == slot_deltas.pack(content)
+            assert slot_deltas.unpack(stored(redis)) == content
+            are_in_pieces.append(stored(redis)[0] == PIECES_MARK)
+        assert are_in_pieces == [at in range(64, 69) for at in range(len(placed))]
+        one_by_one = stored(redis)
+        redis.flushall()
+        write(server.url, [("t/0", placed)], DAY)
+        assert stored(redis) == one_by_one
+
+
+CHANGES = st.integers(-1_000_000, 1_000_000).filter(bool)
+
+
+@given(st.dictionaries(st.integers(0, 899), CHANGES, min_size=1, max_size=900))
+def test_deltas_are_unpacked_as_they_were_packed(deltas: dict[int, int]) -> None:
+    """However many, and of whatever size."""
+    content = sorted(deltas.items())
+    assert slot_deltas.unpack(slot_deltas.pack(content)) == content
 
 
 @pytest.mark.parametrize("kind", ["starts", "stops"])
@@ -64,6 +113,7 @@ def test_a_change_of_a_full_slot_comes_to_what_all_changes_come_to(
             in_slot = {at: each for at, each in changes.items() if 0 <= at < 900 and each}
             kept = [(NOON + at, each) for at, each in sorted(in_slot.items())]
             assert rollups.changes("acme", SLOT, SLOT + 1)["agent"] == kept
+            assert stored(redis) == slot_deltas.pack(sorted(in_slot.items()))
             curve = rollups.read("acme", SLOT, SLOT + 1).curves["agent"]
             levels = list(accumulate(in_slot.get(at, 0) for at in range(900)))
             assert (curve.nets, curve.rises) == ([levels[-1]], [max(levels)])

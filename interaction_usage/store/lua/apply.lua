@@ -22,7 +22,7 @@
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
 --
 -- No step here takes longer the more was applied before. The number of events in a delta is bounded,
--- and their cost by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
+-- and their cost by what they change (MOST_STEPS, MOST_SLOTS, MOST_PIECES).
 --
 -- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
 -- account's day is one hash, of which all fields that matter are read at once and set at once; and
@@ -37,12 +37,11 @@ local pack_record, unpack_record = struct.pack, struct.unpack
 local byte, sub = string.byte, string.sub
 
 -- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
--- changes; slots of series, and bytes of their deltas; and as many slots in which sessions count.
+-- changes; slots of series, and pieces of those that have many deltas; and as many slots in which
+-- sessions count.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
-local MOST_SLOTS, MOST_BYTES = 60, 128 * 1024
+local MOST_SLOTS, MOST_PIECES = 60, 400
 local MOST_VOIDS = 50
--- Deltas of a slot for each change from which on they are changed in place.
-local FEW = 16
 
 -- Corrections and voids are there only where the delta has some.
 local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
@@ -535,7 +534,7 @@ local fields_of = {} -- UTC day -> the fields of its hash: metrics, LAST_CHANGE,
 local place_of = {} -- UTC day -> which of these is LAST_CHANGE
 local stored_of = {} -- UTC day -> the values of its fields
 local names_of, deltas_of = {}, {} -- UTC day -> series and slot, packed deltas, as in `deltas`
-local bytes = 0
+local pieces_changed = 0
 for i = 1, #touched do
   local day = touched[i]
   local fields, series_of_day = metrics_of[day] or {}, deltas[day]
@@ -543,21 +542,28 @@ for i = 1, #touched do
   fields[size] = LAST_CHANGE
   fields_of[day], place_of[day] = fields, size
   if series_of_day then
-    local names = {}
+    local names, changes = {}, {}
     for series, slots in pairs(series_of_day) do
       size = size + 1
       fields[size] = series
-      for slot in pairs(slots) do names[#names + 1] = series .. "." .. slot end
+      for slot, seconds in pairs(slots) do
+        names[#names + 1] = series .. "." .. slot
+        changes[#names] = seconds
+      end
     end
     local packed = call("HMGET", slot_deltas_key(head, day), unpack(names))
     for k = 1, #names do
-      if packed[k] then bytes = bytes + #packed[k] end
+      if packed[k] and byte(packed[k]) == PIECES_MARK then
+        local seconds = 0
+        for _ in pairs(changes[k]) do seconds = seconds + 1 end
+        pieces_changed = pieces_changed + min(seconds, PIECES)
+      end
     end
     names_of[day], deltas_of[day] = names, packed
   end
   stored_of[day] = call("HMGET", day_key(head, day), unpack(fields))
 end
-if bytes > MOST_BYTES and not one_event then return {TOO_MUCH} end
+if pieces_changed > MOST_PIECES and not one_event then return {TOO_MUCH} end
 
 -- ------------------------------------------------------------------ 6. From here on it is written
 -- First the identities, sessions and voids, in tables that have grown for them.
@@ -628,51 +634,17 @@ do
 end
 
 -- -------------------------------------------------------------------- 7. Deltas, and (net, rise)
+-- The deltas of a slot are stored as slot_deltas.py says: few in one list, many in pieces.
 
-local function sum_up(deltas, size) -- answers them packed (nil for none), net and rise
-  local level, rise = 0, deltas[1] == 0 and deltas[2] or 0
-  for i = 2, size, 2 do
-    level = level + deltas[i]
-    if level > rise then rise = level end
-  end
-  return size > 0 and pack(deltas) or nil, level, rise
-end
-
--- For a few changes of many deltas: what stays where it is costs nothing but adding it up.
-local function merge_few(deltas, added, changes)
-  local size = #deltas
-  for i = 1, #added do
-    local second = added[i]
-    local low, high = 1, size / 2 + 1
-    while low < high do
-      local middle = floor((low + high) / 2)
-      if deltas[2 * middle - 1] < second then low = middle + 1 else high = middle end
-    end
-    local at = 2 * low - 1
-    local is_there = at < size and deltas[at] == second
-    local amount = changes[second] + (is_there and deltas[at + 1] or 0)
-    if amount == 0 then
-      for k = at, size do deltas[k] = deltas[k + 2] end
-      size = size - 2
-    else
-      if not is_there then
-        for k = size, at, -1 do deltas[k + 2] = deltas[k] end
-        size = size + 2
-      end
-      deltas[at], deltas[at + 1] = second, amount
-    end
-  end
-  return sum_up(deltas, size)
-end
-
-local function merge(old, changes) -- answers the new packed deltas (nil for none), net and rise
+-- Answers the sorted deltas of a slot or a piece, after `changes`, with how many numbers they are, net
+-- and rise.
+local function merge(old, changes)
   local added = {}
   for second, amount in pairs(changes) do
     if amount ~= 0 then added[#added + 1] = second end
   end
-  if FEW * #added < #old then return merge_few(old, added, changes) end
-  table.sort(added)
-  local merged, size = {}, 0
+  if #added > 1 then table.sort(added) end
+  local merged, size, level, rise = {}, 0, 0, nil
   local i, j, n_old, n_added = 1, 1, #old, #added
   while i <= n_old or j <= n_added do
     local second, amount
@@ -688,9 +660,82 @@ local function merge(old, changes) -- answers the new packed deltas (nil for non
     if amount ~= 0 then
       merged[size + 1], merged[size + 2] = second, amount
       size = size + 2
+      level = level + amount
+      if not rise then rise = second == 0 and amount or 0 end
+      if level > rise then rise = level end
     end
   end
-  return sum_up(merged, size)
+  return merged, size, level, rise or 0
+end
+
+local function in_one_list(head_of_pieces, bodies) -- the deltas of all pieces
+  local all, size, at = {}, 0, 1
+  for piece = 0, PIECES - 1 do
+    local length = head_of_pieces[3 * piece + 3]
+    if length > 0 then
+      local deltas = unpack_value(sub(bodies, at, at + length - 1))
+      for i = 1, #deltas, 2 do
+        all[size + 1], all[size + 2] = piece * PIECE_SECONDS + deltas[i], deltas[i + 1]
+        size = size + 2
+      end
+      at = at + length
+    end
+  end
+  return all, size
+end
+
+-- Only the pieces in which something changes are rebuilt; net and rise combine those of all.
+local function change_pieces(head_of_pieces, bodies, changes)
+  local changes_of = {} -- piece -> second of the piece -> change
+  for second, amount in pairs(changes) do
+    local piece = floor(second / PIECE_SECONDS)
+    nest(changes_of, piece)[second - piece * PIECE_SECONDS] = amount
+  end
+  local parts, at, copied, count = {}, 1, 1, head_of_pieces[2]
+  local net, rise = 0, nil
+  for piece = 0, PIECES - 1 do
+    local i = 3 * piece + 3
+    local length, changed = head_of_pieces[i], changes_of[piece]
+    if changed then
+      local old = length > 0 and unpack_value(sub(bodies, at, at + length - 1)) or {}
+      local merged, size, piece_net, piece_rise = merge(old, changed)
+      local body = size > 0 and pack(merged) or ""
+      count = count + (size - #old) / 2
+      parts[#parts + 1] = sub(bodies, copied, at - 1)
+      parts[#parts + 1] = body
+      copied = at + length
+      head_of_pieces[i], head_of_pieces[i + 1], head_of_pieces[i + 2] = #body, piece_net, piece_rise
+    end
+    at = at + length
+    local highest = net + head_of_pieces[i + 2]
+    if not rise or highest > rise then rise = highest end
+    net = net + head_of_pieces[i + 1]
+  end
+  parts[#parts + 1] = sub(bodies, copied)
+  bodies = table.concat(parts)
+  if count <= MOST_IN_ONE then
+    local all, size = in_one_list(head_of_pieces, bodies)
+    return size > 0 and pack(all) or nil, net, rise
+  end
+  head_of_pieces[2] = count
+  return pack_record(PIECES_FORMAT, unpack(head_of_pieces, 1, 3 * PIECES + 2)) .. bodies, net, rise
+end
+
+local function no_pieces()
+  local empty = {PIECES_MARK, 0}
+  for i = 3, 3 * PIECES + 2 do empty[i] = 0 end
+  return empty
+end
+
+local function change_slot(known, changes) -- answers its deltas, packed (nil for none), net and rise
+  if known and byte(known) == PIECES_MARK then
+    return change_pieces({unpack_record(PIECES_FORMAT, known)}, sub(known, PIECES_HEAD + 1), changes)
+  end
+  local merged, size, net, rise = merge(known and unpack_value(known) or {}, changes)
+  if size <= 2 * MOST_IN_ONE then return size > 0 and pack(merged) or nil, net, rise end
+  local all = {}
+  for i = 1, size, 2 do all[merged[i]] = merged[i + 1] end
+  return change_pieces(no_pieces(), "", all)
 end
 
 -- Where the record of `slot` begins in records of `size` bytes sorted by slot, and whether it is
@@ -726,9 +771,9 @@ local function change_curves(day, all, stored, at_field, set, gone)
     for slot, changes in pairs(slots) do
       at = at + 1
       local field, known = names[at], found[at]
-      local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
-      if merged then
-        x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
+      local packed, net, rise = change_slot(known, changes)
+      if packed then
+        x_set[#x_set + 1], x_set[#x_set + 2] = field, packed
         summary = put_record(summary, slot, CURVE_RECORD, pack_record(CURVE_FORMAT, slot, net, rise))
       else
         if known then x_gone[#x_gone + 1] = field end
