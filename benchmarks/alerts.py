@@ -26,10 +26,11 @@ from benchmarks import alert_delay
 from benchmarks.table import Row, markdown
 from interaction_usage.alerts import rules
 from interaction_usage.alerts.evaluator import Looking
+from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.process import INTERVAL_S
 from interaction_usage.alerts.rules import Rule
 from interaction_usage.servers.redis_server import redis_server
-from interaction_usage.store import alert_table, keys
+from interaction_usage.store import keys
 from interaction_usage.store.client import connect
 from interaction_usage.store.ledger import Ledger, Table
 from interaction_usage.store.progress import encoded
@@ -127,8 +128,9 @@ async def cost(seconds: int) -> list[Row]:
             every = [rule for number in range(ACCOUNTS) for rule in of_account(number, now)]
             stored = {rule.id: rules.encode(rule) for rule in every}
             redis.hset(keys.ALERTS, mapping=cast(Any, stored))
-            fence = alert_table.take_lease(redis, "benchmark")
-            looking = Looking(cast(Ledger, _NoKafka(redis)), "benchmark", fence)
+            lease = Lease(redis, "benchmark")
+            lease.take()
+            looking = Looking(cast(Ledger, _NoKafka(redis)), lease)
             looking.begin()
             began = time.thread_time()
             looking.look()
@@ -143,7 +145,7 @@ async def cost(seconds: int) -> list[Row]:
                 )
             )
             for changing in _CHANGING:
-                rows.append(await _at(writer, redis, looking, fence, changing, seconds))
+                rows.append(await _at(writer, redis, looking, lease.fence, changing, seconds))
         await writer.close()
     return rows
 

@@ -7,10 +7,11 @@ and what a failure after each step means:
 2. How the stream is, is read; then the rollups of the accounts that have changed or are due. So
    what is called complete is in what is read.
 3. Each rule's state is computed (`states.step`). (Nothing was written.)
-4. The new states, with their notifications, are published, and acknowledged by Kafka; then they are
-   in Redis. (Failure: nothing was delivered; the next look computes the same, with the same ids.)
-5. The notifications are handed to the delivery. (Crash: the next process finds them in the states,
-   as not delivered.)
+4. The new states, with their notifications, are published in a transaction; then they are in Redis.
+   (Failure: nothing was delivered; the next look computes the same, with the same ids. Another
+   process took over while this one was suspended: Kafka refuses the transaction.)
+5. The lease is renewed again, and the notifications are handed to the delivery. (Crash, or another
+   process took over: it finds them in the states, as not delivered.)
 6. What was delivered leaves the states, with the next look. (Crash before that: it is delivered
    again, under the same id, by which receivers drop it.)
 
@@ -26,7 +27,7 @@ from typing import Any, Final
 
 from interaction_usage.alerts import book, measuring, operating, states
 from interaction_usage.alerts.book import Evaluator, Watched
-from interaction_usage.alerts.errors import LeaseLostError
+from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.measuring import Plan
 from interaction_usage.alerts.notices import Notice
 from interaction_usage.alerts.rules import OPERATIONS
@@ -57,15 +58,14 @@ class Looking:
     def __init__(
         self,
         ledger: Ledger,
-        name: str,
-        fence: int,
+        lease: Lease,
         clock: Callable[[], float] = time.time,
         *,
         can_webhook: bool = True,
         can_mail: bool = True,
     ) -> None:
         self._can_webhook, self._can_mail = can_webhook, can_mail
-        self._ledger, self._name, self._fence, self._clock = ledger, name, fence, clock
+        self._ledger, self._lease, self._clock = ledger, lease, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
         self._version: Mapping[bytes, bytes] = {}
@@ -100,7 +100,7 @@ class Looking:
 
         Raises LeaseLostError, LedgerError, LayoutDiffersError and RedisError.
         """
-        self._must_have_lease()
+        self._lease.renew()
         now = int(self._clock())
         if alert_table.version(self._redis) != self._version:
             self._load()
@@ -153,10 +153,6 @@ class Looking:
     # ------------------------------------------------------------------------- the steps
 
     _stale: tuple[str, ...] = ("It has not looked yet",)
-
-    def _must_have_lease(self) -> None:
-        if alert_table.take_lease(self._redis, self._name) != self._fence:
-            raise LeaseLostError
 
     def _load(self) -> None:
         self._version = alert_table.version(self._redis)
@@ -213,7 +209,7 @@ class Looking:
     def _readings(self, rollups: Rollups, plans: Sequence[Plan], now: int) -> Any:
         """Yield what `measuring.read` does, the lease kept meanwhile."""
         for begin in range(0, len(plans), _READ_AT_ONCE):
-            self._must_have_lease()
+            self._lease.renew()
             some = plans[begin : begin + _READ_AT_ONCE]
             yield from measuring.read(rollups, some, now, self._memory)
 
@@ -266,7 +262,7 @@ class Looking:
         items = list(changed.items())
         for begin in range(0, len(items), _AT_ONCE):
             some = items[begin : begin + _AT_ONCE]
-            self._must_have_lease()  # for longer than Kafka may take
+            self._lease.renew()  # for longer than Kafka may take
             if alert_table.version(self._redis) != self._version:
                 # Somebody has set or removed a rule: what was removed must not come back.
                 self._load()
@@ -275,6 +271,7 @@ class Looking:
             if records:
                 self._ledger.publish(ALERTS, records)
                 self._version = alert_table.version(self._redis)
+                self._lease.renew()  # it may have been suspended for long
             for rule_id, state in some:
                 before = self._watched[rule_id]
                 known = {note.id for note in before.state.unsent}
@@ -291,5 +288,11 @@ class Looking:
 
     def _said(self, now: int, stale: tuple[str, ...]) -> Evaluator:
         return Evaluator(
-            self._name, now, self._looked, stale, self._unknown, self._can_webhook, self._can_mail
+            self._lease.name,
+            now,
+            self._looked,
+            stale,
+            self._unknown,
+            self._can_webhook,
+            self._can_mail,
         )

@@ -11,6 +11,7 @@ import pytest
 from interaction_usage.alerts import book, states
 from interaction_usage.alerts.errors import LeaseLostError
 from interaction_usage.alerts.evaluator import Looking
+from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Status
 from interaction_usage.servers.redis_server import redis_server
@@ -44,8 +45,9 @@ class System:
 
     def start(self, name: str = "one") -> list[str]:
         """Start a process; return the changes that were not delivered yet."""
-        fence = alert_table.take_lease(self.redis, name)
-        self.looking = Looking(self.ledger, name, fence, lambda: self.now)
+        lease = Lease(self.redis, name)
+        lease.take()
+        self.looking = Looking(self.ledger, lease, lambda: self.now)
         return [each.notification.change for each in self.looking.begin()]
 
     def look(self, later: float = 0) -> list[str]:
