@@ -30,7 +30,7 @@ from interaction_usage.alerts.book import Evaluator, Watched
 from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.measuring import Plan
 from interaction_usage.alerts.notices import Notice
-from interaction_usage.alerts.rules import OPERATIONS
+from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Reading, State
 from interaction_usage.store import account_settings, alert_reads, alert_table
 from interaction_usage.store.alert_table import ALERTS, state_key
@@ -68,10 +68,11 @@ class Looking:
         self._ledger, self._lease, self._clock = ledger, lease, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
+        self._for_operators: list[Rule] = []
         self._version: Mapping[bytes, bytes] = {}
         self._zones: dict[str, str] = {}
         self._zones_at = 0
-        self._signatures: dict[str, int] = {}
+        self._signatures: dict[str, bytes] = {}
         self._due: dict[str, int] = {}  #: account to the second at which it is to be looked at
         self._memory: measuring.Memory = {}
         #: Accounts that have changed since they were last looked at deeply, the longest ago first.
@@ -105,7 +106,7 @@ class Looking:
         if alert_table.version(self._redis) != self._version:
             self._load()
         rollups = Rollups.live(self._redis)
-        stream = operating.read(self._redis, rollups.keys, now, self._watched.values())
+        stream = operating.read(self._redis, rollups.keys, now, self._for_operators)
         readings = dict(stream.readings)
         if not stream.stale:
             self._unknown = {}
@@ -158,12 +159,16 @@ class Looking:
         self._version = alert_table.version(self._redis)
         self._watched = book.watched_in(self._redis)
         by_account: dict[str, list[str]] = {}
+        self._for_operators = [
+            each.rule for each in self._watched.values() if each.rule.is_for_operators
+        ]
         for rule_id, each in self._watched.items():
             if each.rule.reads_rollups:
                 by_account.setdefault(each.rule.account, []).append(rule_id)
-        for account, ids in by_account.items():
-            if ids != self._by_account.get(account):
+        for account, ids in self._by_account.items():
+            if ids != by_account.get(account):
                 self._signatures.pop(account, None)
+                self._due.pop(account, None)
         self._by_account = by_account
         self._zones_at = 0
 
@@ -172,19 +177,15 @@ class Looking:
             self._at, self._signatures, self._memory = rollups.keys, {}, {}
         self._read_zones(now)
         accounts = list(self._by_account)
-        found = alert_reads.signatures(rollups, accounts)
-        current = dict(zip(accounts, found, strict=True))
-        for account, signature in current.items():
-            if self._signatures.get(account) != signature:
-                self._owed.setdefault(account)
+        current = dict(zip(accounts, alert_reads.signatures(rollups, accounts), strict=True))
+        changed: dict[str, None] = {}
+        if current != self._signatures:  # mostly nothing has changed
+            known = self._signatures.get
+            changed = {name: None for name, each in current.items() if known(name) != each}
+            self._owed |= {name: None for name in changed if name not in self._owed}
+        due = {name: None for name, at in self._due.items() if at < now and name in current}
         deep = self._whose_turn()
-        wanted = [
-            account
-            for account, signature in current.items()
-            if self._signatures.get(account) != signature
-            or self._due.get(account, now) < now
-            or account in deep
-        ]
+        wanted = [*(changed | due | dict.fromkeys(deep))]
         readings: dict[str, Reading] = {}
         for plan, of_plan in self._readings(rollups, self._plans(wanted, deep, now), now):
             if of_plan is None:
@@ -194,8 +195,8 @@ class Looking:
             self._signatures[plan.account] = current[plan.account]
             if plan.deep:
                 self._owed.pop(plan.account, None)
-            due = [each.due for each in of_plan.values() if each.due is not None]
-            self._due[plan.account] = min(due) - 1 if due else _NEVER
+            ends = [each.due for each in of_plan.values() if each.due is not None]
+            self._due[plan.account] = min(ends) - 1 if ends else _NEVER
         return readings
 
     def _whose_turn(self) -> set[str]:

@@ -16,6 +16,7 @@ from interaction_usage.alerts.states import Reading
 from interaction_usage.alerts.stretches import Before, Month, Window
 from interaction_usage.store import alert_reads
 from interaction_usage.store.alert_reads import Numbers, Wanted
+from interaction_usage.store.alert_recent import read_recent
 from interaction_usage.store.reads import Rollups
 from rollups.local_time import local_date, midnight, zone
 from rollups.range_snapshot import RangeSnapshot
@@ -83,9 +84,21 @@ def read(
     for begin in range(0, len(plans), _AT_ONCE):
         some = plans[begin : begin + _AT_ONCE]
         wanted = [_wanted(plan, now, memory) for plan in some]
-        found = alert_reads.read(rollups, wanted)
+        found = _read(rollups, some, wanted)
         for plan, one, numbers in zip(some, wanted, found, strict=True):
             yield plan, None if numbers is None else _readings(plan, one, numbers, now, memory)
+
+
+def _read(
+    rollups: Rollups, plans: Sequence[Plan], wanted: Sequence[Wanted]
+) -> list[Numbers | None]:
+    """Return the numbers of each account, by the cheaper way where that is possible."""
+    quick = [place for place, plan in enumerate(plans) if not plan.deep]
+    recent = dict(zip(quick, read_recent(rollups, [wanted[place] for place in quick]), strict=True))
+    others = [place for place in range(len(plans)) if recent.get(place) is None]
+    read = alert_reads.read(rollups, [wanted[place] for place in others])
+    found = recent | dict(zip(others, read, strict=True))
+    return [found[place] for place in range(len(plans))]
 
 
 def _wanted(plan: Plan, now: int, memory: Memory) -> Wanted:

@@ -1,10 +1,10 @@
 """The rules for operators: lag, gaps, refusals; and whether the numbers of accounts are stale."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from interaction_usage.alerts import stretches
-from interaction_usage.alerts.book import Watched
+from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.states import Reading
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
@@ -24,10 +24,9 @@ class Stream(NamedTuple):
     readings: Mapping[str, Reading]  #: of the rules for operators, by id
 
 
-def read(redis: Client, at: Namespace, now: int, watched: Iterable[Watched]) -> Stream:
-    """Return how the stream is now, and what the rules about it read."""
+def read(redis: Client, at: Namespace, now: int, rules: Sequence[Rule]) -> Stream:
+    """Return how the stream is now, and what the *rules* for operators read."""
     known, _, _ = read_known(redis, at, [])
-    rules = [each.rule for each in watched if each.rule.is_for_operators]
     refusals = [rule.account for rule in rules if rule.kind == "refusals"]
     refused = dict(zip(refusals, _refused(redis, refusals), strict=True))
     readings = {}

@@ -6,6 +6,7 @@ rule, and another threshold is another rule.
 
 import re
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Final, Literal, get_args
 
@@ -42,7 +43,7 @@ _WEBHOOK: Final = re.compile(
 )
 
 
-class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One rule, as its record in the topic has it."""
 
     account: str  #: `OPERATIONS` for the deployment as a whole
@@ -57,7 +58,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     created: int = 0  #: the second at which it was set
     by: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What names the rule: it follows from what the rule says."""
         said = (self.account, self.kind, self.target, self.threshold, self.minutes, self.to)
