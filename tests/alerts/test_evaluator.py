@@ -14,6 +14,7 @@ from interaction_usage.alerts.evaluator import Looking
 from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Status
+from interaction_usage.servers.redis_cluster import redis_cluster
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import account_settings, alert_table, backup, keys
 from interaction_usage.store.client import connect
@@ -85,10 +86,10 @@ def stamp(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Yield the URL of a Redis of this module's own."""
-    with redis_server() as server:
+@pytest.fixture(scope="module", params=[redis_server, redis_cluster], ids=["redis", "cluster"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a Redis, and of a cluster, of this module's own."""
+    with request.param() as server:
         yield server.url
 
 
