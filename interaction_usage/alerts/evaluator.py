@@ -79,7 +79,8 @@ class Looking:
         self._owed: dict[str, None] = {}
         self._deep_at = 0.0
         self._at: Any = None  #: the namespace that was active
-        self._looked: int | None = None
+        self._looked: int | None = None  #: the second of the last look at current numbers
+        self._began = int(clock())
         self._unknown: dict[str, str] = {}
         self.evaluated = 0  #: rules, since the start
 
@@ -106,7 +107,10 @@ class Looking:
         if alert_table.version(self._redis) != self._version:
             self._load()
         rollups = Rollups.live(self._redis)
-        stream = operating.read(self._redis, rollups.keys, now, self._for_operators)
+        stream = operating.read(
+            self._redis, rollups.keys, now, self._for_operators,
+            self._began if self._looked is None else self._looked,
+        )  # fmt: skip
         readings = dict(stream.readings)
         if not stream.stale:
             self._unknown = {}

@@ -49,14 +49,15 @@ def month_of(day: date, timezone: str) -> Month:
     return Month(f"{first:%Y-%m}", midnight(first, tz), midnight(following, tz))
 
 
-def months_at(now: int, timezone: str, *, with_last: bool) -> list[Month]:
+@lru_cache(maxsize=256)  # a look asks for the same of every account
+def months_at(now: int, timezone: str, *, with_last: bool) -> tuple[Month, ...]:
     """Return the month of *now*, and the one before it first if wanted."""
     day = local_date(now, zone(timezone))
-    months = [month_of(day, timezone)]
-    if with_last:
-        first = day.replace(day=1)
-        months.insert(0, month_of(date.fromordinal(first.toordinal() - 1), timezone))
-    return months
+    month = month_of(day, timezone)
+    if not with_last:
+        return (month,)
+    first = day.replace(day=1)
+    return month_of(date.fromordinal(first.toordinal() - 1), timezone), month
 
 
 #: What months had before today when they were last looked at deeply, by rule.

@@ -24,21 +24,28 @@ class Stream(NamedTuple):
     readings: Mapping[str, Reading]  #: of the rules for operators, by id
 
 
-def read(redis: Client, at: Namespace, now: int, rules: Sequence[Rule]) -> Stream:
-    """Return how the stream is now, and what the *rules* for operators read."""
+def read(redis: Client, at: Namespace, now: int, rules: Sequence[Rule], fresh_at: int) -> Stream:
+    """Return how the stream is now, and what the *rules* for operators read.
+
+    At the second *fresh_at* the numbers of accounts were last current, as far as is known.
+    """
     known, _, _ = read_known(redis, at, [])
     refusals = [rule.account for rule in rules if rule.kind == "refusals"]
     refused = dict(zip(refusals, _refused(redis, refusals), strict=True))
+    stale = judge(known, _NO_PERIOD, now).reasons
     readings = {}
     for rule in rules:
-        if rule.kind == "lag":
+        if rule.kind == "stale":
+            last = fresh_at if stale else now
+            readings[rule.id] = stretches.of_silence(now, last, rule.created, rule.minutes)
+        elif rule.kind == "lag":
             readings[rule.id] = _of_lag(known, now, rule.threshold)
         elif rule.kind == "gaps":
             count = len(unaccepted(known.gaps))
             readings[rule.id] = stretches.of_number(now, count, rule.threshold)
         else:
             readings[rule.id] = stretches.of_number(now, refused[rule.account], rule.threshold)
-    return Stream(judge(known, _NO_PERIOD, now).reasons, readings)
+    return Stream(stale, readings)
 
 
 def _of_lag(known: Known, now: int, threshold: int) -> Reading:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two records of what was delivered.
 _SETTLE_S: Final = 1.0
 #: Seconds between two looks, between two attempts to take the lease, and after a failure.
-INTERVAL_S: Final = 0.25
+INTERVAL_S: Final = 0.2
 _STANDBY_S: Final = 1.0
 _PAUSE_S: Final = 1.0
 #: Seconds that Kafka may take to acknowledge: less than half of a lease, so that nothing is

@@ -209,6 +209,26 @@ def test_stale_numbers_are_unknown_and_never_ok(system: System) -> None:
     assert system.status(rule)[0] is Status.UNKNOWN
 
 
+def test_operators_are_notified_once_that_numbers_are_stale(system: System) -> None:
+    """By one notification of the deployment, however many rules there are; also at a restart."""
+    system.rule("stale", 1, account=OPERATIONS, minutes=5)
+    for threshold in (1, 2, 3):
+        system.rule("level", threshold, target="agent")
+    assert system.look() == []
+    caught_up(system.redis, pending=500, problem="Kafka does not answer")
+    assert system.look(299) == []
+    assert system.look(1) == ["triggered"]
+    system.start()
+    assert system.look(60) == []
+    caught_up(system.redis)
+    assert system.look(1) == ["resolved"]
+    system.redis.delete(keys.ALERTS_LOOKED)  # with all of Redis, say
+    caught_up(system.redis, problem="Kafka does not answer")
+    system.start()
+    assert system.look(1) == []
+    assert system.look(300) == ["triggered"]
+
+
 def test_a_restart_and_a_lost_redis_repeat_nothing(system: System) -> None:
     """What is not delivered is still there, under the same id."""
     rule = system.rule("level", 1, target="agent")
