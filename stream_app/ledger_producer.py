@@ -145,7 +145,7 @@ class LedgerProducer:
 
     def _why(self, reason: KafkaError) -> str:
         if reason.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-            advice = how_to_grant("transactional-id", self._id, ("Describe", "Write"))
+            advice = how_to_grant("transactional-id", self._id, ("Write",))
             return f"it does not allow this client the transactional id {self._id}. {advice}"
         if refused := self._failures.noted():
             return str(refused)

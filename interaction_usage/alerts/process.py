@@ -102,7 +102,9 @@ class AlertsProcess:
             ledger, lease,
             can_webhook=bool(config.alerts_secret), can_mail=bool(config.smtp.host),
         )  # fmt: skip
-        webhooks = Webhooks(config.alerts_secret, config.alerts_allowed_networks)
+        webhooks = Webhooks(
+            config.alerts_secret, config.alerts_allowed_networks, config.alerts_previous_secret
+        )
         delivery = Delivery(
             redis, webhooks, Mailing(config.smtp),
             may_send=lambda: lease.is_fresh, done=self._done,

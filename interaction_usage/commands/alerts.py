@@ -292,7 +292,9 @@ def secret(account_id: str | None) -> None:
     """Print the secret that webhooks of ACCOUNT are signed with, to give to their receiver.
 
     It follows from USAGE_ALERTS_SECRET and the account, and verifies with any library of Standard
-    Webhooks. Without ACCOUNT it is that of the rules for operators.
+    Webhooks. Without ACCOUNT it is that of the rules for operators. Where
+    USAGE_ALERTS_PREVIOUS_SECRET is set, a second line has the secret before: webhooks are signed
+    with both.
 
     \b
     Example:
@@ -305,6 +307,13 @@ def secret(account_id: str | None) -> None:
     if not config.alerts_secret:
         raise CommandError("USAGE_ALERTS_SECRET is not set, so there is no secret.")
     click.echo(secret_of(config.alerts_secret, account_id or OPERATIONS))
+    if config.alerts_previous_secret:
+        click.echo(secret_of(config.alerts_previous_secret, account_id or OPERATIONS))
+        click.echo(
+            "Give the receiver the first one. The second is valid as long as "
+            "USAGE_ALERTS_PREVIOUS_SECRET is set.",
+            err=True,
+        )
 
 
 @alerts.command("run")
