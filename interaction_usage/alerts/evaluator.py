@@ -28,7 +28,7 @@ from typing import Any, Final
 from interaction_usage.alerts import book, measuring, operating, states
 from interaction_usage.alerts.book import Evaluator, Watched
 from interaction_usage.alerts.lease import Lease
-from interaction_usage.alerts.measuring import Plan
+from interaction_usage.alerts.measuring import Plan, RuleSet
 from interaction_usage.alerts.notices import Notice
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Reading, State
@@ -69,6 +69,7 @@ class Looking:
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
         self._for_operators: list[Rule] = []
+        self._rules_of: dict[str, RuleSet] = {}
         self._version: Mapping[bytes, bytes] = {}
         self._zones: dict[str, str] = {}
         self._zones_at = 0
@@ -173,6 +174,7 @@ class Looking:
             if ids != by_account.get(account):
                 self._signatures.pop(account, None)
                 self._due.pop(account, None)
+                self._rules_of.pop(account, None)
         self._by_account = by_account
         self._zones_at = 0
 
@@ -231,7 +233,10 @@ class Looking:
         return plans
 
     def _plan(self, account: str, now: int, is_turn: bool) -> Plan:
-        rules = tuple(self._watched[rule_id].rule for rule_id in self._by_account[account])
+        rules = self._rules_of.get(account)
+        if rules is None:
+            each = (self._watched[rule_id].rule for rule_id in self._by_account[account])
+            rules = self._rules_of[account] = RuleSet.of(each)
         timezone = self._zones.get(account, "UTC")
         deep = is_turn or account not in self._signatures
         return Plan(

@@ -31,12 +31,38 @@ _AHEAD: Final = 2
 _AT_ONCE: Final = 100
 
 
+class RuleSet(NamedTuple):
+    """Rules of an account that are judged by rollups, and what is read for them."""
+
+    rules: tuple[Rule, ...]
+    monthly: tuple[Rule, ...]
+    of_months: tuple[str, ...]  #: series and counters
+    series: tuple[str, ...]  #: of levels
+    minutes: int  #: the longest that a level must last
+    is_silence: bool  #: whether one of them is about silence
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> "RuleSet":
+        """Return *rules* as a set."""
+        every = tuple(rules)
+        monthly = tuple(rule for rule in every if rule.is_monthly)
+        levels = [rule for rule in every if rule.kind == "level"]
+        return cls(
+            every,
+            monthly,
+            tuple(sorted({name for rule in monthly for name in stored(rule)})),
+            tuple(sorted({rule.target for rule in levels})),
+            max((rule.minutes for rule in levels), default=0),
+            any(rule.kind == "silence" for rule in every),
+        )
+
+
 class Plan(NamedTuple):
-    """An account with its rules that are judged by rollups."""
+    """An account that is looked at."""
 
     account: str
     timezone: str
-    rules: tuple[Rule, ...]
+    of: RuleSet
     deep: bool
 
 
@@ -64,14 +90,14 @@ def months_at(now: int, timezone: str, *, with_last: bool) -> tuple[Month, ...]:
 Memory = dict[str, Before]
 
 
-def must_be_deep(account_rules: Iterable[Rule], timezone: str, now: int, memory: Memory) -> bool:
+def must_be_deep(rules: RuleSet, timezone: str, now: int, memory: Memory) -> bool:
     """Tell whether nothing is known yet of the month of one of these rules."""
-    monthly = [rule for rule in account_rules if rule.is_monthly]
-    if not monthly:
+    if not rules.monthly:
         return False
     [month] = months_at(now, timezone, with_last=False)
     return any(
-        memory[rule.id].month != month.begin if rule.id in memory else True for rule in monthly
+        memory[rule.id].month != month.begin if rule.id in memory else True
+        for rule in rules.monthly
     )
 
 
@@ -103,23 +129,18 @@ def _read(
 
 
 def _wanted(plan: Plan, now: int, memory: Memory) -> Wanted:
-    wanted = Wanted(plan.account, now)
-    if monthly := [rule for rule in plan.rules if rule.is_monthly]:
-        names = {name for rule in monthly for name in stored(rule)}
-        if plan.deep:
-            months = months_at(now, plan.timezone, with_last=True)
-            spans = [(slot_of(m.begin), min(slot_of(m.end), slot_of(now) + 1)) for m in months]
-        else:
-            spans = [(min(memory[rule.id].slot for rule in monthly), slot_of(now) + 1)]
-        wanted = wanted._replace(months=tuple(spans), of_months=tuple(sorted(names)))
-    if levels := [rule for rule in plan.rules if rule.kind == "level"]:
-        back = LOOK_BACK_S if plan.deep else _QUICK_BACK_S
-        back += 60 * max(rule.minutes for rule in levels)
-        curve = slot_of(now - back), slot_of(now) + _AHEAD
-        names = {rule.target for rule in levels}
-        wanted = wanted._replace(curve=curve, series=tuple(sorted(names)))
-    silent = any(rule.kind == "silence" for rule in plan.rules)
-    return wanted._replace(last_change=silent)
+    rules, slot = plan.of, slot_of(now)
+    months: tuple[tuple[int, int], ...] = ()
+    if rules.monthly and plan.deep:
+        every = months_at(now, plan.timezone, with_last=True)
+        months = tuple((slot_of(m.begin), min(slot_of(m.end), slot + 1)) for m in every)
+    elif rules.monthly:
+        months = ((min(memory[rule.id].slot for rule in rules.monthly), slot + 1),)
+    curve = None
+    if rules.series:
+        back = (LOOK_BACK_S if plan.deep else _QUICK_BACK_S) + 60 * rules.minutes
+        curve = slot_of(now - back), slot + _AHEAD
+    return Wanted(plan.account, now, months, rules.of_months, curve, rules.series, rules.is_silence)
 
 
 def stored(rule: Rule) -> tuple[str, ...]:
@@ -133,7 +154,7 @@ def _readings(
     plan: Plan, wanted: Wanted, numbers: Numbers, now: int, memory: Memory
 ) -> dict[str, Reading]:
     found = {}
-    for rule in plan.rules:
+    for rule in plan.of.rules:
         if rule.is_monthly:
             found[rule.id] = _of_months(rule, plan, numbers.months, now, memory)
         elif rule.kind == "level":

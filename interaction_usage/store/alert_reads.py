@@ -29,7 +29,7 @@ _FENCES: Final = scripts.source("fences")
 _HEADS_AT_ONCE: Final = 100
 
 #: Series to its field of an open day.
-_FIELD_OF = {series: field for field, series in SERIES_FIELDS.items()}
+FIELD_OF_SERIES: Final = {series: field for field, series in SERIES_FIELDS.items()}
 
 
 class Wanted(NamedTuple):
@@ -59,7 +59,7 @@ class Wanted(NamedTuple):
     def fields(self) -> list[bytes]:
         """The fields of open days that are read."""
         names = {*self.of_months, *self.series}
-        return [_FIELD_OF.get(name, name.encode()) for name in sorted(names)] or [b""]
+        return [FIELD_OF_SERIES.get(name, name.encode()) for name in sorted(names)] or [b""]
 
 
 class Numbers(NamedTuple):

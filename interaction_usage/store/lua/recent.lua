@@ -4,16 +4,16 @@
 -- ARGV[1]  what is read of each, packed with MessagePack: blocks, days, fields of each day, and
 --          curves, as a day and its fields of deltas, one pair after the other
 --
--- Answers a list for each account: the first day in which sessions are counted; for each block the
--- bits of its closed and sealed days; the nets of all blocks; then the fields of each day, and those
--- of each curve. Each account is read as of one moment.
+-- Answers a list for each account: for each block the bits of its closed and sealed days; the nets
+-- of all blocks; then the fields of each day, and those of each curve. Each account is read as of one
+-- moment.
 --
 -- One command for many accounts: what a command costs its client is more than what it does here.
 
 local call = redis.call
 local blocks, days, fields, curves = unpack(cmsgpack.unpack(ARGV[1]))
-local asked = {SESSIONS_COUNTED_FROM}
-for i = 1, #blocks do asked[i + 1] = sealed_days_field(blocks[i]) end
+local asked = {}
+for i = 1, #blocks do asked[i] = sealed_days_field(blocks[i]) end
 
 local answer = {}
 for i = 1, #KEYS do
