@@ -1,18 +1,18 @@
 // Which of some names is meant by one that is not among them.
 
 const MOST = 3;
-/** Of the pairs of letters of two names, this part must be the same. */
+/** Of the pairs of characters of two names, this part must be the same. */
 const ALIKE = 0.4;
 
-/** The pairs of letters that stand side by side, those between words apart. */
+/** The pairs of characters that stand side by side, those between words apart. */
 function pairs(text) {
   return text.toLowerCase().split(/\s+/).flatMap((word) => {
-    const letters = [...` ${word} `];
-    return letters.slice(1).map((letter, index) => letters[index] + letter);
+    const signs = [...` ${word} `];
+    return signs.slice(1).map((sign, index) => signs[index] + sign);
   });
 }
 
-/** How much alike two names are, 0 to 1 (Dice's coefficient of their pairs of letters). */
+/** How much alike two names are, 0 to 1 (Dice's coefficient of their pairs of characters). */
 function likeness(one, other) {
   const [mine, theirs] = [pairs(one), pairs(other)];
   const left = [...theirs];
