@@ -7,15 +7,18 @@ a rebuild, what was rejected as sealed stays rejected: the bill of that day is t
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import chain
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
+from interaction_usage.store import keys
+from stream_app.broker import admin_client, topic_ids
 from stream_app.dead_letter_reader import messages
 from stream_app.dead_letters import fingerprint, read_dead_letter
 from stream_app.rejection import Reason
+from stream_app.topics import DEAD_LETTERS
 
 #: A topic and a partition; the worker's own type for it is one of these.
 Place = tuple[str, int]
@@ -63,18 +66,43 @@ def _columns(rejected: Set[tuple[int, int]]) -> _Rejected:
     return _Rejected(array("q", (at for at, _ in ordered)), array("q", (it for _, it in ordered)))
 
 
+#: Tells of a dead letter, by the name of its partition in fences and its offset, if it is wanted.
+IsWanted = Callable[[str, int], bool]
+
 #: Nothing was rejected.
 NO_REJECTIONS = SealedRejections({})
 
 
 def read_sealed_rejections(
-    servers: str, since: int = 0, copied: Iterable[Any] = ()
+    servers: str, since: int = 0, copied: Iterable[Any] = (), is_wanted: IsWanted | None = None
 ) -> SealedRejections:
     """Return what `usage.dead-letters` says, *since* a second, and what is *copied* from there.
 
-    Raises BrokerUnavailableError.
+    Of the topic only what is wanted. Raises BrokerUnavailableError.
     """
-    return sealed_rejections_in(chain(copied, messages(servers, since)))
+    found: Iterable[Any] = messages(servers, since)
+    if is_wanted is not None:
+        topic_id = topic_ids(admin_client(servers), [DEAD_LETTERS]).get(DEAD_LETTERS, "")
+        found = (
+            each
+            for each in found
+            if is_wanted(keys.fence(DEAD_LETTERS, each.partition, topic_id), each.offset)
+        )
+    return sealed_rejections_in(chain(copied, found))
+
+
+def before(ends: Mapping[str, int]) -> IsWanted:
+    """Return what tells whether a dead letter lies before the *ends* of the topic.
+
+    A topic with another id was created again, or is a mirror: it cannot be known what of it was
+    there then, so all of it counts.
+    """
+    ids = {keys.parse_fence(name)[2] for name in ends}
+
+    def lies_before(fence: str, offset: int) -> bool:
+        return keys.parse_fence(fence)[2] not in ids or offset < ends.get(fence, 0)
+
+    return lies_before
 
 
 def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:

@@ -21,6 +21,7 @@ from interaction_usage.archive.location import Location
 from interaction_usage.archive.tables import ArchiveTable, storage_errors
 from interaction_usage.store import keys
 from stream_app.rejection import Reason
+from stream_app.sealed_rejections import IsWanted
 
 #: Up to so many accounts are looked for by name in the statistics of row groups.
 _FEW = 50
@@ -63,11 +64,16 @@ class ArchivedEvents:
             condition &= pc.field(name) == value
         yield from _records(self._archive.events, condition)
 
-    def sealed_messages(self) -> Iterator[ConsumerRecord]:
-        """Yield the dead letters of what was rejected for a sealed day. Raises StorageError."""
+    def sealed_messages(self, is_wanted: IsWanted | None = None) -> Iterator[ConsumerRecord]:
+        """Yield the dead letters of what was rejected for a sealed day, or of those the wanted.
+
+        Raises StorageError.
+        """
         condition = pc.field("reason") == str(Reason.SEALED)
-        for _, messages in _records(self._archive.dead_letters, condition):
-            yield from messages
+        for fence, messages in _records(self._archive.dead_letters, condition):
+            for each in messages:
+                if is_wanted is None or is_wanted(fence, each.offset):
+                    yield each
 
     def events(self, accounts: Sequence[str] | None, tail: pa.Table | None = None) -> Any:
         """Return the records of *accounts*, or all, as a dataset with the columns of `EVENTS`.
