@@ -1,5 +1,6 @@
 """A slot in which something changes at every second: one change more, wherever it comes."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from rollups.events import Event, SessionStarted, SessionStopped
 from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
-from tests.store.redis_side import DAY, write
+from tests.store.redis_side import DAY, write, writing
 
 SLOT = NOON // 900
 
@@ -69,6 +70,30 @@ def test_the_number_of_deltas_says_how_they_are_stored(server: RedisServer) -> N
         redis.flushall()
         write(server.url, [("t/0", placed)], DAY)
         assert stored(redis) == one_by_one
+
+
+@pytest.mark.parametrize(("slots", "is_too_much"), [(6, False), (7, True)])
+def test_one_script_changes_so_many_pieces_and_no_more(
+    server: RedisServer, slots: int, is_too_much: bool
+) -> None:
+    """A start changes two series, now and a day later: 60 pieces of a slot. 400 are most."""
+    full = [event(at, 12 * at, SessionStarted(f"s{at}", "agent")) for at in range(75 * slots)]
+    each_piece = [
+        event(10_000 + at, 60 * at, SessionStarted(f"x{at}", "agent")) for at in range(15 * slots)
+    ]
+
+    async def run() -> dict[str, int]:
+        async with writing(server.url) as writer:
+            await writer.apply("t/0", full)
+            assert not writer.delta_sizes.limits
+            await writer.apply("t/0", each_piece)
+            return writer.delta_sizes.limits
+
+    with Redis.from_url(server.url) as redis:
+        redis.flushall()
+        assert bool(asyncio.run(run())) == is_too_much
+        peak = Rollups.live(redis).read("acme", SLOT, SLOT + slots).curves["agent"]
+        assert sum(peak.nets) == 90 * slots
 
 
 CHANGES = st.integers(-1_000_000, 1_000_000).filter(bool)
