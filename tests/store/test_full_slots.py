@@ -43,16 +43,22 @@ def stored(redis: Redis) -> Any:
     return redis.hget(keys.FIRST.slot_deltas("acme", day), f"0.{SLOT - 96 * day}")
 
 
-def starts_and_stops(seconds: range, stops: range) -> list[OffsetEvent]:
-    """Return events of which each start is a delta, and each stop takes one away again."""
-    found = [(second, SessionStarted(f"s{second}", "agent")) for second in seconds]
-    found += [(second, SessionStopped(f"s{second - 1}", "agent")) for second in stops]
+def one_at_a_time() -> list[OffsetEvent]:
+    """Return events of which each start is a delta, and each stop takes one away again.
+
+    The first and its stop are alone in their piece.
+    """
+    found: list[tuple[int, Any]] = [
+        (second, SessionStarted(f"s{second}", "agent")) for second in (700, *range(100, 167))
+    ]
+    found.append((700, SessionStopped("s100", "agent")))
+    found += [(second, SessionStopped(f"s{second - 1}", "agent")) for second in range(110, 116)]
     return [event(at, *each) for at, each in enumerate(found)]
 
 
 def test_the_number_of_deltas_says_how_they_are_stored(server: RedisServer) -> None:
     """In pieces above so many, and in one list again below; one by one, or all at once."""
-    placed = starts_and_stops(range(100, 167), range(110, 116))
+    placed = one_at_a_time()
     with Redis.from_url(server.url) as redis:
         redis.flushall()
         deltas: Counter[int] = Counter()
@@ -65,7 +71,7 @@ def test_the_number_of_deltas_says_how_they_are_stored(server: RedisServer) -> N
             assert stored(redis) == slot_deltas.pack(content)
             assert slot_deltas.unpack(stored(redis)) == content
             are_in_pieces.append(stored(redis)[0] == PIECES_MARK)
-        assert are_in_pieces == [at in range(64, 69) for at in range(len(placed))]
+        assert are_in_pieces == [at in range(64, 71) for at in range(len(placed))]
         one_by_one = stored(redis)
         redis.flushall()
         write(server.url, [("t/0", placed)], DAY)
