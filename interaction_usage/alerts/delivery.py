@@ -209,7 +209,7 @@ class Delivery:
         elif is_last:
             self._settled.given_up[notice.rule.id].append(name)
             log.error(
-                "Alert %s to %s was given up: %s", name, shown(notice.rule.to), outcome.answer
+                "Alert %s to %s was given up: %s", name, place(notice.rule.to), outcome.answer
             )
         else:
             schedule.next = now + pause
@@ -270,6 +270,14 @@ class Delivery:
             await asyncio.to_thread(work)
         except Exception as error:  # a log for people: the states have what counts
             log.warning("An attempt to deliver an alert is not in the log: %s", error)
+
+
+def place(to: str) -> str:
+    """Return where a notification goes without the path of a URL: it may be a secret as well."""
+    if to.startswith("mailto:"):
+        return to
+    url = urlsplit(to)
+    return f"{url.scheme}://{url.netloc}{'/…' if url.path not in ('', '/') else ''}"
 
 
 def shown(to: str) -> str:

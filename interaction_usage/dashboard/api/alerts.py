@@ -4,6 +4,7 @@ import time
 from typing import Any, Final
 from uuid import uuid4
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -120,7 +121,11 @@ def list_deliveries(request: Request, account: str, asker: Allowed) -> Response:
         hidden = {
             each.rule.id for each in book.read(redis).of(account) if each.rule.is_for_operators
         }
-        found = [each for each in found if each.rule not in hidden]
+        found = [
+            msgspec.structs.replace(each, to=delivery.place(each.to))
+            for each in found
+            if each.rule not in hidden
+        ]
     return json_answer([delivery.members(each) for each in found])
 
 
@@ -177,7 +182,7 @@ def _members(known: book.Book, watched: book.Watched, asker: Asker) -> dict[str,
     found = book.members(known, watched)
     if not asker.is_operator:
         found["by"] = "operator"
-        found["to"] = delivery.shown(found["to"])
+        found["to"] = delivery.place(found["to"])
     return found
 
 
