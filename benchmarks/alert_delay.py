@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from benchmarks.progress import say
 from benchmarks.stage import stage
 from benchmarks.table import Row
 from interaction_usage.servers.child import Child
@@ -53,7 +54,9 @@ def measure(seconds: int) -> list[Row]:
             stack.callback(child.kill)
             child.start([*_USAGE, *name.split()], lambda: True, environment=environment)
         hook = f"http://127.0.0.1:{receiver.server_port}/"
+        say(f"alert delay: setting {count} rules")
         _set_rules(count, hook, environment)
+        say(f"alert delay: publishing for {seconds} s")
         published = _publish(count, servers.kafka)
         deadline = time.monotonic() + _PATIENCE_S
         while len(arrived) < count and time.monotonic() < deadline:

@@ -15,7 +15,6 @@ import argparse
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from confluent_kafka import Producer
 from benchmarks.ingestion import OURS, PEERS, Peer, peer_environment, wrong_totals
 from benchmarks.load import mixed
 from benchmarks.peers.java import NotBuilt
+from benchmarks.progress import say
 from benchmarks.stage import Failed, Stage, peak_memory, renew_topics, running, stage
 from benchmarks.table import Row, markdown, times
 from benchmarks.tally import Tally, tally
@@ -354,9 +354,10 @@ def run(*, short: bool, only: Sequence[str] = ()) -> list[Row]:
     curves = []
     with stage() as at:
         for peer in wanted:
+            say(f"cost curve, {peer.name}: at {len(RATES)} rates and in bulk")
             curves.append(measure(at, peer, SHORT if short else LONG))
             shares = ", ".join(f"{c.rate}/s {c.share:.3f}" for c in curves[-1].costs)
-            print(f"{peer.name}: {shares or curves[-1].why}", file=sys.stderr, flush=True)
+            say(f"cost curve, {peer.name}: {shares or curves[-1].why}")
     return rows(curves)
 
 

@@ -41,6 +41,7 @@ from benchmarks.ours import (
     SessionStopped,
     SmsSent,
 )
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown, times
 from interaction_usage.servers.redis_server import redis_server
 
@@ -196,7 +197,7 @@ def _few_and_many(url: str, redis: Redis, few: int, many: int) -> Iterator[Row]:
         began = time.perf_counter()
         ours.fill(url, month_of(account, count), f"{account}/0")
         seconds = time.perf_counter() - began
-        print(f"export: {account}, {count:,} events in {seconds:.0f} s", file=sys.stderr)
+        say(f"export: {account}, {count:,} events in {seconds:.0f} s")
     shapes = [ours.in_use(redis, account, FIRST, LAST, ZONE, _AS_OF) for account in names]
     assert shapes[0] == shapes[1], "few and many do not use the same slots"
     for file_format in ("json", "xls"):
@@ -264,11 +265,14 @@ def run(*, short: bool, few: int = PLACES, many: int = 10_000_000) -> list[Row]:
         many = min(many, 200_000)
     rows: list[Row] = []
     with redis_server() as server, Redis.from_url(server.url) as redis:
+        say("export: filling a busy year")
         ours.live_through(server.url, busy_year(), "busy/0")
+        say("export: a busy month and year, in process and as processes")
         rows += _busy(redis)
         rows += _processes(server.url)
         rows += _few_and_many(server.url, redis, few, many)
     with redis_server() as server:
+        say("export: every account at once")
         rows += _all(server.url, 2_000, 50 if short else 200)
     return rows
 

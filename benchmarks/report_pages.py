@@ -27,6 +27,7 @@ from benchmarks.ours import (
     SessionStarted,
     SessionStopped,
 )
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import redis_server
 
@@ -69,6 +70,7 @@ def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
     count = min(events, 200_000) if short else events
     rows = []
     with redis_server() as server:
+        say(f"report pages: filling {count:,} events")
         ours.fill(server.url, history(count), "history/0")
         with dashboard(server.url) as (port, pid), httpx.Client(timeout=60) as client:
             for days, goal in _GOALS.items():
