@@ -14,9 +14,11 @@ The last step of concurrency is not here: hourly peaks come from the curves in `
 No Python statement runs per slot, unless an open day has gaps between its records.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate, pairwise
+from operator import add
 from typing import NamedTuple
 
 from interaction_usage.store.day_encoding import (
@@ -76,11 +78,18 @@ class _Cut(NamedTuple):
 
 
 def assemble(
-    first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False
+    first: int,
+    end: int,
+    nets: Nets,
+    days: Days,
+    *,
+    by_slot: bool = False,
+    edges: Sequence[int] = (),
 ) -> RangeSnapshot:
     """Return the snapshot of the slots [first, end) that an account's *days* add up to.
 
-    They must include every day that the slots touch, and the day of *first*.
+    They must include every day that the slots touch, and the day of *first*. Between two *edges*,
+    ascending slots from *first* to *end*, counters are summed.
     """
     lead = first - first_slot_of(day_of(first))
     of_curves, of_counters, of_flows = _pieces(days.opened, first, end)
@@ -103,6 +112,7 @@ def assemble(
         _flow_totals(cuts, of_flows) if days.flows else {},
         days.sessions_from is None or day_of(first) >= days.sessions_from,
         pending_voids=days.pending_voids,
+        by_span=_by_span(blocks, of_counters, [edge - first for edge in edges]),
     )
 
 
@@ -250,6 +260,48 @@ def _by_slot(blocks: _Blocks, pieces: _Pieces, size: int) -> dict[str, list[int]
         numbers = amounts_in(_joined(of_metric))
         amounts[metric] = _dense(amounts.get(metric), size, of_metric, AMOUNT_RECORD, numbers)
     return amounts
+
+
+def _by_span(blocks: _Blocks, pieces: _Pieces, edges: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sums of each counter between two *edges* each, for counters that have any.
+
+    A span is mostly a local day; its edges fall within the UTC days of the records.
+    """
+    if not edges:
+        return {}
+    sums: dict[str, list[int]] = {}
+    for cut, counters in blocks:
+        begin, end = cut.place.start, cut.place.stop
+        low, high = bisect_right(edges, begin) - 1, bisect_left(edges, end)  # spans in the block
+        places = [min(max(edge, begin), end) - begin for edge in edges[low : high + 1]]
+        for metric, column in counters.items():
+            wanted = column[cut.source]
+            if any(wanted):
+                of_metric = sums.setdefault(metric, [0] * (len(edges) - 1))
+                for index, (first, last) in enumerate(pairwise(places), low):
+                    of_metric[index] += sum(wanted[first:last])
+    for metric, of_pieces in pieces.items():
+        numbers = amounts_in(_joined(of_pieces))
+        places = _places(of_pieces, edges)
+        found = [sum(numbers[first:last]) for first, last in pairwise(places)]
+        sums[metric] = list(map(add, sums[metric], found)) if metric in sums else found
+    return {metric: of_metric for metric, of_metric in sums.items() if any(of_metric)}
+
+
+def _places(pieces: Sequence[_Piece], edges: Sequence[int]) -> list[int]:
+    """Return the number of records, of all in *pieces*, that lie before each of *edges*."""
+    days = [at for at, _ in pieces]
+    before = [0, *accumulate(len(records) // AMOUNT_RECORD for _, records in pieces)]
+    places = []
+    for edge in edges:
+        index = bisect_right(days, edge) - 1  # the last day that begins at the edge or before it
+        within = edge - days[index] if index >= 0 else 0
+        if 0 < within < SLOTS_PER_DAY:
+            slots = pieces[index][1][::AMOUNT_RECORD]
+            places.append(before[index] + bisect_left(slots, within))
+        else:
+            places.append(before[index + 1] if within else before[max(index, 0)])
+    return places
 
 
 def _totals(blocks: _Blocks, pieces: _Pieces) -> dict[str, int]:
