@@ -47,9 +47,10 @@ _BULK = (10_000, 60_000, 200_000, 200_000)
 _SETTLE, _PATIENCE = 2.0, 90.0
 #: Seconds between two looks at how much is done.
 _LOOK = 0.01
-#: Peers that are variants of others are left out of the short form.
+#: Peers that are variants of others, or between them, are left out of the short form.
 _LONG_ONLY = (
-    "faust-take", "quix", "quix-exactly-once", "kafka-streams", "decode-only", "decode-only-tuned",
+    "faust-take", "quix", "quix-exactly-once", "bytewax", "kafka-streams", "decode-only",
+    "decode-only-tuned",
 )  # fmt: skip
 #: These sleep on purpose, or count nothing at all.
 _NEVER = ("decode-only",)
@@ -62,7 +63,7 @@ class Span(NamedTuple):
     freshness: float
 
 
-LONG, SHORT = Span(10.0, 8.0), Span(3.0, 3.0)
+LONG, SHORT = Span(10.0, 8.0), Span(2.5, 2.5)
 
 
 class Cost(NamedTuple):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from interaction_usage.reports.errors import PeriodError
@@ -30,7 +31,7 @@ from rollups.local_time import (
     zone,
 )
 from rollups.range_snapshot import RangeSnapshot
-from rollups.slots import slot_of
+from rollups.slots import SLOT_SECONDS, slot_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
@@ -163,19 +164,21 @@ class _Piece(NamedTuple):
     end_slot: int
 
 
-def _pieces(within: Period) -> Iterator[_Piece]:
-    """Yield the hours of each local day of the period, in order."""
-    number, origin = 0, slot_of(within.begin)
-    for day, run in by_local_day(within.runs):
-        slots = slot_of(run.begin) - origin, slot_of(run.end) - origin
-        yield _Piece(day, number, number + run.hours, *slots)
+@lru_cache(8)  # the same period is read and built, and of many accounts
+def _pieces(runs: tuple[HourRun, ...]) -> tuple[_Piece, ...]:
+    """Return the hours of each local day of a period that consists of *runs*, in order."""
+    number, found = 0, list[_Piece]()
+    for day, run in by_local_day(runs):
+        slots = ((edge - runs[0].begin) // SLOT_SECONDS for edge in (run.begin, run.end))
+        found.append(_Piece(day, number, number + run.hours, *slots))
         number += run.hours
+    return tuple(found)
 
 
 def day_edges(within: Period) -> list[int]:
     """Return the slots between which the counters of each local day are summed."""
     first, end = within.slots
-    return [*(first + piece.slot for piece in _pieces(within)), end]
+    return [*(first + piece.slot for piece in _pieces(within.runs)), end]
 
 
 def _days(
@@ -186,7 +189,7 @@ def _days(
 ) -> tuple[Day, ...]:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
     begun = sum(run.hours for run in counted)
-    pieces = list(_pieces(within))
+    pieces = _pieces(within.runs)
     days: dict[int, list[tuple[_Piece, dict[str, int]]]] = {}
     for piece, sums in zip(pieces, _sums(reading, pieces), strict=True):
         days.setdefault(piece.day, []).append((piece, sums))

@@ -16,7 +16,7 @@ No Python statement runs per slot, unless an open day has gaps between its recor
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from operator import add
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from interaction_usage.store.day_encoding import (
     total_in,
 )
 from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD
-from rollups.catalog import SERIES
+from rollups.catalog import METRICS, SERIES
 from rollups.fold import is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import (
@@ -67,6 +67,11 @@ class Days(NamedTuple):
 #: from the first of the range, and records. A report has thousands of them, so nothing finer.
 _Piece = tuple[int, bytes]
 _Pieces = Mapping[str, Sequence[_Piece]]
+#: Flow metric to its records, of whatever slots: only sums are made of them.
+_FlowRecords = Mapping[str, Sequence[bytes]]
+#: The fields of an open day that are no flow metrics. There are a few dozen of these, and hundreds
+#: of flow metrics.
+_CURVES_AND_COUNTERS = frozenset((*SERIES_FIELDS, *map(str.encode, METRICS)))
 
 
 class _Cut(NamedTuple):
@@ -133,35 +138,47 @@ def _cuts(days: Days, first: int, end: int) -> list[_Cut]:
 
 def _pieces(
     opened: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
-) -> tuple[_Pieces, _Pieces, _Pieces]:
-    """Return the pieces of open days in the slots [first, end): of series, counters, flow metrics.
+) -> tuple[_Pieces, _Pieces, _FlowRecords]:
+    """Return what open days have in the slots [first, end): of series, counters, flow metrics.
 
-    Those of series begin with the day of *first*.
+    The pieces of series begin with the day of *first*.
     """
     pieces: dict[bytes, list[_Piece]] = defaultdict(list)
+    flows: dict[bytes, list[bytes]] = defaultdict(list)
+    for at, low, high, fields in _touched(opened, first, end):
+        is_whole = high - low == SLOTS_PER_DAY
+        for field, records in fields.items():
+            if field not in _CURVES_AND_COUNTERS:
+                flows[field].append(records if is_whole else _cut(records, low, high))
+            elif is_whole:
+                pieces[field].append((at, records))
+            elif field in SERIES_FIELDS:
+                if cut := _cut(records, 0, high, CURVE_RECORD):
+                    pieces[field].append((at, cut))
+            elif cut := _cut(records, low, high):
+                pieces[field].append((at, cut))
+    flows.pop(LAST_CHANGE, None)
+    series = {name: pieces.pop(field) for field, name in SERIES_FIELDS.items() if field in pieces}
+    counters = {field.decode(): of_field for field, of_field in pieces.items()}
+    return series, counters, {field.decode(): of_field for field, of_field in flows.items()}
+
+
+def _touched(
+    opened: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
+) -> Iterator[tuple[int, int, int, Mapping[bytes, bytes]]]:
+    """Yield of each open day its first slot, counted from *first*, and its fields.
+
+    Between them, the slots [low, high) of the day that lie in [first, end); days that lie before
+    *first* have none.
+    """
     for day, fields in opened.items():
         at = first_slot_of(day) - first
         low, high = max(-at, 0), min(end - first - at, SLOTS_PER_DAY)
-        if low == 0 and high == SLOTS_PER_DAY:
-            for field, records in fields.items():
-                pieces[field].append((at, records))
-        elif low < SLOTS_PER_DAY:
-            for field, records in fields.items():
-                is_curve = field in SERIES_FIELDS
-                size = CURVE_RECORD if is_curve else AMOUNT_RECORD
-                if cut := _cut(records, size, 0 if is_curve else low, high):
-                    pieces[field].append((at, cut))
-    pieces.pop(LAST_CHANGE, None)
-    series = {name: pieces.pop(field) for field, name in SERIES_FIELDS.items() if field in pieces}
-    flows: dict[str, Sequence[_Piece]] = {}
-    counters: dict[str, Sequence[_Piece]] = {}
-    for field, of_field in pieces.items():
-        metric = field.decode()
-        (flows if is_flow_metric(metric) else counters)[metric] = of_field
-    return series, counters, flows
+        if low < SLOTS_PER_DAY:
+            yield at, low, high, fields
 
 
-def _cut(records: bytes, size: int, low: int, high: int) -> bytes:
+def _cut(records: bytes, low: int, high: int, size: int = AMOUNT_RECORD) -> bytes:
     """Return those of *records* whose slot lies in [low, high)."""
     slots = records[::size]
     return records[bisect_left(slots, low) * size : bisect_left(slots, high) * size]
@@ -319,9 +336,13 @@ def _without_zeros(totals: dict[str, int]) -> dict[str, int]:
     return {metric: total for metric, total in totals.items() if total}
 
 
-def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
+def _flow_totals(cuts: Sequence[_Cut], records: _FlowRecords) -> dict[str, int]:
     """Return the sum of each flow metric."""
-    totals = {metric: total_in(_joined(of_metric)) for metric, of_metric in pieces.items()}
+    totals = {
+        metric: total_in(b"".join(of_metric))
+        for metric, of_metric in records.items()
+        if is_flow_metric(metric)
+    }
     for packed, source, _ in cuts:
         is_whole = source == slice(0, GRID)
         in_use, flows = sealed_flows(packed)
@@ -348,9 +369,9 @@ def flows_by_slot(
             for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
                 if source.start <= in_use[rank] < source.stop:
                     runs[metric][shift + in_use[rank]] = amount
-    _, _, pieces = _pieces(days.opened, first, end)
-    for metric in pieces.keys() & runs.keys():
-        of_metric = pieces[metric]
-        numbers = amounts_in(_joined(of_metric))
-        runs[metric] = _dense(runs[metric], end - first, of_metric, AMOUNT_RECORD, numbers)
+    for at, low, high, fields in _touched(days.opened, first, end):
+        for metric in metrics:
+            if cut := _cut(fields.get(metric.encode(), b""), low, high):
+                for slot, amount in zip(cut[::AMOUNT_RECORD], amounts_in(cut), strict=True):
+                    runs[metric][at + slot] = amount
     return runs
