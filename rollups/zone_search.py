@@ -51,6 +51,16 @@ def find_zones(text: str) -> list[str]:
     return [name for called in near for name in known[called]]
 
 
+def also_called(name: str) -> str:
+    """Return the country of the zone *name*, and its former names; empty where none is known."""
+    return _also().get(name, "")
+
+
+@cache
+def _also() -> Mapping[str, str]:
+    return {place.name: ", ".join((place.country, *place.former)) for place in places()}
+
+
 def _rank(place: ZonePlace, wanted: str) -> int:
     """Return how well *wanted* names the place, 1 the best; 0 if it does not at all."""
     names = (place.name, *place.former)

@@ -40,6 +40,7 @@ from stream_app.errors import (
 )
 from stream_app.publishing_failures import PublishingFailures
 from stream_app.topic_reader import TopicReader
+from stream_app.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,17 @@ class KafkaLedger:
             return False
         table.apply(self.redis, place, own, own[-1].offset + 1)
         return True
+
+    def dead_letter_ends(self) -> dict[str, int]:
+        """Return where each partition of `usage.dead-letters` ends, by its place.
+
+        Nothing if there is no such topic. Raises LedgerUnavailableError.
+        """
+        with self._failures():
+            metadata = cluster_metadata(self._admin, self._timeout)
+            ids = topic_ids(self._admin, [DEAD_LETTERS], self._timeout, metadata)
+            found = spans_of(self._admin, [*ids], self._timeout, metadata)
+            return {keys.fence(*tp, ids[tp[0]]): span.end for tp, span in found.items()}
 
     # --------------------------------------------------------------------------- reading
 

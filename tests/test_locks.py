@@ -24,6 +24,7 @@ GROUPS = PROJECT["dependency-groups"]
 #: Lock to what it must have.
 LOCKS = {
     "run": PROJECT["project"]["dependencies"],
+    "demo": [*PROJECT["project"]["dependencies"], *EXTRAS["archive"]],
     "test": [
         *PROJECT["project"]["dependencies"],
         *EXTRAS["archive"],

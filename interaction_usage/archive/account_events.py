@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from interaction_usage import settings
 from interaction_usage.archive.published import Ends, Found, PublishedEvents
 from rollups.events import Event
-from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
+from stream_app.sealed_rejections import (
+    IsWanted,
+    SealedRejections,
+    before,
+    read_sealed_rejections,
+)
 
 if TYPE_CHECKING:
     from interaction_usage.archive.reading import ArchivedEvents
@@ -59,10 +64,17 @@ def read_account_events(
     return found
 
 
-def read_stretches(config: settings.Settings, wanted: Sequence[Stretch]) -> list[AccountEvents]:
-    """Return the same of several accounts, or of one at several times, reading Kafka once."""
+def read_stretches(
+    config: settings.Settings, wanted: Sequence[Stretch], dead_letters: Ends | None = None
+) -> list[AccountEvents]:
+    """Return the same of several accounts, or of one at several times, reading Kafka once.
+
+    With the ends of *dead_letters*, what was rejected behind them counts as accepted, as it was at
+    that time.
+    """
     published = PublishedEvents(config)
-    rejections = _rejections(config, published.archive)
+    is_wanted = None if dead_letters is None else before(dead_letters)
+    rejections = _rejections(config, published.archive, is_wanted)
     found: dict[str, list[Found]] = {each.account: [] for each in wanted}
     for account, events in found.items():
         events += published.in_archive(account, rejections=rejections)
@@ -107,7 +119,9 @@ def _placed(found: Found) -> PlacedEvent:
     return PlacedEvent(record.topic, record.partition, record.offset, record.timestamp, found.event)
 
 
-def _rejections(config: settings.Settings, archive: "ArchivedEvents | None") -> SealedRejections:
+def _rejections(
+    config: settings.Settings, archive: "ArchivedEvents | None", is_wanted: IsWanted | None
+) -> SealedRejections:
     """Return what was rejected for a sealed day, as far back as dead letters go."""
-    copied = archive.sealed_messages() if archive else ()
-    return read_sealed_rejections(config.kafka, copied=copied)
+    copied = archive.sealed_messages(is_wanted) if archive else ()
+    return read_sealed_rejections(config.kafka, copied=copied, is_wanted=is_wanted)

@@ -26,11 +26,10 @@ from interaction_usage.commands.terminal import console
 from interaction_usage.reports.errors import ReportError
 from stream_app.telemetry import HEARTBEAT
 
-#: How far ahead of the worker the demo may publish: the embedded broker keeps 5 MiB a partition.
+#: How far ahead of the worker, and of the archive, the demo may publish: the embedded broker keeps
+#: 5 MiB a partition.
 _MOST_AHEAD: Final = 12_000
 _LOOK_S: Final = 0.25
-#: Days whose events are published twice, so that the broker still has them at the end.
-_REPEATED_DAYS: Final = 31
 _CURVES_EVERY_S: Final = 15.0
 
 
@@ -111,7 +110,7 @@ class _Demo:
         self.console = console()
         self.directory, self.seed, self.days = directory, seed, days
         self.begun = time.monotonic()
-        self.published = self.repeated = 0
+        self.published = 0
         self.written = ""
         self.unfinished = ""  #: why the reports may still change or miss something
         self.issued: list[str] = []
@@ -149,9 +148,9 @@ class _Demo:
             self.servers.worker.check()
             self.phase = next(self.steps)
             behind = self._behind()
-            self.rates.append((now, self._heartbeat().get("counted", 0)))
             if now - printed >= (_LOOK_S if self.console.is_terminal else 2):
                 printed = now
+                self.rates.append((now, self.published - behind))
                 if self.console.is_terminal:
                     live.update(self._screen(behind), refresh=True)
                 else:
@@ -165,7 +164,7 @@ class _Demo:
 
         1. Publish what has happened since yesterday. From then on, what happens is live.
         2. Write the first reports, once it is counted.
-        3. Publish the history, the newest days first.
+        3. Start the archive, and publish the history, the newest days first.
         4. Issue the last months' reports, and correct what is on one of them.
         """
         yield "starting"
@@ -176,13 +175,11 @@ class _Demo:
             self._publish_live()
             yield "counting since yesterday"
         self._write_reports()
-        for name, events in (
-            (f"loading {self.days} days of history", self.timeline.history(self.days)),
-            ("sending the last month again, as after a failure", self._again()),
-        ):
-            while self._publish(events, is_repeat=name.startswith("sending")):
-                self._publish_live()
-                yield name
+        self.servers.archive.start()
+        history = self.timeline.history(self.days)
+        while self._publish(history):
+            self._publish_live()
+            yield f"loading {self.days} days of history"
         while not self._issue():
             self._publish_live()
             yield "counting the history"
@@ -191,26 +188,20 @@ class _Demo:
             self._publish_live()
             yield "live"
 
-    def _again(self) -> Iterator[Published]:
-        """Yield the events of the last days once more; those that were refused only once."""
-        days = min(self.days, _REPEATED_DAYS)
-        for each in self.timeline.history(days):
-            if not each.is_broken:
-                yield each
-
     def _publish_live(self) -> bool:
         """Publish what has happened by now, and tell whether there is more than fits."""
         return self._publish(self.timeline.due(time.time()))
 
-    def _publish(self, events: Iterable[Published], *, is_repeat: bool = False) -> bool:
-        """Publish some of *events*, never far ahead of the worker; tell whether all may be done."""
-        room = _MOST_AHEAD - self._behind()
+    def _publish(self, events: Iterable[Published]) -> bool:
+        """Publish some of *events*, never far ahead of their readers; tell whether more come."""
+        not_archived = self.published - self.servers.archive.copied(self.published)
+        unread = max(self._behind(), not_archived)
+        room = _MOST_AHEAD - unread
         done = 0
         for each in islice(events, max(room, 0)):
             self.servers.producer.produce(each.topic, each.value, each.key)
             done += 1
         self.published += done
-        self.repeated += done if is_repeat else 0
         self.servers.producer.flush(2)
         return done > 0 or room <= 0
 
@@ -288,12 +279,10 @@ class _Demo:
     def _sums(self) -> str:
         heartbeat = self._heartbeat()
         refused = sum(heartbeat.get("refused", {}).values())
-        # The worker's count has those that came again; they changed nothing.
-        counted = heartbeat.get("counted", 0) - self.repeated
-        sums = f"{counted:,} counted, {refused:,} refused"
-        if self.repeated:
-            sums += f"; {self.repeated:,} were published twice and counted once"
-        return f"{self.published - self.repeated:,} events published: {sums}"
+        return (
+            f"{self.published:,} events published: {heartbeat.get('counted', 0):,} counted, "
+            f"{refused:,} refused"
+        )
 
     def _rate(self) -> float:
         (then, before), (now, after) = self.rates[0], self.rates[-1]

@@ -84,6 +84,7 @@ def first_look(state: State) -> list[tuple[str, str]]:
     acme = f"{state.dashboard}accounts/acme"
     found = [
         (f"{acme}/live", "who is there now, by the second"),
+        (f"{acme}/evidence", "the week's peak, and who was there"),
         (f"{acme}?from={today - timedelta(days=364)}&to={today}", "a year: seasons, growth"),
     ]
     for episode in COMPANIES[0].episodes[:2]:

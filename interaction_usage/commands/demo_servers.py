@@ -1,18 +1,27 @@
-"""The processes that `usage demo` runs: a broker, Redis, a worker and the dashboard."""
+"""The processes that `usage demo` runs: a broker, Redis, a worker, the dashboard and an archive."""
 
 import os
+import re
 import sys
+import time
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.request import urlopen
 
 from interaction_usage import env_file, prefixes, settings
+from interaction_usage.archive.published import EXTRA
 
 if TYPE_CHECKING:
-    pass
+    from interaction_usage.servers.child import Child
 
-_DASHBOARD_PORT = 8080
-_COMMAND = (sys.executable, "-m", "interaction_usage.commands.main")
+_DASHBOARD_PORT: Final = 8080
+_COMMAND: Final = (sys.executable, "-m", "interaction_usage.commands.main")
+_ARCHIVED: Final = re.compile(r'^usage_archive_records_total{table="events"} (\S+)$', re.M)
+#: Seconds between two questions to the archive process, and of patience with its answer.
+_ASK_S: Final = 0.25
+_PATIENCE_S: Final = 2.0
 
 
 class Servers:
@@ -35,6 +44,7 @@ class Servers:
         environment = {name: text for name, text in os.environ.items() if name[:6] != "USAGE_"}
         environment |= {
             "USAGE_KAFKA": self.kafka, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
+            "USAGE_ARCHIVE": str(folder / "archive"), "USAGE_ARCHIVE_INTERVAL": "1",
             **prefixes.environment(),
         }  # fmt: skip
         config = settings.read(environment)
@@ -45,8 +55,50 @@ class Servers:
         self.redis: Any = Redis.from_url(store.url)
         running.callback(self.redis.close)
         self.ledger: KafkaLedger = KafkaLedger(config, self.redis)
-        self.producer = Producer({"bootstrap.servers": self.kafka, "linger.ms": 5, "log_level": 0})
+        # Each flush sends at once. Until then batches grow: the broker answers a fetch with one.
+        self.producer = Producer(
+            {"bootstrap.servers": self.kafka, "linger.ms": 1000, "log_level": 0}
+        )
         self.dashboard = _start_dashboard(running, folder, environment)
+        self.archive = _Archive(running, folder, environment)
+
+
+class _Archive:
+    """The archive process: with it, events can be explained that the broker no longer has."""
+
+    def __init__(self, running: ExitStack, folder: Path, environment: dict[str, str]) -> None:
+        self._running, self._folder, self._environment = running, folder, environment
+        self._child: Child | None = None
+        self._port = 0
+        self._asked_at = 0.0
+        self._copied = 0
+
+    def start(self) -> None:
+        """Start it, where its packages are installed."""
+        from interaction_usage.servers.child import Child
+        from interaction_usage.servers.ports import free_port
+
+        if any(find_spec(name) is None for name in EXTRA):
+            return
+        self._port = free_port()
+        environment = self._environment | {"USAGE_HEALTH_PORT": f"127.0.0.1:{self._port}"}
+        self._child = Child("The archive", self._folder / "archive.log")
+        self._child.start([*_COMMAND, "archive", "run"], lambda: True, environment=environment)
+        self._running.callback(self._child.stop)
+
+    def copied(self, published: int) -> int:
+        """Return how many of the *published* events need no broker any more."""
+        if self._child is None or not self._child.alive:
+            return published
+        if time.monotonic() - self._asked_at > _ASK_S:
+            try:
+                with urlopen(f"http://127.0.0.1:{self._port}/metrics", None, _PATIENCE_S) as answer:
+                    found = _ARCHIVED.search(answer.read().decode())
+                self._copied = int(float(found[1])) if found else 0
+            except OSError:
+                pass  # it is starting, or busy
+            self._asked_at = time.monotonic()
+        return self._copied
 
 
 def _start_dashboard(running: ExitStack, folder: Path, environment: dict[str, str]) -> str:

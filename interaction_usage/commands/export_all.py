@@ -8,7 +8,7 @@ file) is reported for that account and stops nothing; a Redis that does not answ
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,12 +18,11 @@ import click
 from export.file_names import file_name
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
+from interaction_usage.commands.every_account import collect, every_account
 from interaction_usage.commands.files import make_folder, replace_file
-from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.rendering import detail_of, notices, render, why_unfinished
-from interaction_usage.commands.signals import StopRequested, stopping_on_signals
+from interaction_usage.commands.signals import StopRequested
 from interaction_usage.commands.terminal import plain
-from interaction_usage.commands.worker_pool import Lost, results_of
 from interaction_usage.reports.service import ReportBatch, make_reports
 from interaction_usage.settings import Settings
 from rollups.completeness import Status
@@ -57,16 +56,11 @@ class Outcome(NamedTuple):
 
 def write_all(job: Job) -> None:
     """Write the report of every account; raise a CommandError if one could not be written."""
-    from interaction_usage.store.reads import read_active
-
-    with redis_connection(job.settings) as redis:
-        accounts = read_active(redis, lambda rollups: rollups.accounts())
-    if not accounts:
-        raise CommandError("There is no account: no events were counted, and none was ever set up.")
+    accounts = every_account(job.settings)
     make_folder(Path(job.folder))
     outcomes: list[Outcome] = []
     try:
-        _collect(job, accounts, outcomes)
+        collect("Exporting", _writing, job, accounts, outcomes, Outcome)
     except StopRequested:
         written = sum(not outcome.problem for outcome in outcomes)
         raise CommandError(
@@ -74,19 +68,6 @@ def write_all(job: Job) -> None:
             "each of them complete."
         ) from None
     _print_summary(job, outcomes)
-
-
-def _collect(job: Job, accounts: Sequence[str], outcomes: list[Outcome]) -> None:
-    """Have the reports written; append the outcome of each to *outcomes* as it comes."""
-    total = len(accounts)
-    with (
-        stopping_on_signals(),
-        progress_bar("Exporting") as update,
-        closing(results_of(_writing, job, accounts)) as results,
-    ):
-        for result in results:
-            outcomes.append(Outcome(*result) if isinstance(result, Lost) else result)
-            update(len(outcomes), total, f"{len(outcomes):,}/{total:,} reports")
 
 
 def _print_summary(job: Job, outcomes: Sequence[Outcome]) -> None:

@@ -7,17 +7,16 @@ issued already is left alone, so the command may be repeated until all are issue
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import click
 
-from interaction_usage.commands.connection import ledger_connection, redis_connection
+from interaction_usage.commands.connection import ledger_connection
 from interaction_usage.commands.errors import CommandError
-from interaction_usage.commands.progress import progress_bar
-from interaction_usage.commands.signals import StopRequested, stopping_on_signals
+from interaction_usage.commands.every_account import collect, every_account
+from interaction_usage.commands.signals import StopRequested
 from interaction_usage.commands.terminal import plain
-from interaction_usage.commands.worker_pool import Lost, results_of
 from interaction_usage.issued.issuing import Order
 from interaction_usage.issued.issuing import issue as issue_reports
 from interaction_usage.settings import Settings
@@ -45,17 +44,12 @@ class Done(NamedTuple):
 
 def issue_all(job: Job) -> None:
     """Issue the report of every account; raise a CommandError if one is not issued."""
-    from interaction_usage.store.reads import read_active
-
-    with redis_connection(job.settings) as redis:
-        accounts = read_active(redis, lambda rollups: rollups.accounts())
-    if not accounts:
-        raise CommandError("There is no account: no events were counted, and none was ever set up.")
+    accounts = every_account(job.settings)
     with ledger_connection(job.settings):
         pass  # without Kafka or Redis, say so once and not for each account
     outcomes: list[Done] = []
     try:
-        _collect(job, accounts, outcomes)
+        collect("Issuing", _issuing, job, accounts, outcomes, Done)
     except StopRequested:
         issued = sum(not outcome.problem for outcome in outcomes)
         raise CommandError(
@@ -63,18 +57,6 @@ def issue_all(job: Job) -> None:
             "command to issue the others."
         ) from None
     _print_summary(outcomes)
-
-
-def _collect(job: Job, accounts: Sequence[str], outcomes: list[Done]) -> None:
-    total = len(accounts)
-    with (
-        stopping_on_signals(),
-        progress_bar("Issuing") as update,
-        closing(results_of(_issuing, job, accounts)) as results,
-    ):
-        for result in results:
-            outcomes.append(Done(*result) if isinstance(result, Lost) else result)
-            update(len(outcomes), total, f"{len(outcomes):,}/{total:,} reports")
 
 
 def _print_summary(outcomes: Sequence[Done]) -> None:

@@ -73,8 +73,9 @@ def _reproduce(
     config: settings.Settings, report: "StoredReport", adjusted: "Sequence[Entry]"
 ) -> None:
     """Make the report again; raise a CommandError unless the bytes are those that were issued."""
-    from interaction_usage.commands.reports_diff import read_events
-    from interaction_usage.issued.manifest import ends_in
+    from interaction_usage.archive.account_events import Stretch, read_stretches
+    from interaction_usage.commands.reports_diff import event_errors
+    from interaction_usage.issued.manifest import dead_letter_ends_in, ends_in
     from interaction_usage.issued.reproduction import (
         Adjusted,
         frame_then,
@@ -83,13 +84,16 @@ def _reproduce(
     )
 
     ends = ends_in(report.manifest)
-    account = report.entry.account
-    events = read_events(config, account, ends, ends)
     of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
+    upto = [ends, *(of_adjusted[entry.number] for entry in adjusted)]
+    stretches = [Stretch(report.entry.account, each, each) for each in upto]
+    with event_errors(config):
+        events, *of_earlier = read_stretches(
+            config, stretches, dead_letters=dead_letter_ends_in(report.manifest)
+        )
     earlier = [
-        Adjusted(entry, [each.event for each in read_events(config, account, upto, upto).before])
-        for entry in adjusted
-        for upto in (of_adjusted[entry.number],)
+        Adjusted(entry, [each.event for each in found.before])
+        for entry, found in zip(adjusted, of_earlier, strict=True)
     ]
     found = reproduce(report, [each.event for each in events.before], earlier)
     number = report.entry.number

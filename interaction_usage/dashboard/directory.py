@@ -22,6 +22,7 @@ from interaction_usage.store import account_settings, keys
 from interaction_usage.store.account_settings import AccountSettings
 from interaction_usage.store.errors import LayoutDiffersError
 from interaction_usage.store.reads import Rollups
+from rollups.zone_search import also_called
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,8 @@ def matches(search: str, account: str, kept: AccountSettings) -> bool:
 
 
 def _text(account: str, kept: AccountSettings) -> str:
-    return _folded(f"{kept.name} {account} {kept.timezone}")
+    zone = kept.timezone
+    return _folded(f"{kept.name} {account} {zone} {zone.replace('_', ' ')} {also_called(zone)}")
 
 
 def _folded(text: str) -> str:

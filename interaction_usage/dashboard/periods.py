@@ -1,13 +1,15 @@
 """The period that a request asks for: parsed from its query, then completed for an account."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Query
 from redis.client import Redis
 
-from interaction_usage.dashboard.errors import InvalidValueError
-from interaction_usage.reports.errors import PeriodError
+from interaction_usage.dashboard.errors import AccountNotFoundError, InvalidValueError
+from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
 from interaction_usage.reports.periods import check_period
 from interaction_usage.reports.service import ReportRequest
 from interaction_usage.store import account_settings
@@ -67,6 +69,19 @@ def report_request(redis: Redis, account: str, period: PeriodQuery) -> ReportReq
     except PeriodError as error:
         raise InvalidValueError(("query", "from"), str(error)) from None
     return ReportRequest(account, first, last, period.timezone, instant)
+
+
+@contextmanager
+def request_errors() -> Iterator[None]:
+    """Turn what is wrong with a request for a report into a RequestError."""
+    try:
+        yield
+    except UnknownAccountError:
+        raise AccountNotFoundError from None
+    except PeriodError as error:
+        raise InvalidValueError(("query", "from"), str(error)) from None
+    except ReportError as error:
+        raise InvalidValueError(("query", "tz"), str(error)) from None
 
 
 def _today(redis: Redis, account: str, timezone: str | None, instant: datetime) -> date:

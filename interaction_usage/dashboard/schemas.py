@@ -112,6 +112,13 @@ class ZoneChange(BaseModel):
     sentences: list[str] = Field(description="The same for people; empty where the zone stays.")
 
 
+class DaysWithUsage(BaseModel):
+    """From when to when an account has usage."""
+
+    first: date | None = Field(description="The first local day with usage; null if there is none.")
+    last: date | None
+
+
 class Zone(BaseModel):
     """A time zone."""
 

@@ -100,7 +100,7 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
     for _ in range(_TRIES):
         _read_all(ledger, waiting)
         proposals: dict[str, StoredReport] = {}
-        for outcome in _propose(ledger.redis, waiting, order):
+        for outcome in _propose(ledger, waiting, order):
             if isinstance(outcome, StoredReport):
                 proposals[outcome.entry.account] = outcome
             else:
@@ -161,9 +161,10 @@ def preview(redis: "Client", account: str, order: Order) -> Preview:
 
 
 def _propose(
-    redis: "Client", accounts: Sequence[str], order: Order
+    ledger: Ledger, accounts: Sequence[str], order: Order
 ) -> Iterator[Outcome | StoredReport]:
     """Yield a proposal for each of *accounts*, or what became of it without one."""
+    redis = ledger.redis
     known = dict(zip(accounts, entries_of_many(redis, accounts), strict=True))
     new: dict[str, tuple[Basis, Sequence[Entry]]] = {}
     for account, basis in make_bases(redis, [*map(order.batch.request, accounts)]):
@@ -178,13 +179,17 @@ def _propose(
             yield Outcome(account, error=obstacle)
         else:
             new[account] = basis, known[account]
+    if not new:
+        return
     adjusted = adjusting.find(redis, new, order.terms, order.count_events)
+    # After the rollups were read: what they refused has its dead letter before they go on.
+    rejected = ledger.dead_letter_ends()
     for account, (basis, before) in new.items():
         try:
             found = adjusted[account]
             if isinstance(found, IssueError):
                 raise found
-            yield proposal_of(basis, succession.next_ordinal(before), order, found)
+            yield proposal_of(basis, succession.next_ordinal(before), order, found, rejected)
         except IssueError as error:
             yield Outcome(account, error=error)
 
@@ -225,9 +230,16 @@ def _period_name(report: Report) -> tuple[str, str, str]:
 
 
 def proposal_of(
-    basis: Basis, ordinal: int, order: Order, adjusted: Found = adjusting.NOTHING
+    basis: Basis,
+    ordinal: int,
+    order: Order,
+    adjusted: Found = adjusting.NOTHING,
+    rejected: Mapping[str, int] | None = None,
 ) -> StoredReport:
-    """Return the report with the number *ordinal*, as it is stored. Raises TooLargeError."""
+    """Return the report with the number *ordinal*, as it is stored. Raises TooLargeError.
+
+    The dead letters of what it does not count lie before the ends *rejected*.
+    """
     account = basis.report.account
     revision = order.explain(basis) if order.explain else None
     number = report_number(account, ordinal)
@@ -252,7 +264,7 @@ def proposal_of(
     )
     made = StoredReport(
         entry,
-        manifest(entry, basis._replace(report=report), files, adjusted.ends),
+        manifest(entry, basis._replace(report=report), files, adjusted.ends, rejected),
         files["json"],
         pack(report, files["xls"]),
     )

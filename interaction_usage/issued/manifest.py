@@ -1,6 +1,6 @@
 """The manifest of an issued report: what it was made of, to check it and to make it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -30,10 +30,12 @@ def manifest(
     basis: Basis,
     files: Mapping[str, bytes],
     adjusted: Mapping[str, Mapping[str, int]],
+    rejected: Mapping[str, int] | None,
 ) -> dict[str, Any]:
     """Return the manifest of the report of *entry*, given the bytes of its JSON and its xls.
 
-    Of each earlier report that is *adjusted*, by number, it has the end offsets, too.
+    Of each earlier report that is *adjusted*, by number, it has the end offsets, too, and of dead
+    letters those before which all of what was *rejected* until then lie, unless they are unknown.
     """
     report = basis.report
     members = {
@@ -59,6 +61,8 @@ def manifest(
         "json_sha256": sha256(files["json"]).hexdigest(),
         "xls_sha256": sha256(files["xls"]).hexdigest(),
     }
+    if rejected is not None:
+        members["dead_letter_offsets"] = offsets(rejected)
     if adjusted:
         members["adjusts"] = [
             {"number": number, "offsets": offsets(ends)} for number, ends in adjusted.items()
@@ -82,9 +86,19 @@ def offsets(ends: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def ends_in(content: Mapping[str, Any]) -> dict[str, int]:
     """Return the end offsets in a manifest, by the name of each topic-partition in fences."""
+    return _ends(content["offsets"])
+
+
+def dead_letter_ends_in(content: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the same of dead letters; None in a manifest of before they were recorded."""
+    found = content.get("dead_letter_offsets")
+    return None if found is None else _ends(found)
+
+
+def _ends(listed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
         keys.fence(each["topic"], each["partition"], each["topic_id"] or ""): each["end"]
-        for each in content["offsets"]
+        for each in listed
     }
 
 

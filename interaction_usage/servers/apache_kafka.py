@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from interaction_usage.servers.child import Child, ServerError, ServerMissingError
+from interaction_usage.servers.child import Child, OneProcess, ServerError, ServerMissingError
 from interaction_usage.servers.ports import free_port
 
 JARS_VARIABLE = "USAGE_KAFKA_JARS"  # a folder of Kafka's jars, used instead of Maven and the cache
@@ -91,7 +91,7 @@ def _say_nothing(_: str) -> None:
     pass
 
 
-class ApacheKafka:
+class ApacheKafka(OneProcess):
     """An Apache Kafka with everything it writes in `folder`; a context manager that runs it.
 
     Started again on the same folder it has its topics, records and committed offsets back, also
@@ -119,21 +119,6 @@ class ApacheKafka:
     def bootstrap(self) -> str:
         """What a client calls its bootstrap server, `127.0.0.1:PORT`."""
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        """The process started last."""
-        return self._child.process
-
-    @property
-    def pid(self) -> int:
-        """The process id of the process started last."""
-        return self._child.process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the broker runs now."""
-        return self._child.alive
 
     def start(self) -> None:
         """Starts the broker on the folder's data and waits until it answers for its metadata.

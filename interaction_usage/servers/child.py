@@ -133,6 +133,27 @@ class Child:
             self._process.wait()
 
 
+class OneProcess:
+    """A server that is one process, `_child`."""
+
+    _child: Child
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process started last."""
+        return self._child.process
+
+    @property
+    def pid(self) -> int:
+        """The process id of the process started last."""
+        return self._child.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs now."""
+        return self._child.alive
+
+
 def last_words(log: Path) -> str:
     """The last line of `log` that says something; a stack trace's indented lines do not."""
     with suppress(OSError):

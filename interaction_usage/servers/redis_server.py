@@ -6,20 +6,19 @@ so a plain `pip install` is enough.
 
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from interaction_usage.servers.child import Child, ServerMissingError
+from interaction_usage.servers.child import Child, OneProcess, ServerMissingError
 from interaction_usage.servers.ports import free_port
 
 Flavour = Literal["auto", "redis", "valkey"]
 
 
-class RedisServer:
+class RedisServer(OneProcess):
     """A Redis or Valkey server on 127.0.0.1, with its files in `folder`.
 
     With `keep` every write goes to an append-only file in `folder`, flushed to the disk once a
@@ -59,21 +58,6 @@ class RedisServer:
     def url(self) -> str:
         """Its database 0 as a redis:// URL."""
         return f"redis://127.0.0.1:{self.port}/0"
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        """The process started last."""
-        return self._child.process
-
-    @property
-    def pid(self) -> int:
-        """The process id of the process started last."""
-        return self._child.process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server runs now."""
-        return self._child.alive
 
     def start(self) -> None:
         """Starts the server, on the data it kept if there is any, and waits until it answers.

@@ -1,4 +1,7 @@
-"""When something was last counted for accounts: open days know when they were last changed."""
+"""When something was last counted for accounts, and which days there are.
+
+Open days know when they were last changed.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -16,7 +19,7 @@ def last_counted(rollups: Rollups, accounts: Sequence[str]) -> list[int | None]:
     for account in accounts:
         pipe.hgetall(rollups.keys.head(account))
     heads = cast(list[Mapping[bytes, bytes]], pipe.execute() if accounts else [])
-    days = [_open_days(head) for head in heads]
+    days = [_days(head, keys.OPEN_DAYS) for head in heads]
     pipe = rollups.redis.pipeline(transaction=False)
     for account, some in zip(accounts, days, strict=True):
         for day in some:
@@ -29,11 +32,18 @@ def last_counted(rollups: Rollups, accounts: Sequence[str]) -> list[int | None]:
     return found
 
 
-def _open_days(head: Mapping[bytes, bytes]) -> list[int]:
-    prefix = keys.OPEN_DAYS.encode()
+def days_with_events(rollups: Rollups, account: str) -> tuple[int, int] | None:
+    """Return the first and the last UTC day, since 1970, that has rollups; None without any."""
+    head = cast(Mapping[bytes, bytes], rollups.redis.hgetall(rollups.keys.head(account)))
+    days = _days(head, keys.OPEN_DAYS) + _days(head, keys.SEALED_DAYS)
+    return (min(days), max(days)) if days else None
+
+
+def _days(head: Mapping[bytes, bytes], field: str) -> list[int]:
+    prefix = field.encode()
     return [
         day
-        for field, bits in head.items()
-        if field.startswith(prefix)
-        for day in days_of(int(field.removeprefix(prefix)), bits)
+        for name, bits in head.items()
+        if name.startswith(prefix)
+        for day in days_of(int(name.removeprefix(prefix)), bits)
     ]

@@ -86,6 +86,12 @@ class Ledger(Protocol):
         Raises LedgerError.
         """
 
+    def dead_letter_ends(self) -> dict[str, int]:
+        """Return where each partition of `usage.dead-letters` ends, by its place (`keys.fence`).
+
+        Nothing if there is no such topic. Raises LedgerUnavailableError.
+        """
+
     def now_ms(self) -> int:
         """Return the time, in milliseconds: what changes are dated with."""
 

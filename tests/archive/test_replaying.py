@@ -8,12 +8,16 @@ import pytest
 
 from interaction_usage.archive.archive import Archive, ArchivedGap
 from interaction_usage.archive.location import Location
-from interaction_usage.archive.records import events_batch
+from interaction_usage.archive.reading import ArchivedEvents
+from interaction_usage.archive.records import dead_letters_batch, events_batch
 from interaction_usage.archive.replaying import ArchivedRecords, reading_order
 from interaction_usage.archive.tables import DataFile
 from rollups.watermark import Position
 from stream_app.broker import Span
+from stream_app.dead_letters import dead_letter
 from stream_app.rebuild.earlier import Earlier, Stretch
+from stream_app.rejection import Reason, RejectedError
+from stream_app.sealed_rejections import before
 from tests.archive.test_records import Record
 from tests.support.event_lines import flow
 
@@ -136,3 +140,21 @@ def test_a_former_topic_is_lost_behind_what_is_archived(archived: Archive) -> No
     assert [(gap.topic_id, gap.first, gap.end) for gap in gaps] == [("id", 1, 2), ("id", 15, 18)]
     assert [earlier.has(gap) for gap in gaps] == [False, False]
     assert earlier.has(gaps[0]._replace(first=2, end=9))
+
+
+def test_what_was_rejected_later_may_be_left_out(archived: Archive) -> None:
+    """By the place of the dead letter, which has the topic's id."""
+    letters = [
+        dead_letter(Record(flow(n), offset=n), RejectedError(Reason.SEALED, "it is sealed"))
+        for n in range(4)
+    ]
+    records = [
+        Record(each.value, topic="usage.dead-letters", offset=n, headers=each.headers)
+        for n, each in enumerate(letters)
+    ]
+    rows = pa.Table.from_batches([dead_letters_batch("id", records)])
+    name = "usage.dead-letters/3@id"
+    archived.dead_letters.append(rows, {name: 4}, {name: 0})
+    events = ArchivedEvents(archived)
+    assert [each.offset for each in events.sealed_messages()] == [0, 1, 2, 3]
+    assert [each.offset for each in events.sealed_messages(before({name: 2}))] == [0, 1]

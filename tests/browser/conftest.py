@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from interaction_usage.servers.redis_server import redis_server
-from tests.support.serving import Dashboard, dashboard
+from tests.dashboard.conftest import redis_url as redis_url
+from tests.dashboard.conftest import served as served
+from tests.support.serving import Dashboard
 
 _ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -84,20 +85,6 @@ def visits(chromium: Browser) -> Iterator[Visits]:
     for context in made.contexts:
         context.close()
     assert made.complaints == []
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    """Yield the URL of a Redis of this module's own."""
-    with redis_server() as running:
-        yield running.url
-
-
-@pytest.fixture(scope="module")
-def served(redis_url: str) -> Iterator[Dashboard]:
-    """Yield a dashboard that asks for tokens."""
-    with dashboard(redis_url) as running:
-        yield running
 
 
 @pytest.fixture

@@ -143,6 +143,24 @@ def test_accounts_of_one_name_are_shown_with_their_ids(visits: Visits, served: D
     ]  # fmt: skip
 
 
+def test_the_time_zone_is_changed_from_the_list(visits: Visits, served: Dashboard) -> None:
+    """Found by its country, with what it moves before it is saved; accounts are found by it."""
+    page = visits.open(served.url, "/", token=served.token())
+    page.get_by_role("button", name="Time zone of Acme Ltd").first.click()
+    dialog = page.get_by_role("dialog", name="Time zone")
+    finder = dialog.get_by_role("combobox")
+    finder.fill("india")
+    dialog.get_by_role("option", name="Asia/Kolkata").click()
+    expect(dialog.locator("#zone-change")).to_contain_text("Etc/GMT+12")
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run('dialog')")
+    assert [each["id"] for each in found["violations"]] == []
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("[data-account=acme]")).to_contain_text("Asia/Kolkata")
+    expect(page.get_by_role("button", name="Time zone of Acme Ltd").first).to_be_focused()
+    assert account_settings.get(served.redis, "acme").timezone == "Asia/Kolkata"
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_on_a_phone_it_is_as_wide_as_the_screen(
     information: Visit, served: Dashboard, role: Role

@@ -208,6 +208,21 @@ def test_one_flow(visit: Visit) -> None:
     expect(page.locator("#figure-runs")).to_have_text("100")
 
 
+def test_an_empty_period_leads_to_days_with_usage(visit: Visit) -> None:
+    """It says from when to when there is some, and goes there; a misspelt flow has a near one."""
+    page = visit("/accounts/thirteen?from=2020-01-01&to=2020-01-07")
+    there = page.get_by_role("button", name="Thu, 1 Oct 2026")
+    expect(page.locator("#problem")).to_contain_text("This account has usage on 1 Oct 2026")
+    there.click()
+    expect(page.locator("#figure-runs")).to_have_text("13")
+    expect(page.locator("#problem")).to_be_empty()
+    assert page.url.endswith("?from=2026-10-01&to=2026-10-01")
+    page.get_by_role("combobox", name="Interaction Flow").fill("flwo 12")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="flow 12", exact=True).click()
+    expect(page.locator("#figure-runs")).to_have_text("1")
+
+
 def test_one_flow_is_never_hidden_as_another(visit: Visit) -> None:
     """Of thirteen, all thirteen are shown; of fourteen, twelve and two others."""
     page = visit("/accounts/thirteen?from=2026-10-01&to=2026-10-02")

@@ -87,6 +87,34 @@ def test_an_account_s_token_reads_no_others(served: Dashboard) -> None:
     assert served.get("/similar-accounts", served.token("b1"), search="b11").json() == []
 
 
+def test_accounts_are_found_by_their_zones(served: Dashboard) -> None:
+    """By country, by city, and by a name of former times."""
+    account_settings.put(served.ledger, "quiet", timezone="Asia/Kolkata")
+    account_settings.put(served.ledger, "b2", timezone="America/New_York")
+    deadline = time.monotonic() + 10
+    while ids(served, search="india") != ["quiet"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert ids(served, search="calcutta") == ["quiet"]
+    assert ids(served, search="new york") == ["b2"]
+
+
+def test_days_with_usage(served: Dashboard, redis_url: str) -> None:
+    """Local days, the first and the last; null where there is none."""
+    moments = ("2026-03-03T23:30:00Z", "2026-05-01T10:00:00Z")
+    fill(redis_url, [flow(at, subject="b7", time=at) for at in moments], log="b7")
+    assert served.get_json("/accounts/b7/days-with-usage") == {
+        "first": "2026-03-03", "last": "2026-05-01",
+    }  # fmt: skip
+    account_settings.put(served.ledger, "b7", timezone="Asia/Kathmandu")
+    assert served.get_json("/accounts/b7/days-with-usage")["first"] == "2026-03-04"
+    account_settings.put(served.ledger, "b7", timezone="Pacific/Pago_Pago")
+    assert served.get_json("/accounts/b7/days-with-usage")["last"] == "2026-04-30"
+    assert served.get_json("/accounts/quiet/days-with-usage") == {"first": None, "last": None}
+    other = served.get("/accounts/b7/days-with-usage", served.token("b1"))
+    assert other.status_code == 404
+
+
 def test_similar_accounts(served: Dashboard) -> None:
     """By id or by name."""
     assert served.get_json("/similar-accounts", search="Brnch 10")[0] == "b10"

@@ -119,7 +119,6 @@ class Operations(Issuing):
                 live = Rollups.live(client)
                 ready = [name for name in live.accounts() if self._are_open(client, live, name)]
             some = [account for account in ready if self.rng.random() < 0.3]
-            self.sealed.update(some)
             self.note(f"{seal(self.system, *some, later=_MARGIN_S)} days of {some} are sealed")
         except (RedisError, OSError, ReseekRequired) as error:
             self.note(f"no days are sealed: {error!r}")

@@ -51,7 +51,6 @@ class Run:
     long: str = ""  #: which server is away for long
     #: Whether days are sealed, and so no topic is deleted, nor any record.
     seals: bool = False
-    sealed: set[str] = field(default_factory=set)  #: accounts with days that were sealed
     was_upgraded: bool = False  #: from a layout without the counters of sessions
     lost: list[Lost] = field(default_factory=list)
     was_replaced: bool = False  #: whether the cluster was

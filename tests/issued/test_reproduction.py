@@ -1,6 +1,6 @@
 """A report made again from events: the same bytes, or what is gone or changed is named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from export.json_renderer import document
 from interaction_usage.issued.cells import cells_of
 from interaction_usage.issued.comparison import Frame, compare
 from interaction_usage.issued.issuing import Order, proposal_of
+from interaction_usage.issued.manifest import dead_letter_ends_in
 from interaction_usage.issued.reproduction import frame_then, other_circumstances, reproduce
 from interaction_usage.issued.usage_model import UsageModel
 from interaction_usage.reports.build import Account, period
@@ -45,7 +46,7 @@ EVENTS = [
 ]
 
 
-def issued(events: Sequence[Event]) -> StoredReport:
+def issued(events: Sequence[Event], rejected: Mapping[str, int] | None = None) -> StoredReport:
     """Return the report of October that was issued with these events."""
     first, last = date(2026, 10, 1), date(2026, 10, 31)
     within = period(first, last, "Europe/Paris", AS_OF)
@@ -54,13 +55,22 @@ def issued(events: Sequence[Event]) -> StoredReport:
     model.add(events)
     report = frame.report(model, breakdowns=True)._replace(completeness=SAID)
     basis = Basis(report, within.begin, within.end, {"usage.flows/0@ab": 9}, LIMITS)
-    return proposal_of(basis, 7, Order(ReportBatch(first, last, None, AS_OF), "ann"))
+    order = Order(ReportBatch(first, last, None, AS_OF), "ann")
+    return proposal_of(basis, 7, order, rejected=rejected)
 
 
 def test_the_same_events_give_the_same_bytes() -> None:
     """In any order, and however often."""
     found = reproduce(issued(EVENTS), [*EVENTS[::-1], *EVENTS])
     assert found.differs == found.cells == ()
+
+
+def test_the_manifest_has_where_dead_letters_ended() -> None:
+    """A report of before they were recorded has none, which is not the same as no dead letters."""
+    ends = {"usage.dead-letters/0@ab": 3, "usage.dead-letters/1@ab": 0}
+    assert dead_letter_ends_in(issued(EVENTS, ends).manifest) == ends
+    assert dead_letter_ends_in(issued(EVENTS, {}).manifest) == {}
+    assert dead_letter_ends_in(issued(EVENTS).manifest) is None
 
 
 def test_what_an_event_changed_is_named_where_it_is_gone() -> None:

@@ -1,8 +1,10 @@
 """An event for a sealed day, through Kafka: refused with its reason, and the report stays."""
 
+import json
 import random
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -121,6 +123,56 @@ def test_a_refusal_that_redis_forgot_before_kafka_has_the_commit_stays(
     system.catch_up()
     assert system.report("acme", "2026-01-10", "2026-01-10")["flow_runs"]["total"] == 1
     assert system.dead_letters()["counts"] == {"sealed": 1}
+
+
+def test_a_report_is_made_again_with_what_was_refused_after_it(
+    system: Any, eventually: Callable[..., None]
+) -> None:
+    """It bills an event that Redis forgot, and that came for a sealed day when it was read again.
+
+    What was refused before the report was issued stays left out.
+    """
+    make_topics(system)
+    worker = system.start_worker()
+    publish(system, (run("a"), 0))
+    system.catch_up()
+    assert seal(system, "acme") == 1
+    publish(system, (run("late"), 1))
+    system.catch_up()
+    assert system.dead_letters()["counts"] == {"sealed": 1}
+    publish(system, (run("b", "2026-02-10"), 40))
+    system.catch_up()
+    worker.stop()
+    system.redis.stop()
+    before = system.folder / "before"
+    shutil.copytree(system.folder / "redis", before)
+    committed = committed_offsets(admin_client(system.kafka.bootstrap), system.group)
+    system.redis.start()
+    worker = system.start_worker()
+    publish(system, (run("forgotten", "2026-02-10"), 41))
+    system.catch_up()
+    months = ("--from", "2026-01-01", "--to", "2026-02-28")
+    preview = ("reports", "preview", "acme", *months, "--format", "json")
+    eventually(
+        lambda: not json.loads(system.usage(*preview).stdout)["obstacles"], "it may be issued"
+    )
+    number = system.usage("reports", "issue", "acme", *months).stdout.decode().strip()
+    worker.kill()
+    system.redis.kill()
+    shutil.rmtree(system.folder / "redis")
+    shutil.copytree(before, system.folder / "redis")
+    system.redis.start()
+    assert seal(system, "acme") == 1
+    set_committed(system, committed)
+    system.start_worker()
+    system.catch_up()
+    assert system.dead_letters()["counts"] == {"sealed": 2}
+    eventually(
+        lambda: system.usage("reports", "show", number, code=None).returncode == 0, "it is back"
+    )
+    assert json.loads(system.usage("reports", "show", number).stdout)["flow_runs"]["total"] == 3
+    again = system.usage("reports", "show", number, "--reproduce").stderr
+    assert b"the same bytes from 3 records of events" in again
 
 
 def set_committed(system: Any, committed: dict[tuple[str, int], int]) -> None:

@@ -53,6 +53,10 @@ class MemoryLedger:
             self.append(table, key, value)
         self.sync(table)
 
+    def dead_letter_ends(self) -> dict[str, int]:
+        """Return what a Kafka without that topic does."""
+        return {}
+
     def append(self, table: Table, key: str, value: bytes) -> None:
         """Publish a record, and crash before it is applied."""
         topic = self.topics[table.topic]

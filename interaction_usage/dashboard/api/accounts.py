@@ -15,6 +15,7 @@ from interaction_usage.dashboard import changes, schemas
 from interaction_usage.dashboard.activity import Usage
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
+from interaction_usage.dashboard.days_with_usage import days_with_usage
 from interaction_usage.dashboard.directory import Directory, DirectoryError, Found, matches
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
@@ -25,7 +26,7 @@ from interaction_usage.store.errors import InvalidAccountSettingError
 from interaction_usage.store.reads import Rollups
 from rollups.local_time import UnknownZone, offset_at, zone, zone_names
 from rollups.zone_change import ZoneChange, zone_change
-from rollups.zone_search import places
+from rollups.zone_search import also_called
 
 #: Accounts on one page of their list: by default, and at most.
 DEFAULT_ACCOUNTS: Final = 100
@@ -275,6 +276,16 @@ def timezone_change(
     )
 
 
+@router.get(
+    "/accounts/{account}/days-with-usage", response_model=schemas.DaysWithUsage, tags=["Accounts"]
+)
+def known_days(request: Request, account: str, asker: Allowed) -> Response:
+    """The first and the last local day with usage."""
+    rollups = visible_rollups(request, account, asker)
+    found = days_with_usage(rollups.redis, account, datetime.now(UTC)) or (None, None)
+    return json_answer({"first": found[0], "last": found[1]})
+
+
 @router.get("/timezones", response_model=list[schemas.Zone], tags=["Accounts"])
 def list_timezones(asker: Allowed) -> Response:
     """Every IANA time zone, with its offset now."""
@@ -284,12 +295,11 @@ def list_timezones(asker: Allowed) -> Response:
 @lru_cache(maxsize=1)
 def _zones(minute: int) -> list[dict[str, Any]]:
     """Return every zone in that minute; to read 600 files for each request is too much."""
-    also = {place.name: ", ".join((place.country, *place.former)) for place in places()}
     return [
         {
             "name": name,
             "offset": offset_at(minute * 60, zone(name)),
-            "also": also.get(name, ""),
+            "also": also_called(name),
         }
         for name in sorted(zone_names())
     ]

@@ -16,15 +16,13 @@ from starlette.concurrency import run_in_threadpool
 from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.auth import Allowed, Asker
 from interaction_usage.dashboard.errors import (
-    AccountNotFoundError,
     InvalidValueError,
     RequestError,
 )
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
 from interaction_usage.dashboard.long_session_schemas import LongSessions
-from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
-from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
+from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request, request_errors
 from interaction_usage.reports.service import ReportRequest
 from rollups.catalog import AGENT_SESSIONS, SERIES
 from rollups.timestamps import SECOND, parse_rfc3339
@@ -177,13 +175,8 @@ def _ask(explainer: "Explainer", wanted: ReportRequest, question: Question) -> A
     from interaction_usage.explanations.errors import ExplanationError
 
     try:
-        return question(explainer, wanted)
-    except UnknownAccountError:
-        raise AccountNotFoundError from None
-    except PeriodError as error:
-        raise InvalidValueError(("query", "from"), str(error)) from None
-    except ReportError as error:
-        raise InvalidValueError(("query", "tz"), str(error)) from None
+        with request_errors():
+            return question(explainer, wanted)
     except (EvidenceError, ExplanationError) as error:
         text = str(error)
         raise RequestError(503, f"{text[0].upper()}{text[1:]}.", {"Retry-After": "30"}) from None

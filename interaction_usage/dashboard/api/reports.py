@@ -17,13 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from export.formats import FORMATS
 from interaction_usage.dashboard import schemas, views
 from interaction_usage.dashboard.auth import Allowed, Asker
-from interaction_usage.dashboard.errors import AccountNotFoundError, InvalidValueError
+from interaction_usage.dashboard.errors import InvalidValueError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
-from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request
+from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request, request_errors
 from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, By, Span, spans
 from interaction_usage.dashboard.views import Runs, RunsOfFlow, Spans, View
-from interaction_usage.reports.errors import PeriodError, ReportError, UnknownAccountError
 from interaction_usage.reports.model import Report, hour_of
 from interaction_usage.reports.service import Detail, ReportRequest, make_report
 from interaction_usage.store.reads import read_active
@@ -246,14 +245,8 @@ async def _answer(
 
 def _make(redis: Redis, asked: ReportRequest, detail: Detail) -> Report:
     """Return the report; what is wrong with the request becomes a RequestError."""
-    try:
+    with request_errors():
         return make_report(redis, asked, detail)
-    except UnknownAccountError:
-        raise AccountNotFoundError from None
-    except PeriodError as error:
-        raise InvalidValueError(("query", "from"), str(error)) from None
-    except ReportError as error:
-        raise InvalidValueError(("query", "tz"), str(error)) from None
 
 
 def _runs_of_flow(redis: Redis, report: Report, flow: str, within: Sequence[Span]) -> RunsOfFlow:

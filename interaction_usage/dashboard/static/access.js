@@ -124,7 +124,7 @@ function row(token) {
     expires,
     time(token.last_used, "never"),
     element("td", { class: "keep" }, element("code", {}, token.id)),
-    element("td", {}, revoke),
+    element("td", { class: "controls" }, revoke),
   );
 }
 
@@ -135,7 +135,7 @@ function show() {
   const found = tokens.filter((token) => searched(token).includes(wanted));
   $("count").textContent = wanted ? `${found.length} of ${several(tokens.length, "token")}` : `${several(tokens.length, "token")}. Times are in UTC.`;
   const head = ["Label", "Sees", "Role", "Created", "Expires", "Last use", "Id"].map((text) => element("th", { scope: "col", class: "text" }, text));
-  head.push(element("th", { scope: "col" }, element("span", { class: "sr" }, "Revoke")));
+  head.push(element("th", { scope: "col", class: "controls" }, element("span", { class: "sr" }, "Revoke")));
   list.replaceChildren(
     found.length
       ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...found.slice(0, most).map(row)))

@@ -1,7 +1,8 @@
 // The list of accounts, a page at a time: search, order, and what is new of each.
 
-import { accounts, get } from "./api.js";
-import { callout, count, element, empty, several } from "./format.js";
+import { accounts, below, get, put } from "./api.js";
+import { callout, count, element, empty, moment, several } from "./format.js";
+import { zoneFinder } from "./zone_finder.js";
 
 const PAUSE = 150; // ms without another key before the server is asked
 const AGAIN = 1500; // ms after which what was not known yet is asked again
@@ -15,7 +16,7 @@ const more = element("button", { class: "button", type: "button" }, "Show more")
 const end = element("li", { class: "empty" }, more);
 const ago = new Intl.RelativeTimeFormat(navigator.language, { numeric: "auto", style: "short" });
 
-let asked = 0;
+let requests = 0;
 let every = 0;
 let last = "";
 let again = 0;
@@ -32,7 +33,7 @@ function since(instant) {
 function news({ last_counted: at, flow_runs: runs, is_known: known }) {
   if (!known) return ["", ""];
   return [
-    at ? element("time", { datetime: at, title: `${at.slice(0, 19).replace("T", " ")} UTC` }, since(at)) : "none for 35 days",
+    at ? element("time", { datetime: at, title: `${moment(at, true)} UTC` }, since(at)) : "none for 35 days",
     runs === null ? "" : element("b", {}, count(runs)),
   ];
 }
@@ -50,19 +51,56 @@ function row(account) {
       element("span", {}, account.timezone),
       element("span", {}, element("span", { class: "sr" }, "last counted "), when),
       element("span", { class: "runs" }, runs, runs ? ` flow ${account.flow_runs === 1 ? "run" : "runs"}` : ""),
-      element("span", { "aria-hidden": "true" }, "→"),
     ),
+    zoneButton(account),
   );
 }
 
+// --------------------------------------------------------------------------- another time zone
+
+const dialog = document.querySelector("#zone");
+const said = document.querySelector("#zone-error");
+let asked = null;
+let opener = null;
+const finder = zoneFinder(document.querySelector("#zone-combo"), document.querySelector("#zone-change"), { asked: () => asked, chosen: () => (said.textContent = "") });
+
+function zoneButton(account) {
+  const button = element("button", { type: "button", class: "button small" }, "Time zone", element("span", { class: "sr" }, ` of ${account.name}`));
+  button.addEventListener("click", () => {
+    [asked, opener] = [account, button];
+    document.querySelector("#zone-whose").replaceChildren(element("bdi", {}, account.name), ` (${account.account}): the days and hours of all reports follow it, past ones included.`);
+    said.textContent = "";
+    finder.set(account.timezone);
+    dialog.showModal();
+  });
+  return button;
+}
+
+document.querySelector("#zone-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  said.textContent = "";
+  try {
+    const settings = await put(below(asked.account), { timezone: finder.value() });
+    const changed = row({ ...asked, timezone: settings.timezone });
+    opener.closest("li").replaceWith(changed);
+    dialog.close();
+    changed.querySelector("button").focus();
+  } catch (error) {
+    said.textContent = error.message;
+  }
+});
+document.querySelector("#zone-cancel").addEventListener("click", () => dialog.close());
+
+// ------------------------------------------------------------------------------------- the list
+
 /** Shows the first accounts, or those after the last one that is shown. */
 async function show(cursor = "") {
-  const mine = (asked += 1);
+  const mine = (requests += 1);
   const wanted = search.value.trim();
   try {
     const { found, total } = await accounts(wanted, { cursor, sort: sort.value });
     const similar = !total && wanted ? await get(`/api/similar-accounts?${new URLSearchParams({ search: wanted })}`) : [];
-    if (mine !== asked) return; // something else was typed meanwhile
+    if (mine !== requests) return; // something else was typed meanwhile
     end.remove();
     if (!cursor) list.replaceChildren();
     list.append(...found.map(row));
@@ -74,10 +112,10 @@ async function show(cursor = "") {
     problem.replaceChildren();
     if (!cursor && found.some((each) => !each.is_known) && again < MOST_AGAIN) {
       again += 1;
-      setTimeout(() => mine === asked && show(), AGAIN);
+      setTimeout(() => mine === requests && show(), AGAIN);
     }
   } catch (error) {
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     if (!cursor) list.replaceChildren();
     problem.replaceChildren(callout(error.message));
   }

@@ -2,7 +2,7 @@
 // which takes a look at how often it would have fired.
 
 import { below, get, post, remove } from "./api.js";
-import { callout, count, element, empty, moment } from "./format.js";
+import { callout, clock, count, element, empty, moment } from "./format.js";
 
 const { account } = document.body.dataset;
 const maySet = "maySet" in document.body.dataset;
@@ -24,7 +24,7 @@ function cell(...content) {
 }
 
 function heads(...texts) {
-  return element("thead", {}, element("tr", {}, ...texts.map((text) => element("th", { scope: "col", class: "text" }, text))));
+  return element("thead", {}, element("tr", {}, ...texts.map((text) => element("th", { scope: "col", class: text === "Actions" ? "text controls" : "text" }, text))));
 }
 
 function button(text, about, action) {
@@ -68,7 +68,7 @@ async function drop(rule) {
 function row(rule) {
   const actions = maySet ? [element("div", { class: "row-actions" }, button("Test", `of ${rule.sentence}`, () => test(rule)), button("Remove", rule.sentence, () => drop(rule)))] : [];
   const name = [rule.sentence, ...(rule.label ? [element("span", { class: "hint" }, rule.label)] : [])];
-  return element("tr", {}, element("th", { scope: "row", class: "text" }, ...name), cell(...state(rule)), cell(element("bdi", {}, rule.to.replace("mailto:", ""))), ...(maySet ? [cell(...actions)] : []));
+  return element("tr", {}, element("th", { scope: "row", class: "text" }, ...name), cell(...state(rule)), cell(element("bdi", {}, rule.to.replace("mailto:", ""))), ...(maySet ? [element("td", { class: "text controls" }, ...actions)] : []));
 }
 
 async function show() {
@@ -88,13 +88,13 @@ async function showDeliveries() {
     element(
       "tr",
       {},
-      element("th", { scope: "row", class: "text" }, each.at.slice(0, 19).replace("T", " ")),
+      element("th", { scope: "row", class: "text" }, moment(each.at, true)),
       cell(each.change),
       cell(element("bdi", {}, each.to.replace("mailto:", ""))),
       cell(String(each.number)),
       cell(each.outcome === "delivered" ? each.outcome : element("span", { class: "error" }, each.outcome)),
       cell(element("bdi", {}, each.answer)),
-      cell(each.next ? each.next.slice(11, 19) : ""),
+      cell(each.next ? clock(each.next, true) : ""),
     ),
   );
   deliveries.replaceChildren(

@@ -3,13 +3,13 @@
 
 import { below, get, post } from "./api.js";
 import { billed } from "./bill.js";
-import { element, empty } from "./format.js";
+import { daysInWords, element, empty, plainly } from "./format.js";
 
 const { account } = document.body.dataset;
 const change = document.querySelector("#change");
 const outcome = document.querySelector("#outcome");
 const publish = document.querySelector("#publish");
-const text = (value) => (value === null ? "nothing" : String(value));
+const text = (value) => (value === null ? "nothing" : plainly(value));
 
 /** The correction that is shown and was not published yet: its path and its body. */
 let shown = null;
@@ -22,7 +22,7 @@ function table(headings, rows) {
 
 function show(found) {
   document.querySelector("#what").textContent = [found.what, ...found.remarks, ...(found.issued.length ? [`Issued reports that stay as they are: ${found.issued.join(", ")}.`] : [])].join(" · ");
-  const rows = found.reports.flatMap((report) => report.cells.map((cell) => [`${report.from} to ${report.to}`, billed(cell.path), text(cell.before), text(cell.after)]));
+  const rows = found.reports.flatMap((report) => report.cells.map((cell) => [daysInWords(report.from, report.to), billed(cell.path), text(cell.before), text(cell.after)]));
   document.querySelector("#cells").replaceChildren(rows.length ? table(["Report", "Value", "Now", "Then"], rows) : empty("No value changes", "The reports of these days stay as they are."));
   outcome.textContent = "";
   publish.hidden = false;

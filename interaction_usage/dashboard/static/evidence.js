@@ -2,9 +2,10 @@
 
 import { below, get } from "./api.js";
 import { APPLICATIONS, SERIES, series } from "./catalog.js";
-import { average, callout, clock, count, dayInWords, element, several, table } from "./format.js";
+import { elsewhere } from "./days_with_usage.js";
+import { average, callout, clock, count, dayInWords, daysInWords, element, several, table } from "./format.js";
 import { minuteCurve } from "./minute_curve.js";
-import { onChange, period, readAddress, settle, showErrors } from "./period.js";
+import { onChange, period, readAddress, setPeriod, settle, showErrors } from "./period.js";
 
 const { account, view } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
@@ -24,6 +25,12 @@ function go() {
   if (search !== location.search) history.pushState(null, "", search);
   document.dispatchEvent(new Event("periodchange"));
   load();
+}
+
+/** Shows other days. */
+function open(first, last) {
+  setPeriod(first, last);
+  go();
 }
 
 function fromAddress() {
@@ -60,6 +67,7 @@ async function load() {
   $("#problem").replaceChildren();
   if ($("#licences-error")) $("#licences-error").textContent = "";
   const { from, to, series: curve } = asked();
+  $("#paper").textContent = ` · ${daysInWords(from, to)}`;
   for (const link of document.querySelectorAll(".views a")) {
     link.search = new URLSearchParams({ from, to, series: curve, ...(link.dataset.view === "maximum" && hour && { hour }) });
   }
@@ -102,7 +110,10 @@ async function maximum({ sessions: _, ...wanted }, signal) {
   const found = await get(below(account, "/explain", wanted), signal);
   const { label, color } = SERIES[wanted.series];
   const whole = hour ? [element("p", {}, element("a", { href: `?${new URLSearchParams({ ...wanted, hour: "" })}` }, "Show the whole period"))] : [];
-  if (!found.max) return [card("Nobody was there", `No session of ${label} was present.`, ...whole), source(found)];
+  if (!found.max) {
+    const other = hour ? [] : await elsewhere(account, open, signal).then((said) => [said], () => []);
+    return [card("Nobody was there", `No session of ${label} was present.`, ...whole), ...other, source(found)];
+  }
   const where = hour ? "In this hour" : "In this period";
   const text = `${where} ${several(found.max, "session")} of ${label} at once, first at ${clock(found.at, true)} on ${dayInWords(found.at)}, for ${seconds(found.seconds_at_max)} in all.`;
   const rows = found.sessions.map((each) => [

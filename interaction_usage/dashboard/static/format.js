@@ -23,6 +23,8 @@ export const compact = (value) => (value >= 1e4 ? short.format(value) : count(va
 export const rate = (value) => (value < 10 ? tenth.format(value) : count(Math.round(value)));
 export const average = (value) => hundredth.format(value);
 export const minutes = (value) => thousandth.format(value);
+/** A value of a report as it is: numbers, and hours like "2026-10-01T10:00:00+02:00". */
+export const plainly = (value) => (typeof value === "number" ? thousandth.format(value) : /^\d{4}-\d{2}-\d{2}T/.test(value) ? moment(value) : String(value));
 export const share = (value) => (value === null ? "–" : percent.format(value));
 /** By how much a number differs from an earlier one. */
 export const change = (now, before) => (now === null || before === null || before === undefined ? "–" : before ? signed.format(now / before - 1) : now ? "new" : signed.format(0));
@@ -62,8 +64,11 @@ export function spanInWords({ day, last = day, begins }) {
   return isMonth ? WHOLE_MONTH.format(noon(day)) : daysInWords(day, last);
 }
 
-/** The minute of an instant in UTC like "2026-10-01T10:00:00Z". */
-export const moment = (instant) => instant.slice(0, 16).replace("T", " ");
+/** The day and the clock of an instant, in UTC or local as it is written: "2026-10-01T10:00:00Z". */
+export const moment = (instant, seconds = false) => `${dateInWords(instant)}, ${clock(instant, seconds)}`;
+
+/** A sentence of the server, with its days as the reader writes them. */
+export const withDates = (sentence) => sentence.replace(/\b\d{4}-\d{2}-\d{2}(?![\dT])/g, dateInWords);
 
 /** An instant in UTC, as the clocks of a zone show it: "2026-10-01T10:00:00". */
 export function wallTime(instant, timeZone) {

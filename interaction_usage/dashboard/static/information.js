@@ -3,14 +3,13 @@
 
 import { below, get, put } from "./api.js";
 import { APPLICATIONS } from "./catalog.js";
-import { combobox } from "./combobox.js";
-import { FIELDS, duration, element, empty, offset, setting } from "./format.js";
+import { FIELDS, duration, element, empty, moment, setting } from "./format.js";
+import { zoneFinder } from "./zone_finder.js";
 
 const { account } = document.body.dataset;
 const form = document.querySelector("#information");
 const save = document.querySelector("#save");
 const saved = document.querySelector("#saved");
-const moves = document.querySelector("#zone-change");
 const history = document.querySelector("#history");
 const older = document.querySelector("#older");
 const field = (name) => form.elements[name];
@@ -19,20 +18,12 @@ const value = (name) => (field(name).type === "checkbox" ? field(name).checked :
 /** The settings as they were last read. */
 let known = {};
 
-let listed;
-const zones = () => (listed ??= get("/api/timezones"));
-const host = document.querySelector("#timezone-combo");
 const zone = field("timezone").readOnly
   ? { set: (text) => (field("timezone").value = text) }
-  : combobox(host, {
-      options: async () => (await zones()).map(({ name, offset: seconds, also }) => ({ value: name, label: name, note: offset(seconds), also })),
-      chosen: () => {
-        showErrors({});
-        preview();
-      },
-      free: true,
+  : zoneFinder(document.querySelector("#timezone-combo"), document.querySelector("#zone-change"), {
+      asked: () => known,
+      chosen: () => showErrors({}),
     });
-field("timezone").addEventListener("change", () => preview());
 
 function show(settings) {
   known = settings;
@@ -41,7 +32,6 @@ function show(settings) {
   field("dnis").checked = settings.dnis;
   field("sms").checked = settings.sms;
   field("late_usage").value = settings.late_usage;
-  moves.replaceChildren();
   document.querySelector("#limits").replaceChildren(
     ...Object.entries(settings.session_limits).map(([name, seconds]) => element("div", {}, element("dt", {}, APPLICATIONS[name].label), element("dd", {}, duration(seconds)))),
   );
@@ -50,22 +40,6 @@ function show(settings) {
 /** What the visitor may change and did. */
 function changed() {
   return Object.fromEntries((known.may_change ?? []).filter((name) => value(name) !== known[name]).map((name) => [name, value(name)]));
-}
-
-/** Says what the time zone in the field would move, if it is another one. */
-async function preview() {
-  const wanted = value("timezone").trim();
-  let sentences = [];
-  try {
-    if (wanted !== known.timezone && (await zones()).some(({ name }) => name === wanted)) {
-      ({ sentences } = await get(below(account, "/timezone-change", { to: wanted })));
-    }
-  } catch {
-    // The server is away; saving says so.
-  }
-  if (wanted !== value("timezone").trim()) return;
-  const lines = sentences.map((sentence) => element("li", {}, sentence));
-  moves.replaceChildren(...(lines.length ? [element("ul", { class: "callout warn moves" }, ...lines)] : []));
 }
 
 function showErrors(fields) {
@@ -112,7 +86,7 @@ let before = null;
 
 function row({ at, by, token, field: name, from, to }) {
   const who = token ? `${by} (${token})` : by;
-  const cells = [at.slice(0, 19).replace("T", " "), who, FIELDS[name] ?? name, setting(from), setting(to)];
+  const cells = [moment(at, true), who, FIELDS[name] ?? name, setting(from), setting(to)];
   return element(
     "tr",
     {},

@@ -3,7 +3,7 @@
 
 import { below, get, post } from "./api.js";
 import { billed, billedRows } from "./bill.js";
-import { callout, element, empty, several, table } from "./format.js";
+import { callout, daysInWords, element, empty, moment, plainly, several, spanInWords, table, withDates } from "./format.js";
 
 const { account } = document.body.dataset;
 const mayIssue = "mayIssue" in document.body.dataset;
@@ -12,10 +12,9 @@ const said = document.querySelector("#said");
 const preview = document.querySelector("#preview");
 const difference = document.querySelector("#difference");
 const at = (number, path = "") => below(account, `/issued-reports/${encodeURIComponent(number)}${path}`);
-const moment = (instant) => instant.slice(0, 16).replace("T", " ");
-const shown = (value) => (value === null || value === "" ? "none" : String(value));
+const shown = (value) => (value === null || value === "" ? "none" : plainly(value));
 
-const signed = (value) => (value === null ? "" : value > 0 ? `+${value}` : String(value).replace("-", "−"));
+const signed = (value) => (value === null ? "" : `${value > 0 ? "+" : ""}${plainly(value)}`);
 
 function say(text, kind) {
   said.replaceChildren(callout(text, kind));
@@ -57,15 +56,15 @@ function row(report) {
     "tr",
     report.changed ? { class: "differs" } : {},
     element("th", { scope: "row" }, report.number),
-    ...[`${report.from} to ${report.to}`, report.timezone, moment(report.issued_at), about(report), status(report)].map((text) => element("td", { class: "text" }, text)),
-    element("td", { class: "text" }, element("div", { class: "row-actions" }, ...files, ...actions)),
+    ...[spanInWords({ day: report.from, last: report.to }), report.timezone, moment(report.issued_at), about(report), status(report)].map((text) => element("td", { class: "text" }, text)),
+    element("td", { class: "text controls" }, element("div", { class: "row-actions" }, ...files, ...actions)),
   );
 }
 
 async function show() {
   try {
     const reports = await get(below(account, "/issued-reports"));
-    const head = ["Number", "Period", "Time zone", "Issued", "Earlier reports", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
+    const head = ["Number", "Period", "Time zone", "Issued", "Earlier reports", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: text === "Files" ? "text controls" : index ? "text" : null }, text));
     list.replaceChildren(
       reports.length
         ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...reports.reverse().map(row)))
@@ -105,20 +104,20 @@ function lastDay(month) {
 function adjustment({ number, from, to, cells, notes }) {
   const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now)]);
   return [
-    element("h3", {}, `Adjustment of ${number}, ${from} to ${to}`),
+    element("h3", {}, `Adjustment of ${number}, ${daysInWords(from, to)}`),
     element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
-    ...notes.map((note) => callout(note, "warn")),
+    ...notes.map((note) => callout(withDates(note), "warn")),
   ];
 }
 
 /** A box for each obstacle that an operator may say is meant; anything else holds the report up. */
 function obstacle({ kind, sentence }) {
   const name = { PeriodGap: "gap", PeriodOverlap: "overlap" }[kind];
-  if (!name) return callout(sentence);
+  if (!name) return callout(withDates(sentence));
   const box = element("input", { type: "checkbox", name });
   box.addEventListener("change", ready);
   const label = { gap: "Issue it anyway, and leave that time out", overlap: "Issue it anyway, and bill that time twice" }[name];
-  return element("div", { class: "callout warn" }, sentence, element("label", { class: "check" }, box, element("span", {}, label)));
+  return element("div", { class: "callout warn" }, withDates(sentence), element("label", { class: "check" }, box, element("span", {}, label)));
 }
 
 function ready() {
@@ -139,7 +138,7 @@ async function look(order) {
     }
     wanted = order;
     const { report } = found;
-    document.querySelector("#preview-title").textContent = `${order.from} to ${order.to}, ${found.timezone}`;
+    document.querySelector("#preview-title").textContent = `${daysInWords(order.from, order.to)}, ${found.timezone}`;
     document.querySelector("#preview-text").textContent = order.revises ? `Would be issued as ${found.number}, and revise ${order.revises}, which stays as it is.` : `Would be issued as ${found.number}.`;
     document.querySelector("#obstacles").replaceChildren(...found.obstacles.map(obstacle));
     document.querySelector("#preview-cells").replaceChildren(table(["Value", "Report"], billedRows(report).map(([name, value]) => [name, shown(value)])));
@@ -177,7 +176,7 @@ if (mayIssue) {
     event.preventDefault();
     const month = document.querySelector("#month").value;
     if (/^\d{4}-\d{2}$/.test(month)) look({ from: `${month}-01`, to: lastDay(month) });
-    else say("Choose a month, like 2026-10.");
+    else say("Choose a month.");
   });
   document.querySelector("#confirm").addEventListener("click", issue);
   document.querySelector("#cancel").addEventListener("click", () => (preview.hidden = true));

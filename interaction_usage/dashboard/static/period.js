@@ -2,6 +2,7 @@
 
 import { below } from "./api.js";
 import { PRESETS } from "./days.js";
+import { dateInWords } from "./format.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
@@ -38,7 +39,7 @@ function wrong() {
   if (!to.value) return { to: "Choose a last day." };
   if (from.value > today()) return { from: "This day lies in the future." };
   if (from.value > to.value) return { to: "The last day comes before the first." };
-  if (from.value < FIRST) return { from: "Reports begin on 2000-01-01." };
+  if (from.value < FIRST) return { from: `Reports begin on ${dateInWords(FIRST)}.` };
   if ((new Date(to.value) - new Date(from.value)) / 86400000 >= MOST_DAYS) return { from: "A report covers at most ten years." };
   return {};
 }

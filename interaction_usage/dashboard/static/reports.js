@@ -6,12 +6,14 @@ import { switchTable } from "./cards.js";
 import { combobox } from "./combobox.js";
 import { completenessLine, missing } from "./completeness.js";
 import { concurrency, seriesButtons, whoWasThere } from "./concurrency_report.js";
+import { elsewhere } from "./days_with_usage.js";
 import { spanFor, spansFor, comparedWith } from "./days.js";
 import { figures } from "./figures.js";
 import { layered, ranks, resolution, usage } from "./flow_reports.js";
 import { callout, count, daysInWords, element, hourInWords, offset, showYears, wallTime } from "./format.js";
+import { nearest } from "./nearest.js";
 import { onChange, period, readAddress, setPeriod, settle, showErrors, today } from "./period.js";
-import { showUsageReport } from "./usage_report.js";
+import { isEmpty, showUsageReport } from "./usage_report.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
@@ -126,6 +128,7 @@ async function load() {
     const [answer, before] = await Promise.all([ask(from, to), other && ask(...other)]);
     $("#problem").replaceChildren();
     show(answer, before, by, other);
+    if (!asked.flow && isEmpty(answer.report)) elsewhere(account, open, signal).then((said) => $("#problem").append(said), () => {});
     performance.mark("shown");
     tries = 0;
     reports.classList.remove("stale");
@@ -216,8 +219,7 @@ function notes(report, now, other) {
 /** Says of a flow that did not run that it did not; and which ones may be meant. */
 function unknownFlow({ flows: ran }) {
   if (!asked.flow || ran.some(({ flow }) => flow === asked.flow)) return [];
-  const words = asked.flow.toLowerCase().split(/\s+/).filter((word) => word.length > 2);
-  const near = ran.map(({ flow }) => flow).filter((flow) => words.some((word) => flow.toLowerCase().includes(word))).slice(0, 3);
+  const near = nearest(asked.flow, ran.map(({ flow }) => flow));
   const said = callout(`No flow “${asked.flow}” ran in this period. Names are exact, capitals included.`, "warn");
   for (const flow of near) {
     const button = element("button", { type: "button", class: "button small" }, flow);

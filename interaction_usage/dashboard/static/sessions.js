@@ -2,13 +2,12 @@
 
 import { below, get } from "./api.js";
 import { APPLICATIONS } from "./catalog.js";
-import { callout, element, empty, several } from "./format.js";
+import { callout, daysInWords, element, empty, moment, several } from "./format.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (name) => document.querySelector(`#${name}`);
 const DEFAULTS = { days: "7", longer: "14400", state: "any" };
 const STATES = { open: "open", limit: "ended by the limit", stopped: "stopped" };
-const moment = (local) => local.slice(0, 19).replace("T", " ");
 
 /** A number of seconds in two units. */
 function age(seconds) {
@@ -36,8 +35,8 @@ function row(each) {
     {},
     element("th", { scope: "row", class: "text" }, each.session === null ? element("span", { class: "muted" }, "not shown") : element("bdi", {}, each.session)),
     element("td", { class: "keep" }, APPLICATIONS[each.application].label),
-    element("td", { class: "keep" }, moment(each.start)),
-    element("td", { class: "keep" }, each.stop ? moment(each.stop) : ""),
+    element("td", { class: "keep" }, moment(each.start, true)),
+    element("td", { class: "keep" }, each.stop ? moment(each.stop, true) : ""),
     element("td", {}, age(each.seconds)),
     element("td", { class: "keep" }, state, each.corrected ? " corrected" : ""),
   );
@@ -53,7 +52,9 @@ async function load() {
   place.setAttribute("aria-busy", "true");
   place.classList.add("stale");
   try {
-    const found = await get(below(account, "/long-sessions", { from: day(Number(days) - 1), to: day(0), longer, state }), loading.signal);
+    const [from, to] = [day(Number(days) - 1), day(0)];
+    const found = await get(below(account, "/long-sessions", { from, to, longer, state }), loading.signal);
+    $("paper").textContent = ` · ${daysInWords(from, to)} · ${["longer", "state"].map((name) => $(name).selectedOptions[0].text).join(" · ")}`;
     $("problem").replaceChildren();
     const some = found.total > found.sessions.length ? ` The longest ${found.sessions.length} are listed; usage sessions lists all.` : "";
     $("note").replaceChildren(`${several(found.total, "session")}, times in ${timezone}.${some} ${found.made_from.sentence}`);

@@ -47,6 +47,6 @@ addEventListener("beforeprint", () => {
   const { style } = document.documentElement;
   style.setProperty("--paper-title", quoted(document.title.replace(/ · Usage$/, "") + (document.querySelector("#paper")?.textContent ?? "")));
   const { timezone } = document.body.dataset; // of the account, as all that stands on the paper
-  const printed = new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short", timeZone: timezone || undefined });
+  const printed = new Date().toLocaleString(navigator.language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23", timeZone: timezone || undefined });
   style.setProperty("--paper-time", quoted(`Printed ${printed}`));
 });

@@ -34,6 +34,12 @@ function sectionRows({ title, counters, series }, report) {
   ];
 }
 
+/** Whether a report has no usage at all. */
+export function isEmpty(report) {
+  const value = (path) => path.reduce((members, name) => members?.[name], report);
+  return !sections.some(({ counters, series }) => counters.some(({ path }) => value(path)) || series.some((name) => report.concurrency[name].max));
+}
+
 export function showUsageReport(body, report) {
   body.replaceChildren(...sections.flatMap((section) => sectionRows(section, report)));
 }
