@@ -44,7 +44,7 @@ _PAGES = (
 )  # fmt: skip
 #: Of these, those that are not broken down by time.
 _WHOLE = ("dashboard/heat", "report", "usage.xls")
-#: Days that the pages draw one by one, at most (`defaultSpan` in days.js).
+#: Days that the pages draw one by one, at most (`spanFor` in days.js).
 _MOST_DAYS = 92
 #: Days and what they may take, in milliseconds; a file has every hour of them.
 _GOALS = {30: 100, _DAYS: 100}

@@ -91,12 +91,12 @@ def spans(report: Report, by: By) -> list[Span]:
 
 def _by_hour(report: Report, hours: Mapping[date, DayHours]) -> Iterator[Span]:
     for day in hours.values():
-        for place, begins in enumerate(day.begins):
+        for place, (begin, end, offset) in enumerate(each_hour(day.runs)):
             number = day.begin + place
-            hour = DayHours(day.day, number, number + 1, [day.clocks[place]], ())
-            yield Span(
-                day.day, day.day, report.hour_counts[number], (hour,), local_datetime(*begins)
-            )
+            run = HourRun(begin, 1, end - begin, offset)
+            hour = DayHours(day.day, number, number + 1, [day.clocks[place]], (run,))
+            begins = local_datetime(begin, offset)
+            yield Span(day.day, day.day, report.hour_counts[number], (hour,), begins)
 
 
 def day_hours(report: Report) -> list[DayHours]:
