@@ -27,7 +27,7 @@ from interaction_usage.store.day_encoding import (
     SERIES_FIELDS,
     amounts_in,
     block_nets,
-    day_nets,
+    nets_before,
     nets_in,
     rises_in,
     sealed_counters,
@@ -101,7 +101,7 @@ def assemble(
     cuts = _cuts(days, first, end)
     # The level at `first` is that at the beginning of its day, and what happens in between.
     curves = _curves(_cuts(days, first - lead, end), of_curves, lead, end - first)
-    levels = _levels(nets, day_of(first))
+    levels = levels_before(nets, day_of(first))
     if lead:
         for series, (slot_nets, slot_rises) in curves.items():
             levels[series] += sum(slot_nets[:lead])
@@ -221,18 +221,15 @@ def _dense(
 # ----------------------------------------------------------------------------------- curves
 
 
-def _levels(nets: Nets, day: int) -> dict[str, int]:
+def levels_before(nets: Nets, day: int) -> dict[str, int]:
     """Return the level of each series before the UTC *day*: whole blocks, then days."""
-    levels = dict.fromkeys(SERIES, 0)
+    levels = [0] * len(SERIES)
     for block, packed in nets.items():
         if block < block_of(day):
-            for series, net in zip(SERIES, block_nets(packed), strict=True):
-                levels[series] += net
+            levels = list(map(add, levels, block_nets(packed)))
         elif block == block_of(day):
-            for place, series, net in day_nets(packed):
-                if block * DAYS_PER_BLOCK + place < day:
-                    levels[series] += net
-    return levels
+            levels = list(map(add, levels, nets_before(packed, day - block * DAYS_PER_BLOCK)))
+    return dict(zip(SERIES, levels, strict=True))
 
 
 def _curves(
