@@ -60,7 +60,7 @@ def test_what_cannot_be_watched_is_refused(changes: dict[str, object], member: s
         ({"kind": "counter", "target": "call.minutes", "threshold": 2500},
          "Call Now minutes: 2.5 minutes or more this month"),
         ({"kind": "counter", "target": "runs", "threshold": 800, "percent": 80, "allowance": 1000},
-         "Total: 800 or more this month (80 % of 1,000)"),
+         "Flow runs: 800 or more this month (80 % of 1,000)"),
         ({"kind": "silence", "target": "", "minutes": 1}, "No events for 1 minute"),
         ({"kind": "stale", "account": OPERATIONS, "target": "", "minutes": 5},
          "Stale numbers for 5 minutes: no rule of an account can be evaluated"),
