@@ -3,7 +3,7 @@
 
 import { below, get, post } from "./api.js";
 import { billed, billedRows } from "./bill.js";
-import { callout, daysInWords, element, empty, moment, plainly, several, spanInWords, table, withDates } from "./format.js";
+import { callout, count, daysInWords, element, empty, moment, plainly, several, spanInWords, table, withDates } from "./format.js";
 
 const { account } = document.body.dataset;
 const mayIssue = "mayIssue" in document.body.dataset;
@@ -102,10 +102,12 @@ function lastDay(month) {
 
 /** What would be billed of an earlier report: a table of signed differences. */
 function adjustment({ number, from, to, cells, notes }) {
-  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now)]);
+  // How many events are behind each number is known where Kafka or an archive has them.
+  const counted = cells.some(({ events }) => events !== null && events !== undefined);
+  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now), ...(counted ? [count(cell.events ?? 0)] : [])]);
   return [
     element("h3", {}, `Adjustment of ${number}, ${daysInWords(from, to)}`),
-    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
+    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now", ...(counted ? ["Events"] : [])], rows)),
     ...notes.map((note) => callout(withDates(note), "warn")),
   ];
 }
@@ -176,7 +178,7 @@ if (mayIssue) {
     event.preventDefault();
     const month = document.querySelector("#month").value;
     if (/^\d{4}-\d{2}$/.test(month)) look({ from: `${month}-01`, to: lastDay(month) });
-    else say("Choose a month.");
+    else say("Choose a month, like 2026-10.");
   });
   document.querySelector("#confirm").addEventListener("click", issue);
   document.querySelector("#cancel").addEventListener("click", () => (preview.hidden = true));
