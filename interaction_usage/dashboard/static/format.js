@@ -137,6 +137,29 @@ export function table(head, rows, total = null) {
   );
 }
 
+/**
+ * A table of words with rows of its own making. A heading is a text, or a text and the class of its
+ * column: null where that has numbers, "controls" where it has what paper goes without.
+ */
+export function wordsTable(headings, rows) {
+  const head = headings.map((each) => {
+    const [text, kind] = Array.isArray(each) ? each : [each, "text"];
+    return element("th", { scope: "col", class: kind }, text);
+  });
+  return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+}
+
+/** A small button of a row; `about` says to those who only hear it what it is about. */
+export function rowButton(text, about, action) {
+  const made = element("button", { class: "button small", type: "button" }, text, element("span", { class: "sr" }, ` ${about}`));
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    await action();
+    made.disabled = false;
+  });
+  return made;
+}
+
 export function empty(title, text = "") {
   return element("div", { class: "empty" }, element("b", {}, title), text);
 }
