@@ -269,7 +269,7 @@ def test_a_worker_that_is_killed_costs_no_other_report(
     command = running(process, folder)
     workers = workers_of(command)
     os.kill(workers[0], signal.SIGKILL)
-    _, stderr = command.communicate(timeout=60)
+    _, stderr = command.communicate(timeout=240)
     assert command.returncode == 1
     lines = stderr.decode().splitlines()
     written = len(list(folder.glob("*.xls")))

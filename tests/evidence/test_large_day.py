@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from random import Random
@@ -118,8 +118,8 @@ def test_every_number_of_a_random_day_agrees() -> None:
     table: pa.Table = of_events(logs)
 
     @contextmanager
-    def opened(_accounts: Sequence[str] | None, _ends: Any) -> Iterator[ArrowSource]:
-        yield ArrowSource(table)
+    def opened(*_: Any) -> Iterator[Callable[[Any], ArrowSource]]:
+        yield lambda _ends: ArrowSource(table)
 
     with redis_server() as server:
         write(server.url, logs)
