@@ -80,7 +80,7 @@ form.addEventListener("submit", async (event) => {
     say("");
     $("secret").value = made.token;
     const until = made.expires ? `until ${moment(made.expires)} UTC` : "for ever";
-    $("created-for").replaceChildren(`For `, element("b", {}, element("bdi", {}, whose(made))), ` (${made.role}), ${until}. With it one logs in at ${location.origin}/login.`);
+    $("created-for").replaceChildren(`For `, element("b", {}, element("bdi", {}, whose(made))), ` (${made.role}), ${until}. Log in with it at ${location.origin}/login.`);
     $("created").hidden = false;
     $("created").focus();
     field("label").value = "";

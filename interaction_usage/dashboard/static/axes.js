@@ -52,7 +52,7 @@ const hasWeekdays = (spans, by) => by === "day" && spans.length <= FEW_DAYS;
 
 /** Which spans have a label, and what it says: [[index, text], …]. */
 export function ticks(spans, by, width) {
-  const room = Math.max(2, Math.floor(width / (dayShort(spans[0].day).length > 7 ? 92 : 58)));
+  const room = Math.max(2, Math.floor(width / (dayShort(spans[0].day).length > 9 ? 92 : 58)));
   if (by === "hour") {
     const step = fitting(spans.length, room, [1, 2, 3, 6, 12]);
     return every(spans, 1, ({ begins }) => Number(begins.slice(11, 13)) % step === 0 && begins.slice(14, 16) === "00").map((index) => [index, clock(spans[index].begins)]);
