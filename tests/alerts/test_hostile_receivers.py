@@ -37,7 +37,7 @@ async def send(to: str, allowed: tuple[str, ...] = HERE) -> Outcome:
     return await Webhooks(SECRET, allowed).send(Notice(Rule("acme", "level", 2, to, "agent"), note))
 
 
-def test_a_name_that_changes_its_address_reaches_nothing_inside(
+def test_a_name_of_another_address_the_second_time_reaches_nothing(
     hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name is resolved once for each attempt; what was checked is what is connected to."""
