@@ -14,7 +14,20 @@ if TYPE_CHECKING:
 _COUNTERS: Final = {row.id: row for row in METRIC_ROWS}
 
 #: What can be watched: option to what it is called.
-_CONDITIONS: Final = ("series", "maximum", "counter", "silent_for", "lag", "gaps", "refusals")
+_CONDITIONS: Final = (
+    "series",
+    "maximum",
+    "counter",
+    "silent_for",
+    "lag",
+    "gaps",
+    "stale_for",
+    "refusals",
+)
+
+
+#: Of these, what is only about a time: option to kind.
+_OF_MINUTES: Final[dict[str, Any]] = {"silent_for": "silence", "stale_for": "stale"}
 
 
 class _Minutes(click.ParamType):
@@ -66,6 +79,12 @@ _OPTIONS: Final = (
         type=click.IntRange(1),
         metavar="GAPS",
         help="For operators: so many gaps that nobody accepted.",
+    ),
+    click.option(
+        "--stale-for",
+        type=_Minutes(),
+        metavar="5m",
+        help="For operators: the numbers are stale for so long, so rules are unknown.",
     ),
     click.option(
         "--refusals",
@@ -130,8 +149,9 @@ def chosen_rules(
         drafts = [Rule(**made, target=given[condition], threshold=threshold, minutes=minutes)]
     elif condition == "counter":
         drafts = _counter_rules(given, made)
-    elif condition == "silent_for":
-        drafts = [Rule(**made, kind="silence", threshold=1, minutes=given["silent_for"])]
+    elif condition in _OF_MINUTES:
+        kind = _OF_MINUTES[condition]
+        drafts = [Rule(**made, kind=kind, threshold=1, minutes=given[condition])]
     else:
         made |= {"kind": condition}
         drafts = [Rule(**made, threshold=given[condition])]

@@ -56,7 +56,7 @@ def alerts() -> None:
 def set_(
     account_id: str | None, to: str, label: str, force: bool, dry_run: bool, **given: Any
 ) -> None:
-    """Set a rule for ACCOUNT; without ACCOUNT one for operators, by --lag or --gaps.
+    """Set a rule for ACCOUNT; without ACCOUNT one for operators: --lag, --gaps or --stale-for.
 
     A threshold that is reached is exceeded. Setting the same rule again changes nothing; its id is
     printed. Months are those of the account's time zone.
@@ -68,7 +68,7 @@ def set_(
       usage alerts set acme --maximum agent-sessions --above 50 --to https://example.com/hook
       usage alerts set acme --counter runs --allowance 10000 --at 80 --at 100 --to ops@example.com
       usage alerts set acme --silent-for 30m --to ops@example.com
-      usage alerts set --lag 100000 --to ops@example.com
+      usage alerts set --stale-for 5m --to ops@example.com
     """
     from interaction_usage.alerts import book, rules
     from interaction_usage.alerts.errors import InvalidRuleError
@@ -292,7 +292,9 @@ def secret(account_id: str | None) -> None:
     """Print the secret that webhooks of ACCOUNT are signed with, to give to their receiver.
 
     It follows from USAGE_ALERTS_SECRET and the account, and verifies with any library of Standard
-    Webhooks. Without ACCOUNT it is that of the rules for operators.
+    Webhooks. Without ACCOUNT it is that of the rules for operators. Where
+    USAGE_ALERTS_PREVIOUS_SECRET is set, a second line has the secret before: webhooks are signed
+    with both.
 
     \b
     Example:
@@ -305,6 +307,13 @@ def secret(account_id: str | None) -> None:
     if not config.alerts_secret:
         raise CommandError("USAGE_ALERTS_SECRET is not set, so there is no secret.")
     click.echo(secret_of(config.alerts_secret, account_id or OPERATIONS))
+    if config.alerts_previous_secret:
+        click.echo(secret_of(config.alerts_previous_secret, account_id or OPERATIONS))
+        click.echo(
+            "Give the receiver the first one. The second is valid as long as "
+            "USAGE_ALERTS_PREVIOUS_SECRET is set.",
+            err=True,
+        )
 
 
 @alerts.command("run")

@@ -28,6 +28,8 @@ LEVEL = Rule("acme", "level", 25, HOOK, "agent-sessions")
         ({"minutes": 1441}, "minutes"),
         ({"kind": "maximum", "minutes": 5}, "minutes"),
         ({"kind": "silence", "target": ""}, "minutes"),
+        ({"kind": "stale", "account": OPERATIONS}, "minutes"),
+        ({"kind": "stale", "minutes": 5}, "account"),
         ({"label": "two\nlines"}, "label"),
         ({"to": "ftp://example.com"}, "to"),
         ({"to": "https://user:secret@example.com/"}, "to"),
@@ -60,6 +62,8 @@ def test_what_cannot_be_watched_is_refused(changes: dict[str, object], member: s
         ({"kind": "counter", "target": "runs", "threshold": 800, "percent": 80, "allowance": 1000},
          "Total: 800 or more this month (80 % of 1,000)"),
         ({"kind": "silence", "target": "", "minutes": 1}, "No events for 1 minute"),
+        ({"kind": "stale", "account": OPERATIONS, "target": "", "minutes": 5},
+         "Stale numbers for 5 minutes: no rule of an account can be evaluated"),
     ],
 )  # fmt: skip
 def test_a_rule_in_words(changes: dict[str, object], words: str) -> None:

@@ -78,6 +78,19 @@ def test_the_secret_verifies_with_the_library(usage: Usage) -> None:
         Webhook(secret)
 
 
+def test_while_the_secret_is_changed_there_are_two(
+    usage: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one first: it is the one to give to receivers."""
+    before = usage("alerts", "secret", "acme").stdout.strip()
+    monkeypatch.setenv("USAGE_ALERTS_PREVIOUS_SECRET", "a secret of the tests, long enough")
+    monkeypatch.setenv("USAGE_ALERTS_SECRET", "another secret of the tests, long enough")
+    done = usage("alerts", "secret", "acme")
+    new, old = done.stdout.split()
+    assert old == before != new
+    assert "Give the receiver the first one" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -91,6 +104,8 @@ def test_the_secret_verifies_with_the_library(usage: Usage) -> None:
         (("acme", "--maximum", "agent", "--above", "3", "--for", "5m"), "--for goes with"),
         (("acme", "--lag", "5"), "has no account"),
         (("--series", "agent", "--above", "5"), "name the account"),
+        (("acme", "--stale-for", "5m"), "has no account"),
+        (("--stale-for", "0m"), "like 10m or 2h"),
         (("nobody", "--series", "agent", "--above", "5"), "There is no account 'nobody'"),
     ],
 )
