@@ -56,10 +56,10 @@ _CURVES_EVERY_S: Final = 15.0
 def demo(directory: Path, seconds: float | None, days: int, seed: int, no_browser: bool) -> None:
     """Run the whole system on this machine and watch it, until Ctrl-C.
 
-    Starts a broker, Redis, a worker and the dashboard, which opens in the browser. Three fictional
-    companies go on with their day, and a year of their history is loaded meanwhile: seasons, a
-    campaign, an outage, refused events, issued reports and a correction. Writes usage.xls for each
-    company.
+    Starts a broker, Redis, a worker, alerts, an archive and the dashboard, which opens in the
+    browser. Three fictional companies go on with their day, and a year of their history is loaded
+    meanwhile: seasons, a campaign, an outage, refused events, issued reports and a correction.
+    Writes usage.xls for each company.
 
     \b
     Examples:
