@@ -13,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from benchmarks.progress import say
 from benchmarks.stage import stage
 from benchmarks.table import Row
 from interaction_usage.servers.child import Child
@@ -24,11 +25,6 @@ _PATIENCE_S = 60.0
 _PAUSE_S = 0.04
 #: Accounts whose receiver never answers.
 _HANGING = 20
-
-
-def say(text: str) -> None:
-    """Say on stderr what is being done."""
-    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def measure(count: int) -> list[Row]:
@@ -63,9 +59,9 @@ def measure(count: int) -> list[Row]:
             child.start([*_USAGE, *name.split()], lambda: True, environment=environment)
         hooks = dict.fromkeys(_names(count), f"http://127.0.0.1:{receiver.server_port}/")
         dead = f"http://localhost:{silent.getsockname()[1]}/"
-        say(f"setting {count} rules, and {_HANGING} whose receiver never answers")
+        say(f"alert delay: setting {count} rules, and {_HANGING} whose receiver never answers")
         _set_rules(hooks | dict.fromkeys(_names(_HANGING, "hanging"), dead), environment)
-        say(f"publishing {count} events, about {count * _PAUSE_S:.0f} s")
+        say(f"alert delay: publishing {count} events, about {count * _PAUSE_S:.0f} s")
         _publish(_names(_HANGING, "hanging"), servers.kafka)
         published = _publish(list(hooks), servers.kafka)
         deadline = time.monotonic() + _PATIENCE_S

@@ -26,7 +26,7 @@ from typing import Any, cast
 from redis.client import Redis
 
 from benchmarks import alert_delay
-from benchmarks.alert_delay import say
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.alerts import rules
 from interaction_usage.alerts.evaluator import Looking
@@ -140,7 +140,7 @@ async def _change(url: str, changing: int, seconds: int, runs: Any) -> None:
     runs.clear()
     await writer.close()
     if (late := time.monotonic() - began - seconds) > 1:
-        say(f"the writer was {late:.0f} s late: less has changed each second")
+        say(f"alerts: the writer was {late:.0f} s late: less has changed each second")
 
 
 def _change_in_process(url: str, changing: int, seconds: int, runs: Any) -> None:
@@ -152,9 +152,9 @@ def cost(seconds: int) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as server:
         now = int(time.time())
-        say(f"counting four weeks of {ACCOUNTS:,} accounts")
+        say(f"alerts: counting four weeks of {ACCOUNTS:,} accounts")
         asyncio.run(_fill(server.url, now))
-        say("looking at all of them for the first time")
+        say("alerts: looking at all of them for the first time")
         with connect(server.url) as redis:
             progress = Progress(now + _AHEAD_S, now + _AHEAD_S, {}, 0)
             redis.set(keys.PROGRESS, encoded(progress))
@@ -172,7 +172,7 @@ def cost(seconds: int) -> list[Row]:
             what = "the first look, at all of them"
             rows.append(Row("alerts", what, "", f"{first:.2f} s", note))
             for changing in _CHANGING:
-                say(f"{changing} accounts change each second, for {seconds} s")
+                say(f"alerts: {changing} accounts change each second, for {seconds} s")
                 rows.append(_at(server.url, redis, looking, lease, changing, seconds))
     return rows
 
@@ -210,20 +210,23 @@ def _at(url: str, redis: Any, looking: Looking, lease: Lease, changing: int, sec
     )
 
 
+def run(*, short: bool, seconds: int = 20, only: str | None = None) -> list[Row]:
+    """Run the cost and the delay, or *only* one of them, and return the rows."""
+    rows = []
+    if only != "delay":
+        rows += cost(5 if short else seconds)
+    if only != "cost":
+        rows += alert_delay.measure(100 if short else 1_200)
+    return rows
+
+
 def main() -> None:
-    """Print the table; exit 1 where a goal is missed."""
+    """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--only", choices=("cost", "delay"))
-    options = parser.parse_args()
-    seconds = 5 if options.short else options.seconds
-    rows = []
-    if options.only != "delay":
-        rows += cost(seconds)
-    if options.only != "cost":
-        rows += alert_delay.measure(100 if options.short else 1_200)
-    print(markdown(rows))
+    print(markdown(run(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks import ours
 from benchmarks.ours import Event, OffsetEvent, SessionStarted, SessionStopped
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store.writer import Writer
@@ -178,10 +179,11 @@ def run(*, short: bool, viewers: int = VIEWERS, seconds: float = 30) -> list[Row
     """Run it on one account, on 20 and on as many as there are viewers; return the rows."""
     rows = []
     for accounts in (1, 20, viewers):
+        say(f"live viewers: {viewers} of {accounts} accounts")
         with redis_server() as server:
             ours.fill(server.url, history(accounts), "history/0")
             with dashboard(server.url) as process:
-                took = 10 if short else seconds
+                took = 6 if short else seconds
                 result = asyncio.run(watch(server.url, process, viewers, accounts, took))
         rows.append(_row(viewers, accounts, result))
     return rows
@@ -202,7 +204,7 @@ def _row(viewers: int, accounts: int, result: Result) -> Row:
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="ten seconds each")
+    parser.add_argument("--short", action="store_true", help="six seconds each")
     parser.add_argument("--viewers", type=int, default=VIEWERS)
     parser.add_argument("--seconds", type=float, default=30)
     arguments = parser.parse_args()

@@ -197,8 +197,8 @@ local function grow_sessions(prefix, n, wanted)
     local source, moved, fields, names = prefix .. bucket - size / 2, {}, {}, {}
     local all = call("HGETALL", source)
     for i = 1, #all, 2 do names[#names + 1] = all[i] end
-    for i, its_bucket in ipairs(session_buckets(names, size)) do
-      if its_bucket == bucket then
+    for i, where in ipairs(session_buckets(names, size)) do
+      if where == bucket then
         fields[#fields + 1] = names[i]
         moved[#moved + 1] = names[i]
         moved[#moved + 1] = all[2 * i]
