@@ -42,6 +42,7 @@ local byte, sub = string.byte, string.sub
 local MOST_STEPS, STEPS_A_DAY = 350, 6
 local MOST_SLOTS, MOST_PIECES = 60, 400
 local MOST_VOIDS = 50
+local PIECE_SECONDS = SLOT_SECONDS / PIECES
 
 -- Corrections and voids are there only where the delta has some.
 local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
