@@ -161,6 +161,7 @@ def counter(
         near = get_close_matches(name, _COUNTERS, 1)
         raise UnknownCounterError(name, near[0] if near else None)
     with opened(events, [account], period) as database:
+        database.run("voids")
         database.run("amounts")
         rows = database.run("events_of_counter", metrics=list(metrics))
     members = (
