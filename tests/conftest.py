@@ -19,6 +19,7 @@ from interaction_usage.servers.redis_server import RedisServer, binary, redis_se
 from interaction_usage.store.client import connect
 from tests.support.examples import examples
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.shared_broker import SharedBroker
 
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
@@ -116,6 +117,14 @@ def need_kafka() -> None:
         _leave_out(f"Apache Kafka: {reason}")
 
 
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    """Yield the broker that all tests of this process share, one after the other."""
+    broker = SharedBroker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.kill()
+
+
 @pytest.fixture(scope="session", params=["redis", "valkey", "cluster"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluster]:
     """Yield a Redis, then a Valkey, then a cluster: the store's contract holds on each."""
@@ -158,7 +167,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.name
         return _ORDER.index(folder) if folder in _ORDER else -1
 
-    items.sort(key=place, reverse="PYTEST_XDIST_WORKER" in os.environ)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.support.sharing_out import seconds_of  # which needs xdist
+
+        items.sort(key=lambda item: (-seconds_of(item.nodeid), -place(item)))
+    else:
+        items.sort(key=place)
     for item in items:
         names = {item.path.parent.name, item.path.name}
         if item.path.name in _ALONE:
