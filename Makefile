@@ -22,15 +22,15 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
 
-# Most tests run side by side, four at a time on two cores, for they mostly wait; those that look at
-# how long things take come by themselves. What fails beside others runs once more alone:
+# Most tests run side by side, six at a time on two cores, for they mostly wait; those that look at
+# how long things take come afterwards, two at a time. What fails beside others runs once more alone:
 # processes that share two cores may come too late for a test.
+TOGETHER := -m "not alone and not chart and not producers"
+AGAIN    := --last-failed --last-failed-no-failures none
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 4 -m "not alone and not chart and not producers" || \
-	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone and not chart and not producers" || \
-	  failed=1; \
-	$(BIN)/python -m pytest -q -m alone || failed=1; \
+	$(BIN)/python -m pytest -q -n 6 $(TOGETHER) || $(BIN)/python -m pytest -q $(AGAIN) $(TOGETHER) || failed=1; \
+	$(BIN)/python -m pytest -q -n 2 -m alone || $(BIN)/python -m pytest -q $(AGAIN) -m alone || failed=1; \
 	exit $$failed
 
 # The pure tests: no server, no process, a fifth of the examples of each property test, in less than

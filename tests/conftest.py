@@ -24,12 +24,9 @@ from tests.support.shared_broker import SharedBroker
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
-#: Files whose tests need the machine for themselves: they hold how long things take against bounds
-#: that the machine must be free to keep, or make so much trouble that others could not keep theirs.
-_ALONE = {
-    "test_recovery.py", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py",
-    "test_shutdown.py",
-}  # fmt: skip
+#: Files whose tests need a machine that is nearly free: they hold how long things take against
+#: bounds. Two of them may run side by side.
+_ALONE = {"test_recovery.py", "test_live_page.py", "test_demo_command.py", "test_shutdown.py"}
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
@@ -158,6 +155,13 @@ def ledger(redis: Any) -> MemoryLedger:
 def vectors() -> Path:
     """Return the folder of event files with the exact reports they must give."""
     return Path(__file__).parent / "vectors"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect no others where only those are asked for that need the machine: it takes seconds."""
+    if config.option.markexpr == "alone" and collection_path.name.startswith("test_"):
+        return collection_path.name not in _ALONE or None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
