@@ -1,9 +1,11 @@
 """All benchmarks, one after the other, and one table at the end.
 
-    python -m benchmarks [--short] [--write]
+    python -m benchmarks [--short] [--write] [--only NAME,...]
 
 With `--write` the table also replaces the one in docs/performance.md, with the machine, the
-versions and the date.
+versions and the date, and docs/scaling.md is computed from it. A benchmark that fails leaves a row
+that says why, and the exit code is 1; the others go on. Ctrl-C ends the one that runs and those
+behind it, and what was measured is printed.
 """
 
 import argparse
@@ -13,11 +15,15 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
+    alerts,
     budget,
     cost_curve,
     export,
@@ -28,17 +34,17 @@ from benchmarks import (
     memory,
     report,
     report_pages,
+    scaling,
 )
 from benchmarks.postgres import NoPostgres, programs
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.apache_kafka import kafka_version
 from interaction_usage.servers.redis_server import binary
 
-_DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _ALL = (
     cost_curve, ingestion, budget, growth, report, export, report_pages, live_viewers, memory,
-    freshness,
+    freshness, alerts,
 )  # fmt: skip
 _PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "orjson", "redis", "bytewax", "quixstreams",
@@ -104,30 +110,58 @@ def _load() -> str:
     return f"{os.getloadavg()[1]:.1f}"
 
 
-def _write(text: str) -> None:
-    """Put *text* in the place of what was measured before."""
-    document = _DOCUMENT.read_text("utf-8")
-    before, _, rest = document.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    _DOCUMENT.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", "utf-8")
+def _name(benchmark: Any) -> str:
+    return str(benchmark.__name__).rpartition(".")[2]
+
+
+def measure(benchmarks: Sequence[Any], *, short: bool) -> tuple[list[Row], list[str]]:
+    """Run *benchmarks*; return the rows, and what went wrong."""
+    rows: list[Row] = []
+    failures: list[str] = []
+    for benchmark in benchmarks:
+        name, began = _name(benchmark), time.monotonic()
+        say(f"{name}: begins")
+        try:
+            rows += benchmark.run(short=short)
+        except KeyboardInterrupt:
+            failures.append(f"{name} was interrupted, and nothing behind it was run")
+            break
+        except Exception as error:  # the others have nothing to do with it
+            traceback.print_exc()
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            failures.append(f"{name} failed: {why}")
+            rows.append(Row(name.replace("_", " "), "not measured", "", "", f"failed: {why}"))
+        say(f"{name}: took {time.monotonic() - began:.0f} s")
+    return rows, failures
+
+
+def _only(names: str) -> Sequence[Any]:
+    """Return the benchmarks with these *names*, by commas; all of them for none."""
+    known = {_name(benchmark): benchmark for benchmark in _ALL}
+    wanted = list(filter(None, names.split(",")))
+    if unknown := [name for name in wanted if name not in known]:
+        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there are {', '.join(known)}")
+    return [known[name] for name in wanted] or _ALL
 
 
 def main() -> None:
     """Run all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer events, in under 10 minutes")
-    parser.add_argument("--write", action="store_true", help="write into docs/performance.md, too")
+    parser.add_argument("--write", action="store_true", help="write into docs/, too; needs all")
+    parser.add_argument("--only", type=_only, default=_ALL, help="names of benchmarks, by commas")
     arguments = parser.parse_args()
+    if arguments.write and arguments.only is not _ALL:
+        parser.error("--write replaces the whole table, so it needs all benchmarks, not --only")
     began = time.monotonic()
-    rows: list[Row] = []
-    for benchmark in _ALL:
-        print(f"{benchmark.__name__} …", file=sys.stderr, flush=True)
-        rows += benchmark.run(short=arguments.short)
-    answer = surroundings(short=arguments.short, seconds=time.monotonic() - began)
-    text = f"{answer}\n\n{markdown(rows)}"
+    rows, failures = measure(arguments.only, short=arguments.short)
+    conditions = surroundings(short=arguments.short, seconds=time.monotonic() - began)
+    text = f"{conditions}\n\n{markdown(rows)}"
     print(text)
     if arguments.write:
-        _write(text)
+        failures += scaling.write(text, rows)
+    if failures:
+        sys.exit("\n".join(failures))
 
 
 if __name__ == "__main__":

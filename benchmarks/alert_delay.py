@@ -1,6 +1,7 @@
-"""The delay of alerts: from an event that crosses a threshold to the arrival of the webhook."""
+"""The delay of alerts: from an event that crosses a threshold to the webhook's arrival."""
 
 import json
+import socket
 import statistics
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from benchmarks.progress import say
 from benchmarks.stage import stage
 from benchmarks.table import Row
 from interaction_usage.servers.child import Child
@@ -19,12 +21,14 @@ from interaction_usage.servers.child import Child
 _USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 _GOAL = 1.0
 _PATIENCE_S = 60.0
-#: Seconds between two events, each of another account.
-_PAUSE_S = 0.13
+#: Seconds between two events, each of another account: at most 25 a second.
+_PAUSE_S = 0.04
+#: Accounts whose receiver never answers.
+_HANGING = 20
 
 
-def measure(seconds: int) -> list[Row]:
-    """Return the percentiles over events of about *seconds*."""
+def measure(count: int) -> list[Row]:
+    """Return the percentiles over so many events."""
     arrived: dict[str, float] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,8 +43,9 @@ def measure(seconds: int) -> list[Row]:
 
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    count = int(seconds / _PAUSE_S)
+    silent = socket.create_server(("127.0.0.1", 0))  # it accepts, and never answers
     with ExitStack() as stack:
+        stack.callback(silent.close)
         stack.callback(receiver.shutdown)
         servers = stack.enter_context(stage())
         environment = {
@@ -52,9 +57,13 @@ def measure(seconds: int) -> list[Row]:
             child = Child(f"usage {name}", servers.folder / f"{name.split()[0]}.log")
             stack.callback(child.kill)
             child.start([*_USAGE, *name.split()], lambda: True, environment=environment)
-        hook = f"http://127.0.0.1:{receiver.server_port}/"
-        _set_rules(count, hook, environment)
-        published = _publish(count, servers.kafka)
+        hooks = dict.fromkeys(_names(count), f"http://127.0.0.1:{receiver.server_port}/")
+        dead = f"http://localhost:{silent.getsockname()[1]}/"
+        say(f"alert delay: setting {count} rules, and {_HANGING} whose receiver never answers")
+        _set_rules(hooks | dict.fromkeys(_names(_HANGING, "hanging"), dead), environment)
+        say(f"alert delay: publishing {count} events, about {count * _PAUSE_S:.0f} s")
+        _publish(_names(_HANGING, "hanging"), servers.kafka)
+        published = _publish(list(hooks), servers.kafka)
         deadline = time.monotonic() + _PATIENCE_S
         while len(arrived) < count and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -69,8 +78,8 @@ def measure(seconds: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def _set_rules(count: int, hook: str, environment: dict[str, str]) -> None:
-    """Set a rule for each account, and wait until they are evaluated."""
+def _set_rules(hooks: dict[str, str], environment: dict[str, str]) -> None:
+    """Set a rule for each account with its webhook, and wait until they are evaluated."""
     from interaction_usage import settings
     from interaction_usage.alerts import book
     from interaction_usage.alerts.rules import Rule
@@ -82,8 +91,8 @@ def _set_rules(count: int, hook: str, environment: dict[str, str]) -> None:
     config = settings.read(environment)
     with connect(config.redis) as redis:
         wanted = [
-            Rule(_name(number), "level", 1, hook, "agent", created=int(time.time()))
-            for number in range(count)
+            Rule(name, "level", 1, hook, "agent", created=int(time.time()))
+            for name, hook in hooks.items()
         ]
         deadline = time.monotonic() + _PATIENCE_S
         while True:  # a topic that was created just now has no leader
@@ -102,12 +111,11 @@ def _set_rules(count: int, hook: str, environment: dict[str, str]) -> None:
     raise RuntimeError("the rules are not evaluated")
 
 
-def _publish(count: int, kafka: str) -> dict[str, float]:
+def _publish(names: list[str], kafka: str) -> dict[str, float]:
     """Publish a session's start for each account; return when Kafka had each."""
     published: dict[str, float] = {}
     producer = Producer({"bootstrap.servers": kafka, "log_level": 0, "linger.ms": 0})
-    for number in range(count):
-        name = _name(number)
+    for name in names:
         event = {
             "specversion": "1.0", "id": name, "source": "benchmark", "subject": name,
             "type": "usage.session.started", "time": datetime.now(UTC).isoformat(),
@@ -118,11 +126,11 @@ def _publish(count: int, kafka: str) -> dict[str, float]:
             published[name] = time.time()
 
         producer.produce("usage.sessions", json.dumps(event), name, on_delivery=note)
-        producer.poll(_PAUSE_S)
+        producer.poll(_PAUSE_S / 2)
         time.sleep(_PAUSE_S / 2)
     producer.flush(10)
     return published
 
 
-def _name(number: int) -> str:
-    return f"account-{number}"
+def _names(count: int, prefix: str = "account") -> list[str]:
+    return [f"{prefix}-{number}" for number in range(count)]

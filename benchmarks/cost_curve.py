@@ -15,7 +15,6 @@ import argparse
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from confluent_kafka import Producer
 from benchmarks.ingestion import OURS, PEERS, Peer, peer_environment, wrong_totals
 from benchmarks.load import mixed
 from benchmarks.peers.java import NotBuilt
+from benchmarks.progress import say
 from benchmarks.stage import Failed, Stage, peak_memory, renew_topics, running, stage
 from benchmarks.table import Row, markdown, times
 from benchmarks.tally import Tally, tally
@@ -47,9 +47,10 @@ _BULK = (10_000, 60_000, 200_000, 200_000)
 _SETTLE, _PATIENCE = 2.0, 90.0
 #: Seconds between two looks at how much is done.
 _LOOK = 0.01
-#: Peers that are variants of others are left out of the short form.
+#: Peers that are variants of others, or between them, are left out of the short form.
 _LONG_ONLY = (
-    "faust-take", "quix", "quix-exactly-once", "kafka-streams", "decode-only", "decode-only-tuned",
+    "faust-take", "quix", "quix-exactly-once", "bytewax", "kafka-streams", "decode-only",
+    "decode-only-tuned",
 )  # fmt: skip
 #: These sleep on purpose, or count nothing at all.
 _NEVER = ("decode-only",)
@@ -62,7 +63,7 @@ class Span(NamedTuple):
     freshness: float
 
 
-LONG, SHORT = Span(10.0, 8.0), Span(3.0, 3.0)
+LONG, SHORT = Span(10.0, 8.0), Span(2.5, 2.5)
 
 
 class Cost(NamedTuple):
@@ -354,9 +355,10 @@ def run(*, short: bool, only: Sequence[str] = ()) -> list[Row]:
     curves = []
     with stage() as at:
         for peer in wanted:
+            say(f"cost curve, {peer.name}: at {len(RATES)} rates and in bulk")
             curves.append(measure(at, peer, SHORT if short else LONG))
             shares = ", ".join(f"{c.rate}/s {c.share:.3f}" for c in curves[-1].costs)
-            print(f"{peer.name}: {shares or curves[-1].why}", file=sys.stderr, flush=True)
+            say(f"cost curve, {peer.name}: {shares or curves[-1].why}")
     return rows(curves)
 
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from redis.client import Redis
 
 from benchmarks import ours
 from benchmarks.load import mixed
+from benchmarks.progress import say
 from benchmarks.stage import Failed, renew_topics, running, stage, until_joined
 from benchmarks.table import Row, markdown
 
@@ -110,6 +110,7 @@ def run(*, short: bool, seconds: int | None = None) -> list[Row]:
     seconds = seconds or (10 if short else 20)
     spawning = multiprocessing.get_context("spawn")
     here, there = spawning.Pipe()
+    say(f"freshness: {RATE:,} events/s for {seconds} s")
     with stage() as at:
         renew_topics(at.kafka)
         environment = ours.environment(at.kafka, at.url)
@@ -128,7 +129,7 @@ def run(*, short: bool, seconds: int | None = None) -> list[Row]:
     late = [(after - before) * 1000 for before, after in zip(sent, seen.at, strict=True)]
     rate = RATE * (seconds + _WARM_UP) / took
     resolution = statistics.mean(seen.pauses) * 1000
-    print(f"freshness: {len(late)} sessions looked for, {rate:,.0f} events/s", file=sys.stderr)
+    say(f"freshness: {len(late)} sessions looked for, {rate:,.0f} events/s")
     note = f"{rate:,.0f} events/s for {seconds} s; read every {resolution:.1f} ms on average"
     goals = {0.5: _P50_GOAL, 0.95: 0, 0.99: _P99_GOAL}
     return [

@@ -18,6 +18,7 @@ from typing import Any
 from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks.ours import Event, OffsetEvent, SessionStarted, SessionStopped
+from benchmarks.progress import say
 from benchmarks.stage import cpu_of
 from benchmarks.table import Row, markdown, times
 from interaction_usage.servers.redis_server import RedisServer, redis_server
@@ -68,6 +69,7 @@ def run(*, short: bool) -> list[Row]:
     count = 200_000 if short else 1_000_000
     rows = []
     for shuffled, order in ((False, "in order"), (True, "in random order")):
+        say(f"growth: {count:,} sessions {order}")
         with redis_server() as server:
             costs = asyncio.run(measure(server, count, shuffled=shuffled))
         tenth = len(costs) // 10

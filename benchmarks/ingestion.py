@@ -28,6 +28,7 @@ from benchmarks.load import mixed
 from benchmarks.peers.counted import HEAD, TAKEN
 from benchmarks.peers.java import NotBuilt
 from benchmarks.peers.java import command as java_command
+from benchmarks.progress import say
 from benchmarks.stage import (
     PARTITIONS,
     Failed,
@@ -324,10 +325,10 @@ def _rounds(
                 timing = measure_peer(at, peer, f"{peer.name}-{number}", expected, total)
             except (Failed, NotBuilt) as error:
                 why[peer.name] = f"no time counts: {error}"
-                _say(f"{peer.name}: {why[peer.name]}")
+                say(f"{peer.name}: {why[peer.name]}")
             else:
                 timings[peer.name].append(timing)
-                _say(f"{peer.name}: {timing.rate:,.0f} events/s ({timing.seconds:.1f} s)")
+                say(f"{peer.name}: {timing.rate:,.0f} events/s ({timing.seconds:.1f} s)")
     return [
         Result(peer, None, why[peer.name])
         if peer.name in why
@@ -339,10 +340,6 @@ def _rounds(
 def _median(timings: Sequence[Timing]) -> Timing:
     middle = statistics.median_low(timing.rate for timing in timings)
     return next(timing for timing in timings if timing.rate == middle)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 # ---------------------------------------------------------------- more workers, and one hot account
@@ -440,10 +437,11 @@ def run(*, short: bool, micro_batches: int | None = None, only: Sequence[str] = 
         events = 300_000 if short else 600_000
         scale = {}
         for number, workers in enumerate((1, 2, 4)):
+            say(f"workers: {workers} of them, {events:,} events")
             scale[workers] = worker_rate(at, workers, events, 2000, seed=100 + number)
-            _say(f"{workers} workers: {scale[workers].rate:,.0f} events/s")
+            say(f"{workers} workers: {scale[workers].rate:,.0f} events/s")
         hot = worker_rate(at, 1, events, 1, seed=200)
-        _say(f"hot account: {hot.rate:,.0f} events/s")
+        say(f"hot account: {hot.rate:,.0f} events/s")
         return [*table, *scale_rows(scale), hot_row(hot, scale[1])]
 
 

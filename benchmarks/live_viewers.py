@@ -24,6 +24,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks import ours
 from benchmarks.ours import Event, OffsetEvent, SessionStarted, SessionStopped
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store.writer import Writer
@@ -178,6 +179,7 @@ def run(*, short: bool, viewers: int = VIEWERS, seconds: float = 30) -> list[Row
     """Run it on one account, on 20 and on as many as there are viewers; return the rows."""
     rows = []
     for accounts in (1, 20, viewers):
+        say(f"live viewers: {viewers} of {accounts} accounts")
         with redis_server() as server:
             ours.fill(server.url, history(accounts), "history/0")
             with dashboard(server.url) as process:

@@ -10,7 +10,6 @@ open. Prints the goal beside.
 
 import argparse
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from benchmarks.ours import (
     SessionStopped,
     SmsSent,
 )
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.servers.redis_server import redis_server
 
@@ -126,7 +126,7 @@ def _bytes(
         began = time.perf_counter()
         count = put(server.url, placed)
         seconds = time.perf_counter() - began
-        print(f"memory: {account}, {count:,} events in {seconds:.0f} s", file=sys.stderr)
+        say(f"memory: {account}, {count:,} events in {seconds:.0f} s")
         return ours.memory(redis, account), count
 
 

@@ -10,7 +10,6 @@ with an open connection and everything in the page cache.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from benchmarks.month import (
     write_csv,
 )
 from benchmarks.postgres import NoPostgres, postgres
+from benchmarks.progress import say
 from benchmarks.table import Row, markdown, times
 from interaction_usage.servers.redis_server import redis_server
 
@@ -116,13 +116,14 @@ def _peer(
     """Return the row of a peer: its time if its report is right, otherwise why it has none."""
     if find_spec(package) is None:
         return Row("report", label, "", "", f"not run: the package {package} is not installed")
+    say(f"report: {label}")
     try:
         found, milliseconds = measure()
     except NoPostgres as error:
         return Row("report", label, "", "", f"not run: {error}")
     wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
-        print(f"{label}: {[(expected[n], found.get(n)) for n in wrong]}", file=sys.stderr)
+        say(f"{label}: {[(expected[n], found.get(n)) for n in wrong]}")
         return Row("report", label, "", "", f"does not count: {', '.join(wrong)} differ")
     return Row(
         "report", label, times(milliseconds / own), f"{milliseconds:,.1f} ms", "the same report"
@@ -134,6 +135,7 @@ def run(*, short: bool, count: int | None = None) -> list[Row]:
     count = count or (200_000 if short else 1_000_000)
     with tempfile.TemporaryDirectory(prefix="usage-benchmark-") as name:
         folder = Path(name)
+        say(f"report: filling {count:,} events")
         expected, own = _ours(count, folder)
         raw = folder / "events.csv"
         write_csv(raw, events(count))

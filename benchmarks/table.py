@@ -31,6 +31,18 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def parsed(text: str) -> list[Row]:
+    """Return the rows of the table in *text*, as `markdown` writes it."""
+    rows = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 5 and cells[0] not in ("", _HEADS.benchmark):
+            benchmark, ratio, what, measured, note = cells
+            if benchmark.strip("-"):
+                rows.append(Row(benchmark, what, ratio, measured, note))
+    return rows
+
+
 def times(ratio: float) -> str:
     """Return *ratio* with as many digits as it deserves, and a times sign."""
     return f"{ratio:.0f} ×" if ratio >= 20 else f"{ratio:.1f} ×" if ratio >= 2 else f"{ratio:.2f} ×"

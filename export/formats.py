@@ -25,7 +25,7 @@ def _renderer(module: str) -> Renderer:
 
 #: The version of what a workbook's bytes look like, which the manifest of an issued report has: it
 #: goes up with every change of them. 1: until 0.1; 2: page numbers, runs and sessions per day.
-WORKBOOK_VERSION: Final = 2
+WORKBOOK_VERSION: Final = 3
 
 #: Each renderer takes a report and returns the bytes of a whole file.
 FORMATS: Final = {

@@ -22,7 +22,7 @@ from rollups.completeness import Status
 _FIRST_WIDTHS: Final = (44, 13, 13, 27)
 _BASIS_WIDTHS: Final = (44, 17, 17, 13)
 _NOTE_WIDTHS: Final = (32, 86)
-_CHANGES_WIDTHS: Final = (44, 26, 26, 40, 70)
+_CHANGES_WIDTHS: Final = (50, 31, 26, 38, 70)
 _ADJUSTMENT_WIDTHS: Final = (58, 15, 24, 24, 11)
 _ROW_HEIGHT: Final = 21  # of the first sheet, in points
 _LINE_HEIGHT: Final = 13.5  # of text in 10 points, itself in points

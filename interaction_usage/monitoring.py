@@ -403,14 +403,14 @@ ALERTS_RULES: Final = Row(
 ALERTS_LOOKS: Final = Row(
     "usage_alerts_looks_total",
     COUNTER,
-    "Looks at what has changed, about four a second.",
+    "Looks at what has changed, about five a second.",
     "0 while usage_alerts_active is 1: the process is stuck; restart it.",
 )
 ALERTS_LOOK_SECONDS: Final = Row(
     "usage_alerts_look_seconds_total",
     COUNTER,
     "Seconds that these looks took.",
-    "More than a quarter of a second a look: very many accounts with rules change at once.",
+    "More than 0.2 s a look: very many accounts with rules change at once.",
 )
 ALERTS_WAITING: Final = Row(
     "usage_alerts_waiting",

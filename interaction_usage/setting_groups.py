@@ -103,6 +103,12 @@ ALERTS: Final[Mapping[str, Setting]] = {
         "characters",
         is_secret=True,
     ),
+    "previous_secret": Setting(
+        values.alerts_secret,
+        "",
+        "the secret before, while receivers change to the new one: webhooks are signed with both",
+        is_secret=True,
+    ),
 }
 #: How e-mails of alerts are sent: member of `Smtp` to its row.
 SMTP: Final[Mapping[str, Setting]] = {

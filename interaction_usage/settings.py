@@ -155,12 +155,14 @@ class Settings:
 
     #: What webhooks of alerts are signed with; empty: none can be sent.
     alerts_secret: str = ""
+    #: What they are signed with as well; empty: with nothing else.
+    alerts_previous_secret: str = ""
     #: How e-mails of alerts are sent; without a host: none can be.
     smtp: Smtp = Smtp()  # noqa: RUF009 (a tuple)
 
     def __repr__(self) -> str:
         """Show where Redis is, but no password and no secret."""
-        hidden = {"alerts_secret": "…", "smtp": "…"}
+        hidden = dict.fromkeys(("alerts_secret", "alerts_previous_secret", "smtp"), "…")
         shown = vars(self) | {"redis": address.place(self.redis)} | hidden
         members = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"Settings({members})"
@@ -281,7 +283,7 @@ def _read(environment: Mapping[str, str]) -> tuple[Settings | None, _Problems]:
         return None, problems
     members["kafka"] = KafkaAddress(members["kafka"], security)
     members["redis"] = redis
-    members["alerts_secret"], members["smtp"] = alerts["secret"], smtp
+    members |= {f"alerts_{name}": secret for name, secret in alerts.items()} | {"smtp": smtp}
     members["group"] = members["topic_prefix"] + members["group"]
     return Settings(**members), []
 

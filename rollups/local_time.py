@@ -185,6 +185,22 @@ def each_hour(runs: Iterable[HourRun]) -> Iterator[Hour]:
             yield Hour(begin, begin + run.seconds, run.offset)
 
 
+def by_local_day(runs: Iterable[HourRun]) -> Iterator[tuple[int, HourRun]]:
+    """Yield the hours of *runs*, in order, as runs of one local day each, which stands before.
+
+    Days are counted from 1970-01-01. One has several runs where the clocks change in it.
+    """
+    for begin, count, seconds, offset in runs:
+        done = 0
+        while done < count:
+            start = begin + done * seconds
+            day = (start + offset) // _DAY
+            until_midnight = -((start + offset - (day + 1) * _DAY) // seconds)
+            of_day = min(until_midnight, count - done)
+            yield day, HourRun(start, of_day, seconds, offset)
+            done += of_day
+
+
 def hour_runs(begin: int, end: int, tz: ZoneInfo) -> list[HourRun]:
     """Return the hours of the wall clock in the seconds [begin, end) as runs of equal ones.
 

@@ -34,3 +34,5 @@ class RangeSnapshot(NamedTuple):
     fences: Mapping[str, int] = {}
     #: How many voids of the account have no event yet, whatever their days.
     pending_voids: int = 0
+    #: Metric to its sum in each of the spans that were asked for; only metrics that have any.
+    by_span: Mapping[str, Sequence[int]] = {}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
-from faust.types import TP
 
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, OffsetEvent
@@ -12,7 +11,7 @@ from rollups.timestamps import DAY_SECONDS
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
 from stream_app.rejection import Reason, RejectedError
-from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
+from stream_app.sealed_rejections import NO_REJECTIONS, Place, SealedRejections
 
 _SEALED = (
     "it would change a day that is sealed: when it was read, nothing had been counted for that day "
@@ -29,7 +28,7 @@ class PendingDeadLetter(NamedTuple):
 
 
 def decode_batch(
-    tp: TP, records: list[ConsumerRecord], earlier: SealedRejections = NO_REJECTIONS
+    tp: Place, records: list[ConsumerRecord], earlier: SealedRejections = NO_REJECTIONS
 ) -> tuple[list[OffsetEvent], list[PendingDeadLetter]]:
     """Return the events of *records* of *tp* at their offsets, and dead letters of the rest.
 
@@ -38,7 +37,7 @@ def decode_batch(
     records = earlier.without_rejected(tp, records)
     events: list[OffsetEvent] = []
     rejected: list[PendingDeadLetter] = []
-    for record, outcome in zip(records, decode_all(tp.topic, records), strict=True):
+    for record, outcome in zip(records, decode_all(tp[0], records), strict=True):
         if isinstance(outcome, RejectedError):
             rejected.append(_pending(record, outcome))
         else:
@@ -50,7 +49,7 @@ def accepted_events(
     topic: str, partition: int, records: list[ConsumerRecord], earlier: SealedRejections
 ) -> Iterator[tuple[ConsumerRecord, Event]]:
     """Yield those of *records* that hold a valid event and were not rejected *earlier*."""
-    records = earlier.without_rejected(TP(topic, partition), records)
+    records = earlier.without_rejected((topic, partition), records)
     for record, outcome in zip(records, decode_all(topic, records), strict=True):
         if isinstance(outcome, Event):
             yield record, outcome

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 
 def how_to_grant(kind: str, name: str, operations: Sequence[str]) -> str:
-    """Return what to do so that this client may do *operations* on the topic or group *name*.
+    """Return what to do so that this client may do *operations* on what is called *name*.
 
-    *kind* is `topic` or `group`.
+    *kind* is `topic`, `group` or `transactional-id`.
     """
     wanted = " ".join(
         f"--operation {each.title() if each.isupper() else each}" for each in operations

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from aiokafka.errors import KafkaError as ReaderError
-from confluent_kafka import KafkaError, KafkaException, Producer
 from redis.exceptions import RedisError
 
 from interaction_usage import settings
@@ -22,9 +21,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.errors import ChangePendingError, LedgerUnavailableError
 from interaction_usage.store.ledger import Record, Table
-from stream_app import clients
 from stream_app.broker import (
-    LARGEST_DEAD_LETTER,
     Metadata,
     Span,
     admin_client,
@@ -38,30 +35,18 @@ from stream_app.errors import (
     BrokerUnavailableError,
     RecordsUnavailableError,
 )
-from stream_app.publishing_failures import PublishingFailures
+from stream_app.ledger_producer import PARTITION, LedgerProducer, OwnRecord
 from stream_app.topic_reader import TopicReader
 from stream_app.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
-#: The partition that is written.
-_PARTITION: Final = 0
 #: Seconds that the right to adopt lasts, and between two attempts to get it.
 _ADOPTING_S, _INTERVAL_S = 60, 0.2
 #: Seconds after which a topic that was created should be known to every broker.
 _CREATED_S: Final = 2.0
 #: Records that are published before the right to adopt is renewed.
 _ADOPTED_AT_ONCE: Final = 500
-#: Answers after which Kafka may have a record that it has not acknowledged.
-_UNDECIDED: Final = frozenset(
-    {
-        KafkaError._MSG_TIMED_OUT,
-        KafkaError._PURGE_INFLIGHT,
-        KafkaError._TIMED_OUT,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-    }
-)
 
 
 class _Place(NamedTuple):
@@ -74,14 +59,6 @@ class _Place(NamedTuple):
 _Places = Mapping[tuple[str, int], _Place]
 
 
-class _Own(NamedTuple):
-    """A record that was published here, and acknowledged."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
 class KafkaLedger:
     """The ledger in the Kafka and in the *redis* of a deployment.
 
@@ -89,6 +66,9 @@ class KafkaLedger:
     unless *patience* is unlimited (None): then only as long as records come. Without *reads_back*
     what is published here, and follows what Redis has, is not read from Kafka again: for whoever
     publishes all the time.
+
+    With a *transactional_id* one process publishes at a time: whoever calls `take_over` last. What
+    another one sends afterwards, however long it was suspended before, Kafka refuses.
     """
 
     def __init__(
@@ -98,26 +78,36 @@ class KafkaLedger:
         patience: float | None = 5.0,
         *,
         reads_back: bool = True,
+        transactional_id: str = "",
     ) -> None:
         self.redis = redis
+        self._is_exclusive = bool(transactional_id)
+        self._marker = -1  #: the offset behind the last own transaction, where its marker may be
         self._config, self._patience, self._reads_back = config, patience, reads_back
         self._timeout = patience or 10.0
         self._admin = admin_client(config.kafka)
-        self._producer: Producer | None = None
         self._abandoned = ""  # the token of an adoption that Redis may still have
         self._written: dict[str, str] = {}  #: topic to the place that is written, as last seen
-        self._publishing = PublishingFailures(config.kafka)
+        self._producer = LedgerProducer(config.kafka, self._timeout, transactional_id)
 
     def now_ms(self) -> int:
         """Return the time, in milliseconds."""
         return time.time_ns() // 1_000_000
+
+    def take_over(self) -> None:
+        """Have Kafka refuse what others publish by this transactional id, from now on.
+
+        What one of them had begun is not published. `sync` comes after it: so everything that was
+        is read. Raises LedgerUnavailableError.
+        """
+        self._producer.take_over()
 
     def sync(self, table: Table) -> str:
         """Apply everything that is published; return the place of the partition that is written.
 
         Raises LedgerUnavailableError and RedisError.
         """
-        return self.sync_all([table])[table.topic, _PARTITION].name
+        return self.sync_all([table])[table.topic, PARTITION].name
 
     def sync_all(self, tables: Sequence[Table]) -> _Places:
         """Do the same for several tables, in fewer requests; return the places of all of them."""
@@ -132,7 +122,7 @@ class KafkaLedger:
                     read = table.positions(self.redis)
                 self._read(table, own, read)
         for topic, partition in places:
-            if partition == _PARTITION:
+            if partition == PARTITION:
                 self._written[topic] = places[topic, partition].name
         return places
 
@@ -141,13 +131,12 @@ class KafkaLedger:
 
         `sync` comes before: so nothing is left to adopt. Raises LedgerError.
         """
-        own = self._send(table.topic, records)
+        own = self._producer.send(table.topic, records)
         end = own[-1].offset + 1
         try:
             if not self._reads_back and self._apply_own(table, own):
                 return
-            place = self.sync(table)
-            reached = table.positions(self.redis).get(place, 0)
+            reached = self._reached(table, end)
         except (LedgerUnavailableError, RedisError, OSError) as error:
             raise ChangePendingError(
                 f"Kafka has the change, but it is not in Redis yet ({error}); it takes effect as "
@@ -159,15 +148,29 @@ class KafkaLedger:
                 "effect as soon as a worker reads it"
             )
 
-    def _apply_own(self, table: Table, own: Sequence[_Own]) -> bool:
+    def _reached(self, table: Table, end: int) -> int:
+        """Read the topic; return up to where: a transaction is visible a moment after its end."""
+        deadline = time.monotonic() + (self._timeout if self._is_exclusive else 0)
+        while True:
+            place = self.sync(table)
+            reached = table.positions(self.redis).get(place, 0)
+            if reached >= end or time.monotonic() > deadline:
+                return reached
+            time.sleep(_INTERVAL_S)
+
+    def _apply_own(self, table: Table, own: Sequence[OwnRecord]) -> bool:
         """Apply what was just published; return False where the topic must be read first."""
         place = self._written.get(table.topic, "")
         first = own[0].offset
-        if table.positions(self.redis).get(place) != first:
+        at = table.positions(self.redis).get(place)
+        # Behind a transaction is one marker, which is there before the next one begins.
+        if at != first and not (at == self._marker and at == first - 1):
             return False
         if [each.offset for each in own] != list(range(first, first + len(own))):
             return False
         table.apply(self.redis, place, own, own[-1].offset + 1)
+        if self._is_exclusive:
+            self._marker = own[-1].offset + 1
         return True
 
     def dead_letter_ends(self) -> dict[str, int]:
@@ -208,7 +211,7 @@ class KafkaLedger:
         }
         spans = spans_of(self._admin, topics, self._timeout, metadata, counted)
         for topic in topics:
-            if topic not in ids or (topic, _PARTITION) not in spans:
+            if topic not in ids or (topic, PARTITION) not in spans:
                 raise BrokerUnavailableError(f"{topic} was created just now; try again")
         return {tp: _Place(keys.fence(*tp, ids[tp[0]]), span) for tp, span in spans.items()}
 
@@ -286,7 +289,7 @@ class KafkaLedger:
         while some := list(islice(records, _ADOPTED_AT_ONCE)):
             renew()
             try:
-                self._send(table.topic, some)
+                self._producer.send(table.topic, some)
             except ChangePendingError as error:
                 raise LedgerUnavailableError(str(error)) from None
             count += len(some)
@@ -331,61 +334,6 @@ class KafkaLedger:
         starts = {tp: at.span.begin for tp, at in places.items() if at.span.begin < at.span.stable}
         self._each_chunk(starts, places, note)
         return published
-
-    # ------------------------------------------------------------------------ publishing
-
-    def _send(self, topic: str, records: Sequence[tuple[str, bytes]]) -> list[_Own]:
-        """Publish *records*; return them with their offsets, once Kafka has acknowledged each.
-
-        Raises LedgerUnavailableError where it has not all of them, and ChangePendingError where
-        that is unknown.
-        """
-        failures: list[KafkaError] = []
-        own: list[_Own] = []
-
-        def delivered(error: KafkaError | None, message: Any) -> None:
-            if error:
-                failures.append(error)
-            else:
-                own.append(_Own(message.offset(), message.key(), message.value()))
-
-        producer = self._producer = self._producer or self._new_producer()
-        try:
-            for key, value in records:
-                producer.produce(topic, value, key, _PARTITION, on_delivery=delivered)
-        except KafkaException as error:
-            why = error.args[0].str()
-            raise LedgerUnavailableError(f"{topic} does not take {key!r}: {why}") from None
-        deadline = time.monotonic() + self._timeout + 1
-        while len(own) + len(failures) < len(records) and time.monotonic() < deadline:
-            self._publishing.poll(producer, 0.1)
-        if len(own) == len(records):
-            self._publishing.forget()
-            return sorted(own)
-        self._producer = None  # a failure may be the end of it
-        if not failures or failures[0].code() in _UNDECIDED:
-            reason = self._publishing.noted()
-            raise ChangePendingError(
-                f"Kafka at {self._config.kafka} did not acknowledge it within {self._timeout:g} s"
-                f"{f' ({reason})' if reason else ''}; "
-                "if Kafka stored it anyway, it takes effect within seconds, so look before you "
-                "repeat it"
-            )
-        why = self._publishing.why(failures[0], topic)
-        raise LedgerUnavailableError(f"Kafka at {self._config.kafka} does not take it: {why}")
-
-    def _new_producer(self) -> Producer:
-        self._publishing.forget()
-        return Producer(
-            {
-                **clients.librdkafka(self._config.kafka),
-                "enable.idempotence": True,  # a repeated record could undo a later one
-                "compression.type": "zstd",
-                "message.timeout.ms": int(self._timeout * 1000),
-                "message.max.bytes": LARGEST_DEAD_LETTER,
-                "error_cb": self._publishing.note,
-            }
-        )
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -7,12 +7,11 @@ a rebuild, what was rejected as sealed stays rejected: the bill of that day is t
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import chain
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
-from faust.types import TP
 
 from interaction_usage.store import keys
 from stream_app.broker import admin_client, topic_ids
@@ -21,11 +20,15 @@ from stream_app.dead_letters import fingerprint, read_dead_letter
 from stream_app.rejection import Reason
 from stream_app.topics import DEAD_LETTERS
 
+#: A topic and a partition; the worker's own type for it is one of these.
+Place = tuple[str, int]
+
 
 class _Rejected(NamedTuple):
     """Offsets of one topic-partition, ascending, and 63 bits of each record's fingerprint.
 
-    A topic that was deleted and created again uses its offsets for other records.
+    A topic that was deleted and created again uses its offsets for other records, so an offset may
+    be there more than once.
     """
 
     offsets: "array[int]"
@@ -35,31 +38,32 @@ class _Rejected(NamedTuple):
 class SealedRejections:
     """Which records were rejected for a sealed day."""
 
-    def __init__(self, rejected: Mapping[TP, Mapping[int, int]]) -> None:
-        self._rejected = {tp: _columns(fingerprints) for tp, fingerprints in rejected.items()}
+    def __init__(self, rejected: Mapping[Place, Set[tuple[int, int]]]) -> None:
+        self._rejected = {place: _columns(found) for place, found in rejected.items()}
 
-    def without_rejected(self, tp: TP, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return those of *records* of *tp* that were not rejected."""
-        columns = self._rejected.get(tp)
+    def without_rejected(self, place: Place, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Return those of *records* of *place* that were not rejected."""
+        columns = self._rejected.get(place)
         if columns is None or not records:
             return records
         low = bisect_left(columns.offsets, records[0].offset)
         high = bisect_left(columns.offsets, records[-1].offset + 1)
-        rejected = dict(zip(columns.offsets[low:high], columns.fingerprints[low:high], strict=True))
+        rejected = set(zip(columns.offsets[low:high], columns.fingerprints[low:high], strict=True))
         if not rejected:
             return records
+        offsets = {offset for offset, _ in rejected}
         return [
             record
             for record in records
-            if record.offset not in rejected
-            or rejected[record.offset]
-            != _short(fingerprint(record.key, record.value, record.headers))
+            if record.offset not in offsets
+            or (record.offset, _short(fingerprint(record.key, record.value, record.headers)))
+            not in rejected
         ]
 
 
-def _columns(fingerprints: Mapping[int, int]) -> _Rejected:
-    offsets = sorted(fingerprints)
-    return _Rejected(array("q", offsets), array("q", (fingerprints[at] for at in offsets)))
+def _columns(rejected: Set[tuple[int, int]]) -> _Rejected:
+    ordered = sorted(rejected)
+    return _Rejected(array("q", (at for at, _ in ordered)), array("q", (it for _, it in ordered)))
 
 
 #: Tells of a dead letter, by the name of its partition in fences and its offset, if it is wanted.
@@ -103,7 +107,7 @@ def before(ends: Mapping[str, int]) -> IsWanted:
 
 def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:
     """Return what these *messages* of `usage.dead-letters` say."""
-    rejected: dict[TP, dict[int, int]] = {}
+    rejected: dict[Place, set[tuple[int, int]]] = {}
     for message in messages:
         headers = read_dead_letter(message.headers)
         if headers and headers.reason == Reason.SEALED:
@@ -113,7 +117,8 @@ def sealed_rejections_in(messages: Iterable[Any]) -> SealedRejections:
                 else fingerprint(message.key, message.value, headers.own)
             )
             place = headers.place
-            rejected.setdefault(TP(place.topic, place.partition), {})[place.offset] = _short(whole)
+            found = rejected.setdefault((place.topic, place.partition), set())
+            found.add((place.offset, _short(whole)))
     return SealedRejections(rejected)
 
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import product
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 PAUSES_S: Final = (5, 15, 60, 300, 900, 1800, 3600, 7200)
 #: Seconds after a notification's change at which it is given up.
 PATIENCE_S: Final = 86_400
+#: Deliveries that a process remembers: more than there are between two records of them.
+MOST_DONE: Final = 2_000
+#: Seconds until it is tried again where another process may deliver.
+_PAUSE_S: Final = 0.2
 #: Attempts at once, and of these to one host.
 _AT_ONCE, _AT_ONCE_EACH = 64, 4
 
@@ -90,8 +95,13 @@ class Delivery:
         mailing: Mailing,
         pauses: Sequence[float] = PAUSES_S,
         clock: Callable[[], float] = time.time,
+        may_send: Callable[[], bool] = lambda: True,
+        done: deque[str] | None = None,
     ) -> None:
         self._redis, self._webhooks, self._mailing = redis, webhooks, mailing
+        self._may_send = may_send
+        #: What this process has delivered, for as long as states may not have it.
+        self._done = deque[str](maxlen=MOST_DONE) if done is None else done
         self._pauses, self._clock = pauses, clock
         self._queues: dict[str, deque[Notice]] = {}  #: by rule, in order; a task works on each
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,8 +112,10 @@ class Delivery:
             lambda: asyncio.Semaphore(_AT_ONCE_EACH)
         )
         self._settled = Settled()
-        self.attempts: Counter[tuple[str, str]] = Counter()  #: by way and outcome
-        self.seconds: deque[float] = deque(maxlen=10_000)  #: from a change to its delivery
+        #: By way and outcome; each of them is there from the beginning.
+        self.attempts: Counter[tuple[str, str]] = Counter(
+            dict.fromkeys(product(("webhook", "email"), ("delivered", "failed")), 0)
+        )
 
     @property
     def waiting(self) -> int:
@@ -120,10 +132,13 @@ class Delivery:
     def offer(self, notices: Iterable[Notice]) -> None:
         """Deliver *notices*; those that are on their way already are left alone."""
         for notice in notices:
-            if notice.notification.id in self._known:
+            rule_id, name = notice.rule.id, notice.notification.id
+            if name in self._known:
                 continue
-            self._known.add(notice.notification.id)
-            rule_id = notice.rule.id
+            if name in self._done:  # the lease was lost before the state had it
+                self._settled.delivered[rule_id].append(name)
+                continue
+            self._known.add(name)
             if rule_id in self._queues:
                 self._queues[rule_id].append(notice)
                 continue
@@ -181,6 +196,9 @@ class Delivery:
             await asyncio.sleep(min(wait, 1.0))  # so that a removed rule is noticed
             return False
         outcome = await self._send(notice)
+        if outcome is None:
+            await asyncio.sleep(_PAUSE_S)
+            return False
         now = self._clock()
         schedule.number += 1
         pause = self._pauses[min(schedule.number, len(self._pauses)) - 1]
@@ -189,11 +207,11 @@ class Delivery:
             return True  # the rule was removed meanwhile
         if outcome.ok:
             self._settled.delivered[notice.rule.id].append(name)
-            self.seconds.append(now - notice.notification.since)
+            self._done.append(name)
         elif is_last:
             self._settled.given_up[notice.rule.id].append(name)
             log.error(
-                "Alert %s to %s was given up: %s", name, shown(notice.rule.to), outcome.answer
+                "Alert %s to %s was given up: %s", name, place(notice.rule.to), outcome.answer
             )
         else:
             schedule.next = now + pause
@@ -207,15 +225,19 @@ class Delivery:
         return is_done
 
     async def _try_test(self, notice: Notice) -> None:
-        outcome = await self._send(notice)
+        if (outcome := await self._send(notice)) is None:
+            return
         await self._note(notice, 1, "delivered" if outcome.ok else "given up", outcome.answer, None)
 
-    async def _send(self, notice: Notice) -> Outcome:
+    async def _send(self, notice: Notice) -> Outcome | None:
+        """Try once; None where another process may deliver by now."""
         to = notice.rule.to
         is_mail = to.startswith("mailto:")
         way = self._mailing.send if is_mail else self._webhooks.send
         host = "" if is_mail else urlsplit(to).hostname or ""
         async with self._hosts[host], self._slots:
+            if not self._may_send():
+                return None
             try:
                 outcome = await way(notice)
             except Exception as error:
@@ -250,6 +272,14 @@ class Delivery:
             await asyncio.to_thread(work)
         except Exception as error:  # a log for people: the states have what counts
             log.warning("An attempt to deliver an alert is not in the log: %s", error)
+
+
+def place(to: str) -> str:
+    """Return where a notification goes without the path of a URL: it may be a secret as well."""
+    if to.startswith("mailto:"):
+        return to
+    url = urlsplit(to)
+    return f"{url.scheme}://{url.netloc}{'/…' if url.path not in ('', '/') else ''}"
 
 
 def shown(to: str) -> str:

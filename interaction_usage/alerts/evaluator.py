@@ -7,10 +7,11 @@ and what a failure after each step means:
 2. How the stream is, is read; then the rollups of the accounts that have changed or are due. So
    what is called complete is in what is read.
 3. Each rule's state is computed (`states.step`). (Nothing was written.)
-4. The new states, with their notifications, are published, and acknowledged by Kafka; then they are
-   in Redis. (Failure: nothing was delivered; the next look computes the same, with the same ids.)
-5. The notifications are handed to the delivery. (Crash: the next process finds them in the states,
-   as not delivered.)
+4. The new states, with their notifications, are published in a transaction; then they are in Redis.
+   (Failure: nothing was delivered; the next look computes the same, with the same ids. Another
+   process took over while this one was suspended: Kafka refuses the transaction.)
+5. The lease is renewed again, and the notifications are handed to the delivery. (Crash, or another
+   process took over: it finds them in the states, as not delivered.)
 6. What was delivered leaves the states, with the next look. (Crash before that: it is delivered
    again, under the same id, by which receivers drop it.)
 
@@ -26,10 +27,10 @@ from typing import Any, Final
 
 from interaction_usage.alerts import book, measuring, operating, states
 from interaction_usage.alerts.book import Evaluator, Watched
-from interaction_usage.alerts.errors import LeaseLostError
-from interaction_usage.alerts.measuring import Plan
+from interaction_usage.alerts.lease import Lease
+from interaction_usage.alerts.measuring import Plan, RuleSet
 from interaction_usage.alerts.notices import Notice
-from interaction_usage.alerts.rules import OPERATIONS
+from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Reading, State
 from interaction_usage.store import account_settings, alert_reads, alert_table
 from interaction_usage.store.alert_table import ALERTS, state_key
@@ -49,6 +50,8 @@ _ZONES_S: Final = 15
 _AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 200
 _NEVER: Final = 1 << 60
+#: Seconds for which a clock that was set back is waited for.
+_BACK_S: Final = 120
 
 
 class Looking:
@@ -57,28 +60,30 @@ class Looking:
     def __init__(
         self,
         ledger: Ledger,
-        name: str,
-        fence: int,
+        lease: Lease,
         clock: Callable[[], float] = time.time,
         *,
         can_webhook: bool = True,
         can_mail: bool = True,
     ) -> None:
         self._can_webhook, self._can_mail = can_webhook, can_mail
-        self._ledger, self._name, self._fence, self._clock = ledger, name, fence, clock
+        self._ledger, self._lease, self._clock = ledger, lease, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
+        self._for_operators: list[Rule] = []
+        self._rules_of: dict[str, RuleSet] = {}
         self._version: Mapping[bytes, bytes] = {}
         self._zones: dict[str, str] = {}
         self._zones_at = 0
-        self._signatures: dict[str, int] = {}
+        self._signatures: dict[str, bytes] = {}
         self._due: dict[str, int] = {}  #: account to the second at which it is to be looked at
         self._memory: measuring.Memory = {}
         #: Accounts that have changed since they were last looked at deeply, the longest ago first.
         self._owed: dict[str, None] = {}
         self._deep_at = 0.0
         self._at: Any = None  #: the namespace that was active
-        self._looked: int | None = None
+        self._looked: int | None = None  #: the second of the last look at current numbers
+        self._began = int(clock())
         self._unknown: dict[str, str] = {}
         self.evaluated = 0  #: rules, since the start
 
@@ -100,12 +105,15 @@ class Looking:
 
         Raises LeaseLostError, LedgerError, LayoutDiffersError and RedisError.
         """
-        self._must_have_lease()
-        now = int(self._clock())
+        self._lease.renew()
+        now = self._now()
         if alert_table.version(self._redis) != self._version:
             self._load()
         rollups = Rollups.live(self._redis)
-        stream = operating.read(self._redis, rollups.keys, now, self._watched.values())
+        stream = operating.read(
+            self._redis, rollups.keys, now, self._for_operators,
+            self._began if self._looked is None else self._looked,
+        )  # fmt: skip
         readings = dict(stream.readings)
         if not stream.stale:
             self._unknown = {}
@@ -154,20 +162,29 @@ class Looking:
 
     _stale: tuple[str, ...] = ("It has not looked yet",)
 
-    def _must_have_lease(self) -> None:
-        if alert_table.take_lease(self._redis, self._name) != self._fence:
-            raise LeaseLostError
+    def _now(self) -> int:
+        """Return the second of a look: none before the last one, unless the clock is far behind.
+
+        It may be set back a little, or be another machine's; what was over then still is.
+        """
+        now, looked = int(self._clock()), self._looked
+        return looked if looked is not None and 0 < looked - now <= _BACK_S else now
 
     def _load(self) -> None:
         self._version = alert_table.version(self._redis)
         self._watched = book.watched_in(self._redis)
         by_account: dict[str, list[str]] = {}
+        self._for_operators = [
+            each.rule for each in self._watched.values() if each.rule.is_for_operators
+        ]
         for rule_id, each in self._watched.items():
             if each.rule.reads_rollups:
                 by_account.setdefault(each.rule.account, []).append(rule_id)
-        for account, ids in by_account.items():
-            if ids != self._by_account.get(account):
+        for account, ids in self._by_account.items():
+            if ids != by_account.get(account):
                 self._signatures.pop(account, None)
+                self._due.pop(account, None)
+                self._rules_of.pop(account, None)
         self._by_account = by_account
         self._zones_at = 0
 
@@ -176,19 +193,15 @@ class Looking:
             self._at, self._signatures, self._memory = rollups.keys, {}, {}
         self._read_zones(now)
         accounts = list(self._by_account)
-        found = alert_reads.signatures(rollups, accounts)
-        current = dict(zip(accounts, found, strict=True))
-        for account, signature in current.items():
-            if self._signatures.get(account) != signature:
-                self._owed.setdefault(account)
+        current = dict(zip(accounts, alert_reads.signatures(rollups, accounts), strict=True))
+        changed: dict[str, None] = {}
+        if current != self._signatures:  # mostly nothing has changed
+            known = self._signatures.get
+            changed = {name: None for name, each in current.items() if known(name) != each}
+            self._owed |= {name: None for name in changed if name not in self._owed}
+        due = {name: None for name, at in self._due.items() if at < now and name in current}
         deep = self._whose_turn()
-        wanted = [
-            account
-            for account, signature in current.items()
-            if self._signatures.get(account) != signature
-            or self._due.get(account, now) < now
-            or account in deep
-        ]
+        wanted = [*(changed | due | dict.fromkeys(deep))]
         readings: dict[str, Reading] = {}
         for plan, of_plan in self._readings(rollups, self._plans(wanted, deep, now), now):
             if of_plan is None:
@@ -198,8 +211,8 @@ class Looking:
             self._signatures[plan.account] = current[plan.account]
             if plan.deep:
                 self._owed.pop(plan.account, None)
-            due = [each.due for each in of_plan.values() if each.due is not None]
-            self._due[plan.account] = min(due) - 1 if due else _NEVER
+            ends = [each.due for each in of_plan.values() if each.due is not None]
+            self._due[plan.account] = min(ends) - 1 if ends else _NEVER
         return readings
 
     def _whose_turn(self) -> set[str]:
@@ -213,7 +226,7 @@ class Looking:
     def _readings(self, rollups: Rollups, plans: Sequence[Plan], now: int) -> Any:
         """Yield what `measuring.read` does, the lease kept meanwhile."""
         for begin in range(0, len(plans), _READ_AT_ONCE):
-            self._must_have_lease()
+            self._lease.renew()
             some = plans[begin : begin + _READ_AT_ONCE]
             yield from measuring.read(rollups, some, now, self._memory)
 
@@ -230,7 +243,10 @@ class Looking:
         return plans
 
     def _plan(self, account: str, now: int, is_turn: bool) -> Plan:
-        rules = tuple(self._watched[rule_id].rule for rule_id in self._by_account[account])
+        rules = self._rules_of.get(account)
+        if rules is None:
+            each = (self._watched[rule_id].rule for rule_id in self._by_account[account])
+            rules = self._rules_of[account] = RuleSet.of(each)
         timezone = self._zones.get(account, "UTC")
         deep = is_turn or account not in self._signatures
         return Plan(
@@ -266,7 +282,7 @@ class Looking:
         items = list(changed.items())
         for begin in range(0, len(items), _AT_ONCE):
             some = items[begin : begin + _AT_ONCE]
-            self._must_have_lease()  # for longer than Kafka may take
+            self._lease.renew()  # for longer than Kafka may take
             if alert_table.version(self._redis) != self._version:
                 # Somebody has set or removed a rule: what was removed must not come back.
                 self._load()
@@ -275,6 +291,7 @@ class Looking:
             if records:
                 self._ledger.publish(ALERTS, records)
                 self._version = alert_table.version(self._redis)
+                self._lease.renew()  # it may have been suspended for long
             for rule_id, state in some:
                 before = self._watched[rule_id]
                 known = {note.id for note in before.state.unsent}
@@ -291,5 +308,11 @@ class Looking:
 
     def _said(self, now: int, stale: tuple[str, ...]) -> Evaluator:
         return Evaluator(
-            self._name, now, self._looked, stale, self._unknown, self._can_webhook, self._can_mail
+            self._lease.name,
+            now,
+            self._looked,
+            stale,
+            self._unknown,
+            self._can_webhook,
+            self._can_mail,
         )

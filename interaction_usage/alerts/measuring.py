@@ -16,6 +16,7 @@ from interaction_usage.alerts.states import Reading
 from interaction_usage.alerts.stretches import Before, Month, Window
 from interaction_usage.store import alert_reads
 from interaction_usage.store.alert_reads import Numbers, Wanted
+from interaction_usage.store.alert_recent import read_recent
 from interaction_usage.store.reads import Rollups
 from rollups.local_time import local_date, midnight, zone
 from rollups.range_snapshot import RangeSnapshot
@@ -30,12 +31,38 @@ _AHEAD: Final = 2
 _AT_ONCE: Final = 100
 
 
+class RuleSet(NamedTuple):
+    """Rules of an account that are judged by rollups, and what is read for them."""
+
+    rules: tuple[Rule, ...]
+    monthly: tuple[Rule, ...]
+    of_months: tuple[str, ...]  #: series and counters
+    series: tuple[str, ...]  #: of levels
+    minutes: int  #: the longest that a level must last
+    is_silence: bool  #: whether one of them is about silence
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> "RuleSet":
+        """Return *rules* as a set."""
+        every = tuple(rules)
+        monthly = tuple(rule for rule in every if rule.is_monthly)
+        levels = [rule for rule in every if rule.kind == "level"]
+        return cls(
+            every,
+            monthly,
+            tuple(sorted({name for rule in monthly for name in stored(rule)})),
+            tuple(sorted({rule.target for rule in levels})),
+            max((rule.minutes for rule in levels), default=0),
+            any(rule.kind == "silence" for rule in every),
+        )
+
+
 class Plan(NamedTuple):
-    """An account with its rules that are judged by rollups."""
+    """An account that is looked at."""
 
     account: str
     timezone: str
-    rules: tuple[Rule, ...]
+    of: RuleSet
     deep: bool
 
 
@@ -48,28 +75,29 @@ def month_of(day: date, timezone: str) -> Month:
     return Month(f"{first:%Y-%m}", midnight(first, tz), midnight(following, tz))
 
 
-def months_at(now: int, timezone: str, *, with_last: bool) -> list[Month]:
+@lru_cache(maxsize=256)  # a look asks for the same of every account
+def months_at(now: int, timezone: str, *, with_last: bool) -> tuple[Month, ...]:
     """Return the month of *now*, and the one before it first if wanted."""
     day = local_date(now, zone(timezone))
-    months = [month_of(day, timezone)]
-    if with_last:
-        first = day.replace(day=1)
-        months.insert(0, month_of(date.fromordinal(first.toordinal() - 1), timezone))
-    return months
+    month = month_of(day, timezone)
+    if not with_last:
+        return (month,)
+    first = day.replace(day=1)
+    return month_of(date.fromordinal(first.toordinal() - 1), timezone), month
 
 
 #: What months had before today when they were last looked at deeply, by rule.
 Memory = dict[str, Before]
 
 
-def must_be_deep(account_rules: Iterable[Rule], timezone: str, now: int, memory: Memory) -> bool:
+def must_be_deep(rules: RuleSet, timezone: str, now: int, memory: Memory) -> bool:
     """Tell whether nothing is known yet of the month of one of these rules."""
-    monthly = [rule for rule in account_rules if rule.is_monthly]
-    if not monthly:
+    if not rules.monthly:
         return False
     [month] = months_at(now, timezone, with_last=False)
     return any(
-        memory[rule.id].month != month.begin if rule.id in memory else True for rule in monthly
+        memory[rule.id].month != month.begin if rule.id in memory else True
+        for rule in rules.monthly
     )
 
 
@@ -83,29 +111,36 @@ def read(
     for begin in range(0, len(plans), _AT_ONCE):
         some = plans[begin : begin + _AT_ONCE]
         wanted = [_wanted(plan, now, memory) for plan in some]
-        found = alert_reads.read(rollups, wanted)
+        found = _read(rollups, some, wanted)
         for plan, one, numbers in zip(some, wanted, found, strict=True):
             yield plan, None if numbers is None else _readings(plan, one, numbers, now, memory)
 
 
+def _read(
+    rollups: Rollups, plans: Sequence[Plan], wanted: Sequence[Wanted]
+) -> list[Numbers | None]:
+    """Return the numbers of each account, by the cheaper way where that is possible."""
+    quick = [place for place, plan in enumerate(plans) if not plan.deep]
+    recent = dict(zip(quick, read_recent(rollups, [wanted[place] for place in quick]), strict=True))
+    others = [place for place in range(len(plans)) if recent.get(place) is None]
+    read = alert_reads.read(rollups, [wanted[place] for place in others])
+    found = recent | dict(zip(others, read, strict=True))
+    return [found[place] for place in range(len(plans))]
+
+
 def _wanted(plan: Plan, now: int, memory: Memory) -> Wanted:
-    wanted = Wanted(plan.account, now)
-    if monthly := [rule for rule in plan.rules if rule.is_monthly]:
-        names = {name for rule in monthly for name in stored(rule)}
-        if plan.deep:
-            months = months_at(now, plan.timezone, with_last=True)
-            spans = [(slot_of(m.begin), min(slot_of(m.end), slot_of(now) + 1)) for m in months]
-        else:
-            spans = [(min(memory[rule.id].slot for rule in monthly), slot_of(now) + 1)]
-        wanted = wanted._replace(months=tuple(spans), of_months=tuple(sorted(names)))
-    if levels := [rule for rule in plan.rules if rule.kind == "level"]:
-        back = LOOK_BACK_S if plan.deep else _QUICK_BACK_S
-        back += 60 * max(rule.minutes for rule in levels)
-        curve = slot_of(now - back), slot_of(now) + _AHEAD
-        names = {rule.target for rule in levels}
-        wanted = wanted._replace(curve=curve, series=tuple(sorted(names)))
-    silent = any(rule.kind == "silence" for rule in plan.rules)
-    return wanted._replace(last_change=silent)
+    rules, slot = plan.of, slot_of(now)
+    months: tuple[tuple[int, int], ...] = ()
+    if rules.monthly and plan.deep:
+        every = months_at(now, plan.timezone, with_last=True)
+        months = tuple((slot_of(m.begin), min(slot_of(m.end), slot + 1)) for m in every)
+    elif rules.monthly:
+        months = ((min(memory[rule.id].slot for rule in rules.monthly), slot + 1),)
+    curve = None
+    if rules.series:
+        back = (LOOK_BACK_S if plan.deep else _QUICK_BACK_S) + 60 * rules.minutes
+        curve = slot_of(now - back), slot + _AHEAD
+    return Wanted(plan.account, now, months, rules.of_months, curve, rules.series, rules.is_silence)
 
 
 def stored(rule: Rule) -> tuple[str, ...]:
@@ -119,7 +154,7 @@ def _readings(
     plan: Plan, wanted: Wanted, numbers: Numbers, now: int, memory: Memory
 ) -> dict[str, Reading]:
     found = {}
-    for rule in plan.rules:
+    for rule in plan.of.rules:
         if rule.is_monthly:
             found[rule.id] = _of_months(rule, plan, numbers.months, now, memory)
         elif rule.kind == "level":

@@ -1,10 +1,10 @@
 """The rules for operators: lag, gaps, refusals; and whether the numbers of accounts are stale."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from interaction_usage.alerts import stretches
-from interaction_usage.alerts.book import Watched
+from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.states import Reading
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
@@ -24,22 +24,28 @@ class Stream(NamedTuple):
     readings: Mapping[str, Reading]  #: of the rules for operators, by id
 
 
-def read(redis: Client, at: Namespace, now: int, watched: Iterable[Watched]) -> Stream:
-    """Return how the stream is now, and what the rules about it read."""
+def read(redis: Client, at: Namespace, now: int, rules: Sequence[Rule], fresh_at: int) -> Stream:
+    """Return how the stream is now, and what the *rules* for operators read.
+
+    At the second *fresh_at* the numbers of accounts were last current, as far as is known.
+    """
     known, _, _ = read_known(redis, at, [])
-    rules = [each.rule for each in watched if each.rule.is_for_operators]
     refusals = [rule.account for rule in rules if rule.kind == "refusals"]
     refused = dict(zip(refusals, _refused(redis, refusals), strict=True))
+    stale = judge(known, _NO_PERIOD, now).reasons
     readings = {}
     for rule in rules:
-        if rule.kind == "lag":
+        if rule.kind == "stale":
+            last = fresh_at if stale else now
+            readings[rule.id] = stretches.of_silence(now, last, rule.created, rule.minutes)
+        elif rule.kind == "lag":
             readings[rule.id] = _of_lag(known, now, rule.threshold)
         elif rule.kind == "gaps":
             count = len(unaccepted(known.gaps))
             readings[rule.id] = stretches.of_number(now, count, rule.threshold)
         else:
             readings[rule.id] = stretches.of_number(now, refused[rule.account], rule.threshold)
-    return Stream(judge(known, _NO_PERIOD, now).reasons, readings)
+    return Stream(stale, readings)
 
 
 def _of_lag(known: Known, now: int, threshold: int) -> Reading:

@@ -3,23 +3,27 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
 
 from interaction_usage import monitoring, settings
 from interaction_usage.alerts import testing
-from interaction_usage.alerts.delivery import Delivery
+from interaction_usage.alerts.delivery import MOST_DONE, Delivery
 from interaction_usage.alerts.errors import LeaseLostError
 from interaction_usage.alerts.evaluator import Looking
+from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.mailing import Mailing
 from interaction_usage.alerts.notices import Notice
 from interaction_usage.alerts.states import Notification
 from interaction_usage.alerts.webhooks import Webhooks
 from interaction_usage.store import alert_table
+from interaction_usage.store.alert_table import ALERTS
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.errors import LayoutDiffersError, LedgerError, shown
 from stream_app.health_server import HealthServer
@@ -28,10 +32,12 @@ from stream_app.telemetry import worker_name
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: Seconds between two records of what was delivered.
 _SETTLE_S: Final = 1.0
 #: Seconds between two looks, between two attempts to take the lease, and after a failure.
-INTERVAL_S: Final = 0.25
+INTERVAL_S: Final = 0.2
 _STANDBY_S: Final = 1.0
 _PAUSE_S: Final = 1.0
 #: Seconds that Kafka may take to acknowledge: less than half of a lease, so that nothing is
@@ -52,6 +58,10 @@ class AlertsProcess:
         self._delivery: Delivery | None = None
         self._is_standby = False
         self._settled_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "looks")  #: that no delivery keeps waiting
+        self._done = deque[str](
+            maxlen=MOST_DONE
+        )  #: what was delivered, whoever had the lease since
         self.waiting_for = "The process is starting"  #: empty while it evaluates
         self.look_seconds = 0.0
         self.looks = 0
@@ -85,19 +95,27 @@ class AlertsProcess:
         if self._redis is None:
             self._redis = await asyncio.to_thread(self._connected)
         redis = self._redis
-        fence = await self._lease(redis)
-        if not fence:
+        lease = Lease(redis, self._name)
+        if not await self._taken(lease):
             return
         config = self._config
-        ledger = KafkaLedger(config, redis, _PATIENCE_S, reads_back=False)
+        ledger = KafkaLedger(
+            config, redis, _PATIENCE_S, reads_back=False, transactional_id=ALERTS.topic
+        )
         looking = Looking(
-            ledger, self._name, fence,
+            ledger, lease,
             can_webhook=bool(config.alerts_secret), can_mail=bool(config.smtp.host),
         )  # fmt: skip
-        webhooks = Webhooks(config.alerts_secret, config.alerts_allowed_networks)
-        delivery = Delivery(redis, webhooks, Mailing(config.smtp))
+        webhooks = Webhooks(
+            config.alerts_secret, config.alerts_allowed_networks, config.alerts_previous_secret
+        )
+        delivery = Delivery(
+            redis, webhooks, Mailing(config.smtp),
+            may_send=lambda: lease.is_fresh, done=self._done,
+        )  # fmt: skip
         try:
-            waiting = await asyncio.to_thread(looking.begin)
+            await self._in_thread(ledger.take_over)
+            waiting = await self._in_thread(looking.begin)
             await delivery.begin()
             delivery.offer(waiting)
             self._looking, self._delivery = looking, delivery
@@ -107,11 +125,11 @@ class AlertsProcess:
             self._looking = self._delivery = None
             await delivery.close()
             with suppress(RedisError, OSError, LedgerError, LeaseLostError):
-                await asyncio.to_thread(self._leave, looking, delivery, redis, fence)
+                await self._in_thread(self._leave, looking, delivery, lease)
 
     async def _look(self, looking: Looking, delivery: Delivery, redis: Client) -> None:
         began = time.monotonic()
-        delivery.offer(await asyncio.to_thread(looking.look))
+        delivery.offer(await self._in_thread(looking.look))
         delivery.forget(name for name in delivery.rules if looking.watched(name) is None)
         for content in await asyncio.to_thread(alert_table.take_tests, redis):
             self._test(looking, delivery, content)
@@ -124,7 +142,7 @@ class AlertsProcess:
         if began - self._settled_at > _SETTLE_S:  # what is new is not to wait for it
             self._settled_at = began
             if settled := delivery.settled():
-                await asyncio.to_thread(looking.settle, settled.delivered, settled.given_up)
+                await self._in_thread(looking.settle, settled.delivered, settled.given_up)
         await self._pause(max(self._interval - took, 0.02))
 
     def _test(self, looking: Looking, delivery: Delivery, content: bytes) -> None:
@@ -135,25 +153,28 @@ class AlertsProcess:
             note = Notification(test.id, "test", now, now, watched.state.value, over=over)
             delivery.test(Notice(watched.rule, note))
 
-    def _leave(self, looking: Looking, delivery: Delivery, redis: Client, fence: int) -> None:
+    def _leave(self, looking: Looking, delivery: Delivery, lease: Lease) -> None:
         """Keep what was delivered, and let another process begin at once."""
         settled = delivery.settled()
         if settled:
             looking.settle(settled.delivered, settled.given_up)
         if self._stop.is_set():
-            alert_table.release_lease(redis, self._name, fence)
+            lease.release()
 
-    async def _lease(self, redis: Client) -> int:
-        """Return the fence of the lease, once this process has it; 0 if it is to end before."""
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    async def _taken(self, lease: Lease) -> bool:
+        """Return once this process has the *lease*; False if it is to end before."""
         while not self._stop.is_set():
-            if fence := await asyncio.to_thread(alert_table.take_lease, redis, self._name):
+            if await asyncio.to_thread(lease.take):
                 self._is_standby = False
-                return fence
+                return True
             if not self._is_standby:
                 log.info("Another process evaluates the alerts; this one is on standby")
             self._is_standby, self.waiting_for = True, ""
             await self._pause(_STANDBY_S)
-        return 0
+        return False
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

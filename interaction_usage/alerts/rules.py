@@ -6,23 +6,27 @@ rule, and another threshold is another rule.
 
 import re
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from interaction_usage.alerts.errors import InvalidRuleError
-from rollups.catalog import METRIC_ROWS, SERIES_LABELS
+from rollups.catalog import FLOWS_RUN, METRIC_ROWS, SERIES_LABELS, Metric
+from rollups.quantity import quantity
 
 #: What stands for the deployment as a whole where others name an account.
 OPERATIONS: Final = "*"
 
-Kind = Literal["level", "maximum", "counter", "silence", "lag", "gaps", "refusals"]
+Kind = Literal["level", "maximum", "counter", "silence", "lag", "gaps", "refusals", "stale"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 #: Kinds about the deployment as a whole, which have no account.
-OF_OPERATIONS: Final = frozenset({"lag", "gaps"})
+OF_OPERATIONS: Final = frozenset({"lag", "gaps", "stale"})
 #: Kinds that read how the stream is, and no rollups.
-_OF_STREAM: Final = frozenset({"lag", "gaps", "refusals"})
+_OF_STREAM: Final = frozenset({"lag", "gaps", "refusals", "stale"})
+#: Kinds that are about a time alone.
+OF_MINUTES: Final = frozenset({"silence", "stale"})
 
 #: The longest time, in minutes, that a level must last or that an account may be silent.
 MOST_MINUTES: Final = 1440
@@ -42,7 +46,7 @@ _WEBHOOK: Final = re.compile(
 )
 
 
-class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One rule, as its record in the topic has it."""
 
     account: str  #: `OPERATIONS` for the deployment as a whole
@@ -50,14 +54,14 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     threshold: int  #: as stored: thousandths of minutes; reaching it is being over it
     to: str  #: a URL, or `mailto:` and an address
     target: str = ""  #: a series or a counter
-    minutes: int = 0  #: for how long a level must last; how long nothing may come
+    minutes: int = 0  #: for how long a level must last; how long nothing may come, or be stale
     allowance: int = 0  #: what was bought, as stored; 0 where the rule is about none
     percent: int = 0  #: at how much of the allowance this rule is over
     label: str = ""
     created: int = 0  #: the second at which it was set
     by: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What names the rule: it follows from what the rule says."""
         said = (self.account, self.kind, self.target, self.threshold, self.minutes, self.to)
@@ -104,9 +108,9 @@ def check(rule: Rule) -> Rule:
         raise InvalidRuleError(
             "threshold", f"the threshold is a number from 1 to {_MOST_THRESHOLD:,}"
         )
-    if not (1 if rule.kind == "silence" else 0) <= rule.minutes <= MOST_MINUTES:
+    if not (1 if rule.kind in OF_MINUTES else 0) <= rule.minutes <= MOST_MINUTES:
         raise InvalidRuleError("minutes", f"this lasts 1 to {MOST_MINUTES:,} minutes")
-    if rule.minutes and rule.kind not in ("level", "silence"):
+    if rule.minutes and rule.kind != "level" and rule.kind not in OF_MINUTES:
         raise InvalidRuleError("minutes", "only a level and silence are watched for some minutes")
     if not 0 <= rule.percent <= _MOST_PERCENT:
         raise InvalidRuleError(
@@ -136,11 +140,22 @@ def thresholds(allowance: int, percents: tuple[int, ...]) -> dict[int, int]:
 
 def _whose(rule: Rule) -> str:
     if rule.account == OPERATIONS:
-        return f"a rule about {rule.kind} belongs to an account"
-    return f"a rule about {rule.kind} is about the deployment and has no account"
+        return "this rule is about an account; name it"
+    return "this rule is about the deployment; leave out the account"
 
 
 # ------------------------------------------------------------------------------ in words
+
+
+def counter_label(row: Metric) -> str:
+    """Return what a counter is called where nothing says which section of the report it is in."""
+    if row.section != FLOWS_RUN:
+        return row.label
+    return "Flow runs" if row.sum_of else f"Flow runs, {row.label}"
+
+
+#: Every counter's id, and what it is called.
+COUNTER_LABELS: Final = {row.id: counter_label(row) for row in METRIC_ROWS}
 
 
 def shown(rule: Rule, amount: int) -> str:
@@ -165,7 +180,7 @@ def instant(second: int) -> str:
 def sentence(rule: Rule) -> str:
     """Return what *rule* watches, in words: `Mobile Web: 25 or more for 10 minutes`."""
     limit = f"{shown(rule, rule.threshold)} or more"
-    lasting = f" for {_minutes(rule.minutes)}" if rule.minutes else ""
+    lasting = f" for {quantity(rule.minutes, 'minute')}" if rule.minutes else ""
     if rule.kind == "level":
         return f"{SERIES_LABELS[rule.target]}: {limit} at once{lasting}"
     if rule.kind == "maximum":
@@ -174,15 +189,13 @@ def sentence(rule: Rule) -> str:
         share = ""
         if rule.percent:
             share = f" ({rule.percent} % of {shown(rule, rule.allowance)})"
-        return f"{METRICS_BY_ID[rule.target].label}: {limit} this month{share}"
+        return f"{COUNTER_LABELS[rule.target]}: {limit} this month{share}"
     if rule.kind == "silence":
         return f"No events{lasting}"
+    if rule.kind == "stale":
+        return f"Stale numbers{lasting}: no rule of an account can be evaluated"
     if rule.kind == "lag":
         return f"Lag: {limit} events are waiting, or no worker counts"
     if rule.kind == "gaps":
         return f"Gaps: {limit} that nobody accepted"
     return f"Refusals: {limit} events lie in dead letters"
-
-
-def _minutes(number: int) -> str:
-    return "1 minute" if number == 1 else f"{number:,} minutes"

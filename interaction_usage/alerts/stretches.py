@@ -135,7 +135,10 @@ def of_month(month: Month, now: int, known: Before) -> Reading:
 
 
 def of_silence(now: int, last: int | None, created: int, minutes: int) -> Reading:
-    """Return since when nothing has come for *minutes*; *last* is when something did."""
+    """Return since when nothing has come for *minutes*; *last* is when something did.
+
+    Nothing: events of an account, or current numbers.
+    """
     since = max(last if last is not None else created, created)
     quiet, over_at = max(now - since, 0), since + 60 * minutes
     if over_at <= now:

@@ -1,14 +1,15 @@
 """Webhooks, signed by the Standard Webhooks specification.
 
 The secret of an account follows from the one of the deployment, so none is stored: `usage alerts
-secret` shows it to give to the receiver.
+secret` shows it to give to the receiver. While that one is changed there are two, and a webhook has
+a signature by each, as the specification has it: a receiver takes the one that it knows.
 """
 
 import asyncio
 import hmac
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -45,13 +46,16 @@ def _key(deployment: str, account: str) -> bytes:
     return hmac.digest(deployment.encode(), f"usage alerts {account}".encode(), sha256)
 
 
-def signed_headers(key: bytes, message: str, second: int, content: bytes) -> dict[str, str]:
-    """Return the headers of the specification for *content*."""
-    signature = hmac.digest(key, b"%b.%d.%b" % (message.encode(), second, content), sha256)
+def signed_headers(
+    keys: Iterable[bytes], message: str, second: int, content: bytes
+) -> dict[str, str]:
+    """Return the headers of the specification for *content*, with a signature by each key."""
+    signed = b"%b.%d.%b" % (message.encode(), second, content)
+    signatures = [b64encode(hmac.digest(key, signed, sha256)).decode() for key in keys]
     return {
         "webhook-id": message,
         "webhook-timestamp": str(second),
-        "webhook-signature": f"v1,{b64encode(signature).decode()}",
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
 
 
@@ -76,20 +80,21 @@ def check_literal(url: URL, allowed: Sequence[Network]) -> None:
 class Webhooks:
     """Sends webhooks, each over a connection of its own to a checked address."""
 
-    def __init__(self, secret: str, allowed: Sequence[Network]) -> None:
-        self._secret, self._allowed = secret, allowed
+    def __init__(self, secret: str, allowed: Sequence[Network], previous: str = "") -> None:
+        self._secrets = [each for each in (secret, previous) if each] if secret else []
+        self._allowed = allowed
 
     async def send(self, notice: Notice) -> Outcome:
         """Send a notification once."""
-        if not self._secret:
+        if not self._secrets:
             return Outcome(False, "USAGE_ALERTS_SECRET is not set")
         content = orjson.dumps(body(notice))
         headers = {
             "content-type": "application/json",
             "user-agent": f"interaction-usage/{version('interaction-usage')}",
             **signed_headers(
-                _key(self._secret, notice.rule.account), notice.notification.id,
-                int(time.time()), content,
+                [_key(secret, notice.rule.account) for secret in self._secrets],
+                notice.notification.id, int(time.time()), content,
             ),
         }  # fmt: skip
         try:

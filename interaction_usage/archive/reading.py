@@ -5,7 +5,7 @@ without any of the accounts are left out by their statistics, columns that nobod
 It is one version of the tables: what is archived or compacted meanwhile changes nothing in it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -83,6 +83,26 @@ class ArchivedEvents:
         """
         table = self._archive.events
         return _with_tail(table.dataset(), tail, table.schema, _among(accounts))
+
+    def read(
+        self, accounts: Sequence[str], types: Sequence[str], columns: Sequence[str],
+        is_over: Callable[[], bool],
+    ) -> pa.Table:  # fmt: skip
+        """Return these *columns* of the records of *accounts* whose events are of *types*.
+
+        What is read so far once *is_over*, because nobody waits for the rest. Raises StorageError.
+        """
+        table, names = self._archive.events, pa.array(types, pa.string())
+        schema = pa.schema([table.schema.field(name) for name in columns])
+        found = []
+        with storage_errors(table.location):
+            among = _among(accounts)
+            for batch in table.dataset().to_batches(columns=list(columns), filter=among):
+                # Cheaper here than for every row that is looked at.
+                found.append(batch.filter(pc.is_in(batch["type"], names)))
+                if is_over():
+                    break
+        return pa.Table.from_batches(found, schema)
 
     def dead_letters(self, tail: pa.Table | None = None) -> Any:
         """Return the dead letters as a dataset with the columns of `DEAD_LETTERS`, then *tail*."""

@@ -1,7 +1,8 @@
-"""The processes that `usage demo` runs: a broker, Redis, a worker, the dashboard and an archive."""
+"""The processes of `usage demo`: a broker, Redis, a worker, the dashboard, alerts, an archive."""
 
 import os
 import re
+import secrets
 import sys
 import time
 from contextlib import ExitStack
@@ -45,6 +46,7 @@ class Servers:
         environment |= {
             "USAGE_KAFKA": self.kafka, "USAGE_REDIS": store.url, env_file.VARIABLE: "",
             "USAGE_ARCHIVE": str(folder / "archive"), "USAGE_ARCHIVE_INTERVAL": "1",
+            "USAGE_ALERTS_SECRET": secrets.token_hex(32),
             **prefixes.environment(),
         }  # fmt: skip
         config = settings.read(environment)
@@ -60,6 +62,9 @@ class Servers:
             {"bootstrap.servers": self.kafka, "linger.ms": 1000, "log_level": 0}
         )
         self.dashboard = _start_dashboard(running, folder, environment)
+        alerts = Child("The alerts", folder / "alerts.log")
+        alerts.start([*_COMMAND, "alerts", "run"], lambda: True, environment=environment)
+        running.callback(alerts.stop)
         self.archive = _Archive(running, folder, environment)
 
 

@@ -233,4 +233,4 @@ def explainer_of(config: settings.Settings, redis: Any) -> Any:
         if error.name and error.name.startswith(("interaction_usage", "stream_app")):
             raise
         return None
-    return Explainer(redis, source_of(config, _MAX_RECORDS), _EXPLANATION_S)
+    return Explainer(redis, source_of(config, _MAX_RECORDS, _EXPLANATION_S), _EXPLANATION_S)

@@ -40,10 +40,7 @@ def verify(
     check_asked(first, last, timezone, as_of)
     batch = ReportBatch(first, last, timezone, as_of)
     with explaining() as explainer, progress_bar("Verifying") as update:
-        answer = explainer.verify(
-            batch, account,
-            lambda done, total: update(done, total, f"{done:,} of {total:,} accounts"),
-        )  # fmt: skip
+        answer = explainer.verify(batch, account, update)
     from interaction_usage.evidence.verification import problems
 
     if output_format == "json":

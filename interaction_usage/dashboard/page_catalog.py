@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from interaction_usage.dashboard.views import TURNED_TO
-from interaction_usage.reports.bill import LINES
+from interaction_usage.reports.bill import LINES, called
 from rollups.catalog import (
     APPLICATION_LABELS,
     OUTCOME_LABELS,
@@ -54,9 +54,7 @@ def page_catalog() -> str:
 @cache
 def bill_labels() -> str:
     """Return what each number of a report is called, by its path, as JSON."""
-    return orjson.dumps(
-        {path: f"{line.section}: {line.label}" for path, line in LINES.items()}
-    ).decode()
+    return orjson.dumps({path: called(path) for path in LINES}).decode()
 
 
 def concurrency_sections() -> list[tuple[Section, tuple[Series, ...]]]:

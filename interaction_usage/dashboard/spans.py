@@ -4,19 +4,21 @@ A span has local days of the period only: the first and the last week or month a
 period begins and ends. Weeks begin on Mondays, as ISO 8601 has them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from interaction_usage.reports.model import Counts, Report
-from rollups.local_time import each_hour, local_datetime
+from rollups.local_time import HourRun, by_local_day, each_hour, local_datetime
 
 #: The longest period, in days, that is broken down by hour.
 MOST_DAYS_BY_HOUR: Final = 31
 
 _DAY: Final = 86_400
+_HOUR: Final = 3_600
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -35,8 +37,13 @@ class DayHours(NamedTuple):
     day: date
     begin: int  #: the number of the first of them, from 0
     end: int
-    clocks: list[int]  #: the hour of the clock that each shows, 0 to 23
-    begins: list[tuple[int, int]]  #: the second in which each begins, and its UTC offset
+    clocks: Sequence[int]  #: the hour of the clock that each shows, 0 to 23
+    runs: tuple[HourRun, ...]
+
+    @property
+    def begins(self) -> list[tuple[int, int]]:
+        """The second in which each begins, and its UTC offset."""
+        return [(hour.begin, hour.offset) for hour in each_hour(self.runs)]
 
 
 class Span(NamedTuple):
@@ -84,30 +91,32 @@ def spans(report: Report, by: By) -> list[Span]:
 
 def _by_hour(report: Report, hours: Mapping[date, DayHours]) -> Iterator[Span]:
     for day in hours.values():
-        for place, begins in enumerate(day.begins):
+        for place, (begin, end, offset) in enumerate(each_hour(day.runs)):
             number = day.begin + place
-            hour = DayHours(day.day, number, number + 1, [day.clocks[place]], [begins])
-            yield Span(
-                day.day, day.day, report.hour_counts[number], (hour,), local_datetime(*begins)
-            )
+            run = HourRun(begin, 1, end - begin, offset)
+            hour = DayHours(day.day, number, number + 1, [day.clocks[place]], (run,))
+            begins = local_datetime(begin, offset)
+            yield Span(day.day, day.day, report.hour_counts[number], (hour,), begins)
 
 
 def day_hours(report: Report) -> list[DayHours]:
     """Return the hours of each local day of *report* that has begun."""
     found: list[DayHours] = []
-    numbered = enumerate(each_hour(report.hours.runs))
-    for number, entry in groupby(numbered, lambda pair: (pair[1].begin + pair[1].offset) // _DAY):
-        hours = list(entry)
-        found.append(
-            DayHours(
-                date.fromordinal(_EPOCH_ORDINAL + number),
-                hours[0][0],
-                hours[-1][0] + 1,
-                [(hour.begin + hour.offset) % _DAY // 3600 for _, hour in hours],
-                [(hour.begin, hour.offset) for _, hour in hours],
-            )
-        )
+    number = 0
+    for day, entry in groupby(by_local_day(report.hours.runs), itemgetter(0)):
+        runs = tuple(run for _, run in entry)
+        begin, number = number, number + sum(run.hours for run in runs)
+        clocks = _clocks(runs)
+        found.append(DayHours(date.fromordinal(_EPOCH_ORDINAL + day), begin, number, clocks, runs))
     return found
+
+
+def _clocks(runs: Sequence[HourRun]) -> Sequence[int]:
+    """Return the hour of the clock that each hour of *runs* shows."""
+    if len(runs) == 1:
+        first = (runs[0].begin + runs[0].offset) % _DAY // _HOUR
+        return range(first, first + runs[0].hours)
+    return [(hour.begin + hour.offset) % _DAY // _HOUR for hour in each_hour(runs)]
 
 
 def _sum(counts: list[Counts]) -> Counts:

@@ -21,7 +21,7 @@ MOST_FLOWS: Final = 1000
 #: The services that a customer who gives up on a flow turns to.
 TURNED_TO: Final = ("call-now", "callback", "chat")
 
-_ALL_CLOCKS: Final = list(range(24))
+_ALL_CLOCKS: Final = range(24)
 
 View = dict[str, Any]
 

@@ -24,7 +24,7 @@ _EPOCH: Final = date(1970, 1, 1)
 
 def cells_of_accounts(database: Database, timezone: str) -> dict[str, Cells]:
     """Return the cells of each account in *database* that has any; makes the tables they need."""
-    for table in ("sessions", "amounts"):
+    for table in ("sessions", "voids", "amounts"):
         database.run(table)
     database.run("levels", series=list(SERIES))
     database.run("peaks")

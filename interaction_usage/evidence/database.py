@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -44,8 +44,10 @@ class Database:
     """The events of a source, and the tables that the SQL files make of them; to be closed."""
 
     def __init__(
-        self, source: Source, accounts: Sequence[str] | None, timeout_s: float | None = None
-    ) -> None:
+        self, source: Source, accounts: Sequence[str] | None, timeout_s: float | None = None,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._step = step
         self._connection = duckdb.connect(config=dict(_CONFIG))
         self._timeout_s, self._timer = timeout_s, _timer(timeout_s, self._connection)
         self._connection.execute("SET TimeZone = 'UTC'")
@@ -92,6 +94,7 @@ class Database:
 
         Raises EvidenceTimeoutError.
         """
+        self._step(name)
         rows: list[tuple[Any, ...]] = []
         try:
             for statement in self._connection.extract_statements(_text(name)):

@@ -1,8 +1,8 @@
 """What every question begins with: the events that count, the period, and its hours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from interaction_usage.evidence.database import Database, Source
 from interaction_usage.evidence.wall_clock import (
@@ -15,6 +15,25 @@ from interaction_usage.evidence.wall_clock import (
 Ends = Mapping[tuple[str, str, int], int]
 
 
+class Needed(NamedTuple):
+    """What a question needs of the events; nothing named means all."""
+
+    types: Sequence[str] = ()  #: of events
+    columns: Sequence[str] = ()  #: of the table `events`; others may be null
+
+
+EVERYTHING: Final = Needed()
+#: What intervals are made of, and who corrected them.
+SESSIONS: Final = Needed(
+    ("usage.session.started", "usage.session.stopped", "usage.session.corrected"),
+    (
+        "topic", "topic_id", "partition", "offset", "timestamp", "outcome", "account", "type",
+        "time", "source", "id", "session", "application", "corrected_start", "corrected_stop",
+        "reason", "actor",
+    ),
+)  # fmt: skip
+
+
 class Events(NamedTuple):
     """The events, and what must be known to count them."""
 
@@ -23,6 +42,7 @@ class Events(NamedTuple):
     reached: Mapping[str, Ends] | None = None  #: by account, how far it is counted; None: all of it
     positions: Ends | None = None  #: how far the workers have read
     timeout_s: float | None = None  #: the longest that a question may take
+    step: Callable[[str], None] = lambda _: None  #: called with each SQL file before it is run
 
 
 class Period(NamedTuple):
@@ -35,15 +55,15 @@ class Period(NamedTuple):
 
 
 def opened(
-    events: Events, accounts: Sequence[str], period: Period, types: Sequence[str] = ()
+    events: Events, accounts: Sequence[str], period: Period, needed: Needed = EVERYTHING
 ) -> Database:
-    """Return a database with the tables `counted`, `period` and `hours`; with *types* only of some.
+    """Return a database with the tables `counted`, of what is *needed*, `period` and `hours`.
 
     Raises EvidenceTimeoutError.
     """
-    database = Database(events.source, accounts, events.timeout_s)
+    database = Database(events.source, accounts, events.timeout_s, events.step)
     try:
-        _fill(database, events, accounts, period, types)
+        _fill(database, events, accounts, period, needed.types)
         database.run("arrived")
         database.run("counted")
         database.run(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from interaction_usage.evidence.database import Database
 from interaction_usage.evidence.errors import UnknownCounterError
 from interaction_usage.evidence.licences import Arrival, refused
-from interaction_usage.evidence.preparation import Events, Period, opened
+from interaction_usage.evidence.preparation import SESSIONS, Events, Period, opened
 from interaction_usage.evidence.wall_clock import local_time, rfc3339, second_not_before
 
 #: Minutes that a level must be sustained, or accumulated; percentiles of the minutes.
@@ -38,11 +38,6 @@ COUNTERS: Final = tuple(_COUNTERS)
 #: How a session can have ended; or it is open.
 STATES: Final = ("open", "limit", "stopped")
 
-#: The events that intervals are made of.
-_SESSION_TYPES: Final = [
-    "usage.session.started", "usage.session.stopped", "usage.session.corrected",
-]  # fmt: skip
-
 
 def explain(
     events: Events, account: str, series: str, period: Period, hour: int | None = None
@@ -53,7 +48,7 @@ def explain(
     contract's answer: the highest level of each minute of that hour, or of the 60 minutes around
     the maximum.
     """
-    with opened(events, [account], period, _SESSION_TYPES) as database:
+    with opened(events, [account], period, SESSIONS) as database:
         _curve(database, [series])
         if hour is not None:
             database.run("only_hour", second=hour)
@@ -80,7 +75,7 @@ def long_sessions(
     events: Events, account: str, period: Period, longer: int, states: Sequence[str], most: int
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return how many sessions were open for *longer* seconds, and the oldest of them."""
-    with opened(events, [account], period, _SESSION_TYPES) as database:
+    with opened(events, [account], period, SESSIONS) as database:
         database.run("sessions")
         rows = database.run(
             "long_sessions",
@@ -112,7 +107,7 @@ def _span(database: Database, second: int, hour: int | None) -> tuple[int, int]:
 
 def concurrency(events: Events, account: str, series: str, period: Period) -> dict[str, Any]:
     """Return the other ways to bill the same curve."""
-    with opened(events, [account], period, _SESSION_TYPES) as database:
+    with opened(events, [account], period, SESSIONS) as database:
         _curve(database, [series])
         database.run("stretches", series=series, as_of=second_not_before(period.as_of))
         [(maximum, sustained, accumulated, percentiles, session_seconds, seconds)] = database.run(
@@ -134,7 +129,7 @@ def capacity(
 ) -> list[dict[str, Any]]:
     """Return what a licence of each of so many sessions would have meant."""
     as_of = second_not_before(period.as_of)
-    with opened(events, [account], period, _SESSION_TYPES) as database:
+    with opened(events, [account], period, SESSIONS) as database:
         _curve(database, [series])
         database.run("stretches", series=series, as_of=as_of)
         above = {row[0]: row[1:] for row in database.run("capacity", licences=list(licences))}
@@ -166,6 +161,7 @@ def counter(
         near = get_close_matches(name, _COUNTERS, 1)
         raise UnknownCounterError(name, near[0] if near else None)
     with opened(events, [account], period) as database:
+        database.run("voids")
         database.run("amounts")
         rows = database.run("events_of_counter", metrics=list(metrics))
     members = (

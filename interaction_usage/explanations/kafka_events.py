@@ -23,8 +23,18 @@ from stream_app.topic_reader import Chunk, TopicReader
 from stream_app.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 from stream_app.topics import EVENT_TOPICS
 
+#: Up to so many accounts are looked for by name in a record that is not decoded yet.
+_FEW: Final = 20
 #: Columns that no question asks for; they are most of an event's bytes.
 _UNUSED: Final = ("headers",)
+
+
+#: Called with how much is done, how much there is (None: unknown), and what that is, in words.
+Progress = Callable[[float, float | None, str], None]
+
+
+def ignore(_done: float, _total: float | None, _text: str) -> None:
+    """Show no progress."""
 
 
 #: Returns up to where topic-partitions are archived, given the ids of topics.
@@ -46,6 +56,7 @@ def read_events(
     ends: Ends,
     archived: Archived | None = None,
     most_records: int | None = None,
+    progress: Progress = ignore,
 ) -> KafkaEvents:
     """Return the records of *accounts*, or of all, before the offsets *ends*.
 
@@ -53,16 +64,27 @@ def read_events(
     record; at most so many. Raises EventsUnavailableError.
     """
     try:
-        return asyncio.run(_read(servers, accounts, ends, archived, most_records))
+        return asyncio.run(_read(servers, accounts, ends, archived, most_records, progress))
     except (BrokerUnavailableError, BrokerDeniedError, RecordsUnavailableError) as error:
         raise EventsUnavailableError(f"Kafka at {servers}: {error}") from None
     except KafkaError as error:
         raise EventsUnavailableError(f"Kafka at {servers} does not answer: {error}") from None
 
 
+def followed_by(archived: pa.Table, tail: pa.Table) -> pa.Table:
+    """Return some columns that were *archived*, and the same of the *tail*; the others are null."""
+    rows = pa.concat_tables([archived, tail.select(archived.column_names)])
+    count = rows.num_rows
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(count, field.type)
+        for field in EVENTS
+    ]
+    return pa.table(columns, schema=EVENTS)
+
+
 async def _read(
     servers: str, accounts: Sequence[str] | None, ends: Ends,
-    archived: Archived | None, most_records: int | None,
+    archived: Archived | None, most_records: int | None, progress: Progress,
 ) -> KafkaEvents:  # fmt: skip
     admin = admin_client(servers)
     topics = (*EVENT_TOPICS, DEAD_LETTER_TOPIC)
@@ -79,16 +101,22 @@ async def _read(
             f"{count:,} records would have to be read from Kafka, and at most {most_records:,} are "
             "read here; an archive (USAGE_ARCHIVE) makes this quick, and `usage explain` reads all"
         )
+    few = accounts is not None and len(accounts) <= _FEW
+    names = [name.encode() for name in accounts or ()] if few else []
     events: list[pa.RecordBatch] = []
     dead_letters: list[pa.RecordBatch] = []
     records = 0
     async for chunk in _chunks(servers, wanted):
         topic, topic_id = chunk.tp.topic, ids.get(chunk.tp.topic, "")
         records += len(chunk.records)
+        progress(records, count, f"{records:,} of {count:,} records in Kafka")
         if topic == DEAD_LETTER_TOPIC:
             dead_letters.append(dead_letters_batch(topic_id, chunk.records))
         else:
-            batch = events_batch(topic, topic_id, chunk.records)
+            own = chunk.records
+            if names:
+                own = [record for record in own if may_name(record, names)]
+            batch = events_batch(topic, topic_id, own)
             events.append(_slim(_of_accounts(batch, accounts)))
     deleted = tuple(
         f"{topic}/{partition}"
@@ -119,6 +147,18 @@ def _end(place: tuple[str, int], span: Span, ids: Mapping[str, str], ends: Ends)
     if topic == DEAD_LETTER_TOPIC:
         return span.stable
     return min(span.stable, ends.get((topic, ids.get(topic, ""), partition), 0))
+
+
+def may_name(record: Any, accounts: Sequence[bytes]) -> bool:
+    """Tell whether a *record* may be of one of *accounts*: finding that out is cheap, decoding not.
+
+    The account is in the value, unless it is in a header `ce_subject`; and JSON has another way to
+    write each character, with a backslash.
+    """
+    value = record.value
+    if not value or b"\\" in value or any(name.startswith("ce_") for name, _ in record.headers):
+        return True
+    return any(name in value for name in accounts)
 
 
 def _of_accounts(batch: pa.RecordBatch, accounts: Sequence[str] | None) -> pa.RecordBatch:

@@ -7,13 +7,18 @@ of the events only those up to the fences count, and all that is before the work
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from interaction_usage.evidence import questions
-from interaction_usage.evidence.database import Source
-from interaction_usage.evidence.preparation import Ends, Events, Period
+from interaction_usage.evidence.preparation import (
+    EVERYTHING,
+    SESSIONS,
+    Ends,
+    Events,
+    Needed,
+    Period,
+)
 from interaction_usage.evidence.verification import (
     Claim,
     add_verification,
@@ -23,6 +28,8 @@ from interaction_usage.evidence.verification import (
 )
 from interaction_usage.explanations.claims import cells
 from interaction_usage.explanations.errors import AccountChangingError
+from interaction_usage.explanations.kafka_events import Progress, ignore
+from interaction_usage.explanations.sources import OpenSource
 from interaction_usage.reports.model import Report
 from interaction_usage.reports.service import Detail, ReportBatch, ReportRequest, make_report
 from interaction_usage.store import keys
@@ -33,9 +40,6 @@ from rollups.slots import SLOT_SECONDS, slot_of
 #: How often an account is read again because events of it were counted meanwhile.
 _ATTEMPTS: Final = 20
 _INTERVAL_S: Final = 0.1
-
-#: Opens the events of some accounts, to be read up to given end offsets.
-OpenSource = Callable[[Sequence[str] | None, Ends], AbstractContextManager[Source]]
 
 #: Accounts that are verified at a time.
 _ACCOUNTS: Final = 2_000
@@ -52,6 +56,29 @@ class Counted(NamedTuple):
     open_sessions: Mapping[str, int]  #: by application, present at that second
 
 
+class _Within:
+    """How far a verification is: some accounts are behind it, and some are at work."""
+
+    def __init__(self, done: int, total: int, progress: Progress) -> None:
+        self._done, self._total, self.progress = done, total, progress
+
+    def reports(self, number: int) -> None:
+        """Show that so many reports of those at work are made."""
+        self._show(f"{self._done + number:,} of {self._total:,} reports read")
+
+    def step(self, name: str) -> None:
+        """Show which table, or answer, is computed."""
+        self._show(f"{self._done:,} of {self._total:,} accounts compared, computing {name}")
+
+    def compared(self, number: int) -> None:
+        """Show that so many accounts more are done."""
+        self._done += number
+        self._show(f"{self._done:,} of {self._total:,} accounts compared")
+
+    def _show(self, text: str) -> None:
+        self.progress(self._done, self._total, text)
+
+
 class Explainer:
     """Answers questions about the accounts in *redis*, with the events that *open_source* opens."""
 
@@ -65,13 +92,13 @@ class Explainer:
 
         With *hour*, a second, only of the hour of the wall clock that has it.
         """
-        counted = self.counted(request, Detail.ALL if hour is not None else Detail.TOTALS)
-        found, source = self._ask(
-            counted,
+        found, report, source = self._ask(
+            request,
             lambda events, period: questions.explain(events, request.account, series, period, hour),
+            detail=Detail.ALL if hour is not None else Detail.TOTALS,
         )
         curve = found.pop("curve")
-        expected = _maximum(counted.report, series, hour)
+        expected = _maximum(report, series, hour)
         return {
             "account": request.account,
             "series": series,
@@ -85,12 +112,12 @@ class Explainer:
 
     def counter(self, request: ReportRequest, name: str) -> dict[str, Any]:
         """Return the events that a counter sums. Raises UnknownCounterError."""
-        counted = self.counted(request, Detail.TOTALS)
-        (total, events), source = self._ask(
-            counted,
+        (total, events), report, source = self._ask(
+            request,
             lambda events, period: questions.counter(events, request.account, name, period),
+            EVERYTHING,
         )
-        expected = _counter(counted.report, name)
+        expected = _counter(report, name)
         return {
             "account": request.account,
             "counter": name,
@@ -103,8 +130,8 @@ class Explainer:
 
     def concurrency(self, request: ReportRequest, series: str) -> dict[str, Any]:
         """Return the other ways to bill the same curve."""
-        found, source = self._ask(
-            self.counted(request, Detail.TOTALS),
+        found, _, source = self._ask(
+            request,
             lambda events, period: questions.concurrency(events, request.account, series, period),
         )
         return {**found, "made_from": source}
@@ -113,19 +140,20 @@ class Explainer:
         self, request: ReportRequest, series: str, licences: Sequence[int]
     ) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
         """Return what a licence of each of so many sessions would have meant."""
-        return self._ask(
-            self.counted(request, Detail.TOTALS),
+        answers, _, source = self._ask(
+            request,
             lambda events, period: questions.capacity(
                 events, request.account, series, period, licences
             ),
         )
+        return answers, source
 
     def long_sessions(
         self, request: ReportRequest, longer: int, states: Sequence[str], most: int
     ) -> dict[str, Any]:
         """Return the sessions that were open for *longer* seconds, the oldest first."""
-        (total, sessions), source = self._ask(
-            self.counted(request, Detail.TOTALS),
+        (total, sessions), _, source = self._ask(
+            request,
             lambda events, period: questions.long_sessions(
                 events, request.account, period, longer, states, most
             ),
@@ -139,9 +167,8 @@ class Explainer:
         }
 
     def verify(
-        self, batch: ReportBatch, account: str | None = None,
-        progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self, batch: ReportBatch, account: str | None = None, progress: Progress = ignore
+    ) -> dict[str, Any]:
         """Return what the events say of every number of *account*, or of all accounts.
 
         Raises ReportError, AccountChangingError and others.
@@ -155,30 +182,31 @@ class Explainer:
             some = accounts[at : at + _ACCOUNTS]
             is_last = at + _ACCOUNTS >= len(accounts)
             everyone = account is None and is_last
-            add_verification(whole, self._verify(some, batch, everyone=everyone))
-            progress(at + len(some), len(accounts))
+            within = _Within(at, len(accounts), progress)
+            add_verification(whole, self._verify(some, batch, within, everyone=everyone))
         whole["agrees"] = not problems(whole)
         return whole
 
     def _verify(
-        self, accounts: Sequence[str], batch: ReportBatch, *, everyone: bool
+        self, accounts: Sequence[str], batch: ReportBatch, within: "_Within", *, everyone: bool
     ) -> dict[str, Any]:
         """Return the same of *accounts*, each in its time zone."""
-        counted = [self.counted(batch.request(each), Detail.ALL) for each in accounts]
         whole = empty_verification()
-        upto: dict[tuple[str, str, int], int] = {}
-        for each in counted:
-            for ends in (each.reached, each.positions):
-                upto |= {place: max(end, upto.get(place, 0)) for place, end in ends.items()}
-        by_zone: dict[str, list[Counted]] = {}
-        for each in counted:
-            by_zone.setdefault(each.report.timezone, []).append(each)
-        names = None if everyone else accounts
-        with self._open_source(names, upto) as source:
+        with self._open_source(
+            None if everyone else accounts, EVERYTHING, within.progress
+        ) as up_to:
+            counted: list[Counted] = []
+            for each in accounts:
+                within.reports(len(counted))
+                counted.append(self.counted(batch.request(each), Detail.ALL))
+            by_zone: dict[str, list[Counted]] = {}
+            for account in counted:
+                by_zone.setdefault(account.report.timezone, []).append(account)
+            source = up_to(_furthest_of_all(counted))
             for number, same in enumerate(by_zone.values()):
                 events = Events(
                     source, same[0].limits, {each.report.account: each.reached for each in same},
-                    same[-1].positions, self._timeout_s,
+                    same[-1].positions, self._timeout_s, within.step,
                 )  # fmt: skip
                 claims = {each.report.account: self._claim(each) for each in same}
                 is_last = number == len(by_zone) - 1
@@ -186,6 +214,7 @@ class Explainer:
                     events, claims, period_of(same[0].report), everyone=everyone and is_last
                 )
                 add_verification(whole, found)
+                within.compared(len(same))
             whole["made_from"] = source.made_from
         return whole
 
@@ -221,16 +250,20 @@ class Explainer:
         return {_place(name): offset + 1 for name, offset in fences.items()}
 
     def _ask(
-        self, counted: Counted, question: Callable[[Events, Period], Any]
-    ) -> tuple[Any, Mapping[str, Any]]:
-        """Return the answer to *question*, and what it was made from."""
-        account = counted.report.account
-        with self._open_source([account], counted.reached) as source:
+        self, request: ReportRequest, question: Callable[[Events, Period], Any],
+        needed: Needed = SESSIONS, detail: Detail = Detail.TOTALS,
+    ) -> tuple[Any, Report, Mapping[str, Any]]:  # fmt: skip
+        """Return the answer to *question*, the report, and what the answer was made from."""
+        account = request.account
+        with self._open_source([account], needed, ignore) as up_to:
+            counted = self.counted(request, detail)
+            source = up_to(counted.reached)
             events = Events(
                 source, counted.limits, {account: counted.reached}, counted.positions,
                 self._timeout_s,
             )  # fmt: skip
-            return question(events, period_of(counted.report)), source.made_from
+            answer = question(events, period_of(counted.report))
+            return answer, counted.report, source.made_from
 
 
 def period_of(report: Report) -> Period:
@@ -250,6 +283,14 @@ def _positions(rollups: Rollups) -> Ends:
 def _furthest(one: Ends, other: Ends) -> Ends:
     """Return the further of both ends of each topic-partition."""
     return {place: max(one.get(place, 0), other.get(place, 0)) for place in {*one, *other}}
+
+
+def _furthest_of_all(counted: Sequence[Counted]) -> Ends:
+    """Return up to where events are needed: what any account has, or the workers have read."""
+    found: Ends = {}
+    for each in counted:
+        found = _furthest(_furthest(found, each.reached), each.positions)
+    return found
 
 
 def _maximum(report: Report, series: str, hour: int | None) -> int:

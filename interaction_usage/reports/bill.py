@@ -95,3 +95,9 @@ _CURVE: Final = (
 )
 
 LINES: Final = {line.path: line for line in lines()}
+
+
+def called(path: str) -> str:
+    """Return what the number at *path* is called: its section and label; the path for any other."""
+    line = LINES.get(path)
+    return f"{line.section}: {line.label}" if line else path

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from interaction_usage.reports.errors import PeriodError
@@ -19,10 +20,18 @@ from rollups.catalog import ABANDONED, COMPLETED, SERIES
 from rollups.completeness import UNKNOWN, Completeness
 from rollups.concurrency import hourly_peaks
 from rollups.fold import split_flow_metric
-from rollups.local_time import Hour, HourRun, each_hour, hour_runs, local_datetime, midnight, zone
+from rollups.local_time import (
+    Hour,
+    HourRun,
+    by_local_day,
+    each_hour,
+    hour_runs,
+    local_datetime,
+    midnight,
+    zone,
+)
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS, slot_of
-from rollups.timestamps import DAY_SECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
@@ -155,21 +164,21 @@ class _Piece(NamedTuple):
     end_slot: int
 
 
-def _pieces(within: Period) -> Iterator[_Piece]:
-    """Yield the hours of each local day of the period, in order."""
-    number, origin = 0, slot_of(within.begin)
-    for begin, count, seconds, offset in within.runs:
-        done = 0
-        while done < count:
-            local = begin + done * seconds + offset
-            day = local // DAY_SECONDS
-            left = -((local - (day + 1) * DAY_SECONDS) // seconds)  # hours until midnight
-            hours = min(left, count - done)
-            slot = slot_of(begin + done * seconds) - origin
-            slots = hours * (seconds // SLOT_SECONDS)
-            yield _Piece(day, number, number + hours, slot, slot + slots)
-            done += hours
-            number += hours
+@lru_cache(8)  # the same period is read and built, and of many accounts
+def _pieces(runs: tuple[HourRun, ...]) -> tuple[_Piece, ...]:
+    """Return the hours of each local day of a period that consists of *runs*, in order."""
+    number, found = 0, list[_Piece]()
+    for day, run in by_local_day(runs):
+        slots = ((edge - runs[0].begin) // SLOT_SECONDS for edge in (run.begin, run.end))
+        found.append(_Piece(day, number, number + run.hours, *slots))
+        number += run.hours
+    return tuple(found)
+
+
+def day_edges(within: Period) -> list[int]:
+    """Return the slots between which the counters of each local day are summed."""
+    first, end = within.slots
+    return [*(first + piece.slot for piece in _pieces(within.runs)), end]
 
 
 def _days(
@@ -180,25 +189,38 @@ def _days(
 ) -> tuple[Day, ...]:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
     begun = sum(run.hours for run in counted)
-    days: dict[int, list[_Piece]] = {}
-    for piece in _pieces(within):
-        days.setdefault(piece.day, []).append(piece)
+    pieces = _pieces(within.runs)
+    days: dict[int, list[tuple[_Piece, dict[str, int]]]] = {}
+    for piece, sums in zip(pieces, _sums(reading, pieces), strict=True):
+        days.setdefault(piece.day, []).append((piece, sums))
     found = []
-    for day, pieces in sorted(days.items()):
-        if pieces[0].hour >= begun:
+    for day, ((first, amounts), *others) in sorted(days.items()):
+        if first.hour >= begun:
             continue
-        sums: dict[str, int] = {}
-        tops = dict.fromkeys(SERIES, 0)
-        for piece in pieces:
-            slots = slice(piece.slot, piece.end_slot)
-            hours = slice(piece.hour, min(piece.end_hour, begun))
-            for metric, amounts in reading.by_slot.items():
-                sums[metric] = sums.get(metric, 0) + sum(amounts[slots])
-            for series, hourly in peaks.items():
-                tops[series] = max(tops[series], max(hourly[hours], default=0))
-        counts = Counts.of(sums, has_sessions=reading.has_sessions)
+        tops = _tops(first, peaks, begun)
+        for piece, more in others:  # where the clocks go back over midnight
+            amounts = {metric: amount + more[metric] for metric, amount in amounts.items()}
+            higher = _tops(piece, peaks, begun)
+            tops = {series: max(top, higher[series]) for series, top in tops.items()}
+        counts = Counts.of(amounts, has_sessions=reading.has_sessions)
         found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), counts, tops))
     return tuple(found)
+
+
+def _sums(reading: RangeSnapshot, pieces: Sequence[_Piece]) -> list[dict[str, int]]:
+    """Return the sums of the counters in each of *pieces*; those of slots, where it has these."""
+    by_span = reading.by_span or {
+        metric: [sum(amounts[piece.slot : piece.end_slot]) for piece in pieces]
+        for metric, amounts in reading.by_slot.items()
+    }
+    if not by_span:
+        return [{} for _ in pieces]
+    return [dict(zip(by_span, row, strict=True)) for row in zip(*by_span.values(), strict=True)]
+
+
+def _tops(piece: _Piece, peaks: Mapping[str, Sequence[int]], begun: int) -> dict[str, int]:
+    hours = slice(piece.hour, min(piece.end_hour, begun))
+    return {series: max(hourly[hours], default=0) for series, hourly in peaks.items()}
 
 
 def _hour_counts(

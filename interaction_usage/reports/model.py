@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 
+#: Every counter without an amount.
+_NONE = dict.fromkeys(METRICS, 0)
+
+
 class Concurrency(NamedTuple):
     """One series over the whole period."""
 
@@ -125,6 +129,8 @@ class Counts(NamedTuple):
     @classmethod
     def of(cls, sums: Mapping[str, int], *, has_sessions: bool = True) -> "Counts":
         """Return the counters with these *sums*; those that have none are 0."""
+        if sums.keys() <= _NONE.keys():  # as nearly always, and two years have 730 days
+            return cls({**_NONE, **sums}, has_sessions)
         return cls({metric: sums.get(metric, 0) for metric in METRICS}, has_sessions)
 
     def amount(self, metric: Metric) -> int:

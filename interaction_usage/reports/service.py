@@ -78,7 +78,8 @@ def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL)
 
     def read(rollups: "Rollups") -> "_Reading | None":
         about = _about_stream(redis, rollups, [(request, within)])
-        snapshot = rollups.read(request.account, *within.slots, **_depth(detail))
+        edges = _edges(within, detail)
+        snapshot = rollups.read(request.account, *within.slots, **_depth(detail), edges=edges)
         # An account that something was counted for exists: two commands less.
         exists = snapshot.totals or rollups.exists(request.account)
         if not exists:
@@ -225,7 +226,9 @@ def _read_many(
     def read(rollups: "Rollups") -> "tuple[_AboutStream, list[RangeSnapshot], dict[str, int]]":
         about = _about_stream(redis, rollups, asked)
         limits = rollups.limits() if fences else {}
-        return about, rollups.read_many(ranges, **_depth(detail), fences=fences), limits
+        edges = [_edges(within, detail) for _, within in asked]
+        snapshots = rollups.read_many(ranges, **_depth(detail), fences=fences, edges=edges)
+        return about, snapshots, limits
 
     about, snapshots, limits = read_active(redis, read)
     rows = zip(settings, asked, snapshots, about.completeness, about.issued, strict=True)
@@ -267,7 +270,14 @@ def _about_stream(
 
 def _depth(detail: Detail) -> dict[str, bool]:
     """Return how deep the rollups are read for a report with *detail*."""
-    return {"by_slot": Detail.HOURS in detail, "flows": Detail.FLOWS in detail}
+    return {"by_slot": Detail.HOUR_COUNTS in detail, "flows": Detail.FLOWS in detail}
+
+
+def _edges(within: "Period", detail: Detail) -> Sequence[int]:
+    """Return the slots between which counters are summed for a report with *detail*."""
+    from interaction_usage.reports.build import day_edges
+
+    return day_edges(within) if Detail.HOURS in detail else ()
 
 
 def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report":

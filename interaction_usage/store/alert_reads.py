@@ -29,7 +29,7 @@ _FENCES: Final = scripts.source("fences")
 _HEADS_AT_ONCE: Final = 100
 
 #: Series to its field of an open day.
-_FIELD_OF = {series: field for field, series in SERIES_FIELDS.items()}
+FIELD_OF_SERIES: Final = {series: field for field, series in SERIES_FIELDS.items()}
 
 
 class Wanted(NamedTuple):
@@ -59,7 +59,7 @@ class Wanted(NamedTuple):
     def fields(self) -> list[bytes]:
         """The fields of open days that are read."""
         names = {*self.of_months, *self.series}
-        return [_FIELD_OF.get(name, name.encode()) for name in sorted(names)] or [b""]
+        return [FIELD_OF_SERIES.get(name, name.encode()) for name in sorted(names)] or [b""]
 
 
 class Numbers(NamedTuple):
@@ -71,19 +71,19 @@ class Numbers(NamedTuple):
     last_change: int | None  #: the second at which today or yesterday was last changed
 
 
-def signatures(rollups: Rollups, accounts: Sequence[str]) -> list[int]:
-    """Return a number for each account that changes whenever its rollups do."""
+def signatures(rollups: Rollups, accounts: Sequence[str]) -> list[bytes]:
+    """Return what differs for each account whenever its rollups have changed."""
     heads = [rollups.keys.head(account) for account in accounts]
     pipe: Any = rollups.redis.pipeline(transaction=False)
     if isinstance(rollups.redis, RedisCluster):  # a script there has keys of one slot only
         for head in heads:
             pipe.hvals(head)
-        return [hash(tuple(values)) for values in pipe.execute()]
+        return [b" ".join(values) for values in pipe.execute()]
     # Commands cost more in this process than what they do costs in Redis.
     script = rollups.redis.register_script(_FENCES)
     for begin in range(0, len(heads), _HEADS_AT_ONCE):
         script(keys=heads[begin : begin + _HEADS_AT_ONCE], client=pipe)
-    return [int(value) for values in pipe.execute() for value in values]
+    return [value for values in pipe.execute() for value in values]
 
 
 def read(rollups: Rollups, wanted: Sequence[Wanted]) -> list[Numbers | None]:
@@ -107,49 +107,64 @@ def _read(
         days.queue(pipe, rollups.keys)
         curve = _queue_curve(pipe, rollups.keys, one)
         if one.last_change:
-            for day in _recent(one.now):
+            for day in recent_days(one.now):
                 pipe.hget(rollups.keys.day(one.account, day), keys.LAST_CHANGE)
         reads.append((one, days, curve))
     answers = iter(pipe.execute())
     found: list[Numbers | None] = []
     for one, days, curve in reads:
         stored = days.parse(answers)
-        changes = _changes(one, curve, answers)
-        last = [next(answers) for _ in _recent(one.now)] if one.last_change else []
+        changes = changes_of(one, curve, answers)
+        last = [next(answers) for _ in recent_days(one.now)] if one.last_change else []
         found.append(_numbers(one, stored, changes, last) if stored else None)
     return found
 
 
-#: The slots of a series' deltas that were asked for, a list for each UTC day.
-_Asked = list[list[tuple[str, int]]]
+#: A UTC day, and fields of its deltas: `series.slot`.
+CurveFields = list[tuple[int, list[str]]]
 
 
-def _queue_curve(pipe: Any, at: keys.Namespace, one: Wanted) -> _Asked:
-    asked: _Asked = []
-    first, end = one.curve or (0, 0)
-    for day in days_touched(first, end):
-        base = first_slot_of(day)
-        slots = range(max(first, base), min(end, base + SLOTS_PER_DAY))
-        asked.append([(name, slot) for slot in slots for name in one.series])
-        fields = [f"{SERIES.index(name)}.{slot - base}" for name, slot in asked[-1]]
+def _queue_curve(pipe: Any, at: keys.Namespace, one: Wanted) -> CurveFields:
+    asked = curve_fields(one)
+    for day, fields in asked:
         pipe.hmget(at.slot_deltas(one.account, day), fields)
     return asked
 
 
-def _changes(
-    one: Wanted, asked: _Asked, answers: Iterator[Any]
+def curve_fields(one: Wanted) -> CurveFields:
+    """Return the fields of deltas that are *wanted*: slot by slot, each series in it."""
+    asked = []
+    first, end = one.curve or (0, 0)
+    for day in days_touched(first, end):
+        base = first_slot_of(day)
+        slots = range(max(first, base) - base, min(end - base, SLOTS_PER_DAY))
+        asked.append(
+            (day, [f"{SERIES.index(name)}.{slot}" for slot in slots for name in one.series])
+        )
+    return asked
+
+
+def changes_of(
+    one: Wanted, asked: CurveFields, answers: Iterator[Any]
 ) -> dict[str, list[tuple[int, int]]]:
+    """Return series to (second, change), in order, given the values of the fields of each day."""
     changes: dict[str, list[tuple[int, int]]] = {name: [] for name in one.series}
-    for names in asked:
-        for (name, slot), deltas in zip(names, next(answers), strict=True):
+    if one.curve is None:
+        return changes
+    slot, width = one.curve[0], len(one.series)
+    for _, fields in asked:
+        for place, deltas in enumerate(next(answers)):
             if deltas:
-                numbers, base = unpack(deltas), slot * SLOT_SECONDS
+                numbers = unpack(deltas)
+                base = (slot + place // width) * SLOT_SECONDS
                 pairs = zip(numbers[::2], numbers[1::2], strict=True)
-                changes[name] += sorted((base + second, change) for second, change in pairs)
+                found = sorted((base + second, change) for second, change in pairs)
+                changes[one.series[place % width]] += found
+        slot += len(fields) // width
     return changes
 
 
-def _recent(now: int) -> range:
+def recent_days(now: int) -> range:
     """Return yesterday, today and, for clocks that are ahead, tomorrow."""
     today = day_of(slot_of(now))
     return range(today - 1, today + 2)

@@ -38,7 +38,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from interaction_usage.store import columns, keys
-from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD, SUM_BYTES
+from interaction_usage.store.record_layout import (
+    AMOUNT_RECORD,
+    CURVE_RECORD,
+    NET_RECORD,
+    SUM_BYTES,
+)
 from rollups.catalog import SERIES
 from rollups.fold import is_flow_metric
 from rollups.slots import DAYS_PER_BLOCK, SLOTS_PER_DAY
@@ -137,6 +142,17 @@ def day_nets(packed: bytes) -> list[tuple[int, str, int]]:
         (index // len(SERIES), SERIES[index % len(SERIES)], net)
         for index, net in iter_unpack(NET.format, records)
     ]
+
+
+def nets_before(packed: bytes, place: int) -> list[int]:
+    """Return the net of each series over the days of a block before its day *place*."""
+    records = packed[SUM_BYTES * len(SERIES) :]
+    nets = columns.signed(records, NET_RECORD, 1, 4)
+    sums, count, end = [0] * len(SERIES), len(SERIES), place * len(SERIES)
+    for index, net in zip(records[::NET_RECORD], nets, strict=True):
+        if index < end:
+            sums[index % count] += net
+    return sums
 
 
 # ------------------------------------------------------------------------------ sealed days

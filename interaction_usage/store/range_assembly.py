@@ -14,9 +14,11 @@ The last step of concurrency is not here: hourly peaks come from the curves in `
 No Python statement runs per slot, unless an open day has gaps between its records.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from operator import add
 from typing import NamedTuple
 
 from interaction_usage.store.day_encoding import (
@@ -25,7 +27,7 @@ from interaction_usage.store.day_encoding import (
     SERIES_FIELDS,
     amounts_in,
     block_nets,
-    day_nets,
+    nets_before,
     nets_in,
     rises_in,
     sealed_counters,
@@ -34,7 +36,7 @@ from interaction_usage.store.day_encoding import (
     total_in,
 )
 from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD
-from rollups.catalog import SERIES
+from rollups.catalog import METRICS, SERIES
 from rollups.fold import is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import (
@@ -65,6 +67,11 @@ class Days(NamedTuple):
 #: from the first of the range, and records. A report has thousands of them, so nothing finer.
 _Piece = tuple[int, bytes]
 _Pieces = Mapping[str, Sequence[_Piece]]
+#: Flow metric to its records, of whatever slots: only sums are made of them.
+_FlowRecords = Mapping[str, Sequence[bytes]]
+#: The fields of an open day that are no flow metrics. There are a few dozen of these, and hundreds
+#: of flow metrics.
+_CURVES_AND_COUNTERS = frozenset((*SERIES_FIELDS, *map(str.encode, METRICS)))
 
 
 class _Cut(NamedTuple):
@@ -76,18 +83,25 @@ class _Cut(NamedTuple):
 
 
 def assemble(
-    first: int, end: int, nets: Nets, days: Days, *, by_slot: bool = False
+    first: int,
+    end: int,
+    nets: Nets,
+    days: Days,
+    *,
+    by_slot: bool = False,
+    edges: Sequence[int] = (),
 ) -> RangeSnapshot:
     """Return the snapshot of the slots [first, end) that an account's *days* add up to.
 
-    They must include every day that the slots touch, and the day of *first*.
+    They must include every day that the slots touch, and the day of *first*. Between two *edges*,
+    ascending slots from *first* to *end*, counters are summed.
     """
     lead = first - first_slot_of(day_of(first))
     of_curves, of_counters, of_flows = _pieces(days.opened, first, end)
     cuts = _cuts(days, first, end)
     # The level at `first` is that at the beginning of its day, and what happens in between.
     curves = _curves(_cuts(days, first - lead, end), of_curves, lead, end - first)
-    levels = _levels(nets, day_of(first))
+    levels = levels_before(nets, day_of(first))
     if lead:
         for series, (slot_nets, slot_rises) in curves.items():
             levels[series] += sum(slot_nets[:lead])
@@ -103,6 +117,7 @@ def assemble(
         _flow_totals(cuts, of_flows) if days.flows else {},
         days.sessions_from is None or day_of(first) >= days.sessions_from,
         pending_voids=days.pending_voids,
+        by_span=_by_span(blocks, of_counters, [edge - first for edge in edges]),
     )
 
 
@@ -123,35 +138,47 @@ def _cuts(days: Days, first: int, end: int) -> list[_Cut]:
 
 def _pieces(
     opened: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
-) -> tuple[_Pieces, _Pieces, _Pieces]:
-    """Return the pieces of open days in the slots [first, end): of series, counters, flow metrics.
+) -> tuple[_Pieces, _Pieces, _FlowRecords]:
+    """Return what open days have in the slots [first, end): of series, counters, flow metrics.
 
-    Those of series begin with the day of *first*.
+    The pieces of series begin with the day of *first*.
     """
     pieces: dict[bytes, list[_Piece]] = defaultdict(list)
+    flows: dict[bytes, list[bytes]] = defaultdict(list)
+    for at, low, high, fields in _touched(opened, first, end):
+        is_whole = high - low == SLOTS_PER_DAY
+        for field, records in fields.items():
+            if field not in _CURVES_AND_COUNTERS:
+                flows[field].append(records if is_whole else _cut(records, low, high))
+            elif is_whole:
+                pieces[field].append((at, records))
+            elif field in SERIES_FIELDS:
+                if cut := _cut(records, 0, high, CURVE_RECORD):
+                    pieces[field].append((at, cut))
+            elif cut := _cut(records, low, high):
+                pieces[field].append((at, cut))
+    flows.pop(LAST_CHANGE, None)
+    series = {name: pieces.pop(field) for field, name in SERIES_FIELDS.items() if field in pieces}
+    counters = {field.decode(): of_field for field, of_field in pieces.items()}
+    return series, counters, {field.decode(): of_field for field, of_field in flows.items()}
+
+
+def _touched(
+    opened: Mapping[int, Mapping[bytes, bytes]], first: int, end: int
+) -> Iterator[tuple[int, int, int, Mapping[bytes, bytes]]]:
+    """Yield of each open day its first slot, counted from *first*, and its fields.
+
+    Between them, the slots [low, high) of the day that lie in [first, end); days that lie before
+    *first* have none.
+    """
     for day, fields in opened.items():
         at = first_slot_of(day) - first
         low, high = max(-at, 0), min(end - first - at, SLOTS_PER_DAY)
-        if low == 0 and high == SLOTS_PER_DAY:
-            for field, records in fields.items():
-                pieces[field].append((at, records))
-        elif low < SLOTS_PER_DAY:
-            for field, records in fields.items():
-                is_curve = field in SERIES_FIELDS
-                size = CURVE_RECORD if is_curve else AMOUNT_RECORD
-                if cut := _cut(records, size, 0 if is_curve else low, high):
-                    pieces[field].append((at, cut))
-    pieces.pop(LAST_CHANGE, None)
-    series = {name: pieces.pop(field) for field, name in SERIES_FIELDS.items() if field in pieces}
-    flows: dict[str, Sequence[_Piece]] = {}
-    counters: dict[str, Sequence[_Piece]] = {}
-    for field, of_field in pieces.items():
-        metric = field.decode()
-        (flows if is_flow_metric(metric) else counters)[metric] = of_field
-    return series, counters, flows
+        if low < SLOTS_PER_DAY:
+            yield at, low, high, fields
 
 
-def _cut(records: bytes, size: int, low: int, high: int) -> bytes:
+def _cut(records: bytes, low: int, high: int, size: int = AMOUNT_RECORD) -> bytes:
     """Return those of *records* whose slot lies in [low, high)."""
     slots = records[::size]
     return records[bisect_left(slots, low) * size : bisect_left(slots, high) * size]
@@ -194,18 +221,15 @@ def _dense(
 # ----------------------------------------------------------------------------------- curves
 
 
-def _levels(nets: Nets, day: int) -> dict[str, int]:
+def levels_before(nets: Nets, day: int) -> dict[str, int]:
     """Return the level of each series before the UTC *day*: whole blocks, then days."""
-    levels = dict.fromkeys(SERIES, 0)
+    levels = [0] * len(SERIES)
     for block, packed in nets.items():
         if block < block_of(day):
-            for series, net in zip(SERIES, block_nets(packed), strict=True):
-                levels[series] += net
+            levels = list(map(add, levels, block_nets(packed)))
         elif block == block_of(day):
-            for place, series, net in day_nets(packed):
-                if block * DAYS_PER_BLOCK + place < day:
-                    levels[series] += net
-    return levels
+            levels = list(map(add, levels, nets_before(packed, day - block * DAYS_PER_BLOCK)))
+    return dict(zip(SERIES, levels, strict=True))
 
 
 def _curves(
@@ -252,6 +276,48 @@ def _by_slot(blocks: _Blocks, pieces: _Pieces, size: int) -> dict[str, list[int]
     return amounts
 
 
+def _by_span(blocks: _Blocks, pieces: _Pieces, edges: Sequence[int]) -> dict[str, list[int]]:
+    """Return the sums of each counter between two *edges* each, for counters that have any.
+
+    A span is mostly a local day; its edges fall within the UTC days of the records.
+    """
+    if not edges:
+        return {}
+    sums: dict[str, list[int]] = {}
+    for cut, counters in blocks:
+        begin, end = cut.place.start, cut.place.stop
+        low, high = bisect_right(edges, begin) - 1, bisect_left(edges, end)  # spans in the block
+        places = [min(max(edge, begin), end) - begin for edge in edges[low : high + 1]]
+        for metric, column in counters.items():
+            wanted = column[cut.source]
+            if any(wanted):
+                of_metric = sums.setdefault(metric, [0] * (len(edges) - 1))
+                for index, (first, last) in enumerate(pairwise(places), low):
+                    of_metric[index] += sum(wanted[first:last])
+    for metric, of_pieces in pieces.items():
+        numbers = amounts_in(_joined(of_pieces))
+        places = _places(of_pieces, edges)
+        found = [sum(numbers[first:last]) for first, last in pairwise(places)]
+        sums[metric] = list(map(add, sums[metric], found)) if metric in sums else found
+    return {metric: of_metric for metric, of_metric in sums.items() if any(of_metric)}
+
+
+def _places(pieces: Sequence[_Piece], edges: Sequence[int]) -> list[int]:
+    """Return the number of records, of all in *pieces*, that lie before each of *edges*."""
+    days = [at for at, _ in pieces]
+    before = [0, *accumulate(len(records) // AMOUNT_RECORD for _, records in pieces)]
+    places = []
+    for edge in edges:
+        index = bisect_right(days, edge) - 1  # the last day that begins at the edge or before it
+        within = edge - days[index] if index >= 0 else 0
+        if 0 < within < SLOTS_PER_DAY:
+            slots = pieces[index][1][::AMOUNT_RECORD]
+            places.append(before[index] + bisect_left(slots, within))
+        else:
+            places.append(before[index + 1] if within else before[max(index, 0)])
+    return places
+
+
 def _totals(blocks: _Blocks, pieces: _Pieces) -> dict[str, int]:
     """Return the sum of each counter, for counters that have any."""
     totals = {metric: total_in(_joined(of_metric)) for metric, of_metric in pieces.items()}
@@ -267,9 +333,13 @@ def _without_zeros(totals: dict[str, int]) -> dict[str, int]:
     return {metric: total for metric, total in totals.items() if total}
 
 
-def _flow_totals(cuts: Sequence[_Cut], pieces: _Pieces) -> dict[str, int]:
+def _flow_totals(cuts: Sequence[_Cut], records: _FlowRecords) -> dict[str, int]:
     """Return the sum of each flow metric."""
-    totals = {metric: total_in(_joined(of_metric)) for metric, of_metric in pieces.items()}
+    totals = {
+        metric: total_in(b"".join(of_metric))
+        for metric, of_metric in records.items()
+        if is_flow_metric(metric)
+    }
     for packed, source, _ in cuts:
         is_whole = source == slice(0, GRID)
         in_use, flows = sealed_flows(packed)
@@ -296,9 +366,9 @@ def flows_by_slot(
             for rank, amount in zip(flow.ranks(), flow.amounts(), strict=True):
                 if source.start <= in_use[rank] < source.stop:
                     runs[metric][shift + in_use[rank]] = amount
-    _, _, pieces = _pieces(days.opened, first, end)
-    for metric in pieces.keys() & runs.keys():
-        of_metric = pieces[metric]
-        numbers = amounts_in(_joined(of_metric))
-        runs[metric] = _dense(runs[metric], end - first, of_metric, AMOUNT_RECORD, numbers)
+    for at, low, high, fields in _touched(days.opened, first, end):
+        for metric in metrics:
+            if cut := _cut(fields.get(metric.encode(), b""), low, high):
+                for slot, amount in zip(cut[::AMOUNT_RECORD], amounts_in(cut), strict=True):
+                    runs[metric][at + slot] = amount
     return runs

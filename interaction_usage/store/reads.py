@@ -1,6 +1,7 @@
 """Reading the rollups in Redis: what a report needs, the current level, how far they reach."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -129,13 +130,21 @@ class Rollups(NamedTuple):
         )
 
     def read(
-        self, account: str, first: int, end: int, *, by_slot: bool = False, flows: bool = False
+        self,
+        account: str,
+        first: int,
+        end: int,
+        *,
+        by_slot: bool = False,
+        flows: bool = False,
+        edges: Sequence[int] = (),
     ) -> RangeSnapshot:
         """Return a snapshot of the rollups of *account* over the slots [first, end).
 
         The cost depends on the days in the range, not on the events.
         """
-        return self.read_many([(account, first, end)], by_slot=by_slot, flows=flows)[0]
+        wanted = [(account, first, end)]
+        return self.read_many(wanted, by_slot=by_slot, flows=flows, edges=[edges])[0]
 
     def read_many(
         self,
@@ -144,17 +153,23 @@ class Rollups(NamedTuple):
         by_slot: bool = False,
         flows: bool = False,
         fences: bool = False,
+        edges: Sequence[Sequence[int]] = (),
     ) -> list[RangeSnapshot]:
         """Return what `read` returns of each (account, first, end), in two round trips.
 
-        With *fences*, each has those of the same moment.
+        With *fences*, each has those of the same moment; counters are summed between the *edges*
+        of each.
         """
         spans = [(account, _days_around(first, end)) for account, first, end in wanted]
         stored = self._days_with(spans, None if flows else FIELDS, fences=fences)
         return [
-            assemble(first, end, nets, days, by_slot=by_slot)._replace(fences=days.fences)
-            for (_, first, end), (nets, days) in zip(wanted, stored, strict=True)
-        ]
+            assemble(
+                first, end, nets, days, by_slot=by_slot, edges=between,
+            )._replace(fences=days.fences)
+            for (_, first, end), (nets, days), between in zip(
+                wanted, stored, edges or repeat(()), strict=False
+            )
+        ]  # fmt: skip
 
     def days_of_many(
         self, wanted: Sequence[tuple[str, range]], *, flows: bool

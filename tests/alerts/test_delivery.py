@@ -18,7 +18,7 @@ from interaction_usage.alerts.mailing import Mailing
 from interaction_usage.alerts.notices import Notice
 from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.states import Notification
-from interaction_usage.alerts.webhooks import Webhooks, secret_of
+from interaction_usage.alerts.webhooks import Outcome, Webhooks, secret_of
 from interaction_usage.servers.ports import free_port
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.settings import Smtp
@@ -101,6 +101,20 @@ def test_a_receiver_that_was_away_gets_it_once_in_order(redis: Any, hook: Receiv
         ("msg_1", 3, "delivered", "204"), ("msg_2", 1, "delivered", "204"),
     ]  # fmt: skip
     assert alert_table.read_schedule(redis) == {}
+
+
+def test_while_the_secret_is_changed_either_verifies(redis: Any, hook: Receiver) -> None:
+    """A receiver that knows the old one, and one that knows the new one; no other does."""
+    webhooks = Webhooks("another secret of the tests, long enough", HERE, SECRET)
+
+    async def send(number: int) -> Outcome:
+        return await webhooks.send(notice(hook.url, number))
+
+    for number, deployment in enumerate((SECRET, "another secret of the tests, long enough")):
+        hook.secret = secret_of(deployment, "acme")
+        assert asyncio.run(send(number)).answer == "204"
+    hook.secret = secret_of("a third secret of the tests, long enough", "acme")
+    assert asyncio.run(send(9)).answer == "401"
 
 
 def test_after_a_day_it_is_given_up(redis: Any, hook: Receiver) -> None:

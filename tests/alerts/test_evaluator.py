@@ -11,11 +11,14 @@ import pytest
 from interaction_usage.alerts import book, states
 from interaction_usage.alerts.errors import LeaseLostError
 from interaction_usage.alerts.evaluator import Looking
+from interaction_usage.alerts.lease import Lease
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Status
+from interaction_usage.servers.redis_cluster import redis_cluster
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import account_settings, alert_table, backup, keys
 from interaction_usage.store.client import connect
+from interaction_usage.store.namespaces import activate, new_namespace
 from tests.support.caught_up import caught_up
 from tests.support.event_lines import event
 from tests.support.filling import LIMITS, fill
@@ -44,8 +47,9 @@ class System:
 
     def start(self, name: str = "one") -> list[str]:
         """Start a process; return the changes that were not delivered yet."""
-        fence = alert_table.take_lease(self.redis, name)
-        self.looking = Looking(self.ledger, name, fence, lambda: self.now)
+        lease = Lease(self.redis, name)
+        lease.take()
+        self.looking = Looking(self.ledger, lease, lambda: self.now)
         return [each.notification.change for each in self.looking.begin()]
 
     def look(self, later: float = 0) -> list[str]:
@@ -83,10 +87,10 @@ def stamp(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat().replace("+00:00", "Z")
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Yield the URL of a Redis of this module's own."""
-    with redis_server() as server:
+@pytest.fixture(scope="module", params=[redis_server, redis_cluster], ids=["redis", "cluster"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a Redis, and of a cluster, of this module's own."""
+    with request.param() as server:
         yield server.url
 
 
@@ -171,6 +175,33 @@ def test_a_counter_and_shares_of_an_allowance(system: System) -> None:
     assert system.look(10) == []
 
 
+def test_a_clock_that_is_set_back_changes_nothing(system: System) -> None:
+    """Nor does another process whose clock is behind."""
+    system.rule("level", 1, target="agent")
+    system.events(system.edge("a", "started"))
+    assert system.look() == ["triggered"]
+    assert system.look(-60) == []
+    system.start("one")
+    assert system.look(-30) == []
+    assert system.look(95) == []
+
+
+def test_rollups_that_were_rebuilt_repeat_nothing(system: System) -> None:
+    """They are other rollups, with the same events."""
+    rule = system.rule("level", 1, target="agent")
+    system.rule("counter", 1, target="runs")
+    lines = [system.edge("a", "started", 50), system.run(1, 40)]
+    system.events(*lines)
+    assert system.look() == ["triggered", "triggered"]
+    namespace = new_namespace(system.redis, keys.FIRST)
+    fill(system.url, lines, log="rebuilt", at=namespace)
+    assert system.look(1) == []  # they are on standby
+    system.redis.set(keys.REBUILD, "token")
+    activate(system.redis, namespace, "token")
+    assert system.look(1) == []
+    assert system.status(rule)[0] is Status.TRIGGERED
+
+
 def test_silence(system: System) -> None:
     """From the last event on, whatever process looks; an event ends it."""
     system.rule("silence", 1, minutes=1)
@@ -204,6 +235,26 @@ def test_stale_numbers_are_unknown_and_never_ok(system: System) -> None:
     assert sorted(system.look(1)) == ["resolved", "triggered"]
     system.redis.delete(keys.ALERTS_EVALUATOR)  # as it is when nobody evaluates
     assert system.status(rule)[0] is Status.UNKNOWN
+
+
+def test_operators_are_notified_once_that_numbers_are_stale(system: System) -> None:
+    """By one notification of the deployment, however many rules there are; also at a restart."""
+    system.rule("stale", 1, account=OPERATIONS, minutes=5)
+    for threshold in (1, 2, 3):
+        system.rule("level", threshold, target="agent")
+    assert system.look() == []
+    caught_up(system.redis, pending=500, problem="Kafka does not answer")
+    assert system.look(299) == []
+    assert system.look(1) == ["triggered"]
+    system.start()
+    assert system.look(60) == []
+    caught_up(system.redis)
+    assert system.look(1) == ["resolved"]
+    system.redis.delete(keys.ALERTS_LOOKED)  # with all of Redis, say
+    caught_up(system.redis, problem="Kafka does not answer")
+    system.start()
+    assert system.look(1) == []
+    assert system.look(300) == ["triggered"]
 
 
 def test_a_restart_and_a_lost_redis_repeat_nothing(system: System) -> None:

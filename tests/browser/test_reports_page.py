@@ -314,8 +314,9 @@ def test_another_period_beside_it(visit: Visit) -> None:
 
 COMPARED = """async (asked) => {
   const src = [...document.scripts].find(({ src }) => src.endsWith("/reports.js")).src;
-  const { comparedWith, PRESETS } = await import(new URL("days.js", src));
-  return asked.map(([kind, first, last]) =>
+  const { comparedWith, cutOf, PRESETS } = await import(new URL("days.js", src));
+  return asked.map(([kind, first, last, now]) =>
+    now ? cutOf(kind, [first, last], now) :
     last ? comparedWith(kind, first, last) : PRESETS[kind](first));
 }"""
 
@@ -338,10 +339,18 @@ def test_periods_and_what_they_are_compared_with(visit: Visit) -> None:
         ("last-quarter", "2026-02-01"): ("2025-10-01", "2025-12-31"),
         ("12-months", "2026-11-27"): ("2025-12-01", "2026-11-27"),
     }
+    ended = ("2026-11-01", "2026-10-01", "2026-10-27", "2026-11-28T09:00:00")
+    so_far = {
+        ("2026-11-27", "2026-11-26", "2026-11-26", "2026-11-27T14:20:00"): "2026-11-26T14:00:00",
+        ("2026-11-01", "2026-10-01", "2026-10-27", "2026-11-27T14:30:00"): "2026-10-27T15:00:00",
+        ("2026-11-27", "2026-11-26", "2026-11-26", "2026-11-27T23:40:00"): None,
+        ended: None,
+    }
     page = visit("/accounts/customer-0001")  # a page without numbers has the modules, too
     page.goto("/accounts/acme")
     found = page.evaluate(COMPARED, [list(each) for each in asked])
     assert [tuple(each) for each in found] == list(asked.values())
+    assert page.evaluate(COMPARED, [list(each) for each in so_far]) == list(so_far.values())
 
 
 def test_on_paper(visit: Visit, tmp_path: Path) -> None:

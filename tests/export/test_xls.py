@@ -187,7 +187,7 @@ def test_a_long_name_wraps_instead_of_widening() -> None:
 
 
 #: SHA-256 of the sample's bytes, by workbook version.
-DIGESTS = {2: "86133a7e9230c81b44e9dcefb27a5143c233a8e6a0b89f7de25d6d43b6377376"}
+DIGESTS = {3: "86133a7e9230c81b44e9dcefb27a5143c233a8e6a0b89f7de25d6d43b6377376"}
 
 
 def test_other_bytes_are_another_version_of_the_workbook() -> None:

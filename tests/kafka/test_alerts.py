@@ -1,9 +1,12 @@
 """Alerts with a real Kafka, worker, Redis and receiver, while processes are killed."""
 
 import json
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -36,12 +39,21 @@ def edge(system: System, session: str, kind: str, ago: float = 0) -> float:
     return time.time()
 
 
-def evaluator(system: System, number: int = 1) -> Child:
-    """Start a process that evaluates."""
+def evaluator(system: System, number: int = 1, suspended: str = "") -> Child:
+    """Start a process that evaluates, one that is *suspended* where it publishes if wanted."""
     made = Child("The alerts", system.folder / f"alerts-{number}.log")
-    made.start([*USAGE, "alerts", "run"], lambda: True, environment=system.environment)
+    command = [*USAGE, "alerts", "run"]
+    if suspended:
+        command = [sys.executable, "-m", "tests.support.suspended_alerts", suspended]
+    made.start(command, lambda: True, environment=system.environment)
     system.workers.append(made)
     return made
+
+
+def is_suspended(process: Child) -> bool:
+    """Tell whether a process has had SIGSTOP."""
+    stat = Path(f"/proc/{process.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def rules(system: System) -> list[dict[str, object]]:
@@ -104,3 +116,36 @@ def test_each_change_is_sent_once_whatever_is_killed(
 
     third.stop()  # SIGTERM
     assert not third.alive
+
+
+def test_a_process_that_was_suspended_changes_nothing(
+    alerts: System, hook: Receiver, eventually: Eventually
+) -> None:
+    """One before it publishes, one in its transaction, one after it; another has taken over.
+
+    What only Kafka can refuse is refused there: the lease was renewed right before.
+    """
+    suspended = []
+    for number, point in enumerate(("before", "inside", "after")):
+        one = evaluator(alerts, number, point)
+        if number == 0:
+            eventually(lambda: rules(alerts)[0]["status"] == "ok", "the rule is evaluated")
+            edge(alerts, "b", "started")
+        eventually(lambda one=one: is_suspended(one), f"it is suspended {point}")  # type: ignore[misc]
+        suspended.append(one)
+    assert hook.received == []
+    evaluator(alerts, 4)
+    eventually(lambda: hook.changes == ["triggered"], "the webhook is there")
+    edge(alerts, "b", "stopped")
+    eventually(lambda: hook.changes == ["triggered", "resolved"], "the next one as well")
+    for one in suspended:
+        one.process.send_signal(signal.SIGCONT)
+    for number, why in enumerate(("Kafka at", "Kafka at", "Another process evaluates")):
+        log = alerts.folder / f"alerts-{number}.log"
+        eventually(lambda log=log, why=why: why in log.read_text(), "it has noticed")  # type: ignore[misc]
+    assert len(hook.received) == 2
+    with alerts.client() as client:
+        client.flushall()  # so that states come from the topic
+    eventually(lambda: [each["status"] for each in rules(alerts)] == ["ok"], "it is read", 60)
+    time.sleep(1)
+    assert len(hook.received) == 2

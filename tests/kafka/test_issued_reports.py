@@ -222,8 +222,10 @@ def test_late_events_are_named_with_what_they_changed(
     assert issue(system, "acme", *OCTOBER, "--revises", "acme-000001") == "acme-000002"
     assert differences(system, "acme-000002", 0)["events"] == []
     sheet = sheet_of(shown(system, "acme-000002", "xls"), "Changes since revision 1")
-    assert ["flow_runs.total", "30", "32"] in [row[:3] for row in sheet]
-    assert [row[4] for row in sheet if row[0] == "e of tests"] == ["dnis.call_minutes 0.0 to 1.5"]
+    assert ["Interaction Flows Run: Total", "30", "32"] in [row[:3] for row in sheet]
+    assert [row[4] for row in sheet if row[0] == "e of tests"] == [
+        "DNIS Service: Call Now minutes 0.0 to 1.5"
+    ]
     assert json.loads(shown(system, "acme-000002"))["revises"] == "acme-000001"
     system.usage("reports", "show", "acme-000002", "--reproduce")
     delete_everything(system, "usage.flows")

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from interaction_usage.servers.child import Child
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import keys
 from interaction_usage.store.progress import encoded
@@ -28,10 +29,12 @@ from stream_app.topics import EVENT_TOPICS, TOPICS
 from tests.support.event_lines import flow
 from tests.support.secured_kafka import PASSWORD, USER, SecuredKafka
 from tests.support.shared_broker import delete_acls
-from tests.support.system import System
+from tests.support.system import USAGE, System
 
 PAGE = Path(__file__).parents[2] / "docs" / "kafka.md"
-EVENTS, GROUP = "event topics", "group"
+EVENTS, GROUP, TRANSACTIONS = "event topics", "group", "transactional id"
+_KINDS = {GROUP: ResourceType.GROUP, TRANSACTIONS: ResourceType.TRANSACTIONAL_ID}
+_RESOURCES = {EVENTS: EVENT_TOPICS, TRANSACTIONS: ("usage.alerts",)}
 INVALID = b'{"specversion":"1.0"}'
 
 #: The rights of a client: what it may do on each topic, on all event topics, on the group.
@@ -127,12 +130,12 @@ def grant(system: System, rights: Rights) -> None:
     delete_acls(system.kafka.bootstrap)
     bindings = [
         AclBinding(
-            ResourceType.GROUP if name == GROUP else ResourceType.TOPIC, resource,
+            _KINDS.get(name, ResourceType.TOPIC), resource,
             ResourcePatternType.LITERAL, f"User:{USER}", "*", AclOperation[operation],
             AclPermissionType.ALLOW,
         )
         for name, operations in rights.items()
-        for resource in {EVENTS: EVENT_TOPICS, GROUP: (system.group,)}.get(name, (name,))
+        for resource in _RESOURCES.get(name, (system.group,) if name == GROUP else (name,))
         for operation in operations
     ]  # fmt: skip
     if bindings:
@@ -149,8 +152,8 @@ def grant(system: System, rights: Rights) -> None:
 
 
 def test_every_row_is_tested() -> None:
-    """But for two commands that have tests of their own."""
-    assert needed().keys() == {*RUN, "usage worker", "usage doctor"}
+    """But for three commands that have tests of their own."""
+    assert needed().keys() == {*RUN, "usage worker", "usage doctor", "usage alerts run"}
 
 
 def test_a_worker_needs_exactly_these_rights(counted: System) -> None:
@@ -188,6 +191,23 @@ def test_each_command_needs_exactly_these_rights(command: str, counted: System) 
             assert "Traceback" not in failed
     grant(counted, rights)
     counted.usage(*arguments, stdin=lines)
+
+
+def test_the_process_of_alerts_needs_a_transactional_id(
+    counted: System, eventually: Callable[..., None]
+) -> None:
+    """Beside its row: without it, it says what to grant, and goes on by itself once it has it."""
+    rights = needed()["usage alerts run"]
+    grant(counted, rights)
+    process = Child("The alerts", counted.folder / "alerts.log")
+    process.start([*USAGE, "alerts", "run"], lambda: True, environment=counted.environment)
+    counted.workers.append(process)
+    advice = "--operation Write --transactional-id usage.alerts"
+    eventually(lambda: advice in process.log.read_text(), "it says what is missing")
+    assert advice in PAGE.read_text("utf-8")
+    grant(counted, {**rights, TRANSACTIONS: frozenset({"WRITE"})})
+    eventually(lambda: "Evaluating alerts" in process.log.read_text(), "it evaluates")
+    process.stop()
 
 
 def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:

@@ -1,6 +1,7 @@
 """Readings put together from open and sealed days, against the same added up slot by slot."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -76,9 +77,12 @@ def test_a_reading_is_what_the_days_add_up_to(
     around = days_touched(first, end + 1)
     spare = data.draw(st.integers(0, 3), "days beside the range")
     wanted = range(around.start - spare, around.stop + spare)
+    inner = data.draw(st.lists(st.integers(first, end), unique=True, max_size=6), "edges")
+    between = sorted({first, end, *inner}) if deep else []
     found = assemble(
-        first, end, nets(kept), lying(kept, is_sealed, wanted, flows=deep), by_slot=deep
-    )
+        first, end, nets(kept), lying(kept, is_sealed, wanted, flows=deep), by_slot=deep,
+        edges=between,
+    )  # fmt: skip
     inside = range(first, end)
     curves = slots_of(kept, "curves")
     for series in SERIES:
@@ -91,6 +95,9 @@ def test_a_reading_is_what_the_days_add_up_to(
     counters = by_slot(slots_of(kept, "counters"), inside)
     assert found.totals == {metric: sum(amounts) for metric, amounts in counters.items()}
     assert found.by_slot == (counters if deep else {})
+    spans = list(pairwise(between))
+    sums = {m: [sum(a[b - first : e - first]) for b, e in spans] for m, a in counters.items()}
+    assert found.by_span == {m: of_spans for m, of_spans in sums.items() if any(of_spans)}
     flows = by_slot(slots_of(kept, "flows"), inside)
     assert found.flows == ({m: sum(amounts) for m, amounts in flows.items()} if deep else {})
 

@@ -50,13 +50,16 @@ def test_a_timestamp_changes_nothing(stamp: int):
 
 
 def test_what_was_refused_for_a_sealed_day_stays_refused():
-    """It is neither an event nor a dead letter; another record at its place is one."""
+    """It is neither an event nor a dead letter; another record at its place is one.
+
+    Whatever else was refused at its place.
+    """
     records = fetched(GOOD, GOOD, b"{")
     letter = sealed_dead_letter(records[1]).dead_letter
-    [other] = fetched(b"other")  # at offset 40, in a topic that was deleted since
+    others = fetched(b"other", b"another")  # at offsets 40 and 42, in a topic that was deleted
     known = [
         Message(*letter),
-        Message(*sealed_dead_letter(other).dead_letter),
+        *(Message(*sealed_dead_letter(other).dead_letter) for other in others),
         Message(*dead_letter(records[2], RejectedError(Reason.MALFORMED, "no JSON"))),
         Message(b"", b"not a dead letter", []),
     ]

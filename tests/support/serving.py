@@ -112,7 +112,7 @@ def explainer_of(redis: Any, lines: Sequence[bytes]) -> Explainer:
     source = ArrowSource(table(lines), made_from={"sentence": said})
 
     @contextmanager
-    def opened(_accounts: Sequence[str] | None, _ends: Any) -> Iterator[ArrowSource]:
-        yield source
+    def opened(*_: Any) -> Iterator[Callable[[Any], ArrowSource]]:
+        yield lambda _ends: source
 
     return Explainer(redis, opened, 20.0)

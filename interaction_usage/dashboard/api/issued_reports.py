@@ -214,8 +214,8 @@ def _revised(account: str, wanted: schemas.IssueOrder) -> int | None:
 
 
 def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: Asker) -> Response:
-    order = _order(account, wanted, asker)
     redis: Redis = request.app.state.redis
+    order = _order(account, wanted, asker)._replace(count_events=request.app.state.count_events)
     if not Rollups.live(redis).exists(account):
         raise AccountNotFoundError
     try:

@@ -2,7 +2,7 @@
 
 import { accounts, get, post, remove } from "./api.js";
 import { MOST, combobox } from "./combobox.js";
-import { callout, element, empty, moment, several } from "./format.js";
+import { callout, element, empty, moment, rowButton, several, wordsTable } from "./format.js";
 
 const AT_ONCE = 100; // rows that are shown before "Show more"
 const MEANS = {
@@ -80,7 +80,7 @@ form.addEventListener("submit", async (event) => {
     say("");
     $("secret").value = made.token;
     const until = made.expires ? `until ${moment(made.expires)} UTC` : "for ever";
-    $("created-for").replaceChildren(`For `, element("b", {}, element("bdi", {}, whose(made))), ` (${made.role}), ${until}. With it one logs in at ${location.origin}/login.`);
+    $("created-for").replaceChildren(`For `, element("b", {}, element("bdi", {}, whose(made))), ` (${made.role}), ${until}. Log in with it at ${location.origin}/login.`);
     $("created").hidden = false;
     $("created").focus();
     field("label").value = "";
@@ -109,8 +109,7 @@ $("copy").addEventListener("click", async () => {
 const time = (instant, none) => element("td", { class: "keep" }, instant ? element("time", { datetime: instant }, moment(instant)) : element("span", { class: "muted" }, none));
 
 function row(token) {
-  const revoke = element("button", { class: "button small", type: "button" }, "Revoke", element("span", { class: "sr" }, ` token ${token.id}`));
-  revoke.addEventListener("click", () => ask(token));
+  const revoke = rowButton("Revoke", `token ${token.id}`, () => ask(token));
   const name = token.label ? element("bdi", {}, token.label) : element("span", { class: "muted" }, "no label");
   const expires = time(token.expires, "never");
   if (token.expired) expires.prepend(element("b", { class: "bad" }, "expired "));
@@ -134,11 +133,10 @@ function show() {
   const wanted = $("search").value.trim().toLowerCase();
   const found = tokens.filter((token) => searched(token).includes(wanted));
   $("count").textContent = wanted ? `${found.length} of ${several(tokens.length, "token")}` : `${several(tokens.length, "token")}. Times are in UTC.`;
-  const head = ["Label", "Sees", "Role", "Created", "Expires", "Last use", "Id"].map((text) => element("th", { scope: "col", class: "text" }, text));
-  head.push(element("th", { scope: "col", class: "controls" }, element("span", { class: "sr" }, "Revoke")));
+  const head = ["Label", "Sees", "Role", "Created", "Expires", "Last use", "Id", [element("span", { class: "sr" }, "Revoke"), "controls"]];
   list.replaceChildren(
     found.length
-      ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...found.slice(0, most).map(row)))
+      ? wordsTable(head, found.slice(0, most).map(row))
       : tokens.length
         ? empty(`No tokens match "${wanted}"`)
         : empty("There is no token yet", "Create the first one above."),

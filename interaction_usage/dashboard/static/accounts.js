@@ -107,7 +107,11 @@ async function show(cursor = "") {
     last = found.at(-1)?.account ?? "";
     if (list.children.length < total) list.append(end);
     if (!wanted) every = total;
-    counted.textContent = `${wanted ? `${count(total)} of ${several(every, "account")}` : several(total, "account")}. Flow runs are those of this month.`;
+    counted.replaceChildren(
+      `${wanted ? `${count(total)} of ${several(every, "account")}` : several(total, "account")}. Flow runs are those of this month. `,
+      element("code", {}, "usage export --all"),
+      " writes the reports of all.",
+    );
     if (!total) list.append(element("li", {}, wanted ? nothing(wanted, similar) : empty("There is no account yet", "One exists once it was set (usage account set) or an event was counted for it.")));
     problem.replaceChildren();
     if (!cursor && found.some((each) => !each.is_known) && again < MOST_AGAIN) {

@@ -2,7 +2,7 @@
 // which takes a look at how often it would have fired.
 
 import { below, get, post, remove } from "./api.js";
-import { callout, clock, count, element, empty, moment } from "./format.js";
+import { callout, clock, count, element, empty, moment, rowButton, wordsTable } from "./format.js";
 
 const { account } = document.body.dataset;
 const maySet = "maySet" in document.body.dataset;
@@ -23,23 +23,8 @@ function cell(...content) {
   return element("td", { class: "text" }, ...content);
 }
 
-function heads(...texts) {
-  return element("thead", {}, element("tr", {}, ...texts.map((text) => element("th", { scope: "col", class: text === "Actions" ? "text controls" : "text" }, text))));
-}
-
-function button(text, about, action) {
-  const made = element("button", { class: "button small", type: "button" }, text, element("span", { class: "sr" }, ` ${about}`));
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try {
-      await action();
-    } catch (problem) {
-      say(problem.message);
-    }
-    made.disabled = false;
-  });
-  return made;
-}
+/** A button whose action may fail, which is then said at the top. */
+const button = (text, about, action) => rowButton(text, about, () => action().catch((problem) => say(problem.message)));
 
 // ------------------------------------------------------------------------------ the rules
 
@@ -73,10 +58,10 @@ function row(rule) {
 
 async function show() {
   const found = await get(below(account, "/alerts"));
-  const columns = ["Rule", "State", "Notifies", ...(maySet ? ["Actions"] : [])];
+  const columns = ["Rule", "State", "Notifies", ...(maySet ? [["Actions", "text controls"]] : [])];
   rules.replaceChildren(
     found.rules.length
-      ? element("table", {}, heads(...columns), element("tbody", {}, ...found.rules.map(row)))
+      ? wordsTable(columns, found.rules.map(row))
       : empty("There is no rule yet", maySet ? "Set one below." : "An operator sets them."),
   );
   rules.setAttribute("aria-busy", "false");
@@ -99,7 +84,7 @@ async function showDeliveries() {
   );
   deliveries.replaceChildren(
     rows.length
-      ? element("table", {}, heads("At", "Change", "To", "Attempt", "Outcome", "Answer", "Next"), element("tbody", {}, ...rows))
+      ? wordsTable(["At", "Change", "To", "Attempt", "Outcome", "Answer", "Next"], rows)
       : empty("Nothing was sent yet", "A change of a rule is sent once, and listed here."),
   );
   deliveries.setAttribute("aria-busy", "false");

@@ -1,8 +1,11 @@
 // The axes of charts: amounts upwards, and time along, with a label for no instant twice.
 
 import { color, font, scale } from "./ink.js";
-import { compact, clock, dayShort, monthOf } from "./format.js";
+import { compact, clock, dayShort, monthOf, weekdayShort } from "./format.js";
 import { weekday } from "./days.js";
+
+/** Up to so many days have their weekdays. */
+const FEW_DAYS = 14;
 
 /** An axis; `size` is the room that it takes, or what returns that. */
 export function axis({ size, gap, space, ...more }) {
@@ -44,9 +47,12 @@ function months(spans, room) {
   return starts.filter((index) => (step <= 12 ? month(spans[index]) % step === 0 : month(spans[index]) === 0 && Number(spans[index].day.slice(0, 4)) % (step / 12) === 0));
 }
 
+/** Whether the days are so few that each has its weekday below it. */
+const hasWeekdays = (spans, by) => by === "day" && spans.length <= FEW_DAYS;
+
 /** Which spans have a label, and what it says: [[index, text], …]. */
 export function ticks(spans, by, width) {
-  const room = Math.max(2, Math.floor(width / (dayShort(spans[0].day).length > 7 ? 92 : 58)));
+  const room = Math.max(2, Math.floor(width / (dayShort(spans[0].day).length > 9 ? 92 : 58)));
   if (by === "hour") {
     const step = fitting(spans.length, room, [1, 2, 3, 6, 12]);
     return every(spans, 1, ({ begins }) => Number(begins.slice(11, 13)) % step === 0 && begins.slice(14, 16) === "00").map((index) => [index, clock(spans[index].begins)]);
@@ -58,7 +64,7 @@ export function ticks(spans, by, width) {
   }
   const step = fitting(spans.length, room, by === "day" ? [1, 2, 7, 14, 28] : [1, 2, 4]);
   const found = by === "day" && step >= 7 ? every(spans, step / 7, ({ day }) => weekday(day) === 1) : every(spans, step);
-  return found.map((index) => [index, dayShort(spans[index].day)]);
+  return found.map((index) => [index, hasWeekdays(spans, by) ? `${dayShort(spans[index].day)}\n${weekdayShort(spans[index].day)}` : dayShort(spans[index].day)]);
 }
 
 /** The horizontal axis of spans. */
@@ -66,7 +72,7 @@ export function spanAxis(spans, by) {
   let labels = [];
   return axis({
     grid: { show: false },
-    size: 30,
+    size: hasWeekdays(spans, by) ? 46 : 30,
     gap: 8,
     splits: (u) => {
       labels = ticks(spans, by, u.bbox.width / uPlot.pxRatio / scale());

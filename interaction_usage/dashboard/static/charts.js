@@ -15,6 +15,7 @@ export function keep(host, label, make) {
     plot?.destroy();
     host.replaceChildren();
     plot = make(width());
+    if (isPrinting()) plot.batch(() => {}); // at once: Firefox takes the page as it stands now
     host.plot = plot;
   };
   host.tabIndex = 0;

@@ -5,16 +5,10 @@ import { SERIES, series } from "./catalog.js";
 import { common, heading, rowsOf } from "./flow_reports.js";
 import { average, spanInWords, clock, count, element, hourInWords, instantOf, table } from "./format.js";
 import { heatmap } from "./heatmap.js";
-import { period } from "./period.js";
+import { whoWasThere } from "./who_was_there.js";
 
 const $ = (selector) => document.querySelector(selector);
-const { account, timezone } = document.body.dataset;
-
-/** The address of the page that shows who was there in an hour of a series. */
-export function whoWasThere(hour, chosen = series[0].id) {
-  const query = new URLSearchParams({ ...period(), series: chosen, hour });
-  return `/accounts/${encodeURIComponent(account)}/evidence?${query}`;
-}
+const { timezone } = document.body.dataset;
 
 /** Shows the buttons that choose a series; a click is `choose(id)`. */
 export function seriesButtons(choose) {

@@ -3,7 +3,7 @@
 
 import { below, get, post } from "./api.js";
 import { billed } from "./bill.js";
-import { daysInWords, element, empty, plainly } from "./format.js";
+import { daysInWords, element, empty, plainly, wordsTable } from "./format.js";
 
 const { account } = document.body.dataset;
 const change = document.querySelector("#change");
@@ -15,9 +15,7 @@ const text = (value) => (value === null ? "nothing" : plainly(value));
 let shown = null;
 
 function table(headings, rows) {
-  const head = headings.map((each) => element("th", { scope: "col", class: "text" }, each));
-  const body = rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", { class: "text" }, element("bdi", {}, cell)))));
-  return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
+  return wordsTable(headings, rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", { class: "text" }, element("bdi", {}, cell))))));
 }
 
 function show(found) {

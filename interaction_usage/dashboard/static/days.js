@@ -47,6 +47,17 @@ export function spansFor(first, last) {
   return days === 1 ? ["hour"] : ["day", ...(days > 7 ? ["week"] : []), ...(days > 31 ? ["month"] : [])];
 }
 
+/**
+ * Up to which local hour the days [start, end] are compared with a period from `first` that ends
+ * today: as much of them as has passed of it by `now`, a local time, to the nearest hour. Null where
+ * they are compared whole.
+ */
+export function cutOf(first, [start, end], now) {
+  const day = shifted(start, daysBetween(first, now.slice(0, 10)));
+  const hour = Number(now.slice(11, 13)) + (Number(now.slice(14, 16)) >= 30 ? 1 : 0);
+  return day === end && hour < 24 ? `${day}T${String(hour).padStart(2, "0")}:00:00` : null;
+}
+
 /** The period that [first, last] is compared with; null where it would begin before there is anything. */
 export function comparedWith(kind, first, last) {
   const days = daysBetween(first, last) + 1;

@@ -33,6 +33,7 @@ export const several = (value, one, more = `${one}s`) => `${count(value)} ${valu
 const date = (options) => new Intl.DateTimeFormat(LOCALE, { timeZone: "UTC", ...options });
 const DAY = date({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const DATE = date({ day: "numeric", month: "short", year: "numeric" });
+const WEEKDAY = date({ weekday: "short" });
 const SHORT = date({ day: "numeric", month: "short" });
 const MONTH = date({ month: "short" });
 const MONTH_OF_YEAR = date({ month: "short", year: "numeric" });
@@ -47,6 +48,7 @@ export const showYears = (first, last) => (years = first.slice(0, 4) !== last.sl
 /** A local day like "2026-10-01" in words. */
 export const dayInWords = (day) => DAY.format(noon(day));
 export const dateInWords = (day) => DATE.format(noon(day));
+export const weekdayShort = (day) => WEEKDAY.format(noon(day));
 export const dayShort = (day) => (years ? DATE : SHORT).format(noon(day));
 export const monthOf = (day) => (years ? MONTH_OF_YEAR : MONTH).format(noon(day));
 export const daysInWords = (first, last) => (first === last ? DAY.format(noon(first)) : DATE.formatRange(noon(first), noon(last)));
@@ -133,6 +135,29 @@ export function table(head, rows, total = null) {
       ...rows.map((row) => element("tr", {}, ...cells(row, "th"))),
     ),
   );
+}
+
+/**
+ * A table of words with rows of its own making. A heading is a text, or a text and the class of its
+ * column: null where that has numbers, "controls" where it has what paper goes without.
+ */
+export function wordsTable(headings, rows) {
+  const head = headings.map((each) => {
+    const [text, kind] = Array.isArray(each) ? each : [each, "text"];
+    return element("th", { scope: "col", class: kind }, text);
+  });
+  return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+}
+
+/** A small button of a row; `about` says to those who only hear it what it is about. */
+export function rowButton(text, about, action) {
+  const made = element("button", { class: "button small", type: "button" }, text, element("span", { class: "sr" }, ` ${about}`));
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    await action();
+    made.disabled = false;
+  });
+  return made;
 }
 
 export function empty(title, text = "") {

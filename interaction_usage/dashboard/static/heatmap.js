@@ -49,7 +49,8 @@ function paint(canvas, { spans, by, peaks, token, most }, width, at) {
   pen.textAlign = "right";
   for (let hour = 0; hour < 24; hour += 6) pen.fillText(`${two(hour)}:00`, LEFT - 9, hour * CELL + CELL / 2);
   pen.textAlign = "center";
-  for (const [column, text] of ticks(spans, by, width - LEFT)) {
+  for (const [column, label] of ticks(spans, by, width - LEFT)) {
+    const text = label.replace("\n", ", ");
     const half = pen.measureText(text).width / 2;
     pen.fillText(text, Math.min(width - half, Math.max(LEFT + half, LEFT + (column + 0.5) * wide)), TALL - 9);
   }

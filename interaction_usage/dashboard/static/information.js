@@ -3,7 +3,7 @@
 
 import { below, get, put } from "./api.js";
 import { APPLICATIONS } from "./catalog.js";
-import { FIELDS, duration, element, empty, moment, setting } from "./format.js";
+import { FIELDS, duration, element, empty, moment, setting, wordsTable } from "./format.js";
 import { zoneFinder } from "./zone_finder.js";
 
 const { account } = document.body.dataset;
@@ -104,10 +104,9 @@ async function page() {
 
 async function recount() {
   before = null;
-  body = element("tbody");
-  const head = ["When", "Who", "Setting", "From", "To"].map((text, index) => element("th", { scope: "col", class: index ? "text" : null }, text));
-  const some = await page();
-  history.replaceChildren(some ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), body) : empty("Never changed", "The settings are the ones that every new account has."));
+  const made = wordsTable([["When", null], "Who", "Setting", "From", "To"], []);
+  [body] = made.tBodies;
+  history.replaceChildren((await page()) ? made : empty("Never changed", "The settings are the ones that every new account has."));
 }
 
 older.addEventListener("click", async () => {

@@ -3,7 +3,7 @@
 
 import { below, get, post } from "./api.js";
 import { billed, billedRows } from "./bill.js";
-import { callout, daysInWords, element, empty, moment, plainly, several, spanInWords, table, withDates } from "./format.js";
+import { callout, count, daysInWords, element, empty, moment, plainly, rowButton, several, spanInWords, table, withDates, wordsTable } from "./format.js";
 
 const { account } = document.body.dataset;
 const mayIssue = "mayIssue" in document.body.dataset;
@@ -35,12 +35,6 @@ function about({ revises, adjusts }) {
   return [revises && `Revises ${revises}`, adjusts.length && `Adjusts ${adjusts.join(", ")}`].filter(Boolean).join("; ");
 }
 
-function button(text, about, action) {
-  const made = element("button", { class: "button small", type: "button" }, text, element("span", { class: "sr" }, ` ${about}`));
-  made.addEventListener("click", action);
-  return made;
-}
-
 function row(report) {
   const files = [
     element("a", { class: "button small", href: at(report.number, "/usage.xls") }, "xls", element("span", { class: "sr" }, ` of ${report.number}`)),
@@ -49,8 +43,8 @@ function row(report) {
   ];
   const actions = [];
   if (report.changed) {
-    actions.push(button("Difference", `of ${report.number}`, () => showDifference(report.number)));
-    if (mayIssue && !report.adjusted_by.length) actions.push(button("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
+    actions.push(rowButton("Difference", `of ${report.number}`, () => showDifference(report.number)));
+    if (mayIssue && !report.adjusted_by.length) actions.push(rowButton("Revise", report.number, () => look({ from: report.from, to: report.to, revises: report.number })));
   }
   return element(
     "tr",
@@ -64,10 +58,10 @@ function row(report) {
 async function show() {
   try {
     const reports = await get(below(account, "/issued-reports"));
-    const head = ["Number", "Period", "Time zone", "Issued", "Earlier reports", "Now", "Files"].map((text, index) => element("th", { scope: "col", class: text === "Files" ? "text controls" : index ? "text" : null }, text));
+    const head = [["Number", null], "Period", "Time zone", "Issued", "Earlier reports", "Now", ["Files", "text controls"]];
     list.replaceChildren(
       reports.length
-        ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...reports.reverse().map(row)))
+        ? wordsTable(head, reports.reverse().map(row))
         : empty("No report was issued yet", mayIssue ? "Choose a month that has ended, and look at what would be issued." : "An operator issues the report of a month that has ended."),
     );
   } catch (problem) {
@@ -102,10 +96,12 @@ function lastDay(month) {
 
 /** What would be billed of an earlier report: a table of signed differences. */
 function adjustment({ number, from, to, cells, notes }) {
-  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now)]);
+  // How many events are behind each number is known where Kafka or an archive has them.
+  const counted = cells.some(({ events }) => events !== null && events !== undefined);
+  const rows = cells.map((cell) => [billed(cell.path), signed(cell.difference), shown(cell.billed), shown(cell.now), ...(counted ? [count(cell.events ?? 0)] : [])]);
   return [
     element("h3", {}, `Adjustment of ${number}, ${daysInWords(from, to)}`),
-    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now"], rows)),
+    element("div", { class: "table", tabindex: "0", role: "region", "aria-label": `Adjustment of ${number}` }, table(["Value", "Difference", "Billed before", "Now", ...(counted ? ["Events"] : [])], rows)),
     ...notes.map((note) => callout(withDates(note), "warn")),
   ];
 }
@@ -176,7 +172,7 @@ if (mayIssue) {
     event.preventDefault();
     const month = document.querySelector("#month").value;
     if (/^\d{4}-\d{2}$/.test(month)) look({ from: `${month}-01`, to: lastDay(month) });
-    else say("Choose a month.");
+    else say("Choose a month, like 2026-10.");
   });
   document.querySelector("#confirm").addEventListener("click", issue);
   document.querySelector("#cancel").addEventListener("click", () => (preview.hidden = true));

@@ -5,15 +5,17 @@ import { APPLICATIONS, SERIES, SERVICES, applications, series, services } from "
 import { switchTable } from "./cards.js";
 import { combobox } from "./combobox.js";
 import { completenessLine, missing } from "./completeness.js";
-import { concurrency, seriesButtons, whoWasThere } from "./concurrency_report.js";
+import { concurrency, seriesButtons } from "./concurrency_report.js";
 import { elsewhere } from "./days_with_usage.js";
-import { spanFor, spansFor, comparedWith } from "./days.js";
+import { comparedWith, spanFor, spansFor } from "./days.js";
 import { figures } from "./figures.js";
 import { layered, ranks, resolution, usage } from "./flow_reports.js";
 import { callout, count, daysInWords, element, hourInWords, offset, showYears, wallTime } from "./format.js";
 import { nearest } from "./nearest.js";
 import { onChange, period, readAddress, setPeriod, settle, showErrors, today } from "./period.js";
+import { cutNow, soFar } from "./so_far.js";
 import { isEmpty, showUsageReport } from "./usage_report.js";
+import { whoWasThere } from "./who_was_there.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (selector) => document.querySelector(selector);
@@ -123,11 +125,15 @@ async function load() {
   const by = spansFor(from, to).includes(asked.by) ? asked.by : spanFor(from, to);
   prepare(by);
   const other = comparedWith(asked.compare, from, to);
+  const cut = cutNow(from, other);
   const ask = (first, last) => get(below(account, "/dashboard", { from: first, to: last, flow: asked.flow, by }), signal);
   try {
     const [answer, before] = await Promise.all([ask(from, to), other && ask(...other)]);
+    const compared = cut ? await soFar(before, other, cut, { flow: asked.flow, signal }) : before;
     $("#problem").replaceChildren();
-    show(answer, before, by, other);
+    show(answer, before, by);
+    figures(answer, compared);
+    notes(answer.report, localNow(answer.usage.as_of), other, cut);
     if (!asked.flow && isEmpty(answer.report)) elsewhere(account, open, signal).then((said) => $("#problem").append(said), () => {});
     performance.mark("shown");
     tries = 0;
@@ -179,7 +185,7 @@ function pick({ day, last = day, begins }) {
   else open(day, last);
 }
 
-function show(answer, before, by, other) {
+function show(answer, before, by) {
   const { report, heat } = answer;
   const { from, to } = period();
   showYears(from, to > today() ? today() : to);
@@ -188,9 +194,7 @@ function show(answer, before, by, other) {
   const now = localNow(answer.usage.as_of);
   const spans = answer.usage.days;
   const view = { spans, by, soFar: partial(spans, by, now), pick: (index) => pick(spans[index]) };
-  notes(report, now, other);
   $("#problem").replaceChildren(...missing(report.completeness), ...unknownFlow(heat));
-  figures(answer, before);
   usage(answer.usage, before?.usage, view);
   ranks(heat, before?.heat, { chosen: asked.flow, choose: (flow) => go({ flow }) });
   if (asked.flow) return; // the rest is not counted by flow
@@ -205,10 +209,10 @@ function show(answer, before, by, other) {
   showUsageReport($("#report tbody"), report);
 }
 
-function notes(report, now, other) {
+function notes(report, now, other, cut) {
   const { from, to } = period();
   const texts = [completenessLine(report.completeness, localNow), `As of ${hourInWords(now)}`];
-  if (other) texts.push(`Dashed: ${daysInWords(...other)}${to >= now.slice(0, 10) ? ", whole days, and today so far" : ""}`);
+  if (other) texts.push(`Dashed: ${daysInWords(...other)}${cut ? `, whole days; the figures up to ${hourInWords(cut)}` : ""}`);
   else if (asked.compare) texts.push("There is nothing to compare with before 2000.");
   if (asked.flow) texts.push("The Export is of the whole account");
   $("#note").replaceChildren(...texts.map((text) => element("span", {}, text)));

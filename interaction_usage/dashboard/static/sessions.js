@@ -2,7 +2,7 @@
 
 import { below, get } from "./api.js";
 import { APPLICATIONS } from "./catalog.js";
-import { callout, daysInWords, element, empty, moment, several } from "./format.js";
+import { callout, daysInWords, element, empty, moment, several, wordsTable } from "./format.js";
 
 const { account, timezone } = document.body.dataset;
 const $ = (name) => document.querySelector(`#${name}`);
@@ -58,10 +58,10 @@ async function load() {
     $("problem").replaceChildren();
     const some = found.total > found.sessions.length ? ` The longest ${found.sessions.length} are listed; usage sessions lists all.` : "";
     $("note").replaceChildren(`${several(found.total, "session")}, times in ${timezone}.${some} ${found.made_from.sentence}`);
-    const head = ["Session", "Application", "Start", "End", "Open for", "State"].map((text, index) => element("th", { scope: "col", class: index === 4 ? null : "text" }, text));
+    const head = ["Session", "Application", "Start", "End", ["Open for", null], "State"];
     place.replaceChildren(
       found.sessions.length
-        ? element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...found.sessions.map(row)))
+        ? wordsTable(head, found.sessions.map(row))
         : empty("No such session", "Choose more days, or a shorter time."),
     );
   } catch (problem) {

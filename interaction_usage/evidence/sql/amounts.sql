@@ -4,21 +4,10 @@
 -- a call its minutes, in thousandths; an SMS 1 to those with or without a campaign link; a number
 -- 1 to those purchased or released. A void takes one event back: what that event added, with the
 -- opposite sign, at that event's own time: as the void describes the event, whether it came or not.
--- However many voids name one event (source, id and UTC day of its time), they count once; of
--- several, the one with the lowest (time, source, id) counts.
 --
--- Tables: counted
+-- Tables: counted, voids
 CREATE OR REPLACE TEMP TABLE amounts AS
-WITH voids AS (
-    SELECT *
-    FROM counted
-    WHERE type = 'usage.event.voided'
-    QUALIFY 1 = row_number() OVER (
-        PARTITION BY account, void_source, void_id, void_time_us // 86_400_000_000
-        ORDER BY time_us, source, id
-    )
-),
-effects AS (
+WITH effects AS (
     SELECT
         account, type, time_us, 1 AS sign, application, flow, flow_outcome, service,
         minutes_thousandths, link, source, id, topic, partition, "offset",
@@ -26,14 +15,8 @@ effects AS (
     FROM counted
     UNION ALL
     SELECT
-        account, void_type, void_time_us, -1,
-        void_data ->> '$.application',
-        void_data ->> '$.flow',
-        coalesce(void_data ->> '$.outcome', 'completed'),
-        void_data ->> '$.service',
-        CAST(1000 * coalesce(CAST(void_data ->> '$.minutes' AS DECIMAL(30, 3)), 1) AS BIGINT),
-        coalesce(CAST(void_data ->> '$.link' AS BOOLEAN), true),
-        source, id, topic, partition, "offset", reason, actor
+        account, void_type, void_time_us, -1, application, flow, flow_outcome, service,
+        minutes_thousandths, link, source, id, topic, partition, "offset", reason, actor
     FROM voids
 ),
 metrics AS (

@@ -6,10 +6,10 @@
 -- sealed.
 --
 -- Tables: events, dead_letters, accounts(account), reached(account, topic, topic_id, partition,
---   ends), wanted_types(type); without any row there, every type is wanted
+--   ends), with one end of each, wanted_types(type); without any row there, every type is wanted
 CREATE TEMP VIEW arrived AS
 SELECT
-    *,
+    events.*,
     outcome <> 'accepted'
     OR EXISTS (
         FROM dead_letters AS refused
@@ -20,19 +20,9 @@ SELECT
           AND coalesce(refused.account = events.account, true)  -- an earlier topic of this name
           AND coalesce(refused.time = events.time, true)        -- had the same offsets
     ) AS is_refused
-FROM events
+FROM events LEFT JOIN reached USING (account, topic, topic_id, partition)
 WHERE account IN (FROM accounts)
   AND (NOT EXISTS (FROM wanted_types) OR type IN (FROM wanted_types))
-  AND (
-      NOT EXISTS (FROM reached)
-      OR EXISTS (
-          FROM reached
-          WHERE reached.account = events.account
-            AND reached.topic = events.topic
-            AND reached.topic_id = events.topic_id
-            AND reached.partition = events.partition
-            AND events."offset" < reached.ends
-      )
-  );
+  AND (NOT EXISTS (FROM reached) OR events."offset" < reached.ends);
 
 CREATE TEMP VIEW candidates AS FROM arrived WHERE NOT is_refused;

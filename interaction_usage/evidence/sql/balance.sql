@@ -15,12 +15,13 @@ WITH bounds AS (
     SELECT begins * 1_000_000 AS begins_us, ends * 1_000_000 AS ends_us FROM period
 ),
 accepted AS (
-    SELECT
-        account,
-        count(*) AS records,
-        count(DISTINCT (source, id, epoch_us(time) // 86_400_000_000)) AS events
-    FROM candidates, bounds
-    WHERE epoch_us(time) >= begins_us AND epoch_us(time) < ends_us
+    SELECT account, CAST(sum(records) AS BIGINT) AS records, count(*) AS events
+    FROM (
+        SELECT account, count(*) AS records
+        FROM candidates, bounds
+        WHERE epoch_us(time) >= begins_us AND epoch_us(time) < ends_us
+        GROUP BY account, source, id, epoch_us(time) // 86_400_000_000
+    )
     GROUP BY account
 ),
 everything AS (

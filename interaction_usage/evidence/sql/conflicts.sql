@@ -15,13 +15,19 @@ WITH contents AS (
         ) AS content
     FROM candidates
 ),
+conflicting AS (  -- hardly any: so records are put in an order only of these
+    SELECT account, source, id, day
+    FROM contents
+    GROUP BY ALL
+    HAVING min(content) <> max(content)
+),
 firsts AS (  -- the first record of each content
     SELECT *
-    FROM contents
+    FROM contents SEMI JOIN conflicting USING (account, source, id, day)
     QUALIFY 1 = row_number() OVER (
         PARTITION BY account, source, id, day, content
         ORDER BY timestamp, topic, partition, "offset"
-    ) AND 1 < count(DISTINCT content) OVER (PARTITION BY account, source, id, day)
+    )
 )
 SELECT
     account, source, id,

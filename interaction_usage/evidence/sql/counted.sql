@@ -7,17 +7,30 @@
 --
 -- Tables: candidates, preferred(topic, topic_id, partition, offset)
 CREATE OR REPLACE TEMP TABLE counted AS
-SELECT
-    account, type, epoch_us(time) AS time_us, source, id, topic, partition, "offset", timestamp,
-    session, application, flow, flow_outcome, service, minutes_thousandths, link,
-    void_source, void_id, void_type, epoch_us(void_time) AS void_time_us, void_data,
-    epoch_us(corrected_start) AS corrected_start_us,
-    epoch_us(corrected_stop) AS corrected_stop_us,
-    reason, actor
-FROM candidates
-QUALIFY 1 = row_number() OVER (
-    PARTITION BY account, source, id, epoch_us(time) // 86_400_000_000
-    ORDER BY
-        (topic, topic_id, partition, "offset") NOT IN (FROM preferred),
-        timestamp, topic, partition, "offset"
-);
+WITH records AS (
+    SELECT
+        account, type, epoch_us(time) AS time_us, source, id, topic, partition, "offset", timestamp,
+        session, application, flow, flow_outcome, service, minutes_thousandths, link,
+        void_source, void_id, void_type, epoch_us(void_time) AS void_time_us, void_data,
+        epoch_us(corrected_start) AS corrected_start_us,
+        epoch_us(corrected_stop) AS corrected_stop_us,
+        reason, actor, topic_id, epoch_us(time) // 86_400_000_000 AS day
+    FROM candidates
+),
+repeated AS (  -- few events have several records: so these alone are put in an order
+    SELECT account, source, id, day FROM records GROUP BY ALL HAVING count(*) > 1
+),
+firsts AS (
+    SELECT *
+    FROM records SEMI JOIN repeated USING (account, source, id, day)
+    QUALIFY 1 = row_number() OVER (
+        PARTITION BY account, source, id, day
+        ORDER BY
+            (topic, topic_id, partition, "offset") NOT IN (FROM preferred),
+            timestamp, topic, partition, "offset"
+    )
+)
+SELECT * EXCLUDE (topic_id, day)
+FROM records ANTI JOIN repeated USING (account, source, id, day)
+UNION ALL
+SELECT * EXCLUDE (topic_id, day) FROM firsts;

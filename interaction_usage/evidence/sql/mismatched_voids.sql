@@ -1,20 +1,11 @@
 -- Which voids describe their event otherwise than it was?
 --
--- Definition. Of the void of an event that is in effect (the one with the lowest time, source and
--- id) and the event that it names, the type, the time, or what counts of the data differs. A void
--- takes away what it describes, so the event's own amount stays where the two differ.
+-- Definition. Of the void of an event that is in effect and the event that it names, the type, the
+-- time, or what counts of the data differs. A void takes away what it describes, so the event's own
+-- amount stays where the two differ.
 --
--- Tables: counted, period
-WITH voids AS (
-    SELECT *
-    FROM counted
-    WHERE type = 'usage.event.voided'
-    QUALIFY 1 = row_number() OVER (
-        PARTITION BY account, void_source, void_id, void_time_us // 86_400_000_000
-        ORDER BY time_us, source, id
-    )
-),
-pairs AS (
+-- Tables: counted, voids, period
+WITH pairs AS (
     SELECT
         voids.account, voids.void_source, voids.void_id, voids.void_type,
         voids.topic, voids.partition, voids."offset",
@@ -23,20 +14,19 @@ pairs AS (
         list_filter([
             CASE WHEN voids.void_type <> original.type THEN 'type' END,
             CASE WHEN voids.void_time_us <> original.time_us THEN 'time' END,
-            CASE WHEN voids.void_data ->> '$.application' IS DISTINCT FROM original.application
-                  AND original.type = 'usage.flow.run' THEN 'application' END,
-            CASE WHEN voids.void_data ->> '$.flow' IS DISTINCT FROM original.flow
-                  AND original.type = 'usage.flow.run' THEN 'flow' END,
-            CASE WHEN coalesce(voids.void_data ->> '$.outcome', 'completed') <> original.flow_outcome
-                  AND original.type = 'usage.flow.run' THEN 'outcome' END,
-            CASE WHEN voids.void_data ->> '$.service' IS DISTINCT FROM original.service
-                  AND original.type = 'usage.assist.clicked' THEN 'service' END,
+            CASE WHEN original.type = 'usage.flow.run'
+                  AND voids.application IS DISTINCT FROM original.application
+                 THEN 'application' END,
+            CASE WHEN original.type = 'usage.flow.run'
+                  AND voids.flow IS DISTINCT FROM original.flow THEN 'flow' END,
+            CASE WHEN original.type = 'usage.flow.run'
+                  AND voids.flow_outcome <> original.flow_outcome THEN 'outcome' END,
+            CASE WHEN original.type = 'usage.assist.clicked'
+                  AND voids.service IS DISTINCT FROM original.service THEN 'service' END,
             CASE WHEN original.type = 'usage.call.minutes'
-                  AND CAST(1000 * coalesce(
-                          CAST(voids.void_data ->> '$.minutes' AS DECIMAL(30, 3)), 1
-                      ) AS BIGINT) <> original.minutes_thousandths THEN 'minutes' END,
-            CASE WHEN original.type = 'usage.sms.sent'
-                  AND coalesce(CAST(voids.void_data ->> '$.link' AS BOOLEAN), true) <> original.link
+                  AND voids.minutes_thousandths <> original.minutes_thousandths
+                 THEN 'minutes' END,
+            CASE WHEN original.type = 'usage.sms.sent' AND voids.link <> original.link
                  THEN 'link' END
         ], lambda name: name IS NOT NULL) AS differing
     FROM voids JOIN counted AS original
