@@ -36,7 +36,7 @@ class Lanes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
-        """Write no letter for a run: it has a line."""
+        """Write no dot for a run: it has a line."""
         if not isinstance(report, pytest.TestReport):
             return None
         if report.when == "call" or not report.passed:
