@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from rollups.gaps import Gap
+from rollups.quantity import quantity
 from rollups.watermark import Position
 
 #: Seconds for which published events may wait before reports are incomplete: a live stream always
@@ -129,13 +130,13 @@ def _lost(known: Known) -> int:
 
 
 def _events(number: int) -> str:
-    return "1 published event is" if number == 1 else f"{number:,} published events are"
+    return quantity(number, "published event", "is")
 
 
 def _missing(gap: Gap) -> str:
     """Return what a gap means for the reports that it touches."""
     number = gap.end - gap.first
-    events = "up to 1 event" if number == 1 else f"up to {number:,} events"
+    events = f"up to {quantity(number, 'event')}"
     between = f"between {shown(gap.since)} and " if gap.since is not None else "before "
     return f"Kafka deleted {events} uncounted, published {between}{shown(gap.until)} ({gap.id})"
 

@@ -9,7 +9,14 @@ Redirects are not followed. Networks that are allowed anyway are a setting.
 import asyncio
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,7 +27,13 @@ from interaction_usage.settings import Network
 _Address = IPv4Address | IPv6Address
 
 #: IPv6 addresses that a translator sends on to the IPv4 address in their last 32 bits.
-_TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+#: All IPv6 addresses that are given to anybody outside; what else there is has a use inside, or had
+#: one, like fec0::/10 and ::/96. The rest of the list is that of Python's `is_global`.
+_UNICAST: Final = IPv6Network("2000::/3")
+_NOT_GLOBAL: Final = (
+    IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20")
+)  # fmt: skip
 
 
 def check(address: str, allowed: Sequence[Network], *, is_plain: bool) -> None:
@@ -31,7 +44,7 @@ def check(address: str, allowed: Sequence[Network], *, is_plain: bool) -> None:
     meant = _meant(ip_address(address.partition("%")[0]))
     if any(one in ip_network(network) for network in allowed for one in meant):
         return
-    if not all(one.is_global and not one.is_multicast for one in meant):
+    if not all(map(_is_outside, meant)):
         raise ForbiddenAddressError(
             f"{address} is inside; USAGE_ALERTS_ALLOWED_NETWORKS does not allow it"
         )
@@ -39,6 +52,14 @@ def check(address: str, allowed: Sequence[Network], *, is_plain: bool) -> None:
         raise ForbiddenAddressError(
             "http:// is only for USAGE_ALERTS_ALLOWED_NETWORKS; use https://"
         )
+
+
+def _is_outside(address: _Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    if any(address in network for network in _NOT_GLOBAL):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _meant(address: _Address) -> list[_Address]:
@@ -52,7 +73,7 @@ def _meant(address: _Address) -> list[_Address]:
         found.append(address.sixtofour)
     if address.teredo:
         found += address.teredo
-    if any(address in network for network in _TRANSLATED):
+    if address in _TRANSLATED:
         return [IPv4Address(int(address) & 0xFFFF_FFFF)]
     return found
 

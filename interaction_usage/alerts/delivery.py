@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import product
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -111,8 +112,10 @@ class Delivery:
             lambda: asyncio.Semaphore(_AT_ONCE_EACH)
         )
         self._settled = Settled()
-        self.attempts: Counter[tuple[str, str]] = Counter()  #: by way and outcome
-        self.seconds: deque[float] = deque(maxlen=10_000)  #: from a change to its delivery
+        #: By way and outcome; each of them is there from the beginning.
+        self.attempts: Counter[tuple[str, str]] = Counter(
+            dict.fromkeys(product(("webhook", "email"), ("delivered", "failed")), 0)
+        )
 
     @property
     def waiting(self) -> int:
@@ -205,11 +208,10 @@ class Delivery:
         if outcome.ok:
             self._settled.delivered[notice.rule.id].append(name)
             self._done.append(name)
-            self.seconds.append(now - notice.notification.since)
         elif is_last:
             self._settled.given_up[notice.rule.id].append(name)
             log.error(
-                "Alert %s to %s was given up: %s", name, shown(notice.rule.to), outcome.answer
+                "Alert %s to %s was given up: %s", name, place(notice.rule.to), outcome.answer
             )
         else:
             schedule.next = now + pause
@@ -270,6 +272,14 @@ class Delivery:
             await asyncio.to_thread(work)
         except Exception as error:  # a log for people: the states have what counts
             log.warning("An attempt to deliver an alert is not in the log: %s", error)
+
+
+def place(to: str) -> str:
+    """Return where a notification goes without the path of a URL: it may be a secret as well."""
+    if to.startswith("mailto:"):
+        return to
+    url = urlsplit(to)
+    return f"{url.scheme}://{url.netloc}{'/…' if url.path not in ('', '/') else ''}"
 
 
 def shown(to: str) -> str:

@@ -50,6 +50,8 @@ _ZONES_S: Final = 15
 _AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 200
 _NEVER: Final = 1 << 60
+#: Seconds for which a clock that was set back is waited for.
+_BACK_S: Final = 120
 
 
 class Looking:
@@ -104,7 +106,7 @@ class Looking:
         Raises LeaseLostError, LedgerError, LayoutDiffersError and RedisError.
         """
         self._lease.renew()
-        now = int(self._clock())
+        now = self._now()
         if alert_table.version(self._redis) != self._version:
             self._load()
         rollups = Rollups.live(self._redis)
@@ -159,6 +161,14 @@ class Looking:
     # ------------------------------------------------------------------------- the steps
 
     _stale: tuple[str, ...] = ("It has not looked yet",)
+
+    def _now(self) -> int:
+        """Return the second of a look: none before the last one, unless the clock is far behind.
+
+        It may be set back a little, or be another machine's; what was over then still is.
+        """
+        now, looked = int(self._clock()), self._looked
+        return looked if looked is not None and 0 < looked - now <= _BACK_S else now
 
     def _load(self) -> None:
         self._version = alert_table.version(self._redis)

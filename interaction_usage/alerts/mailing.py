@@ -3,6 +3,7 @@
 import asyncio
 import smtplib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 
 from interaction_usage.alerts.notices import Notice, mail
 from interaction_usage.alerts.webhooks import Outcome
@@ -10,6 +11,8 @@ from interaction_usage.settings import Smtp
 
 #: Seconds that the server has for each of its answers.
 _TIMEOUT_S = 10.0
+#: E-mails that are sent at once.
+_AT_ONCE = 4
 
 
 class Mailing:
@@ -17,12 +20,15 @@ class Mailing:
 
     def __init__(self, smtp: Smtp) -> None:
         self._smtp = smtp
+        # Of its own: a server that hangs keeps no thread from anything else.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "mail")
 
     async def send(self, notice: Notice) -> Outcome:
         """Send a notification once."""
         if not self._smtp.host:
             return Outcome(False, "USAGE_SMTP_HOST is not set")
-        return await asyncio.to_thread(self._send, notice)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._send, notice)
 
     def _send(self, notice: Notice) -> Outcome:
         try:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
@@ -30,6 +31,8 @@ from stream_app.ledger import KafkaLedger
 from stream_app.telemetry import worker_name
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Seconds between two records of what was delivered.
 _SETTLE_S: Final = 1.0
@@ -55,6 +58,7 @@ class AlertsProcess:
         self._delivery: Delivery | None = None
         self._is_standby = False
         self._settled_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "looks")  #: that no delivery keeps waiting
         self._done = deque[str](
             maxlen=MOST_DONE
         )  #: what was delivered, whoever had the lease since
@@ -110,8 +114,8 @@ class AlertsProcess:
             may_send=lambda: lease.is_fresh, done=self._done,
         )  # fmt: skip
         try:
-            await asyncio.to_thread(ledger.take_over)
-            waiting = await asyncio.to_thread(looking.begin)
+            await self._in_thread(ledger.take_over)
+            waiting = await self._in_thread(looking.begin)
             await delivery.begin()
             delivery.offer(waiting)
             self._looking, self._delivery = looking, delivery
@@ -121,11 +125,11 @@ class AlertsProcess:
             self._looking = self._delivery = None
             await delivery.close()
             with suppress(RedisError, OSError, LedgerError, LeaseLostError):
-                await asyncio.to_thread(self._leave, looking, delivery, lease)
+                await self._in_thread(self._leave, looking, delivery, lease)
 
     async def _look(self, looking: Looking, delivery: Delivery, redis: Client) -> None:
         began = time.monotonic()
-        delivery.offer(await asyncio.to_thread(looking.look))
+        delivery.offer(await self._in_thread(looking.look))
         delivery.forget(name for name in delivery.rules if looking.watched(name) is None)
         for content in await asyncio.to_thread(alert_table.take_tests, redis):
             self._test(looking, delivery, content)
@@ -138,7 +142,7 @@ class AlertsProcess:
         if began - self._settled_at > _SETTLE_S:  # what is new is not to wait for it
             self._settled_at = began
             if settled := delivery.settled():
-                await asyncio.to_thread(looking.settle, settled.delivered, settled.given_up)
+                await self._in_thread(looking.settle, settled.delivered, settled.given_up)
         await self._pause(max(self._interval - took, 0.02))
 
     def _test(self, looking: Looking, delivery: Delivery, content: bytes) -> None:
@@ -156,6 +160,9 @@ class AlertsProcess:
             looking.settle(settled.delivered, settled.given_up)
         if self._stop.is_set():
             lease.release()
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _taken(self, lease: Lease) -> bool:
         """Return once this process has the *lease*; False if it is to end before."""

@@ -13,7 +13,8 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from interaction_usage.alerts.errors import InvalidRuleError
-from rollups.catalog import METRIC_ROWS, SERIES_LABELS
+from rollups.catalog import FLOWS_RUN, METRIC_ROWS, SERIES_LABELS, Metric
+from rollups.quantity import quantity
 
 #: What stands for the deployment as a whole where others name an account.
 OPERATIONS: Final = "*"
@@ -139,11 +140,22 @@ def thresholds(allowance: int, percents: tuple[int, ...]) -> dict[int, int]:
 
 def _whose(rule: Rule) -> str:
     if rule.account == OPERATIONS:
-        return f"a rule about {rule.kind} belongs to an account"
-    return f"a rule about {rule.kind} is about the deployment and has no account"
+        return "this rule is about an account; name it"
+    return "this rule is about the deployment; leave out the account"
 
 
 # ------------------------------------------------------------------------------ in words
+
+
+def counter_label(row: Metric) -> str:
+    """Return what a counter is called where nothing says which section of the report it is in."""
+    if row.section != FLOWS_RUN:
+        return row.label
+    return "Flow runs" if row.sum_of else f"Flow runs, {row.label}"
+
+
+#: Every counter's id, and what it is called.
+COUNTER_LABELS: Final = {row.id: counter_label(row) for row in METRIC_ROWS}
 
 
 def shown(rule: Rule, amount: int) -> str:
@@ -168,7 +180,7 @@ def instant(second: int) -> str:
 def sentence(rule: Rule) -> str:
     """Return what *rule* watches, in words: `Mobile Web: 25 or more for 10 minutes`."""
     limit = f"{shown(rule, rule.threshold)} or more"
-    lasting = f" for {_minutes(rule.minutes)}" if rule.minutes else ""
+    lasting = f" for {quantity(rule.minutes, 'minute')}" if rule.minutes else ""
     if rule.kind == "level":
         return f"{SERIES_LABELS[rule.target]}: {limit} at once{lasting}"
     if rule.kind == "maximum":
@@ -177,7 +189,7 @@ def sentence(rule: Rule) -> str:
         share = ""
         if rule.percent:
             share = f" ({rule.percent} % of {shown(rule, rule.allowance)})"
-        return f"{METRICS_BY_ID[rule.target].label}: {limit} this month{share}"
+        return f"{COUNTER_LABELS[rule.target]}: {limit} this month{share}"
     if rule.kind == "silence":
         return f"No events{lasting}"
     if rule.kind == "stale":
@@ -187,7 +199,3 @@ def sentence(rule: Rule) -> str:
     if rule.kind == "gaps":
         return f"Gaps: {limit} that nobody accepted"
     return f"Refusals: {limit} events lie in dead letters"
-
-
-def _minutes(number: int) -> str:
-    return "1 minute" if number == 1 else f"{number:,} minutes"

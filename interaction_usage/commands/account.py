@@ -12,7 +12,7 @@ from interaction_usage.commands.account_id import active_rollups, check_id
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.help_format import Subcommands
-from interaction_usage.commands.terminal import plain, print_table
+from interaction_usage.commands.terminal import plain, print_json, print_table
 
 _LATE_USAGE: Final = {
     "revise": "a revision of its report, by an operator",
@@ -119,7 +119,7 @@ def zones(text: str, as_json: bool) -> None:
         for name in find_zones(text)
     ]
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        print_json(found)
     elif found:
         print_table(("zone", "country", "now"), [tuple(each.values()) for each in found])
     if not found:
@@ -151,8 +151,7 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--before") from None
     if form == "json":
-        rows = [_change(each) for each in found]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        print_json([_change(each) for each in found])
         return
     if not found:
         click.echo(f"The settings of {account_id!r} have never been changed.", err=True)
@@ -181,7 +180,7 @@ def list_(as_json: bool) -> None:
         rows = [
             {"account": name, **kept._asdict()} for name, kept in zip(names, known, strict=True)
         ]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        print_json(rows)
         return
     if not names:
         click.echo("There is no account yet.", err=True)

@@ -55,8 +55,41 @@ class _Amount(click.ParamType):
         """Return *value*, checked to be a number above 0."""
         text = str(value).replace(",", "").replace("_", "")
         if not re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,3})?", text) or float(text) <= 0:
-            self.fail(f"{value!r} is not a number above 0", param, ctx)
+            self.fail(f"{value!r} is not a number above 0, like 10,000 or 2.5", param, ctx)
         return text
+
+
+class _Count(click.ParamType):
+    """A whole number above 0."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return *value* as a number."""
+        text = str(value).replace(",", "").replace("_", "")
+        if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < 1:
+            self.fail(f"{value!r} is not a whole number above 0, like 10,000", param, ctx)
+        return int(text)
+
+
+class _Percent(click.ParamType):
+    """A share in percent, with its sign or without."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return *value* as a number."""
+        text = str(value).removesuffix("%").strip()
+        if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+            self.fail(
+                f"{value!r} is not a share from 1 to 1000 percent, like 80 or 80%", param, ctx
+            )
+        return int(text)
+
+
+def _count(name: str, metavar: str, about: str) -> Callable[..., Any]:
+    """Return the option of a rule for operators that a number reaches its threshold."""
+    return click.option(name, type=_Count(), metavar=metavar, help=f"For operators: {about}")
 
 
 _OPTIONS: Final = (
@@ -68,30 +101,15 @@ _OPTIONS: Final = (
         help="A counter of the current month, such as runs, clicks.chat, call.minutes.",
     ),
     click.option("--silent-for", type=_Minutes(), metavar="30m", help="No events for so long."),
-    click.option(
-        "--lag",
-        type=click.IntRange(1),
-        metavar="EVENTS",
-        help="For operators: so many events are waiting, or no worker counts.",
-    ),
-    click.option(
-        "--gaps",
-        type=click.IntRange(1),
-        metavar="GAPS",
-        help="For operators: so many gaps that nobody accepted.",
-    ),
+    _count("--lag", "EVENTS", "so many events are waiting, or no worker counts."),
+    _count("--gaps", "GAPS", "so many gaps that nobody accepted."),
     click.option(
         "--stale-for",
         type=_Minutes(),
         metavar="5m",
         help="For operators: the numbers are stale for so long, so rules are unknown.",
     ),
-    click.option(
-        "--refusals",
-        type=click.IntRange(1),
-        metavar="EVENTS",
-        help="For operators: so many events of the account lie in dead letters.",
-    ),
+    _count("--refusals", "EVENTS", "so many events of the account lie in dead letters."),
     click.option(
         "--above",
         type=_Amount(),
@@ -114,7 +132,7 @@ _OPTIONS: Final = (
     click.option(
         "--at",
         "percents",
-        type=click.IntRange(1, 1000),
+        type=_Percent(),
         multiple=True,
         metavar="PERCENT",
         help="With --allowance: a rule at so much of it.  [default: 80 and 100]",
@@ -158,8 +176,7 @@ def chosen_rules(
     try:
         return [rules.check(rule) for rule in drafts]
     except InvalidRuleError as error:
-        hint = "; name the account" if error.member == "account" and account is None else ""
-        raise click.UsageError(f"{str(error)[0].upper()}{str(error)[1:]}{hint}.") from None
+        raise click.UsageError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
 
 def _only(given: Mapping[str, Any]) -> list[str]:
@@ -200,7 +217,7 @@ def _counter_rules(given: Mapping[str, Any], made: Mapping[str, Any]) -> "list[R
     if name not in _COUNTERS:
         near = get_close_matches(name, _COUNTERS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COUNTERS)}."
-        raise click.BadParameter(f"there is no counter {name!r}; {hint}", param_hint="--counter")
+        raise click.BadParameter(f"there is no counter {name!r}; {hint}", param_hint="'--counter'")
     if not given["allowance"]:
         threshold = _stored(name, given["above"], "--above")
         return [Rule(**made, kind="counter", target=name, threshold=threshold)]
@@ -221,7 +238,9 @@ def _stored(counter: str, text: str, option: str) -> int:
 
 def _whole(text: str, option: str) -> int:
     if "." in text:
-        raise click.BadParameter("this is counted in whole numbers", param_hint=option)
+        raise click.BadParameter(
+            "this is counted in whole numbers: leave out the decimals", param_hint=f"'{option}'"
+        )
     return int(text)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
-import orjson
 
 from interaction_usage import settings
 from interaction_usage.commands.account_id import active_rollups, check_id
@@ -14,7 +13,7 @@ from interaction_usage.commands.alert_options import chosen_rules, condition_opt
 from interaction_usage.commands.connection import ledger_connection, redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.help_format import Subcommands
-from interaction_usage.commands.terminal import plain, print_table
+from interaction_usage.commands.terminal import plain, print_json, print_table
 
 if TYPE_CHECKING:
     from interaction_usage.alerts.book import Book, Watched
@@ -107,10 +106,16 @@ def _must_be_deliverable(config: settings.Settings, to: str) -> None:
         from yarl import URL
 
         from interaction_usage.alerts.errors import ForbiddenAddressError
-        from interaction_usage.alerts.webhooks import check_literal
+        from interaction_usage.alerts.webhooks import check_literal, is_plain
 
         try:
-            check_literal(URL(to), config.alerts_allowed_networks)
+            url, allowed = URL(to), config.alerts_allowed_networks
+            check_literal(url, allowed)
+            if is_plain(url) and not allowed:
+                raise CommandError(
+                    "http:// is only for networks in USAGE_ALERTS_ALLOWED_NETWORKS, and none is "
+                    "set; use https://."
+                )
         except ForbiddenAddressError as error:
             raise CommandError(f"{error}; nothing was changed.") from None
         except ValueError:
@@ -161,11 +166,11 @@ def list_(account_id: str | None, failed: bool, as_json: bool) -> None:
             active_rollups(redis, account_id)  # or else it is mistyped
     chosen = [each for each in every if each.state.failed or not failed]
     if as_json:
-        rows = [book.members(found, each) for each in chosen]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        print_json([book.members(found, each) for each in chosen])
         return
     if not chosen:
-        click.echo("There is no such rule." if every else "There is no rule yet.", err=True)
+        none = "No rule has a notification that was given up." if every else "There is no rule yet."
+        click.echo(none, err=True)
         return
     headings = ("Id", "Account", "Rule", "To", "Status", "Since", "Not delivered")
     print_table(headings, [_row(found, each) for each in chosen])
@@ -267,8 +272,7 @@ def deliveries(account_id: str | None, as_json: bool) -> None:
             active_rollups(redis, account_id)  # or else it is mistyped
     found = [delivery.decode(content) for content in stored]
     if as_json:
-        rows = [delivery.members(each) for each in found]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        print_json([delivery.members(each) for each in found])
         return
     if not found:
         click.echo("Nothing was sent yet.", err=True)
@@ -306,6 +310,8 @@ def secret(account_id: str | None) -> None:
     config = settings.read()
     if not config.alerts_secret:
         raise CommandError("USAGE_ALERTS_SECRET is not set, so there is no secret.")
+    if account_id:
+        _note_typo(config, account_id)
     click.echo(secret_of(config.alerts_secret, account_id or OPERATIONS))
     if config.alerts_previous_secret:
         click.echo(secret_of(config.alerts_previous_secret, account_id or OPERATIONS))
@@ -314,6 +320,15 @@ def secret(account_id: str | None) -> None:
             "USAGE_ALERTS_PREVIOUS_SECRET is set.",
             err=True,
         )
+
+
+def _note_typo(config: settings.Settings, account_id: str) -> None:
+    """Say where an account is not there: another one's secret verifies nothing."""
+    try:
+        with redis_connection(config) as redis:
+            active_rollups(redis, account_id)
+    except CommandError as error:
+        click.echo(f"Note: {error}", err=True)
 
 
 @alerts.command("run")

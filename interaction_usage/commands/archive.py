@@ -14,6 +14,7 @@ from interaction_usage.commands.help_format import Subcommands
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.signals import call_on_signals
 from interaction_usage.commands.terminal import plain, print_table
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from interaction_usage.archive.archive import Archive
@@ -81,7 +82,7 @@ def once() -> None:
         except (RecordsUnavailableError, TopicRecreatedError) as error:
             why = str(error) or "a topic was created again meanwhile"
             raise CommandError(f"{why}. What was committed stays; run it again.") from None
-    click.echo(f"{count:,} records archived.", err=True)
+    click.echo(f"{quantity(count, 'record')} archived.", err=True)
 
 
 @archive.command("status")
@@ -105,7 +106,8 @@ def status(as_json: bool) -> None:
         return
     for table in found.tables:
         click.echo(
-            f"{table.name}: {table.rows:,} rows, {table.files:,} files, {table.size:,} bytes",
+            f"{table.name}: {quantity(table.rows, 'row')}, {quantity(table.files, 'file')}, "
+            f"{quantity(table.size, 'byte')}",
             err=True,
         )
     for gap in found.gaps:
@@ -157,7 +159,8 @@ def compact() -> None:
                 _open(config), lambda n, total: update(n, total, f"{n:,} of {total:,} files")
             )
     click.echo(
-        f"{done.joined:,} files joined into {done.written:,}; {done.removed:,} old files removed.",
+        f"{quantity(done.joined, 'file')} joined into {done.written:,}; "
+        f"{quantity(done.removed, 'old file')} removed.",
         err=True,
     )
 

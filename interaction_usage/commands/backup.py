@@ -14,6 +14,7 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import write_private
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from interaction_usage.store.backup import Record
@@ -63,7 +64,7 @@ def backup(file: Path, force: bool) -> None:
     except StopRequested:
         raise CommandError(f"Stopped; {str(file)!r} was not written.") from None
     size = file.stat().st_size
-    click.echo(f"{file}: {accounts:,} accounts, {size:,} bytes", err=True)
+    click.echo(f"{file}: {quantity(accounts, 'account')}, {quantity(size, 'byte')}", err=True)
 
 
 @click.command("restore")
@@ -95,8 +96,9 @@ def restore(file: Path, replace: bool) -> None:
     except StopRequested:
         raise CommandError("Stopped; the rollups are as they were.") from None
     click.echo(
-        f"Restored {done.accounts:,} accounts, the settings of {done.settings:,}, and "
-        f"{done.tokens:,} tokens (those that were there stay). Workers go on from there: usage lag",
+        f"Restored {quantity(done.accounts, 'account')}, the settings of {done.settings:,}, and "
+        f"{quantity(done.tokens, 'token')} (those that were there stay). Workers go on "
+        "from there: usage lag",
         err=True,
     )
     if not followed:

@@ -23,6 +23,7 @@ from interaction_usage.commands.refusal_text import (
 )
 from interaction_usage.commands.replaying import left_out_of
 from interaction_usage.commands.terminal import plain
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from stream_app.dead_letter_reader import RejectedRecord
@@ -261,7 +262,7 @@ def _print_summary(
 
 
 def _count(records: list["RejectedRecord"]) -> str:
-    return f"{len(records):,} record{'' if len(records) == 1 else 's'}"
+    return quantity(len(records), "record")
 
 
 def _by_topic(records: list["RejectedRecord"]) -> str:

@@ -24,6 +24,7 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
 from interaction_usage.commands.terminal import console
 from interaction_usage.reports.errors import ReportError
+from rollups.quantity import quantity
 from stream_app.telemetry import HEARTBEAT
 
 #: How far ahead of the worker, and of the archive, the demo may publish: the embedded broker keeps
@@ -280,8 +281,8 @@ class _Demo:
         heartbeat = self._heartbeat()
         refused = sum(heartbeat.get("refused", {}).values())
         return (
-            f"{self.published:,} events published: {heartbeat.get('counted', 0):,} counted, "
-            f"{refused:,} refused"
+            f"{quantity(self.published, 'event')} published: "
+            f"{heartbeat.get('counted', 0):,} counted, {refused:,} refused"
         )
 
     def _rate(self) -> float:

@@ -8,6 +8,7 @@ import click
 
 from interaction_usage.commands.terminal import plain, print_table
 from rollups.catalog import SERIES_LABELS
+from rollups.quantity import quantity
 
 #: Sessions and events that are listed before the rest is only counted; JSON has all of them.
 MAX_ROWS: Final = 50
@@ -59,7 +60,8 @@ def show_counter(answer: Mapping[str, Any]) -> None:
     """Print the events that a counter sums."""
     events = answer["events"]
     click.echo(
-        f"{answer['counter']}: {answer['sum']:,} by {len(events):,} events. {_agreement(answer)}"
+        f"{answer['counter']}: {answer['sum']:,} by {quantity(len(events), 'event')}. "
+        f"{_agreement(answer)}"
     )
     click.echo()
     print_table(
@@ -174,8 +176,8 @@ def _say_rest(count: int, what: str) -> None:
 
 def show_verification(answer: Mapping[str, Any]) -> None:
     """Print what a verification found: one line each, and what differs in detail."""
-    accounts = "1 account" if answer["accounts"] == 1 else f"{answer['accounts']:,} accounts"
-    counts = f"{accounts}, {answer['cells']:,} numbers"
+    accounts = quantity(answer["accounts"], "account")
+    counts = f"{accounts}, {quantity(answer['cells'], 'number')}"
     differences = answer["differences"]
     agree = "all agree" if not differences else f"{len(differences):,} differ"
     click.echo(f"Report: {counts} from the events against the rollups, {agree}.")

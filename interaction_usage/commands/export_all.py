@@ -26,6 +26,7 @@ from interaction_usage.commands.terminal import plain
 from interaction_usage.reports.service import ReportBatch, make_reports
 from interaction_usage.settings import Settings
 from rollups.completeness import Status
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from interaction_usage.reports.model import Report
@@ -64,8 +65,8 @@ def write_all(job: Job) -> None:
     except StopRequested:
         written = sum(not outcome.problem for outcome in outcomes)
         raise CommandError(
-            f"Stopped: at least {written:,} of {len(accounts):,} reports are in {job.folder}, "
-            "each of them complete."
+            f"Stopped: at least {written:,} of {quantity(len(accounts), 'report', 'is')} in "
+            f"{job.folder}, each of them complete."
         ) from None
     _print_summary(job, outcomes)
 
@@ -82,13 +83,15 @@ def _print_summary(job: Job, outcomes: Sequence[Outcome]) -> None:
     first, last, _, instant = job.batch
     as_of = instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
     written = len(outcomes) - len(failed)
-    done = f"{job.folder}: {written:,} reports, {first} to {last}, as of {as_of}"
+    done = f"{job.folder}: {quantity(written, 'report')}, {first} to {last}, as of {as_of}"
     click.echo(plain(done), err=True)
     _print_statuses(outcomes)
     if failed:
-        raise CommandError(f"Of {len(outcomes):,} reports, {len(failed):,} could not be written.")
+        raise CommandError(
+            f"Of {quantity(len(outcomes), 'report')}, {len(failed):,} could not be written."
+        )
     if incomplete := sum(outcome.status is Status.INCOMPLETE for outcome in outcomes):
-        raise CommandError(f"Of {len(outcomes):,} reports, {incomplete:,} are incomplete.")
+        raise CommandError(f"Of {quantity(len(outcomes), 'report')}, {incomplete:,} incomplete.")
 
 
 def _print_statuses(outcomes: Sequence[Outcome]) -> None:
@@ -99,8 +102,7 @@ def _print_statuses(outcomes: Sequence[Outcome]) -> None:
         click.echo(f"Status: {', '.join(counts)}", err=True)
     reasons = Counter(outcome.why for outcome in outcomes if outcome.why)
     for why, number in reasons.most_common(_MAX_PRINTED):
-        reports = "1 report" if number == 1 else f"{number:,} reports"
-        click.echo(plain(f"{reports}: {why}"), err=True)
+        click.echo(plain(f"{quantity(number, 'report')}: {why}"), err=True)
     if len(reasons) > _MAX_PRINTED:
         click.echo(f"… and {len(reasons) - _MAX_PRINTED:,} more reasons", err=True)
 

@@ -13,6 +13,7 @@ from interaction_usage.commands.durations import Seconds
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.store.gaps import read_gaps
 from rollups.gaps import Gap
+from rollups.quantity import quantity
 from rollups.watermark import Reach
 
 #: Seconds between two looks while waiting.
@@ -78,7 +79,9 @@ def lag(seconds: float | None, as_json: bool) -> None:
             "A worker that reads the topic records it as a gap; see: usage gaps list"
         )
     if seconds is not None and total:
-        raise CommandError(f"After {seconds:g} s, {total:,} events are not yet in the rollups.")
+        raise CommandError(
+            f"After {seconds:g} s, {quantity(total, 'event', 'is')} not yet in the rollups."
+        )
 
 
 def _await_report(redis: Any, deadline: float) -> str:

@@ -14,6 +14,7 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.signals import call_on_signals
 from interaction_usage.commands.terminal import plain
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from rollups.gaps import Gap
@@ -123,7 +124,9 @@ async def _rebuild(config: settings.Settings, redis: Any, incomplete: bool) -> N
     for gap in filled:
         click.echo(f"Gap {gap.id} is filled from the archive: {gap.place}.", err=True)
     seconds = time.monotonic() - began
-    click.echo(f"Reports now use the new rollups: {count:,} records, {seconds:.1f} s.", err=True)
+    click.echo(
+        f"Reports now use the new rollups: {quantity(count, 'record')}, {seconds:.1f} s.", err=True
+    )
     if not followed:
         click.echo(
             "A worker has not switched to them yet; it will when it responds again, and nothing is "
@@ -184,10 +187,10 @@ async def _verify(config: settings.Settings, redis: Any, incomplete: bool) -> No
         _print_conflicts(conflicts)
         more = f", of which {shown} are shown" if places > shown else ""
         raise CommandError(
-            f"{len(differing):,} of {accounts:,} accounts differ from the topics, in "
-            f"{places:,} places{more}. Run `usage rebuild` to rebuild them."
+            f"{len(differing):,} of {quantity(accounts, 'account')} differ from the topics, in "
+            f"{quantity(places, 'place')}{more}. Run `usage rebuild` to rebuild them."
         )
-    click.echo(f"{accounts:,} accounts match the topics exactly.", err=True)
+    click.echo(f"{quantity(accounts, 'account', 'matches')} the topics exactly.", err=True)
 
 
 def _print_conflicts(conflicts: "Sequence[IdentityConflict]") -> None:

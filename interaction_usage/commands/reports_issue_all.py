@@ -21,6 +21,7 @@ from interaction_usage.issued.issuing import Order
 from interaction_usage.issued.issuing import issue as issue_reports
 from interaction_usage.settings import Settings
 from interaction_usage.store.ledger import Ledger
+from rollups.quantity import quantity
 
 #: How many failures are printed one by one.
 _MAX_PRINTED = 100
@@ -53,8 +54,8 @@ def issue_all(job: Job) -> None:
     except StopRequested:
         issued = sum(not outcome.problem for outcome in outcomes)
         raise CommandError(
-            f"Stopped: at least {issued:,} of {len(accounts):,} reports are issued. Repeat the "
-            "command to issue the others."
+            f"Stopped: at least {issued:,} of {quantity(len(accounts), 'report', 'is')} issued. "
+            "Repeat the command to issue the others."
         ) from None
     _print_summary(outcomes)
 
@@ -74,8 +75,8 @@ def _print_summary(outcomes: Sequence[Done]) -> None:
     click.echo(f"{new:,} issued, {before:,} were issued before, {len(failed):,} failed", err=True)
     if failed:
         raise CommandError(
-            f"Of {len(outcomes):,} reports, {len(failed):,} are not issued. Repeat the command "
-            "when the reasons are gone."
+            f"Of {quantity(len(outcomes), 'report')}, {len(failed):,} not issued. Repeat the "
+            "command when the reasons are gone."
         )
 
 

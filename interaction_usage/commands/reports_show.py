@@ -11,6 +11,7 @@ from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ def _reproduce(
     number = report.entry.number
     if not found.differs:
         what = "JSON" if found.redrawn else "bytes"
-        records = f"{len(events.before):,} records of events"
+        records = f"{quantity(len(events.before), 'record')} of events"
         click.echo(f"{number}: the same {what} from {records}", err=True)
         if found.redrawn:
             click.echo(f"Its xls was not compared: {found.redrawn}.", err=True)

@@ -12,6 +12,7 @@ from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
 from interaction_usage.commands.terminal import plain
+from rollups.quantity import quantity
 
 #: How many refused lines are printed one by one.
 _MAX_PRINTED = 20
@@ -125,7 +126,7 @@ def _print_summary(outcome: Outcome) -> None:
             click.echo(
                 f"… and {len(lines) - _MAX_PRINTED:,} more lines {heading}: {more}", err=True
             )
-    click.echo(f"{outcome.acknowledged:,} event{'s' * (outcome.acknowledged != 1)} sent", err=True)
+    click.echo(f"{quantity(outcome.acknowledged, 'event')} sent", err=True)
     problems = [
         f"{len(lines):,} {'was' if len(lines) == 1 else 'were'} {heading}"
         for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent))
@@ -133,8 +134,7 @@ def _print_summary(outcome: Outcome) -> None:
     ]
     if problems:
         sys.stderr.flush()
-        read = "1 line" if outcome.read == 1 else f"{outcome.read:,} lines"
-        raise CommandError(f"Of {read}, {' and '.join(problems)}.")
+        raise CommandError(f"Of {quantity(outcome.read, 'line')}, {' and '.join(problems)}.")
 
 
 def _ranges(numbers: list[int]) -> str:

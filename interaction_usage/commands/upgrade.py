@@ -11,6 +11,7 @@ from interaction_usage.commands.connection import redis_connection
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.signals import StopRequested, stopping_on_signals
+from rollups.quantity import quantity
 
 _UNCHANGED: Final = "The active rollups are unchanged."
 
@@ -54,7 +55,7 @@ def _planned(redis: Any) -> str:
         why = f"the rollups have layout {layout}" if layout else "there are no rollups yet"
         click.echo(f"Nothing to upgrade: {why}.", err=True)
         return ""
-    accounts = f"{wanted.accounts:,} account{'' if wanted.accounts == 1 else 's'}"
+    accounts = quantity(wanted.accounts, "account")
     return f"the rollups of {accounts} from layout {wanted.layout} to {keys.LAYOUT}"
 
 
@@ -73,7 +74,7 @@ def _upgrade(redis: Any, what: str, dry_run: bool) -> None:
         click.echo("Another upgrade has just done it.", err=True)
         return
     click.echo(
-        f"Reports now use the upgraded rollups: {done.accounts:,} accounts, "
+        f"Reports now use the upgraded rollups: {quantity(done.accounts, 'account')}, "
         f"{time.monotonic() - began:.1f} s. Start the workers of this version now.",
         err=True,
     )

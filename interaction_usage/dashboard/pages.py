@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from redis.client import Redis
 from starlette.concurrency import run_in_threadpool
 
+from interaction_usage.alerts.rules import COUNTER_LABELS
 from interaction_usage.dashboard import assets, logins, tokens
 from interaction_usage.dashboard.auth import (
     Asker,
@@ -30,7 +31,7 @@ from interaction_usage.dashboard.token_terms import MOST_LABEL
 from interaction_usage.dashboard.tokens import ExpiredTokenError, UnknownTokenError
 from interaction_usage.store import account_settings
 from interaction_usage.store.reads import Rollups
-from rollups.catalog import APPLICATION_LABELS, METRIC_ROWS, SERIES_LABELS
+from rollups.catalog import APPLICATION_LABELS, SERIES_LABELS
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -291,7 +292,7 @@ def alerts_page(request: Request, account: str, asker: Visitor) -> Response:
     """An account's alerts: for operators also setting them."""
     return _of_account(
         request, "alerts.html", account, asker, "alerts",
-        may_set=asker.is_operator, series=SERIES_LABELS, counters=METRIC_ROWS,
+        may_set=asker.is_operator, series=SERIES_LABELS, counters=COUNTER_LABELS,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from interaction_usage import settings
 from interaction_usage.archive.errors import ArchiveError, NoArchiveError, NotInstalledError
 from interaction_usage.archive.published import EXTRA, open_archive
 from interaction_usage.doctor.findings import Area, Finding
+from rollups.quantity import quantity
 from stream_app.errors import BrokerUnavailableError
 
 ARCHIVE: Final = Area("archive")
@@ -91,7 +92,7 @@ def judge_without(finite: Sequence[str]) -> Finding:
 
 def judge(state: State) -> Iterator[Finding]:
     """Yield what an archive's *state* means."""
-    yield ARCHIVE.ok("place", f"{state.place}, {state.records:,} records of events")
+    yield ARCHIVE.ok("place", f"{state.place}, {quantity(state.records, 'record')} of events")
     if state.is_writable is False:
         yield ARCHIVE.warning(
             "writing", "It cannot be written from here",
@@ -106,15 +107,17 @@ def judge(state: State) -> Iterator[Finding]:
     elif state.behind and (state.idle_s is None or state.idle_s > _IDLE_S):
         last = "nothing was ever written" if state.idle_s is None else f"{_age(state.idle_s)} ago"
         yield ARCHIVE.warning(
-            "lag", f"{state.behind:,} records are not archived; the last commit: {last}", _RUN
+            "lag",
+            f"{quantity(state.behind, 'record', 'is')} not archived; the last commit: {last}",
+            _RUN,
         )
     else:
         last = "" if state.idle_s is None else f"; the last commit was {_age(state.idle_s)} ago"
-        yield ARCHIVE.ok("lag", f"{state.behind:,} records are not archived yet{last}")
+        yield ARCHIVE.ok("lag", f"{quantity(state.behind, 'record', 'is')} not archived yet{last}")
     if state.gaps:
         yield ARCHIVE.warning(
             "gaps",
-            f"It lacks {state.gaps:,} records that Kafka had deleted before they were archived",
+            f"It lacks {quantity(state.gaps, 'record')} that Kafka had deleted before archiving",
             "`usage archive status` lists them. Run the archive without interruptions",
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from interaction_usage.doctor.findings import Area, Finding
+from rollups.quantity import quantity
 from stream_app.broker import Metadata, admin_client, cluster_metadata
 from stream_app.errors import BrokerDeniedError, BrokerUnavailableError
 from stream_app.grants import how_to_grant
@@ -124,7 +125,7 @@ def wrong(obstacle: Obstacle) -> Finding:
 
 
 def _in_order(name: str, topic: TopicState) -> Finding:
-    partitions = "1 partition" if topic.partitions == 1 else f"{topic.partitions} partitions"
+    partitions = quantity(topic.partitions, "partition")
     kept = "how long it keeps events is unknown"
     if topic.configuration is not None:
         kept = "nothing is deleted by age or size"

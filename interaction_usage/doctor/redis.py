@@ -10,6 +10,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.errors import is_denied, permanent_fault, shown
 from interaction_usage.store.preflight import OLDEST_REDIS
+from rollups.quantity import quantity
 
 REDIS: Final = Area("redis")
 
@@ -126,7 +127,7 @@ def _judge_memory(place: str, info: Mapping[str, Any]) -> Iterator[Finding]:
     if evicted:
         yield REDIS.wrong(
             place,
-            f"It has evicted {evicted:,} keys since its start: rollups may be missing",
+            f"It has evicted {quantity(evicted, 'key')} since its start: rollups may be missing",
             "Set maxmemory-policy noeviction, then run `usage rebuild --verify`",
         )
     if limit and policy != "noeviction":
@@ -163,7 +164,7 @@ def judge_growth(limit: int, used: int, growth: float | None) -> Finding:
     if not limit:
         return REDIS.ok("memory", f"{grows}; there is no memory limit")
     days = int(max(0, limit - used) / growth)
-    lasts = f"{grows}; at this rate the limit is reached in {days:,} days"
+    lasts = f"{grows}; at this rate the limit is reached in {quantity(days, 'day')}"
     if days >= _DAYS_LEFT:
         return REDIS.ok("memory", lasts)
     return REDIS.warning("memory", lasts, "Raise maxmemory; when it is full, counting stops")

@@ -9,6 +9,7 @@ from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store import keys
 from interaction_usage.store.errors import LayoutDiffersError
 from rollups.gaps import Gap, unaccepted
+from rollups.quantity import quantity
 from stream_app.lag import PartitionProgress, unrecorded
 
 ROLLUPS: Final = Area("rollups")
@@ -139,11 +140,13 @@ def judge_lag(
     if blocked:
         yield ROLLUPS.warning(
             "lag",
-            f"{blocked:,} events are blocked by an open producer transaction",
+            f"{quantity(blocked, 'event', 'is')} blocked by an open producer transaction",
             "Let the producer commit or abort it; Kafka does so after transaction.timeout.ms",
         )
     if behind:
-        yield ROLLUPS.warning("lag", f"{behind:,} events are not counted yet", "Wait: usage lag")
+        yield ROLLUPS.warning(
+            "lag", f"{quantity(behind, 'event', 'is')} not counted yet", "Wait: usage lag"
+        )
     if not blocked and not behind:
         yield ROLLUPS.ok("lag", "Every published event is counted or refused")
 

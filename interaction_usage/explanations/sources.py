@@ -17,6 +17,7 @@ from interaction_usage.evidence.preparation import EVERYTHING, Ends, Needed
 from interaction_usage.explanations.errors import EventsUnavailableError
 from interaction_usage.explanations.in_background import InBackground
 from interaction_usage.explanations.kafka_events import Progress, followed_by, ignore, read_events
+from rollups.quantity import quantity
 
 if TYPE_CHECKING:
     from interaction_usage.archive.reading import ArchivedEvents
@@ -96,11 +97,12 @@ def _sentences(
     archived: dict[str, Any] | None, records: int, deleted: Sequence[str]
 ) -> Iterator[str]:
     if archived is None:
-        yield f"Made from {records:,} records in Kafka; there is no archive (USAGE_ARCHIVE)."
+        made = quantity(records, "record")
+        yield f"Made from {made} in Kafka; there is no archive (USAGE_ARCHIVE)."
     else:
         yield (
-            f"Made from the archive ({archived['records']:,} records) and {records:,} records "
-            "behind its end in Kafka."
+            f"Made from the archive ({quantity(archived['records'], 'record')}) and "
+            f"{quantity(records, 'record')} behind its end in Kafka."
         )
         if missing := archived["missing"]:
             yield f"The archive lacks {_some(missing)}: Kafka had deleted them."

@@ -18,6 +18,7 @@ from interaction_usage.servers.redis_cluster import redis_cluster
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import account_settings, alert_table, backup, keys
 from interaction_usage.store.client import connect
+from interaction_usage.store.namespaces import activate, new_namespace
 from tests.support.caught_up import caught_up
 from tests.support.event_lines import event
 from tests.support.filling import LIMITS, fill
@@ -172,6 +173,33 @@ def test_a_counter_and_shares_of_an_allowance(system: System) -> None:
     assert system.look(1) == ["triggered"]
     assert system.look(1800) == ["resolved", "resolved"]  # midnight in Paris
     assert system.look(10) == []
+
+
+def test_a_clock_that_is_set_back_changes_nothing(system: System) -> None:
+    """Nor does another process whose clock is behind."""
+    system.rule("level", 1, target="agent")
+    system.events(system.edge("a", "started"))
+    assert system.look() == ["triggered"]
+    assert system.look(-60) == []
+    system.start("one")
+    assert system.look(-30) == []
+    assert system.look(95) == []
+
+
+def test_rollups_that_were_rebuilt_repeat_nothing(system: System) -> None:
+    """They are other rollups, with the same events."""
+    rule = system.rule("level", 1, target="agent")
+    system.rule("counter", 1, target="runs")
+    lines = [system.edge("a", "started", 50), system.run(1, 40)]
+    system.events(*lines)
+    assert system.look() == ["triggered", "triggered"]
+    namespace = new_namespace(system.redis, keys.FIRST)
+    fill(system.url, lines, log="rebuilt", at=namespace)
+    assert system.look(1) == []  # they are on standby
+    system.redis.set(keys.REBUILD, "token")
+    activate(system.redis, namespace, "token")
+    assert system.look(1) == []
+    assert system.status(rule)[0] is Status.TRIGGERED
 
 
 def test_silence(system: System) -> None:

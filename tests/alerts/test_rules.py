@@ -60,7 +60,7 @@ def test_what_cannot_be_watched_is_refused(changes: dict[str, object], member: s
         ({"kind": "counter", "target": "call.minutes", "threshold": 2500},
          "Call Now minutes: 2.5 minutes or more this month"),
         ({"kind": "counter", "target": "runs", "threshold": 800, "percent": 80, "allowance": 1000},
-         "Total: 800 or more this month (80 % of 1,000)"),
+         "Flow runs: 800 or more this month (80 % of 1,000)"),
         ({"kind": "silence", "target": "", "minutes": 1}, "No events for 1 minute"),
         ({"kind": "stale", "account": OPERATIONS, "target": "", "minutes": 5},
          "Stale numbers for 5 minutes: no rule of an account can be evaluated"),
@@ -102,7 +102,8 @@ def test_an_email_says_what_a_late_event_has_changed() -> None:
         "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
         "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-        "2002:7f00:1::", "ff02::1",
+        "2002:7f00:1::", "ff02::1", "fec0::1", "::7f00:1", "5f00::1", "64:ff9b:1::7f00:1",
+        "64:ff9b:1:7f00:0:100::", "2001:0:7f00:1::1", "::ffff:0:127.0.0.1", "192.0.0.8", "3fff::1",
     ],
 )  # fmt: skip
 def test_addresses_inside_are_forbidden(address: str) -> None:

@@ -36,7 +36,7 @@ def test_a_rule_is_set_after_a_look_at_it(visits: Visits, served: Dashboard) -> 
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#preview")).to_contain_text("It would not have fired in the last 90 days")
     page.get_by_role("button", name="Set the rule").click()
-    row = page.get_by_role("row", name="Total: 1,000 or more this month")
+    row = page.get_by_role("row", name="Flow runs: 1,000 or more this month")
     expect(row).to_contain_text("unknown")
     expect(row).to_contain_text("No `usage alerts run` is running.")
     expect(row).to_contain_text("ops@example.com")

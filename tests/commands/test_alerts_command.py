@@ -40,13 +40,13 @@ def test_rules_are_set_listed_and_removed(usage: Usage) -> None:
     set_ = ("alerts", "set", "acme", "--counter", "runs", "--allowance", "1,000", *TO)
     done = usage(*set_)
     first, second = (line.split("  ")[0] for line in done.stdout.splitlines())
-    assert "Total: 800 or more this month (80 % of 1,000)" in done.stdout
+    assert "Flow runs: 800 or more this month (80 % of 1,000)" in done.stdout
     assert usage(*set_).stdout == done.stdout
     listed = json.loads(usage("alerts", "list", "acme", "--json", kafka=NOWHERE).stdout)
     assert {each["id"] for each in listed} == {first, second}
     assert {each["status"] for each in listed} == {"unknown"}
     removed = usage("alerts", "remove", first)
-    assert removed.stdout.startswith(f"Removed: {first}, Total: 800")
+    assert removed.stdout.startswith(f"Removed: {first}, Flow runs: 800")
     wrong = usage("alerts", "remove", second, "zzz")
     assert (wrong.exit_code, "Nothing was removed." in wrong.stderr) == (1, True)
     assert len(json.loads(usage("alerts", "list", "--json").stdout)) == 1
@@ -102,9 +102,12 @@ def test_while_the_secret_is_changed_there_are_two(
         (("acme", "--silent-for", "30"), "like 10m or 2h"),
         (("acme", "--silent-for", "30m", "--above", "3"), "--above goes with"),
         (("acme", "--maximum", "agent", "--above", "3", "--for", "5m"), "--for goes with"),
-        (("acme", "--lag", "5"), "has no account"),
-        (("--series", "agent", "--above", "5"), "name the account"),
-        (("acme", "--stale-for", "5m"), "has no account"),
+        (("acme", "--lag", "5"), "leave out the account"),
+        (("--series", "agent", "--above", "5"), "is about an account; name it"),
+        (("acme", "--stale-for", "5m"), "leave out the account"),
+        (("acme", "--counter", "runs", "--allowance", "9", "--at", "x%"), "like 80 or 80%"),
+        (("--lag", "0"), "whole number above 0"),
+        (("acme", "--counter", "runs", "--above", "1e3"), "like 10,000 or 2.5"),
         (("--stale-for", "0m"), "like 10m or 2h"),
         (("nobody", "--series", "agent", "--above", "5"), "There is no account 'nobody'"),
     ],

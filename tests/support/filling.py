@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from interaction_usage.store.client import connect
+from interaction_usage.store.keys import Namespace
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import OffsetEvent
@@ -20,9 +21,16 @@ LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
 
 def fill(
-    url: str, lines: Iterable[bytes], limits: Mapping[str, int] = LIMITS, log: str = "0"
+    url: str,
+    lines: Iterable[bytes],
+    limits: Mapping[str, int] = LIMITS,
+    log: str = "0",
+    at: Namespace | None = None,
 ) -> None:
-    """Write the events in *lines*; a *log* of another name begins at its own offset 0."""
+    """Write the events in *lines*; a *log* of another name begins at its own offset 0.
+
+    Into the active rollups, or those *at* a namespace.
+    """
     topics: dict[str, list[OffsetEvent]] = defaultdict(list)
     for line in lines:
         answer: dict[str, Any] = json.loads(line)
@@ -30,7 +38,7 @@ def fill(
         topics[topic].append(OffsetEvent(len(topics[topic]), decode(topic, line)))
 
     async def write() -> None:
-        writer = Writer.of(url, limits, timeout=10.0, clock=time.time)
+        writer = Writer.of(url, limits, timeout=10.0, at=at, clock=time.time)
         await writer.prepare()
         for topic, placed in topics.items():
             for begin in range(0, len(placed), 2000):

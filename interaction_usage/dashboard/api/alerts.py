@@ -1,9 +1,12 @@
 """The API of alerts: an account's token reads, an operator's sets, removes and tests."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import uuid4
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -61,13 +64,11 @@ def set_alert(
         name = "USAGE_SMTP_HOST" if _is_mail(wanted.to) else "USAGE_ALERTS_SECRET"
         raise RequestError(409, f"Nothing can be sent there: `usage alerts run` has no {name}.")
     state = request.app.state
-    _take(state)
     try:
-        stored = book.set_rules(state.ledger, found)
+        with _busy(state):
+            stored = book.set_rules(state.ledger, found)
     except InvalidRuleError as error:
         raise _invalid(error) from None
-    finally:
-        state.changing.release()
     now = book.read(state.redis)
     answer = json_answer([_members(now, now.watched[each.id], asker) for each in stored])
     answer.status_code = 201
@@ -120,7 +121,11 @@ def list_deliveries(request: Request, account: str, asker: Allowed) -> Response:
         hidden = {
             each.rule.id for each in book.read(redis).of(account) if each.rule.is_for_operators
         }
-        found = [each for each in found if each.rule not in hidden]
+        found = [
+            msgspec.structs.replace(each, to=delivery.place(each.to))
+            for each in found
+            if each.rule not in hidden
+        ]
     return json_answer([delivery.members(each) for each in found])
 
 
@@ -130,18 +135,8 @@ def list_deliveries(request: Request, account: str, asker: Allowed) -> Response:
 )  # fmt: skip
 def remove_alert(request: Request, account: str, rule: str, asker: AllowedToChange) -> Response:
     """Remove a rule; nothing more of it is delivered."""
-    _must_be_operator(asker)
-    visible_rollups(request, account, asker)
-    state = request.app.state
-    known = book.read(state.redis)
-    watched = _found(known, account, rule)
-    _take(state)
-    try:
-        book.remove(state.ledger, [rule], account)
-    except RuleNotFoundError:
-        raise RequestError(404, "There is no such rule.") from None
-    finally:
-        state.changing.release()
+    with _changing(request, account, rule, asker) as (known, watched), _finding():
+        book.remove(request.app.state.ledger, [rule], account)
     return json_answer(_members(known, watched, asker))
 
 
@@ -151,18 +146,11 @@ def remove_alert(request: Request, account: str, rule: str, asker: AllowedToChan
 )  # fmt: skip
 def test_alert(request: Request, account: str, rule: str, asker: AllowedToChange) -> Response:
     """Send a test to where a rule notifies, and answer what became of it."""
-    _must_be_operator(asker)
-    visible_rollups(request, account, asker)
-    state = request.app.state
-    known = book.read(state.redis)
-    watched = _found(known, account, rule)
-    if known.evaluator is None:
-        raise RequestError(409, "No `usage alerts run` is running, so nothing is sent.")
-    _take(state)
-    try:
-        attempt = send_test(state.redis, watched.rule, f"msg_{uuid4().hex[:24]}", _TEST_S)
-    finally:
-        state.changing.release()
+    with _changing(request, account, rule, asker) as (known, watched):
+        if known.evaluator is None:
+            raise RequestError(409, "No `usage alerts run` is running, so nothing is sent.")
+        name = f"msg_{uuid4().hex[:24]}"
+        attempt = send_test(request.app.state.redis, watched.rule, name, _TEST_S)
     if attempt is None:
         raise RequestError(409, "There is no outcome yet; look at the deliveries in a moment.")
     return json_answer(delivery.members(attempt))
@@ -177,13 +165,29 @@ def _members(known: book.Book, watched: book.Watched, asker: Asker) -> dict[str,
     found = book.members(known, watched)
     if not asker.is_operator:
         found["by"] = "operator"
-        found["to"] = delivery.shown(found["to"])
+        found["to"] = delivery.place(found["to"])
     return found
 
 
-def _found(known: book.Book, account: str, rule_id: str) -> book.Watched:
+@contextmanager
+def _changing(
+    request: Request, account: str, rule_id: str, asker: Asker
+) -> Iterator[tuple[book.Book, book.Watched]]:
+    """Yield what is known, and a rule that an operator changes or tests. Raises RequestError."""
+    _must_be_operator(asker)
+    visible_rollups(request, account, asker)
+    state = request.app.state
+    known = book.read(state.redis)
+    with _finding():
+        watched = book.find(known.watched, rule_id, account)
+    with _busy(state):
+        yield known, watched
+
+
+@contextmanager
+def _finding() -> Iterator[None]:
     try:
-        return book.find(known.watched, rule_id, account)
+        yield
     except RuleNotFoundError:
         raise RequestError(404, "There is no such rule.") from None
 
@@ -193,9 +197,15 @@ def _must_be_operator(asker: Asker) -> None:
         raise RequestError(403, "Only an operator sets, removes and tests alerts.")
 
 
-def _take(state: Any) -> None:
+@contextmanager
+def _busy(state: Any) -> Iterator[None]:
+    """Let few changes be under way at once. Raises BusyError."""
     if not state.changing.acquire(blocking=False):
         raise BusyError(503, "The server is busy with changes; try again in a moment.")
+    try:
+        yield
+    finally:
+        state.changing.release()
 
 
 def _is_mail(to: str) -> bool:
