@@ -183,7 +183,7 @@ def run(*, short: bool, viewers: int = VIEWERS, seconds: float = 30) -> list[Row
         with redis_server() as server:
             ours.fill(server.url, history(accounts), "history/0")
             with dashboard(server.url) as process:
-                took = 10 if short else seconds
+                took = 6 if short else seconds
                 result = asyncio.run(watch(server.url, process, viewers, accounts, took))
         rows.append(_row(viewers, accounts, result))
     return rows
@@ -204,7 +204,7 @@ def _row(viewers: int, accounts: int, result: Result) -> Row:
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="ten seconds each")
+    parser.add_argument("--short", action="store_true", help="six seconds each")
     parser.add_argument("--viewers", type=int, default=VIEWERS)
     parser.add_argument("--seconds", type=float, default=30)
     arguments = parser.parse_args()

@@ -7,7 +7,7 @@ A spreadsheet holds a limited number of rows. A breakdown that is longer is cut,
 and hours keep the earliest; flows keep the most used, the rest summed exactly in one row.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import repeat
 from typing import Final, NamedTuple
@@ -151,13 +151,13 @@ def _day_columns(days: Sequence[Day], label: str) -> tuple[Column, Column]:
     numbers = [day.day.toordinal() - _EPOCH for day in days]
     return (
         Column("Day", Kind.DAY, numbers, label, MAXIMUM),
-        Column("Weekday", Kind.WEEKDAY, list(map(weekday, numbers))),
+        Column("Weekday", Kind.WEEKDAY, weekdays(numbers)),
     )
 
 
-def weekday(day: int) -> str:
-    """Return the name of *day*, which is counted from 1970-01-01."""
-    return _WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7]
+def weekdays(days: Iterable[int]) -> list[str]:
+    """Return the names of *days*, which are counted from 1970-01-01."""
+    return [_WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7] for day in days]
 
 
 def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
@@ -193,10 +193,10 @@ def _per_hour(report: Report, room: int, notice: str) -> Table:
     begins, offsets = _wall_clock(hours)
     begins, offsets = begins[:room], offsets[:room]
     peaks = {series: hours.peaks[series][:room] for series in SERIES}
-    weekdays = [weekday(second // DAY_SECONDS) for second in begins]
+    days = [second // DAY_SECONDS for second in begins]
     columns = (
         Column("Hour begins", Kind.HOUR, begins, highest=MAXIMUM),
-        Column("Weekday", Kind.WEEKDAY, weekdays),
+        Column("Weekday", Kind.WEEKDAY, weekdays(days)),
         Column("UTC offset", Kind.MOMENT, offsets),
         *_peak_columns(peaks, report),
     )

@@ -1,14 +1,15 @@
 """The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
 
-xlwt writes every record but three kinds. It has no way to repeat heading rows on each printed page,
+xlwt writes every record but four kinds. It has no way to repeat heading rows on each printed page,
 or to print a part of a sheet: that takes built-in defined names, which `_Book` adds to the
 workbook's link table. It numbers the pages of each sheet from 1. And it makes an object of each
 cell, which costs more than all the rest: `export.xls_rows` makes the rows, and those of a sheet
-stand where xlwt expects its first one.
+stand where xlwt expects its first one; `export.xls_strings` makes the table of strings. What xlwt
+writes the same in every workbook is kept.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from struct import pack
 from typing import Any, Final
@@ -20,6 +21,7 @@ from export.breakdowns import SHEET_ROWS
 from export.cell_styles import FONT, PALETTE, Look
 from export.grid import Body, Line, Sheet
 from export.sheets import sheets
+from export.xls_strings import string_table
 from interaction_usage.reports.model import Report
 
 _A4: Final = 9
@@ -28,6 +30,7 @@ _PRINT_TITLES: Final = 0x07  # the rows that are repeated on each of its pages
 _LAST_COLUMN: Final = 0xFF
 _SETUP_OPTIONS: Final = -24  # where they stand in the SETUP record, from its end
 _OWN_FIRST_PAGE: Final = 0x80  # of them: the pages of this sheet have numbers of their own
+_FIRST_FREE_XF: Final = 0x11  # behind those that every workbook has
 _FIRST_FREE_COLOUR: Final = 0x20  # the palette's last rows, which charts use and we do not
 _COLOURS: Final = {rgb: _FIRST_FREE_COLOUR + i for i, rgb in enumerate(PALETTE)}
 _ALIGNMENTS: Final = {
@@ -35,6 +38,14 @@ _ALIGNMENTS: Final = {
     "right": xlwt.Alignment.HORZ_RIGHT,
     "center": xlwt.Alignment.HORZ_CENTER,
 }
+
+
+#: Methods of xlwt's sheet whose records do not depend on anything that is set here.
+_SAME_IN_EVERY_SHEET: Final = (
+    "_Worksheet__bof_rec", "_Worksheet__calc_settings_rec",
+    "_Worksheet__defaultrowheight_rec", "_Worksheet__protection_rec", "_Worksheet__bitmaps_rec",
+    "_Worksheet__eof_rec",
+)  # fmt: skip
 
 
 def render(report: Report) -> bytes:
@@ -62,13 +73,22 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         self.owner = "usage"
         #: First and last row, last column, by sheet index and built-in name.
         self.areas: dict[tuple[int, int], tuple[int, int, int]] = {}
-        self._xfs: dict[Look, int] = {}
+        self._looks: dict[Look, int] = {}
+        #: The same by the identity of a look, which costs less than its hash.
+        self._by_identity: dict[int, int] = {}
+        self._kept: list[Look] = []  # so that no other gets the identity of one of these
 
-    def xf(self, look: Look) -> int:
-        """Return the index of the style of *look*; a new one is added."""
-        index = self._xfs.get(look)
-        if index is None:
-            index = self._xfs[look] = self.add_style(_style(look))
+    def xfs(self, looks: Sequence[Look]) -> list[int]:
+        """Return the indexes of the styles of *looks*; new ones are added."""
+        try:
+            return [self._by_identity[id(look)] for look in looks]
+        except KeyError:
+            return [self._xf(look) for look in looks]
+
+    def _xf(self, look: Look) -> int:
+        index = self._looks.setdefault(look, _FIRST_FREE_XF + len(self._looks))
+        self._by_identity[id(look)] = index
+        self._kept.append(look)
         return index
 
     def string_index(self, texts: Sequence[str]) -> list[int]:
@@ -76,6 +96,15 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         places = {text: self.add_str(text) for text in dict.fromkeys(texts)}
         self._Workbook__sst._add_calls += len(texts) - len(places)  # each use of a text counts
         return list(map(places.__getitem__, texts))
+
+    def _Workbook__sst_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
+        """Return the table of strings."""
+        table = self._Workbook__sst
+        return string_table(table._str_indexes, table._add_calls)
+
+    def _Workbook__all_fonts_num_formats_xf_styles_rec(self) -> bytes:  # noqa: N802 - the same
+        """Return the styles of the looks that are in use, in the order of their indexes."""
+        return _styles(tuple(self._looks))
 
     def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
         """Return the link table: this workbook, its sheets, and the built-in names of each."""
@@ -100,6 +129,8 @@ def _draw(book: _Book, index: int, sheet: Sheet) -> None:
     for column, width in enumerate(sheet.widths):
         page.col(column).width = round(width * 256)
     _set_up_print(page, sheet)
+    for name in _SAME_IN_EVERY_SHEET:
+        setattr(page, name, partial(_of_every_sheet, name))
     if sheet.printed_rows is not None:
         book.areas[index, _PRINT_AREA] = 0, sheet.printed_rows - 1, len(sheet.widths) - 1
     if sheet.heading_rows:
@@ -145,7 +176,7 @@ def _put_rows(page: Any, rows: int, columns: int, records: bytes) -> None:
 
 
 def _line(book: _Book, row: int, line: Line) -> bytes:
-    xfs = [book.xf(look) for look in line.looks]
+    xfs = book.xfs(line.looks)
     return xls_rows.one(row, _twips(line.height), line.cells, xfs, book.add_str)
 
 
@@ -154,7 +185,7 @@ def _body(book: _Book, first_row: int, body: Body) -> bytes:
     if not body.heights:
         return b""
     # Styles are added in the order in which the rows need them, and only those that one needs.
-    xfs = {kind: [book.xf(look) for look in body.looks[kind]] for kind in dict.fromkeys(body.kinds)}
+    xfs = {kind: book.xfs(body.looks[kind]) for kind in dict.fromkeys(body.kinds)}
     twips = {height: _twips(height) for height in set(body.heights)}
     heights = [twips[height] for height in body.heights]
     rows = xls_rows.many(first_row, body.columns, heights, body.kinds, xfs, book.string_index)
@@ -183,11 +214,28 @@ def _set_up_print(page: Any, sheet: Sheet) -> None:
     page._Worksheet__print_settings_rec = lambda: _numbered_on(settings())
 
 
+@cache
+def _of_every_sheet(name: str) -> bytes:
+    """Return the records that xlwt's method *name* returns of any sheet that is drawn here."""
+    records: bytes = getattr(xlwt.Workbook().add_sheet("any"), name)()
+    return records
+
+
 def _numbered_on(settings: bytes) -> bytes:
     """Return the records of a print set-up so that page numbers go on from the sheet before."""
     options = bytearray(settings)
     options[_SETUP_OPTIONS] &= ~_OWN_FIRST_PAGE
     return bytes(options)
+
+
+@lru_cache(64)  # nearly all workbooks use the same, in one of a few orders
+def _styles(looks: tuple[Look, ...]) -> bytes:
+    """Return the records of fonts, number formats and styles of *looks*."""
+    book = xlwt.Workbook()
+    for index, look in enumerate(looks, _FIRST_FREE_XF):
+        assert book.add_style(_style(look)) == index
+    records: bytes = book._Workbook__all_fonts_num_formats_xf_styles_rec()
+    return records
 
 
 @cache

@@ -119,9 +119,9 @@ def _cells(
     if column and isinstance(column[0], str):
         if not all(column):
             raise TypeError("an empty text is a blank cell")
-        texts = [text for text in column if isinstance(text, str)]
-        if len(texts) < len(column):
+        if set(map(type, column)) != {str}:
             raise TypeError("texts and numbers")
+        texts = cast(Sequence[str], column)
         return _Cells(_LABEL, 4, _little(array("I", string_index(texts))))
     whole = _whole_numbers(column)
     if whole is not None:

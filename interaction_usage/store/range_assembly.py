@@ -107,17 +107,20 @@ def assemble(
             levels[series] += sum(slot_nets[:lead])
             del slot_nets[:lead], slot_rises[:lead]
     blocks = [(cut, sealed_counters(cut.packed)) for cut in cuts]
+    by_span = _by_span(blocks, of_counters, [edge - first for edge in edges])
     return RangeSnapshot(
         first,
         end,
         levels,
         {series: Curve(*curve) for series, curve in curves.items()},
-        _totals(blocks, of_counters),
+        _without_zeros({metric: sum(sums) for metric, sums in by_span.items()})
+        if edges
+        else _totals(blocks, of_counters),
         _by_slot(blocks, of_counters, end - first) if by_slot else {},
         _flow_totals(cuts, of_flows) if days.flows else {},
         days.sessions_from is None or day_of(first) >= days.sessions_from,
         pending_voids=days.pending_voids,
-        by_span=_by_span(blocks, of_counters, [edge - first for edge in edges]),
+        by_span=by_span,
     )
 
 

@@ -33,7 +33,7 @@ def test_a_lost_redis_gets_back_what_kafka_no_longer_has(system: System, tmp_pat
     system.usage("account", "set", "acme", "--name", "Acme Ltd", "--timezone", "Europe/Paris")
     system.catch_up()
     made = system.usage("backup", str(file))
-    assert b"1 accounts" in made.stderr
+    assert b"1 account, " in made.stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     delete_everything(system)
     system.usage("send", "-", stdin=lines(200, 500))
@@ -46,7 +46,7 @@ def test_a_lost_redis_gets_back_what_kafka_no_longer_has(system: System, tmp_pat
     if done.returncode:  # the worker was quicker, and counted what Kafka has
         assert b"--replace" in done.stderr
         done = system.usage("restore", str(file), "--replace")
-    assert b"Restored 1 accounts" in done.stderr
+    assert b"Restored 1 account, " in done.stderr
     system.catch_up()
     report = system.report("acme", "2026-10-01", "2026-10-31")
     assert report["flow_runs"]["total"] == 501

@@ -60,7 +60,7 @@ def test_an_event_for_a_sealed_day_is_a_dead_letter_and_the_report_stays(system:
     assert found["counts"] == {"sealed": 3}  # the repeat of b, too: what would tell it is forgotten
     assert REASON in str(found)
     verified = system.usage("rebuild", "--verify")
-    assert b"1 accounts match the topics exactly" in verified.stderr
+    assert b"1 account matches the topics exactly" in verified.stderr
 
 
 @pytest.mark.parametrize("way", ["rebuild", "empty Redis"])
