@@ -9,10 +9,17 @@ import pytest
 
 from interaction_usage.evidence.errors import EvidenceTimeoutError
 from tests.evidence.test_vectors import FOLDER
+from tests.support.event_lines import event
 from tests.support.filling import fill
 from tests.support.serving import Dashboard, dashboard
 
+#: A session without a stop, and how an operator mended that.
+SESSION = {"session": "lost", "application": "agent"}
+WHY = {"reason": "the stop was lost <i>", "actor": "jane"}
+STOPPED = {**SESSION, **WHY, "start": "2026-10-01T09:00:00Z", "stop": "2026-10-01T09:20:00Z"}
 LINES = [
+    event("m/1", "session.started", SESSION, subject="mended", time="2026-10-01T09:00:00Z"),
+    event("m/2", "session.corrected", STOPPED, subject="mended", time="2026-10-02T09:00:00Z"),
     *(FOLDER / "basics.ndjson").read_bytes().splitlines(),
     *(FOLDER / "unfinished.ndjson").read_bytes().splitlines(),
 ]
@@ -58,6 +65,17 @@ def test_one_hour_minute_by_minute(served: Dashboard) -> None:
     found = served.get_json("/accounts/acme/explain", **DAY, hour="2026-10-01T09:10:00Z")
     assert (found["max"], found["agrees"]) == (1, True)
     assert [each["session"] for each in found["sessions"]] == ["A"]
+
+
+def test_a_correction_says_why_and_who_made_it(served: Dashboard) -> None:
+    """And no other event has these members."""
+    found = served.get_json("/accounts/mended/explain", **DAY)
+    [session] = found["sessions"]
+    assert session["corrected"]
+    [correction] = session["events"]
+    assert (correction["reason"], correction["actor"]) == ("the stop was lost <i>", "jane")
+    plain = served.get_json("/accounts/acme/explain", **DAY)["sessions"]
+    assert all("reason" not in each for session in plain for each in session["events"])
 
 
 def test_an_account_asks_for_itself_and_sees_no_session(served: Dashboard) -> None:

@@ -129,7 +129,7 @@ async function maximum({ sessions: _, ...wanted }, signal) {
   return [
     ...disagrees,
     card("The maximum, minute by minute", text, minuteCurve(found, color), ...whole),
-    card("Who was there", `The sessions present at ${clock(found.at, true)}, each with the events that say so`, scrolled(names, "Sessions present at the maximum", "words")),
+    card("Who was there", `The sessions present at ${clock(found.at, true)}, each with the events that say so`, scrolled(names, "Sessions present at the maximum", "words remarks")),
     source(found),
   ];
 }
