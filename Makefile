@@ -22,15 +22,15 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.installed
 	$(BIN)/usage demo
 
-# Most tests run side by side, four at a time on two cores, for they mostly wait; those that look at
-# how long things take come by themselves. What fails beside others runs once more alone:
+# Most tests run side by side, six at a time on two cores, for they mostly wait; those that look at
+# how long things take come afterwards, two at a time. What fails beside others runs once more alone:
 # processes that share two cores may come too late for a test.
+TOGETHER := -m "not alone and not chart and not producers"
+AGAIN    := --last-failed --last-failed-no-failures none
 test: lint
 	@failed=0; \
-	$(BIN)/python -m pytest -q -n 4 -m "not alone and not chart and not producers" || \
-	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none -m "not alone and not chart and not producers" || \
-	  failed=1; \
-	$(BIN)/python -m pytest -q -m alone || failed=1; \
+	$(BIN)/python -m pytest -q -n 6 $(TOGETHER) || $(BIN)/python -m pytest -q $(AGAIN) $(TOGETHER) || failed=1; \
+	$(BIN)/python -m pytest -q -n 2 -m alone || $(BIN)/python -m pytest -q $(AGAIN) -m alone || failed=1; \
 	exit $$failed
 
 # The pure tests: no server, no process, a fifth of the examples of each property test, in less than
@@ -66,10 +66,12 @@ producers: $(VENV)/.tested
 	cd $(PRODUCERS)/rust && cargo build --quiet --release --locked
 	PRODUCERS=$(PRODUCERS) $(BIN)/python -m pytest -q -m producers tests/kafka/test_example_producers.py
 
-# Runs with injected faults: make faults SEED=7 RUNS=10 EVENTS=40000 EACH=20
+# Runs with injected faults, a line for each: make faults SEED=7 RUNS=200 LANES=6 EVENTS=40000 EACH=20
+# They mostly wait, so some go on side by side. STOP=1 ends at the first failure.
 faults: $(VENV)/.tested
 	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
-	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q tests/faults
+	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q -n $(or $(LANES),4) $(if $(STOP),-x) \
+	  -p tests.faults.lanes -o tmp_path_retention_policy=failed tests/faults/test_faults.py
 
 # Kills the processes of the archive at random moments: make archive-kills SEED=7 RUNS=200
 archive-kills: $(VENV)/.tested

@@ -19,16 +19,14 @@ from interaction_usage.servers.redis_server import RedisServer, binary, redis_se
 from interaction_usage.store.client import connect
 from tests.support.examples import examples
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.shared_broker import SharedBroker
 
 #: Set where a missing Apache Kafka must fail the run.
 REQUIRE_KAFKA = "USAGE_REQUIRE_KAFKA"
 
-#: Files whose tests need the machine for themselves: they hold how long things take against bounds
-#: that the machine must be free to keep, or make so much trouble that others could not keep theirs.
-_ALONE = {
-    "test_recovery.py", "test_live_page.py", "test_serve_limits.py", "test_demo_command.py",
-    "test_shutdown.py",
-}  # fmt: skip
+#: Files whose tests need a machine that is nearly free: they hold how long things take against
+#: bounds. Two of them may run side by side.
+_ALONE = {"test_recovery.py", "test_live_page.py", "test_demo_command.py", "test_shutdown.py"}
 
 #: Folders, and files of others, whose tests start servers or processes, and files that do not.
 _SERVERS = {
@@ -116,6 +114,14 @@ def need_kafka() -> None:
         _leave_out(f"Apache Kafka: {reason}")
 
 
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    """Yield the broker that all tests of this process share, one after the other."""
+    broker = SharedBroker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.kill()
+
+
 @pytest.fixture(scope="session", params=["redis", "valkey", "cluster"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | RedisCluster]:
     """Yield a Redis, then a Valkey, then a cluster: the store's contract holds on each."""
@@ -151,6 +157,13 @@ def vectors() -> Path:
     return Path(__file__).parent / "vectors"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect no others where only those are asked for that need the machine: it takes seconds."""
+    if config.option.markexpr == "alone" and collection_path.name.startswith("test_"):
+        return collection_path.name not in _ALONE or None
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests, and mark those that are alone and those that need servers."""
 
@@ -158,7 +171,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.name
         return _ORDER.index(folder) if folder in _ORDER else -1
 
-    items.sort(key=place, reverse="PYTEST_XDIST_WORKER" in os.environ)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.support.sharing_out import seconds_of  # which needs xdist
+
+        items.sort(key=lambda item: (-seconds_of(item.nodeid), -place(item)))
+    else:
+        items.sort(key=place)
     for item in items:
         names = {item.path.parent.name, item.path.name}
         if item.path.name in _ALONE:

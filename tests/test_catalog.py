@@ -14,7 +14,6 @@ from typing import Any
 import openpyxl
 import pytest
 import xlrd
-from jsonschema import Draft7Validator
 from msgspec import Struct
 
 from export.json_renderer import document
@@ -255,6 +254,9 @@ def test_the_asyncapi_document_is_current_and_valid() -> None:
     assert generated(ROOT).asyncapi() == text
     schema = json.loads((ROOT / "tests" / "support" / "asyncapi-3.0.0.json").read_text("utf-8"))
     document = json.loads(text)
+    # Here, for it takes a second that the collection of other tests would pay.
+    from jsonschema import Draft7Validator
+
     assert [*Draft7Validator(schema).iter_errors(document)] == []
     assert [*document["components"]["messages"]] == [row.name for row in EVENT_TYPES]
     assert [*document["channels"]] == [*dict.fromkeys(row.topic for row in EVENT_TYPES)]

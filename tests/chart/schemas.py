@@ -6,9 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
-
 _CUSTOM: dict[str, Any] = json.loads((Path(__file__).parent / "crds.json").read_text())
 
 
@@ -19,7 +16,10 @@ def problems(document: dict[str, Any], kubernetes: str) -> list[str]:
 
 
 @cache
-def _validator(api: str, kind: str, kubernetes: str) -> Draft202012Validator:
+def _validator(api: str, kind: str, kubernetes: str) -> Any:
+    # Here, for it takes a second that the collection of other tests would pay.
+    from jsonschema import Draft202012Validator
+
     if custom := _CUSTOM.get(f"{api} {kind}"):
         return Draft202012Validator(custom)
     group, _, version = api.rpartition("/")
@@ -32,6 +32,8 @@ def _validator(api: str, kind: str, kubernetes: str) -> Draft202012Validator:
 
 @cache
 def _definitions(kubernetes: str) -> Any:
+    from referencing import Registry, Resource
+
     definitions = Resource.from_contents(
         json.loads((_folder(kubernetes) / "_definitions.json").read_text())
     )

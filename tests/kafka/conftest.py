@@ -11,14 +11,6 @@ from tests.support.shared_broker import SharedBroker
 from tests.support.system import System
 
 
-@pytest.fixture(scope="session")
-def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
-    """Yield the broker that all tests of this process share, one after the other."""
-    broker = SharedBroker(tmp_path_factory.mktemp("kafka"))
-    yield broker
-    broker.kill()
-
-
 @pytest.fixture
 def system(need_kafka: None, shared_broker: SharedBroker, tmp_path: Path) -> Iterator[System]:
     """Yield a system that looks as if no other test had used it."""
