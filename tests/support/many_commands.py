@@ -1,8 +1,8 @@
 """Several commands in a process of their own, where each in one of its own would take a second.
 
 A prefix is read when a process starts, so a system that has one cannot use that of the tests. This
-reads lists of arguments from standard input, as JSON, and writes what each command writes, a line of
-JSON for each. The first that fails ends it.
+reads lists of arguments from standard input, as JSON, and writes what each command writes, a line
+of JSON for each. The first that fails ends it.
 """
 
 import json
