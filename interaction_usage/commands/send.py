@@ -11,6 +11,7 @@ from interaction_usage import settings
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.progress import progress_bar
 from interaction_usage.commands.publishing import Publisher, check_broker, patience_option
+from interaction_usage.commands.signals import Stop, noting_signals
 from interaction_usage.commands.terminal import plain
 from rollups.quantity import quantity
 
@@ -41,7 +42,7 @@ def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None
     """Publish the CloudEvents in FILE..., one JSON object a line (-: standard input).
 
     Waits until Kafka has acknowledged each. Invalid lines are not published; they are printed with
-    their numbers.
+    their numbers. Ctrl-C ends the reading: what was read is still sent, and counted.
 
     \b
     Examples:
@@ -51,9 +52,9 @@ def send(files: tuple[IO[bytes], ...], unchecked: bool, patience: float) -> None
     config = settings.read()
     check_broker(config)
     outcome = Outcome()
-    with _progress(files, outcome) as tick:
-        _publish(Publisher(config.kafka, patience), files, unchecked, outcome, tick)
-    _print_summary(outcome)
+    with noting_signals() as stop, _progress(files, outcome, stop) as tick:
+        _publish(Publisher(config.kafka, patience), files, unchecked, outcome, stop, tick)
+    _print_summary(outcome, is_stopped=stop.is_requested)
 
 
 def _publish(
@@ -61,9 +62,13 @@ def _publish(
     files: tuple[IO[bytes], ...],
     unchecked: bool,
     outcome: Outcome,
+    stop: Stop,
     tick: Callable[[], None],
 ) -> None:
-    """Hand every line to the publisher, and wait until each is acknowledged or given up."""
+    """Hand every line to the publisher, and wait until each is acknowledged or given up.
+
+    Once it is to *stop*, no more lines are read.
+    """
     from interaction_usage.commands.event_lines import blocks, places
 
     def show() -> None:
@@ -75,7 +80,8 @@ def _publish(
 
     for file in files:
         name = getattr(file, "name", "<stdin>")
-        for lines in blocks(file):
+        found = blocks(file)
+        while (lines := stop.next_of(found)) is not None:
             outcome.read += len(lines)
             for line, place in zip(lines, places(lines, unchecked=unchecked), strict=True):
                 if isinstance(place, str):
@@ -88,7 +94,9 @@ def _publish(
 
 
 @contextmanager
-def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callable[[], None]]:
+def _progress(
+    files: tuple[IO[bytes], ...], outcome: Outcome, stop: Stop
+) -> Iterator[Callable[[], None]]:
     """Yield what is called after some lines and shows how far the work is."""
     size = _total_size(files)
     done = 0
@@ -104,7 +112,8 @@ def _progress(files: tuple[IO[bytes], ...], outcome: Outcome) -> Iterator[Callab
             update(done, size, text())
 
         yield tick
-        update(size or 1, size or 1, text())
+        if not stop.is_requested:
+            update(size or 1, size or 1, text())
 
 
 def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
@@ -116,8 +125,8 @@ def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
         return None
 
 
-def _print_summary(outcome: Outcome) -> None:
-    """Print what was sent, refused and not sent; fail unless every line was sent."""
+def _print_summary(outcome: Outcome, *, is_stopped: bool) -> None:
+    """Print what was sent, refused and not sent; fail unless every line was read and sent."""
     for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent)):
         for name, number, sentence in lines[:_MAX_PRINTED]:
             click.echo(plain(f"{name}, line {number}: {heading}: {sentence}"), err=True)
@@ -132,9 +141,14 @@ def _print_summary(outcome: Outcome) -> None:
         for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent))
         if lines
     ]
-    if problems:
+    read = quantity(outcome.read, "line")
+    sentences = [f"Of {read}, {' and '.join(problems)}."] if problems else []
+    if is_stopped:
+        again = "To send the rest, send all of it again: no event counts twice."
+        sentences.insert(0, f"Stopped after {read}. {again}")
+    if sentences:
         sys.stderr.flush()
-        raise CommandError(f"Of {quantity(outcome.read, 'line')}, {' and '.join(problems)}.")
+        raise CommandError(" ".join(sentences))
 
 
 def _ranges(numbers: list[int]) -> str:

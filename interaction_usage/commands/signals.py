@@ -4,10 +4,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -28,6 +30,43 @@ def stopping_on_signals() -> Iterator[None]:
     before = {each: signal.signal(each, stop) for each in _SIGNALS}
     try:
         yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+class Stop:
+    """Whether a signal asked the command to stop: work is finished, and only waiting is cut."""
+
+    def __init__(self) -> None:
+        self.is_requested = False
+        self._is_waiting = False
+
+    def request(self, _signal: int, _frame: FrameType | None) -> None:
+        """Note a signal, or a second one; raise StopRequested where nothing but waiting ends."""
+        self.is_requested = True
+        if self._is_waiting:
+            self._is_waiting = False
+            raise StopRequested
+
+    def next_of(self, items: Iterator[T]) -> T | None:
+        """Return the next of *items*, which may take long; None at their end, or at a signal."""
+        try:
+            self._is_waiting = True
+            return None if self.is_requested else next(items, None)
+        except StopRequested:
+            return None
+        finally:
+            self._is_waiting = False
+
+
+@contextmanager
+def noting_signals() -> Iterator[Stop]:
+    """Yield what notes the first of these signals; more of them change nothing."""
+    stop = Stop()
+    before = {each: signal.signal(each, stop.request) for each in _SIGNALS}
+    try:
+        yield stop
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

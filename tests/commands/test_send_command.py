@@ -1,6 +1,10 @@
 """`usage send` and `usage lag`, against the embedded broker and against none."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +69,29 @@ def test_unchecked_publishes_what_the_worker_will_refuse(usage: Usage, broker: s
     done = usage("send", "--unchecked", "-", input=lines, kafka=broker)
     assert "1 event sent" in done.stderr
     assert "line 2: refused" in done.stderr
+
+
+def test_ctrl_c_sends_what_was_read_and_says_how_much(broker: str) -> None:
+    """Also while it waits for more lines; a second signal changes nothing."""
+    command = [sys.executable, "-m", "interaction_usage.commands.main", "send", "-"]
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "t"})
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env={**os.environ, "USAGE_KAFKA": broker}, **pipes) as sending:
+        assert sending.stdin
+        assert sending.stderr
+        sending.stdin.write(b"".join(flow(f"stop-{number}") + b"\n" for number in range(3)))
+        sending.stdin.flush()
+        consumer.assign([TopicPartition("usage.flows", number, 0) for number in range(4)])
+        messages = (consumer.poll(0.1) for _ in range(600))
+        assert any(message and b"stop-" in message.value() for message in messages)
+        sending.send_signal(signal.SIGINT)
+        said = sending.stderr.read().decode()
+        sending.send_signal(signal.SIGINT)
+    consumer.close()
+    assert sending.returncode == 1
+    sent, error = said.splitlines()[-2:]
+    assert sent == "3 events sent"
+    assert error.startswith("Error: Stopped after 3 lines. To send the rest, send all of it again")
 
 
 def test_a_broker_that_is_away_is_said_before_anything_is_read(usage: Usage) -> None:

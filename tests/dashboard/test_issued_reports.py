@@ -8,6 +8,7 @@ import pytest
 
 from interaction_usage.dashboard.late_usage import LateUsage
 from interaction_usage.dashboard.tokens import Role
+from interaction_usage.issued.adjusting import Answer
 from interaction_usage.store import keys
 from interaction_usage.store.issued_table import REPORTS as REPORTS_TOPIC
 from tests.support.event_lines import event, flow
@@ -74,7 +75,11 @@ def test_late_usage_shows_and_a_revision_takes_it_in(empty: Dashboard, redis_url
 def test_an_account_that_adjusts_has_late_usage_on_the_next_report(
     empty: Dashboard, redis_url: str
 ) -> None:
-    """Seen before it is issued, in the list and in the report; then nothing differs any more."""
+    """Seen before it is issued, in the list and in the report; then nothing differs any more.
+
+    The preview has the number of events behind each difference, as the command's has.
+    """
+    events = Answer({"dnis.call_minutes": 1})
     issue(empty)
     data = {"minutes": 2.5}
     fill(redis_url, [event("late", "call.minutes", data, time="2025-10-31T23:59:59Z")])
@@ -84,6 +89,10 @@ def test_an_account_that_adjusts_has_late_usage_on_the_next_report(
     cell = {
         "path": "dnis.call_minutes", "difference": 2.5, "billed": 0.0, "now": 2.5, "events": None,
     }  # fmt: skip
+    empty.app.state.count_events = lambda questions: [events for _ in questions]
+    [counted] = empty.get_json(f"{REPORTS}/preview", **november)["report"]["adjustments"]
+    empty.app.state.count_events = None
+    assert counted["cells"] == [cell | {"events": 1}]
     found = empty.get_json(f"{REPORTS}/preview", **november)["report"]["adjustments"]
     assert [(each["number"], each["cells"]) for each in found] == [("acme-000001", [cell])]
     assert issue(empty, **november).json()["number"] == "acme-000002"

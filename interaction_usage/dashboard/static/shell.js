@@ -12,6 +12,10 @@ document.querySelector("#theme")?.addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
 
+// On a phone the tabs scroll: the one of this page is in sight.
+const tab = document.querySelector('.tabs [aria-current="page"]');
+if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - (tab.parentElement.clientWidth - tab.offsetWidth) / 2;
+
 /** The days that are looked at stay the same from page to page. */
 function carryPeriod() {
   const query = new URLSearchParams(location.search);
@@ -25,7 +29,6 @@ for (const [target, name] of [[document, "periodchange"], [window, "popstate"]])
 const switcher = document.querySelector("#switcher");
 if (switcher) {
   // Another account's page is the one that is shown: the tabs know where each is.
-  const tab = document.querySelector('.tabs [aria-current="page"]');
   const page = tab ? new URL(tab.href).pathname.replace(/^\/accounts\/[^/]+/, "") : "";
   let asked = 0;
   combobox(switcher, {
