@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from redis.client import Redis
 
-from benchmarks import alert_delay
+from benchmarks import alert_delay, ours
 from benchmarks.progress import say
 from benchmarks.table import Row, markdown
 from interaction_usage.alerts import rules
@@ -37,10 +37,8 @@ from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.store import keys
 from interaction_usage.store.client import connect
 from interaction_usage.store.ledger import Ledger, Table
-from interaction_usage.store.progress import encoded
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.completeness import Progress
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped
 from rollups.fold import OffsetEvent
 
@@ -48,7 +46,6 @@ ACCOUNTS, RULES = 2_000, 5
 _DAYS = 28
 _CHANGING = (0, 100, 250, 500, 1_000)  #: accounts in which something changes, each second
 _GOAL = 0.1
-_AHEAD_S = 10**8
 
 
 class _NoKafka:
@@ -156,9 +153,7 @@ def cost(seconds: int) -> list[Row]:
         asyncio.run(_fill(server.url, now))
         say("alerts: looking at all of them for the first time")
         with connect(server.url) as redis:
-            progress = Progress(now + _AHEAD_S, now + _AHEAD_S, {}, 0)
-            redis.set(keys.PROGRESS, encoded(progress))
-            redis.set(keys.REFUSED_READ, "1")
+            ours.caught_up(redis)
             every = [rule for number in range(ACCOUNTS) for rule in of_account(number, now)]
             stored = {rule.id: rules.encode(rule) for rule in every}
             redis.hset(keys.ALERTS, mapping=cast(Any, stored))

@@ -171,12 +171,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.name
         return _ORDER.index(folder) if folder in _ORDER else -1
 
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        from tests.support.sharing_out import seconds_of  # which needs xdist
-
-        items.sort(key=lambda item: (-seconds_of(item.nodeid), -place(item)))
-    else:
-        items.sort(key=place)
+    items.sort(key=place, reverse="PYTEST_XDIST_WORKER" in os.environ)
     for item in items:
         names = {item.path.parent.name, item.path.name}
         if item.path.name in _ALONE:

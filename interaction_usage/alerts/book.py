@@ -59,9 +59,9 @@ class Book(NamedTuple):
     evaluator: Evaluator | None  #: None where none is running
 
     def of(self, account: str) -> list[Watched]:
-        """Return the rules of *account*, the oldest first."""
+        """Return the rules of *account*, the oldest first; shares of an allowance in order."""
         found = [each for each in self.watched.values() if each.rule.account == account]
-        return sorted(found, key=lambda each: (each.rule.created, each.rule.id))
+        return sorted(found, key=in_order)
 
     def status(self, watched: Watched) -> tuple[Status, str]:
         """Return the status of a rule, and why it is unknown if it is."""
@@ -75,6 +75,12 @@ class Book(NamedTuple):
         if evaluator.looked is None or watched.rule.created > evaluator.looked:
             return Status.UNKNOWN, "It is evaluated within seconds"
         return (Status.TRIGGERED if watched.state.triggered else Status.OK), ""
+
+
+def in_order(watched: Watched) -> tuple[Any, ...]:
+    """Return what rules are sorted by where they are listed."""
+    rule = watched.rule
+    return rule.account, rule.created, rule.kind, rule.target, rule.threshold, rule.id
 
 
 def read(redis: Client) -> Book:

@@ -160,7 +160,7 @@ def list_(account_id: str | None, failed: bool, as_json: bool) -> None:
         found = book.read(redis)
         every = sorted(
             (each for each in found.watched.values() if account_id in (None, each.rule.account)),
-            key=lambda each: (each.rule.account, each.rule.created),
+            key=book.in_order,
         )
         if account_id and not every:
             active_rollups(redis, account_id)  # or else it is mistyped

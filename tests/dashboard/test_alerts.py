@@ -111,7 +111,7 @@ def test_a_wrong_rule_is_refused_with_the_member(
 
 
 def test_what_is_for_operators_is_not_an_accounts(acme: Dashboard) -> None:
-    """Rules about refused events, and the query of a URL, which may be a secret."""
+    """Rules about refused events, and the path and query of a URL, which may be secrets."""
     some_alerts(acme.ledger)
     with acme.client(acme.token()) as operator:
         operator.post(PATH, json={"kind": "refusals", "threshold": 1, "to": f"{HOOK}?key=secret"})
@@ -121,5 +121,8 @@ def test_what_is_for_operators_is_not_an_accounts(acme: Dashboard) -> None:
         assert len(operator.get(f"{PATH}/deliveries").json()) == 3
     with acme.client(acme.token("acme")) as viewer:
         seen = viewer.get(PATH)
-        assert "secret" not in seen.text
+        shown = seen.text + viewer.get(f"{PATH}/deliveries").text
+        assert "secret" not in shown
+        assert "/usage" not in shown
+        assert "https://hooks.acme.example/…" in shown
         assert len(seen.json()["rules"]) == len(every) - 1

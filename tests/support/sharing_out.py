@@ -20,9 +20,6 @@ _SYSTEMS: Final = 4
 _KIND_OF_SERVER: Final = re.compile(r"\[(redis|valkey|cluster)\b")
 _FAULT_RUNS: Final = "tests/faults/test_faults.py"
 
-#: The longest files, in seconds of a free machine: they come first, in this order.
-_SECONDS: Final[dict[str, int]] = {}
-
 
 def share_of(test: str) -> str:
     """Return the name of the share that a test, given by its node id, belongs to."""
@@ -32,11 +29,6 @@ def share_of(test: str) -> str:
     if kind := _KIND_OF_SERVER.search(name):
         return f"{file} {kind[1]}"
     return file
-
-
-def seconds_of(test: str) -> int:
-    """Return how long the share of a test takes, about, or 0 where that is little."""
-    return _SECONDS.get(test.partition("::")[0], 0)
 
 
 def has_system(share: str) -> bool:

@@ -92,6 +92,16 @@ class System:
         arguments += ["--as-of", as_of] if as_of else []
         return _numbers(self.usage(*arguments, "--format", "json", "-o", "-").stdout)
 
+    def reports(self, exports: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """Return the numbers of several reports, each of the arguments of a `usage export`."""
+        commands = [["export", *each, "--format", "json", "-o", "-"] for each in exports]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.support.many_commands"], capture_output=True,
+            input=json.dumps(commands).encode(), env=self.environment, timeout=200, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode() + self.log()
+        return [_numbers(json.loads(line)) for line in done.stdout.splitlines()]
+
     def report_here(
         self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str
     ) -> dict[str, Any]:
