@@ -16,7 +16,7 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import keys, slot_deltas
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.record_layout import PIECES_MARK
-from rollups.events import Event, SessionStarted, SessionStopped
+from rollups.events import Event, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
@@ -148,3 +148,17 @@ def test_a_change_of_a_full_slot_comes_to_what_all_changes_come_to(
             curve = rollups.read("acme", SLOT, SLOT + 1).curves["agent"]
             levels = list(accumulate(in_slot.get(at, 0) for at in range(900)))
             assert (curve.nets, curve.rises) == ([levels[-1]], [max(levels)])
+
+
+def test_a_counter_has_one_record_of_each_slot_in_their_order(server: RedisServer) -> None:
+    """The same slot again, a later one, one in between."""
+    day, seconds = SLOT // 96, (0, 1, 1_800, 1_801, 900, 901)
+    with Redis.from_url(server.url) as redis:
+        redis.flushall()
+        for number, second in enumerate(seconds):
+            write(server.url, [("t/0", [event(number, second, SmsSent())])], DAY)
+        records = redis.hget(keys.FIRST.day("acme", day), "sms.link")
+        first = SLOT - 96 * day
+        assert records == b"".join(
+            slot.to_bytes(1) + (2).to_bytes(7) for slot in (first, first + 1, first + 2)
+        )
