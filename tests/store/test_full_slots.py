@@ -16,7 +16,14 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import keys, slot_deltas
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.record_layout import PIECES_MARK
-from rollups.events import Event, SessionStarted, SessionStopped, SmsSent
+from rollups.events import (
+    Event,
+    EventVoided,
+    OriginalEvent,
+    SessionStarted,
+    SessionStopped,
+    SmsSent,
+)
 from rollups.fold import OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
@@ -162,3 +169,15 @@ def test_a_counter_has_one_record_of_each_slot_in_their_order(server: RedisServe
         assert records == b"".join(
             slot.to_bytes(1) + (2).to_bytes(7) for slot in (first, first + 1, first + 2)
         )
+
+
+def test_counters_beside_a_void_stay_in_their_slots(server: RedisServer) -> None:
+    """One delta with both, of two slots; the event of the first one is taken back."""
+    original = OriginalEvent("test", "0", NOON * SECOND, SmsSent())
+    placed = [event(0, 0, SmsSent()), event(1, 900, SmsSent())]
+    placed.append(event(2, 60, EventVoided(event=original, reason="twice")))
+    with Redis.from_url(server.url) as redis:
+        redis.flushall()
+        write(server.url, [("t/0", placed)], DAY)
+        read = Rollups.live(redis).read("acme", SLOT - 48, SLOT + 2, by_slot=True)
+        assert list(read.by_slot["sms.link"]) == [0] * 49 + [1]
