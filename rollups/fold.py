@@ -11,6 +11,7 @@ publishes events chooses ids and session names; without the secret he cannot mak
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -88,13 +89,32 @@ class AccountDelta(NamedTuple):
         for application, presence in self.sessions.values():
             sessions.append(application)
             sessions += (UNKNOWN_SECOND if second is None else second for second in presence)
-        counters: list[str | int] = []
-        for (metric, slot), amount in sorted(self.counters.items()):
-            counters += (metric, slot, amount)
-        parts: list[Any] = [fences, self.days, identities, sessions, counters]
+        parts: list[Any] = [fences, self.days, identities, sessions, self._packed_counters()]
         if self.corrections or self.voids:
             parts += self._packed_corrections()
         return _pack(parts), b"".join(self.sessions)
+
+    def _packed_counters(self) -> list[int | list[str] | list[int]]:
+        """Return per UTC day: the day, the metrics that grow, and their growth.
+
+        The growth is of each metric how many slots it has, and of each slot its place in the day
+        and the amount: as the script needs them, so that it copies nothing.
+        """
+        by_day: dict[int, dict[str, list[int]]] = {}
+        for (metric, slot), amount in self.counters.items():
+            day = slot // SLOTS_PER_DAY
+            metrics = by_day.get(day)
+            if metrics is None:
+                metrics = by_day[day] = {}
+            growth = metrics.get(metric)
+            if growth is None:
+                growth = metrics[metric] = [0]
+            growth[0] += 1
+            growth += (slot - day * SLOTS_PER_DAY, amount)
+        packed: list[int | list[str] | list[int]] = []
+        for day, metrics in by_day.items():
+            packed += (day, list(metrics), list(chain.from_iterable(metrics.values())))
+        return packed
 
     def _packed_corrections(self) -> tuple[list[int], list[list[object]]]:
         """Return corrections by the place of their session, from 1 on; and the voids.

@@ -57,13 +57,14 @@ class Counted(NamedTuple):
 
 
 class _Within:
-    """How far a verification is: some accounts are behind it, and some are at work."""
+    """How far a verification is. An account is half done when its report is read."""
 
     def __init__(self, done: int, total: int, progress: Progress) -> None:
-        self._done, self._total, self.progress = done, total, progress
+        self._done, self._half_done, self._total, self.progress = done, 0, total, progress
 
     def reports(self, number: int) -> None:
-        """Show that so many reports of those at work are made."""
+        """Show that so many reports are read of accounts that are not compared yet."""
+        self._half_done = number
         self._show(f"{self._done + number:,} of {self._total:,} reports read")
 
     def step(self, name: str) -> None:
@@ -73,10 +74,11 @@ class _Within:
     def compared(self, number: int) -> None:
         """Show that so many accounts more are done."""
         self._done += number
+        self._half_done -= number
         self._show(f"{self._done:,} of {self._total:,} accounts compared")
 
     def _show(self, text: str) -> None:
-        self.progress(self._done, self._total, text)
+        self.progress(self._done + self._half_done / 2, self._total, text)
 
 
 class Explainer:
@@ -197,8 +199,8 @@ class Explainer:
         ) as up_to:
             counted: list[Counted] = []
             for each in accounts:
-                within.reports(len(counted))
                 counted.append(self.counted(batch.request(each), Detail.ALL))
+                within.reports(len(counted))
             by_zone: dict[str, list[Counted]] = {}
             for account in counted:
                 by_zone.setdefault(account.report.timezone, []).append(account)
@@ -208,6 +210,7 @@ class Explainer:
                     source, same[0].limits, {each.report.account: each.reached for each in same},
                     same[-1].positions, self._timeout_s, within.step,
                 )  # fmt: skip
+                within.step("the numbers of the reports")
                 claims = {each.report.account: self._claim(each) for each in same}
                 is_last = number == len(by_zone) - 1
                 found = verify(

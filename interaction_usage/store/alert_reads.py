@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from redis.cluster import RedisCluster
 
-from interaction_usage.store import keys, scripts
+from interaction_usage.store import keys, scripts, slot_deltas
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.range_assembly import Days, Nets, assemble
-from interaction_usage.store.reads import AccountRead, Rollups, head_fields, unpack
+from interaction_usage.store.reads import AccountRead, Rollups, head_fields
 from rollups.catalog import SERIES
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import (
@@ -155,10 +155,8 @@ def changes_of(
     for _, fields in asked:
         for place, deltas in enumerate(next(answers)):
             if deltas:
-                numbers = unpack(deltas)
                 base = (slot + place // width) * SLOT_SECONDS
-                pairs = zip(numbers[::2], numbers[1::2], strict=True)
-                found = sorted((base + second, change) for second, change in pairs)
+                found = [(base + second, change) for second, change in slot_deltas.unpack(deltas)]
                 changes[one.series[place % width]] += found
         slot += len(fields) // width
     return changes

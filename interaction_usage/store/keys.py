@@ -20,7 +20,7 @@ change them together. Numbers in keys and fields are decimal.
                                         metric, flow metric -> a record of (slot,
                                         amount); "t" -> when the day was last changed,
                                         in seconds on a worker's clock
-    u:{a}:x:<day>               hash    "series.slot" -> packed [second, delta, ...]     open
+    u:{a}:x:<day>               hash    "series.slot" -> its deltas (`slot_deltas`)      open
     u:{a}:k:<block>             string  the sealed days of a block (`day_encoding.seal`) permanent
     u:{a}:n                     hash    block -> net of each series over it, then a      permanent
                                         record of (day and series, net) for each day
@@ -158,7 +158,7 @@ LEDGER_ADOPTING: Final = key("usage:ledger:adopting")
 
 #: The field beside the session limits with the version of this layout, and that version.
 LAYOUT_FIELD: Final = "layout"
-LAYOUT: Final = 6
+LAYOUT: Final = 7
 #: The oldest layout that can be upgraded (`layouts`).
 OLDEST_LAYOUT: Final = 5
 
@@ -168,7 +168,7 @@ PROBE: Final = key("u:probe")
 
 # What the names of an account's keys have behind its head; numbers follow, joined by colons.
 _DAY: Final = ":d:"
-_SLOT_DELTAS: Final = ":x:"
+SLOT_DELTAS: Final = ":x:"
 _SEALED_DAYS: Final = ":k:"
 _NETS: Final = ":n"
 _NEVER: Final = ":-"
@@ -214,7 +214,7 @@ class LuaName(NamedTuple):
 #: Lua function to the name that it builds: keys from an account's head, then fields of the head.
 LUA_KEYS: Final[Mapping[str, LuaName]] = {
     "day_key": LuaName(_DAY, ("day",)),
-    "slot_deltas_key": LuaName(_SLOT_DELTAS, ("day",)),
+    "slot_deltas_key": LuaName(SLOT_DELTAS, ("day",)),
     "sealed_days_key": LuaName(_SEALED_DAYS, ("block",)),
     "nets_key": LuaName(_NETS),
     "voids_key": LuaName(_VOIDS, ("block",)),
@@ -288,7 +288,7 @@ class Namespace(NamedTuple):
 
     def slot_deltas(self, account: str, day: int) -> str:
         """Return the key of an open UTC day's deltas per second, by series and slot."""
-        return f"{self.head(account)}{_SLOT_DELTAS}{day}"
+        return f"{self.head(account)}{SLOT_DELTAS}{day}"
 
     def sealed_days(self, account: str, block: int) -> str:
         """Return the key of the sealed UTC days of a block."""

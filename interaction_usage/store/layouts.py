@@ -6,6 +6,7 @@ needs no history and no more memory than one account does. A step is never chang
 was released: `tests/layouts` has rollups of each.
 
     5 -> 6   sessions are counted: those that are started, and of these the ones without a stop
+    6 -> 7   many deltas of a slot are stored in pieces
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from interaction_usage.store import keys
+from interaction_usage.store import keys, slot_deltas
 from interaction_usage.store.errors import LayoutDiffersError
 from rollups.concurrency import UNKNOWN_SECOND
 from rollups.slots import DAYS_PER_BLOCK
@@ -86,4 +87,20 @@ def _count_sessions(account: AccountKeys) -> AccountKeys:
 #: The bytes of a session's record in layout 5 that are its start.
 _START_BYTES: Final = 5
 
-_STEPS: Final[Mapping[int, Callable[[AccountKeys], AccountKeys]]] = {5: _count_sessions}
+
+def _cut_into_pieces(account: AccountKeys) -> AccountKeys:
+    """Store many deltas of a slot in pieces; layout 6 had all of them in one list."""
+    return [
+        (rest, kind, _repacked(content) if rest.startswith(keys.SLOT_DELTAS) else content)
+        for rest, kind, content in account
+    ]
+
+
+def _repacked(slots: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: slot_deltas.pack(slot_deltas.unpack(deltas)) for name, deltas in slots.items()}
+
+
+_STEPS: Final[Mapping[int, Callable[[AccountKeys], AccountKeys]]] = {
+    5: _count_sessions,
+    6: _cut_into_pieces,
+}

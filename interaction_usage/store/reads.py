@@ -9,7 +9,7 @@ import msgspec
 from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
-from interaction_usage.store import keys
+from interaction_usage.store import keys, slot_deltas
 from interaction_usage.store.client import Client, live_keys, primaries_of
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.keys import Namespace
@@ -31,9 +31,6 @@ from rollups.slots import (
 from rollups.watermark import Position
 
 T = TypeVar("T")
-
-#: Returns the list of numbers in a packed value.
-unpack = msgspec.msgpack.Decoder(list[int]).decode
 
 #: The fields of an open day that do not belong to a flow.
 FIELDS = [*SERIES_FIELDS, *(metric.encode() for metric in METRICS)]
@@ -238,10 +235,8 @@ class Rollups(NamedTuple):
         for of_account, packed in zip(days, answers, strict=True):
             levels = dict(assemble(slot, slot, *of_account).carry)
             for series, deltas in zip(SERIES, packed, strict=True):
-                numbers = iter(unpack(deltas) if deltas else ())
-                levels[series] += sum(
-                    change for when, change in zip(numbers, numbers, strict=True) if when <= offset
-                )
+                changes = slot_deltas.unpack(deltas) if deltas else ()
+                levels[series] += sum(change for when, change in changes if when <= offset)
             found.append(levels)
         return found
 
@@ -278,9 +273,9 @@ class Rollups(NamedTuple):
         for names, packed in zip(asked, pipe.execute() if days else (), strict=True):
             for (name, slot), deltas in zip(names, packed, strict=True):
                 if deltas:
-                    numbers, base = unpack(deltas), slot * SLOT_SECONDS
-                    pairs = zip(numbers[::2], numbers[1::2], strict=True)
-                    changes[name] += sorted((base + second, change) for second, change in pairs)
+                    base = slot * SLOT_SECONDS
+                    pairs = slot_deltas.unpack(deltas)
+                    changes[name] += [(base + second, change) for second, change in pairs]
         return changes
 
     def flow_by_slot(self, account: str, flow: str, first: int, end: int) -> dict[str, list[int]]:

@@ -10,6 +10,8 @@ of Lua's `struct`; `i5` and `i7` are integers of five and seven bytes, which Pyt
     the correction of one    >i5I3...  24     behind it: time, start, stop; microseconds of each
     the sums of a block      >i5...    5 each the net of each series over the block
     the net of a day         >Bi4      5      day of the block * series + series, net
+    pieces of a slot         >BI2...   3      their mark, and how many deltas they have in all
+    one of these             I2i4i4    10     bytes of its deltas, net, rise
 """
 
 from enum import IntEnum
@@ -27,6 +29,14 @@ SESSION_BYTES: Final = 10  #: without a correction
 #: Bytes of one sum of a block.
 SUM_BYTES: Final = 5
 
+#: A slot with more deltas than the first of these is stored in pieces of so many seconds, behind a
+#: byte that no MessagePack begins with.
+MOST_IN_ONE: Final = 64
+PIECE_SECONDS: Final = 60
+PIECES: Final = SLOT_SECONDS // PIECE_SECONDS
+PIECES_MARK: Final = 0xC1
+PIECES_HEAD: Final = 3 + 10 * PIECES  #: bytes before the deltas of the first piece
+
 #: The mean size of a bucket. Buckets stay below the sizes up to which Redis keeps a set of integers
 #: (512) and a small hash (128) in one packed piece; an unsplit bucket has up to twice the mean.
 IDENTITIES_PER_BUCKET: Final = 192
@@ -35,6 +45,7 @@ SESSIONS_PER_BUCKET: Final = 40
 # One byte says which day and series a net is of, and one which slot a record is of.
 assert DAYS_PER_BLOCK * len(SERIES) <= 256
 assert SLOTS_PER_DAY <= 256
+assert PIECE_SECONDS * PIECES == SLOT_SECONDS
 
 
 class ApplyAnswer(IntEnum):
@@ -61,6 +72,10 @@ LUA_CONSTANTS: Final[dict[str, int]] = {
     "NET_RECORD": NET_RECORD,
     "SESSION_BYTES": SESSION_BYTES,
     "SUM_BYTES": SUM_BYTES,
+    "MOST_IN_ONE": MOST_IN_ONE,
+    "PIECES": PIECES,
+    "PIECES_MARK": PIECES_MARK,
+    "PIECES_HEAD": PIECES_HEAD,
     "IDENTITIES_PER_BUCKET": IDENTITIES_PER_BUCKET,
     "SESSIONS_PER_BUCKET": SESSIONS_PER_BUCKET,
     **{answer.name: answer.value for answer in ApplyAnswer},
@@ -74,6 +89,7 @@ LUA_FORMATS: Final = {
     "CORRECTION_FORMAT": ">i5I3i5I3i5I3",
     "SUMS_FORMAT": ">" + f"i{SUM_BYTES}" * len(SERIES),
     "NET_FORMAT": ">Bi4",
+    "PIECES_FORMAT": ">BI2" + "I2i4i4" * PIECES,
 }
 
 #: The indexes of the series that a session of each application is part of, by the application's.

@@ -58,7 +58,10 @@ def _definitions() -> dict[str, str]:
     """Return the Lua definition of each shared name."""
     values: dict[str, object] = dict(LUA_CONSTANTS)
     values |= {name: f'"{text}"' for name, text in {**LUA_FORMATS, **_FIELD_NAMES}.items()}
-    values["SERIES_OF"] = _table(f"{{{', '.join(map(str, row))}}}" for row in SERIES_BY_APPLICATION)
+    # As texts: they name fields, and Redis writes a number of Lua's as text slowly.
+    values["SERIES_OF"] = _table(
+        "{" + ", ".join(f'"{series}"' for series in row) + "}" for row in SERIES_BY_APPLICATION
+    )
     values["STARTED_OF"] = _table(f'"{metric}"' for metric in STARTED.values())
     values["UNSTOPPED_OF"] = _table(f'"{metric}"' for metric in UNSTOPPED.values())
     return {

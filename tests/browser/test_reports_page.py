@@ -365,6 +365,9 @@ def test_on_paper(visit: Visit, tmp_path: Path) -> None:
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     assert set(page.evaluate("window.onPaper")) == {1400}
     assert page.evaluate(WIDTH) == wide
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1024, "height": 700})  # landscape: charts fill it, too
+    assert page.evaluate(FILLED) == [True]
     words = ["pdftotext", "-layout", str(tmp_path / "page.pdf"), "-"]
     if shutil.which("pdftotext"):
         text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
@@ -375,6 +378,8 @@ def test_on_paper(visit: Visit, tmp_path: Path) -> None:
             assert gone not in text
 
 
+FILLED = """() => [...new Set([...document.querySelectorAll('.chart canvas, .heatmap canvas')].map(
+  (each) => Math.abs(each.getBoundingClientRect().width - 1024) < 2))]"""
 WIDTH = "document.querySelector('#concurrency .chart').plot.width"
 
 

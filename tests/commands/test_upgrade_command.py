@@ -37,7 +37,7 @@ def test_it_says_what_it_did(usage: Usage, redis: Any) -> None:
     assert usage("export", "acme", *MONTH, "-o", "-").exit_code == 1
     done = usage("upgrade")
     assert done.exit_code == 0
-    assert "Upgrading the rollups of 2 accounts from layout 5 to 6" in done.stderr
+    assert "Upgrading the rollups of 2 accounts from layout 5 to 7" in done.stderr
     assert "Start the workers of this version now" in done.stderr
     assert not list(redis.scan_iter(keys.FIRST.everything))
     report = usage("export", "acme", *MONTH, "--format", "json", "-o", "-")
@@ -48,7 +48,7 @@ def test_it_says_what_it_did(usage: Usage, redis: Any) -> None:
     again = usage("upgrade")
     assert (again.exit_code, again.stderr) == (
         0,
-        "Nothing to upgrade: the rollups have layout 6.\n",
+        "Nothing to upgrade: the rollups have layout 7.\n",
     )
 
 
@@ -57,7 +57,7 @@ def test_a_dry_run_changes_nothing(usage: Usage, redis: Any) -> None:
     before = {key: redis.dump(key) for key in redis.scan_iter("*")}
     done = usage("upgrade", "--dry-run")
     assert done.exit_code == 0
-    assert "Would upgrade the rollups of 2 accounts from layout 5 to 6" in done.stderr
+    assert "Would upgrade the rollups of 2 accounts from layout 5 to 7" in done.stderr
     assert {key: redis.dump(key) for key in redis.scan_iter("*")} == before
 
 
@@ -69,7 +69,7 @@ def test_an_empty_redis_needs_no_upgrade(usage: Usage, redis: Any) -> None:
     assert not redis.dbsize()
 
 
-@pytest.mark.parametrize(("layout", "advice"), [(4, "usage rebuild"), (7, "Install the version")])
+@pytest.mark.parametrize(("layout", "advice"), [(4, "usage rebuild"), (8, "Install the version")])
 def test_what_it_cannot_upgrade_stays(usage: Usage, redis: Any, layout: int, advice: str) -> None:
     """With exit code 1, and the way out."""
     record(redis, layout)
@@ -90,7 +90,7 @@ def test_it_waits_for_nobody_who_has_the_lock(usage: Usage, redis: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "advice"), [(5, "Upgrade them: usage upgrade"), (7, "Install the version")]
+    ("layout", "advice"), [(5, "Upgrade them: usage upgrade"), (8, "Install the version")]
 )
 @pytest.mark.parametrize(
     "arguments",
@@ -116,7 +116,7 @@ def test_every_reader_refuses_rollups_of_another_layout(
     done = usage(*arguments)
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert f"the rollups have layout {layout}, and this version reads layout 6. {advice}" in (
+    assert f"the rollups have layout {layout}, and this version reads layout 7. {advice}" in (
         done.stderr
     )
     assert done.stderr.count("\n") == 1

@@ -64,9 +64,15 @@ def test_every_number_of_a_random_day_agrees() -> None:
         write(server.url, logs)
         with connect(server.url) as redis:
             explainer = Explainer(redis, opened)
+            shown: list[tuple[float, str]] = []
             for zone in ("UTC", "Asia/Kathmandu"):
                 batch = ReportBatch(date(2026, 10, 1), date(2026, 10, 2), zone, AS_OF)
-                found = explainer.verify(batch)
+                shown.clear()
+                found = explainer.verify(
+                    batch, None, lambda done, _, text: shown.append((done, text))
+                )
+                assert shown == sorted(shown, key=lambda each: each[0])
+                assert shown[-1] == (ACCOUNTS, f"{ACCOUNTS} of {ACCOUNTS} accounts compared")
                 assert found["differences"] == []
                 assert found["agrees"]
                 assert found["accounts"] == ACCOUNTS

@@ -39,9 +39,8 @@ def test_a_worker_goes_on_where_the_earlier_one_ended(
         system.usage("send", "-", stdin=lines(150, 300))
         refusing = system.start_worker()
         eventually(lambda: not refusing.alive, "a worker refuses the rollups")
-        assert "layout 5, and this version reads layout 6. Upgrade them: usage upgrade" in (
-            refusing.log.read_text()
-        )
+        layouts = f"layout 5, and this version reads layout {keys.LAYOUT}"
+        assert f"{layouts}. Upgrade them: usage upgrade" in refusing.log.read_text()
         assert b"usage upgrade" in system.usage("lag", code=1).stderr
 
         system.usage("upgrade")
@@ -57,5 +56,6 @@ def test_a_worker_goes_on_where_the_earlier_one_ended(
         redis.set(keys.LIVE, "u9")
         eventually(lambda: not last.alive, "the worker ends after the next upgrade")
         log = last.log.read_text()
-        assert "The worker ends: the rollups have layout 7, and this version reads layout 6" in log
+        layouts = f"layout {keys.LAYOUT + 1}, and this version reads layout {keys.LAYOUT}"
+        assert f"The worker ends: the rollups have {layouts}" in log
         assert "Traceback" not in log

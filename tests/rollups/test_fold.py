@@ -232,10 +232,7 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
         for application, presence in part.sessions.values()
         for number in (application, *(never if at is None else at for at in presence))
     ]
-    cells = zip(counters[::3], counters[1::3], counters[2::3], strict=True)
-    assert [((metric, slot), amount) for metric, slot, amount in cells] == sorted(
-        part.counters.items()
-    )
+    assert cells_of(counters) == part.counters
 
 
 @given(st.lists(events(), min_size=1, max_size=12))
@@ -255,6 +252,23 @@ def test_corrections_are_packed_where_there_are_some(drawn: list[Event]) -> None
         name: void.stored() for name, void in part.voids.items()
     }
     assert all(void[0] == void[6] // 96 // 32 for void in voids)
+
+
+def cells_of(counters: list[Any]) -> dict[tuple[str, int], int]:
+    """Return (metric, slot) to amount of counters as they are packed, each day and metric once."""
+    cells: dict[tuple[str, int], int] = {}
+    days = counters[::3]
+    assert len(set(days)) == len(days)
+    for day, metrics, growth in zip(days, counters[1::3], counters[2::3], strict=True):
+        assert len(set(metrics)) == len(metrics)
+        numbers = iter(growth)
+        for metric in metrics:
+            for _ in range(next(numbers)):
+                slot = next(numbers)
+                assert 0 <= slot < 96
+                cells[metric, 96 * day + slot] = next(numbers)
+        assert list(numbers) == []
+    return cells
 
 
 def unflat(flat: list[Any]) -> dict[Any, Any]:

@@ -203,6 +203,19 @@ def without_sessions(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_a_full_slot_is_stored_as_if_it_had_always_been(redis: Any, server: Server) -> None:
+    """Many deltas of a slot, which layout 6 had in one list, and few, which stay as they are."""
+    full = [event(n, NOON + 3 * n, SessionStarted(f"s{n}", "agent")) for n in range(280)]
+    few = [event(300 + n, NOON + 900 + n, SessionStarted(f"f{n}", "agent")) for n in range(5)]
+    apply(server, *full, *few)
+    before = of_accounts(values(redis, keys.FIRST))
+    made = earlier_layouts.of_layout_6(copied(redis))
+    redis.flushall()
+    earlier_layouts.put(redis, made)
+    assert of_accounts(values(redis, keys.FIRST)) != before
+    assert of_accounts(values(redis, upgrade_here(redis))) == before
+
+
 def test_a_worker_of_the_earlier_version_sees_the_switch(
     redis: Any, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from interaction_usage.store import backup, keys
+from interaction_usage.store import backup, keys, slot_deltas
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.record_layout import SESSION_BYTES
@@ -44,7 +44,7 @@ def _put_key(redis: Client, key: str, kind: str, content: Any) -> None:
 
 
 def downgraded(records: Iterable[backup.Record]) -> list[backup.Record]:
-    """Return a backup of layout 6 as layout 5 would have it: without what 6 added.
+    """Return a backup of this layout as layout 5 would have it: without what 6 and 7 added.
 
     Sealed days, which are stored by column, must have no sessions. Layout 5 knew no corrections: a
     corrected session has the start that it is counted with.
@@ -54,10 +54,33 @@ def downgraded(records: Iterable[backup.Record]) -> list[backup.Record]:
         if isinstance(record, backup.Header):
             found.append(msgspec.structs.replace(record, layout=5))
         elif isinstance(record, backup.Account):
-            found.append(backup.Account(record.id, [_without(*each) for each in record.keys]))
+            each_key = [_without(*_in_one_list(*each)) for each in record.keys]
+            found.append(backup.Account(record.id, each_key))
         else:
             found.append(record)
     return found
+
+
+def of_layout_6(records: Iterable[backup.Record]) -> list[backup.Record]:
+    """Return a backup of this layout as layout 6 would have it: a slot's deltas in one list."""
+    found: list[backup.Record] = []
+    for record in records:
+        if isinstance(record, backup.Header):
+            found.append(msgspec.structs.replace(record, layout=6))
+        elif isinstance(record, backup.Account):
+            found.append(backup.Account(record.id, [_in_one_list(*each) for each in record.keys]))
+        else:
+            found.append(record)
+    return found
+
+
+def _in_one_list(rest: str, kind: Any, content: Any) -> tuple[str, Any, Any]:
+    if rest.startswith(keys.SLOT_DELTAS):
+        content = {
+            name: msgspec.msgpack.encode([n for delta in slot_deltas.unpack(deltas) for n in delta])
+            for name, deltas in content.items()
+        }
+    return rest, kind, content
 
 
 def _without(rest: str, kind: Any, content: Any) -> tuple[str, Any, Any]:

@@ -46,7 +46,7 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     const found = wanted && all.total === undefined
       ? all.filter((each) => searched(each).includes(wanted))
       : [...all];
-    found.sort((a, b) => starts(b, wanted) - starts(a, wanted));
+    found.sort((a, b) => rank(b, wanted) - rank(a, wanted));
     shown = found.slice(0, MOST);
     list.replaceChildren(
       ...shown.map((each, index) => {
@@ -77,8 +77,12 @@ export function combobox(host, { options, chosen, cleared = null, free = false, 
     return `${text} ${text.replaceAll("_", " ")}`;
   }
 
-  function starts(each, wanted) {
-    return Number(wanted !== "" && each.label.toLowerCase().startsWith(wanted));
+  /** What is called so comes first, as a whole or by its last part ("india", "kiev"); then what begins so. */
+  function rank({ label, also = "" }, wanted) {
+    if (wanted === "") return 0;
+    const names = [label, ...also.split(", ")].map((name) => name.toLowerCase().replaceAll("_", " "));
+    if (names.some((name) => name === wanted || name.split("/").at(-1) === wanted)) return 2;
+    return Number(names[0].startsWith(wanted));
   }
 
   function move(to) {

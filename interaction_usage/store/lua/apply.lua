@@ -22,7 +22,7 @@
 -- other client and to the append-only file, but an error in the middle of it undoes nothing.
 --
 -- No step here takes longer the more was applied before. The number of events in a delta is bounded,
--- and their cost by what they change (MOST_STEPS, MOST_SLOTS, MOST_BYTES).
+-- and their cost by what they change (MOST_STEPS, MOST_SLOTS, MOST_PIECES).
 --
 -- Commands are what costs here, about a microsecond each, and then tables and MessagePack. So an
 -- account's day is one hash, of which all fields that matter are read at once and set at once; and
@@ -37,12 +37,12 @@ local pack_record, unpack_record = struct.pack, struct.unpack
 local byte, sub = string.byte, string.sub
 
 -- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
--- changes; slots of series, and bytes of their deltas; and as many slots in which sessions count.
+-- changes; slots of series, and pieces of those that have many deltas; and as many slots in which
+-- sessions count.
 local MOST_STEPS, STEPS_A_DAY = 350, 6
-local MOST_SLOTS, MOST_BYTES = 60, 128 * 1024
+local MOST_SLOTS, MOST_PIECES = 60, 400
 local MOST_VOIDS = 50
--- Deltas of a slot for each change from which on they are changed in place.
-local FEW = 16
+local PIECE_SECONDS = SLOT_SECONDS / PIECES
 
 -- Corrections and voids are there only where the delta has some.
 local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
@@ -85,11 +85,18 @@ local function learn(block)
   sealed_in[block], open_in[block] = tonumber(found[1] or "0"), tonumber(found[2] or "0")
 end
 
+local sealed_days = {} -- UTC day -> whether it is sealed, as far as that was asked for
+
 local function is_sealed(day)
-  local block = floor(day / DAYS_PER_BLOCK)
-  if not sealed_in[block] then learn(block) end
-  local bits = sealed_in[block]
-  return bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+  local answer = sealed_days[day]
+  if answer == nil then
+    local block = floor(day / DAYS_PER_BLOCK)
+    if not sealed_in[block] then learn(block) end
+    local bits = sealed_in[block]
+    answer = bits > 0 and floor(bits / 2 ^ (day - block * DAYS_PER_BLOCK)) % 2 == 1
+    sealed_days[day] = answer
+  end
+  return answer
 end
 
 do
@@ -127,19 +134,38 @@ local function size_for(n) -- the smallest power of two that is not below n
   return size
 end
 
-local function id_hash(id) return tonumber(sub(id, -9)) end -- all 64 bits would not be exact here
-
-local function session_hash(key)
-  local a, b, c, d = byte(key, 1, 4)
-  return ((a * 256 + b) * 256 + c) * 256 + d
+-- The hash of an identity is its last nine digits: all 64 bits would not be exact here. Modulo 2^k
+-- the last k of them come to the same, and cost less. (Of a shorter number the sign counts as well.)
+local function last_digits(size)
+  local digits = 1
+  while digits < 9 and 2 ^ digits < size do digits = digits + 1 end
+  return -digits
 end
 
-local function divide(list, n, hash) -- answers bucket -> those of `list` that belong there
-  if n == 1 then return {[0] = list} end
+local function id_buckets(ids, size) -- answers the hash of each, modulo `size`
+  local tail, found = last_digits(size), {}
+  for i = 1, #ids do
+    local id = ids[i]
+    found[i] = sub(id, #id < 10 and -9 or tail) % size
+  end
+  return found
+end
+
+local function session_buckets(session_keys, size)
+  local found = {}
+  for i = 1, #session_keys do
+    local a, b, c, d = byte(session_keys[i], 1, 4)
+    found[i] = (((a * 256 + b) * 256 + c) * 256 + d) % size
+  end
+  return found
+end
+
+local function divide(list, n, buckets_of) -- answers bucket -> those of `list` that belong there
+  if n == 1 or #list == 0 then return {[0] = list} end
   local size, groups = size_for(n), {}
-  local half = size / 2
+  local half, buckets = size / 2, buckets_of(list, size)
   for i = 1, #list do
-    local bucket = hash(list[i]) % size
+    local bucket = buckets[i]
     if bucket >= n then bucket = bucket - half end
     local group = groups[bucket]
     if group then group[#group + 1] = list[i] else groups[bucket] = {list[i]} end
@@ -152,10 +178,14 @@ local function grow_identities(prefix, n, wanted)
     local size = size_for(bucket + 1)
     local source, moved = prefix .. bucket - size / 2, {}
     local all = call("SMEMBERS", source)
+    local buckets, n_moved = id_buckets(all, size), 0
     for i = 1, #all do
-      if id_hash(all[i]) % size == bucket then moved[#moved + 1] = all[i] end
+      if buckets[i] == bucket then
+        n_moved = n_moved + 1
+        moved[n_moved] = all[i]
+      end
     end
-    if #moved > 0 then
+    if n_moved > 0 then
       call("SREM", source, unpack(moved))
       call("SADD", prefix .. bucket, unpack(moved))
     end
@@ -165,13 +195,14 @@ end
 local function grow_sessions(prefix, n, wanted)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
-    local source, moved, fields = prefix .. bucket - size / 2, {}, {}
+    local source, moved, fields, names = prefix .. bucket - size / 2, {}, {}, {}
     local all = call("HGETALL", source)
-    for i = 1, #all, 2 do
-      if session_hash(all[i]) % size == bucket then
-        fields[#fields + 1] = all[i]
-        moved[#moved + 1] = all[i]
-        moved[#moved + 1] = all[i + 1]
+    for i = 1, #all, 2 do names[#names + 1] = all[i] end
+    for i, where in ipairs(session_buckets(names, size)) do
+      if where == bucket then
+        fields[#fields + 1] = names[i]
+        moved[#moved + 1] = names[i]
+        moved[#moved + 1] = all[2 * i]
       end
     end
     if #fields > 0 then
@@ -184,7 +215,10 @@ end
 local one_event = #fences == 3 and fences[2] == fences[3]
 
 do
-  local steps = #days * STEPS_A_DAY + #counters / 3
+  local steps = #days * STEPS_A_DAY
+  for i = 1, #counters, 3 do -- of each metric one number, then two for each slot
+    steps = steps + (#counters[i + 2] - #counters[i + 1]) / 2
+  end
   for i = 1, #identities, 2 do
     local buckets = buckets_for(head_fields[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
     steps = steps + 2 * min(#identities[i + 1], buckets)
@@ -204,7 +238,7 @@ do
     local count = head_fields[identity_count_field(block)]
     if count then
       local prefix = identities_prefix(head, block)
-      local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash)
+      local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_buckets)
       groups_of[block] = groups
       for bucket, group in pairs(groups) do
         local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
@@ -283,8 +317,7 @@ end
 local counted_from = head_fields[SESSIONS_COUNTED_FROM] and head_fields[SESSIONS_COUNTED_FROM] * DAY_SECONDS
 
 local function if_counted(start)
-  if counted_from and start < counted_from then return UNKNOWN_SECOND end
-  return start
+  return start < counted_from and UNKNOWN_SECOND or start
 end
 
 local function earliest(known_second, other)
@@ -323,7 +356,7 @@ do
   for i = 1, #sessions / 3 do session_keys[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
   if #session_keys > 0 and head_fields[SESSION_COUNT] then
     local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_hash)) do
+    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_buckets)) do
       local values = call("HMGET", prefix .. bucket, unpack(group))
       for k = 1, #group do found[group[k]] = values[k] end
     end
@@ -350,7 +383,8 @@ do
       end
       local limit = limits[application + 1]
       local ended, ends = end_of(start, stop, limit), end_of(new_start, new_stop, limit)
-      local counted, new_counted = if_counted(start), if_counted(new_start)
+      local counted, new_counted = start, new_start
+      if counted_from then counted, new_counted = if_counted(start), if_counted(new_start) end
       local unstopped = stop == UNKNOWN_SECOND and counted or UNKNOWN_SECOND
       local new_unstopped = new_stop == UNKNOWN_SECOND and new_counted or UNKNOWN_SECOND
       if alters_sealed(start, new_start) or alters_sealed(ended, ends)
@@ -395,7 +429,7 @@ if voids then
   local function was_counted(block, id)
     local count = tonumber(call("HGET", head, identity_count_field(block)) or nil)
     if not count then return false end
-    local bucket = next(divide({id}, buckets_for(count, IDENTITIES_PER_BUCKET), id_hash))
+    local bucket = next(divide({id}, buckets_for(count, IDENTITIES_PER_BUCKET), id_buckets))
     return call("SISMEMBER", identities_prefix(head, block) .. bucket, id) == 1
   end
 
@@ -438,29 +472,44 @@ if voids then
     end
     void_of[id] = void
   end
-  for i = 1, #counters, 3 do grow(counters[i], counters[i + 1], counters[i + 2]) end
-  counters = {} -- so that each counter is there once
+  for i = 1, #counters, 3 do -- so that each counter is there once
+    local first_slot, metrics, growth = counters[i] * SLOTS_PER_DAY, counters[i + 1], counters[i + 2]
+    local at = 1
+    for k = 1, #metrics do
+      for slot = at + 1, at + 2 * growth[at], 2 do
+        grow(metrics[k], first_slot + growth[slot], growth[slot + 1])
+      end
+      at = at + 1 + 2 * growth[at]
+    end
+  end
+  counters = {}
 end
 
 -- ---------------------------------------------------------------- 5. The days, as they are known
 -- Of each: the second on the clock at which it was last changed, the series whose deltas
 -- change, the counters that grow, and the deltas themselves.
 
-local growth_of = {} -- UTC day -> {metric, slot of the day, amount, ...}, a metric after the other
+-- UTC day -> its metrics that grow; and of each of these, in this order, how many slots do, then the
+-- slot of the day and the amount of each. The worker sends them so.
+local metrics_of, growth_of = {}, {}
 for i = 1, #counters, 3 do
-  local slot = counters[i + 1]
-  local day = floor(slot / SLOTS_PER_DAY)
-  local list = nest(growth_of, day)
-  local n = #list
-  list[n + 1], list[n + 2], list[n + 3] = counters[i], slot - day * SLOTS_PER_DAY, counters[i + 2]
+  metrics_of[counters[i]], growth_of[counters[i]] = counters[i + 1], counters[i + 2]
 end
 for metric, slots in pairs(counts) do
+  local place_in = {} -- UTC day -> where its growth says how many slots of this metric there are
   for slot, amount in pairs(slots) do
     local day = floor(slot / SLOTS_PER_DAY)
-    local list = nest(growth_of, day) -- also where it comes to nothing: the day is touched
+    local growth = nest(growth_of, day) -- also where it comes to nothing: the day is touched
     if amount ~= 0 then
-      local n = #list
-      list[n + 1], list[n + 2], list[n + 3] = metric, slot - day * SLOTS_PER_DAY, amount
+      local at, size = place_in[day], #growth
+      if not at then
+        at, size = size + 1, size + 1
+        place_in[day], growth[at] = at, 0
+        local metrics = nest(metrics_of, day)
+        metrics[#metrics + 1] = metric
+      end
+      growth[at] = growth[at] + 1
+      growth[size + 1], growth[size + 2] = slot - day * SLOTS_PER_DAY, amount
     end
   end
 end
@@ -482,36 +531,40 @@ do
 end
 if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return {TOO_MUCH} end
 
-local of_day = {} -- UTC day -> field -> value
-local deltas_of = {} -- UTC day -> packed deltas, as `deltas` is gone through
-local bytes = 0
+local fields_of = {} -- UTC day -> the fields of its hash: metrics, LAST_CHANGE, series
+local place_of = {} -- UTC day -> which of these is LAST_CHANGE
+local stored_of = {} -- UTC day -> the values of its fields
+local names_of, deltas_of = {}, {} -- UTC day -> series and slot, packed deltas, as in `deltas`
+local pieces_changed = 0
 for i = 1, #touched do
   local day = touched[i]
-  local fields, values, growth = {LAST_CHANGE}, {}, growth_of[day]
-  local names = {}
-  if deltas[day] then
-    for series, slots in pairs(deltas[day]) do
-      fields[#fields + 1] = series
-      for slot in pairs(slots) do names[#names + 1] = series .. "." .. slot end
+  local fields, series_of_day = metrics_of[day] or {}, deltas[day]
+  local size = #fields + 1
+  fields[size] = LAST_CHANGE
+  fields_of[day], place_of[day] = fields, size
+  if series_of_day then
+    local names, changes = {}, {}
+    for series, slots in pairs(series_of_day) do
+      size = size + 1
+      fields[size] = series
+      for slot, seconds in pairs(slots) do
+        names[#names + 1] = series .. "." .. slot
+        changes[#names] = seconds
+      end
     end
-  end
-  if growth then
-    for k = 1, #growth, 3 do
-      if growth[k] ~= fields[#fields] then fields[#fields + 1] = growth[k] end
-    end
-  end
-  local found = call("HMGET", day_key(head, day), unpack(fields))
-  for k = 1, #fields do values[fields[k]] = found[k] end
-  of_day[day] = values
-  if #names > 0 then
     local packed = call("HMGET", slot_deltas_key(head, day), unpack(names))
     for k = 1, #names do
-      if packed[k] then bytes = bytes + #packed[k] end
+      if packed[k] and byte(packed[k]) == PIECES_MARK then
+        local seconds = 0
+        for _ in pairs(changes[k]) do seconds = seconds + 1 end
+        pieces_changed = pieces_changed + min(seconds, PIECES)
+      end
     end
-    deltas_of[day] = packed
+    names_of[day], deltas_of[day] = names, packed
   end
+  stored_of[day] = call("HMGET", day_key(head, day), unpack(fields))
 end
-if bytes > MOST_BYTES and not one_event then return {TOO_MUCH} end
+if pieces_changed > MOST_PIECES and not one_event then return {TOO_MUCH} end
 
 -- ------------------------------------------------------------------ 6. From here on it is written
 -- First the identities, sessions and voids, in tables that have grown for them.
@@ -525,7 +578,7 @@ for i = 1, #identities, 2 do
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
   if count > 0 and n > before then grow_identities(prefix, before, n) end
-  local groups = n == before and groups_of[block] or divide(ids, n, id_hash)
+  local groups = n == before and groups_of[block] or divide(ids, n, id_buckets)
   for bucket, group in pairs(groups) do
     call("SADD", prefix .. bucket, unpack(group))
   end
@@ -551,7 +604,7 @@ do
   end
   if #list > 0 then
     local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(list, n, session_hash)) do
+    for bucket, group in pairs(divide(list, n, session_buckets)) do
       local set = {}
       for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
       call("HSET", prefix .. bucket, unpack(set))
@@ -582,51 +635,17 @@ do
 end
 
 -- -------------------------------------------------------------------- 7. Deltas, and (net, rise)
+-- The deltas of a slot are stored as slot_deltas.py says: few in one list, many in pieces.
 
-local function sum_up(deltas, size) -- answers them packed (nil for none), net and rise
-  local level, rise = 0, deltas[1] == 0 and deltas[2] or 0
-  for i = 2, size, 2 do
-    level = level + deltas[i]
-    if level > rise then rise = level end
-  end
-  return size > 0 and pack(deltas) or nil, level, rise
-end
-
--- For a few changes of many deltas: what stays where it is costs nothing but adding it up.
-local function merge_few(deltas, added, changes)
-  local size = #deltas
-  for i = 1, #added do
-    local second = added[i]
-    local low, high = 1, size / 2 + 1
-    while low < high do
-      local middle = floor((low + high) / 2)
-      if deltas[2 * middle - 1] < second then low = middle + 1 else high = middle end
-    end
-    local at = 2 * low - 1
-    local is_there = at < size and deltas[at] == second
-    local amount = changes[second] + (is_there and deltas[at + 1] or 0)
-    if amount == 0 then
-      for k = at, size do deltas[k] = deltas[k + 2] end
-      size = size - 2
-    else
-      if not is_there then
-        for k = size, at, -1 do deltas[k + 2] = deltas[k] end
-        size = size + 2
-      end
-      deltas[at], deltas[at + 1] = second, amount
-    end
-  end
-  return sum_up(deltas, size)
-end
-
-local function merge(old, changes) -- answers the new packed deltas (nil for none), net and rise
+-- Answers the sorted deltas of a slot or a piece, after `changes`, with how many numbers they are, net
+-- and rise.
+local function merge(old, changes)
   local added = {}
   for second, amount in pairs(changes) do
     if amount ~= 0 then added[#added + 1] = second end
   end
-  if FEW * #added < #old then return merge_few(old, added, changes) end
-  table.sort(added)
-  local merged, size = {}, 0
+  if #added > 1 then table.sort(added) end
+  local merged, size, level, rise = {}, 0, 0, nil
   local i, j, n_old, n_added = 1, 1, #old, #added
   while i <= n_old or j <= n_added do
     local second, amount
@@ -642,9 +661,82 @@ local function merge(old, changes) -- answers the new packed deltas (nil for non
     if amount ~= 0 then
       merged[size + 1], merged[size + 2] = second, amount
       size = size + 2
+      level = level + amount
+      if not rise then rise = second == 0 and amount or 0 end
+      if level > rise then rise = level end
     end
   end
-  return sum_up(merged, size)
+  return merged, size, level, rise or 0
+end
+
+local function in_one_list(head_of_pieces, bodies) -- the deltas of all pieces
+  local all, size, at = {}, 0, 1
+  for piece = 0, PIECES - 1 do
+    local length = head_of_pieces[3 * piece + 3]
+    if length > 0 then
+      local deltas = unpack_value(sub(bodies, at, at + length - 1))
+      for i = 1, #deltas, 2 do
+        all[size + 1], all[size + 2] = piece * PIECE_SECONDS + deltas[i], deltas[i + 1]
+        size = size + 2
+      end
+      at = at + length
+    end
+  end
+  return all, size
+end
+
+-- Only the pieces in which something changes are rebuilt; net and rise combine those of all.
+local function change_pieces(head_of_pieces, bodies, changes)
+  local changes_of = {} -- piece -> second of the piece -> change
+  for second, amount in pairs(changes) do
+    local piece = floor(second / PIECE_SECONDS)
+    nest(changes_of, piece)[second - piece * PIECE_SECONDS] = amount
+  end
+  local parts, at, copied, count = {}, 1, 1, head_of_pieces[2]
+  local net, rise = 0, nil
+  for piece = 0, PIECES - 1 do
+    local i = 3 * piece + 3
+    local length, changed = head_of_pieces[i], changes_of[piece]
+    if changed then
+      local old = length > 0 and unpack_value(sub(bodies, at, at + length - 1)) or {}
+      local merged, size, piece_net, piece_rise = merge(old, changed)
+      local body = size > 0 and pack(merged) or ""
+      count = count + (size - #old) / 2
+      parts[#parts + 1] = sub(bodies, copied, at - 1)
+      parts[#parts + 1] = body
+      copied = at + length
+      head_of_pieces[i], head_of_pieces[i + 1], head_of_pieces[i + 2] = #body, piece_net, piece_rise
+    end
+    at = at + length
+    local highest = net + head_of_pieces[i + 2]
+    if not rise or highest > rise then rise = highest end
+    net = net + head_of_pieces[i + 1]
+  end
+  parts[#parts + 1] = sub(bodies, copied)
+  bodies = table.concat(parts)
+  if count <= MOST_IN_ONE then
+    local all, size = in_one_list(head_of_pieces, bodies)
+    return size > 0 and pack(all) or nil, net, rise
+  end
+  head_of_pieces[2] = count
+  return pack_record(PIECES_FORMAT, unpack(head_of_pieces, 1, 3 * PIECES + 2)) .. bodies, net, rise
+end
+
+local function no_pieces()
+  local empty = {PIECES_MARK, 0}
+  for i = 3, 3 * PIECES + 2 do empty[i] = 0 end
+  return empty
+end
+
+local function change_slot(known, changes) -- answers its deltas, packed (nil for none), net and rise
+  if known and byte(known) == PIECES_MARK then
+    return change_pieces({unpack_record(PIECES_FORMAT, known)}, sub(known, PIECES_HEAD + 1), changes)
+  end
+  local merged, size, net, rise = merge(known and unpack_value(known) or {}, changes)
+  if size <= 2 * MOST_IN_ONE then return size > 0 and pack(merged) or nil, net, rise end
+  local all = {}
+  for i = 1, size, 2 do all[merged[i]] = merged[i + 1] end
+  return change_pieces(no_pieces(), "", all)
 end
 
 -- Where the record of `slot` begins in records of `size` bytes sorted by slot, and whether it is
@@ -669,19 +761,20 @@ end
 
 local nets = {} -- block of days -> day of the block * SERIES + series -> growth
 
-local function change_curves(day, all, values, set, gone) -- all: series -> slot -> second -> delta
-  local key, found, x_set, x_gone = slot_deltas_key(head, day), deltas_of[day], {}, {}
+-- all: series -> slot -> second -> delta; stored: the fields of the day, the curves behind `at_field`.
+local function change_curves(day, all, stored, at_field, set, gone)
+  local key, names, found, x_set, x_gone = slot_deltas_key(head, day), names_of[day], deltas_of[day], {}, {}
   local at = 0
   for series, slots in pairs(all) do
-    local old = values[series] or ""
+    at_field = at_field + 1
+    local old = stored[at_field] or ""
     local summary, day_net = old, 0
     for slot, changes in pairs(slots) do
-      local field = series .. "." .. slot
       at = at + 1
-      local known = found[at]
-      local merged, net, rise = merge(known and unpack_value(known) or {}, changes)
-      if merged then
-        x_set[#x_set + 1], x_set[#x_set + 2] = field, merged
+      local field, known = names[at], found[at]
+      local packed, net, rise = change_slot(known, changes)
+      if packed then
+        x_set[#x_set + 1], x_set[#x_set + 2] = field, packed
         summary = put_record(summary, slot, CURVE_RECORD, pack_record(CURVE_FORMAT, slot, net, rise))
       else
         if known then x_gone[#x_gone + 1] = field end
@@ -696,7 +789,7 @@ local function change_curves(day, all, values, set, gone) -- all: series -> slot
     end
     if day_net ~= 0 then
       local block = floor(day / DAYS_PER_BLOCK)
-      nest(nets, block)[(day - block * DAYS_PER_BLOCK) * SERIES + series] = day_net
+      nest(nets, block)[(day - block * DAYS_PER_BLOCK) * SERIES + tonumber(series)] = day_net
     end
   end
   if #x_set > 0 then call("HSET", key, unpack(x_set)) end
@@ -706,39 +799,42 @@ end
 -- ------------------------------------------------------------ 8. Counters, and the days as a whole
 
 local function add_amount(records, slot, amount)
+  local size = #records
+  local last = size > 0 and byte(records, size - AMOUNT_RECORD + 1) or -1
+  if last < slot and amount ~= 0 then return records .. pack_record(AMOUNT_FORMAT, slot, amount) end
   local at, is_there = place(records, slot, AMOUNT_RECORD)
   if is_there then
     local _, known = unpack_record(AMOUNT_FORMAT, records, at)
     amount = amount + known
   end
-  return sub(records, 1, at - 1) .. (amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or "")
-    .. sub(records, is_there and at + AMOUNT_RECORD or at)
+  local record = amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or ""
+  if last == slot then return sub(records, 1, at - 1) .. record end
+  return sub(records, 1, at - 1) .. record .. sub(records, is_there and at + AMOUNT_RECORD or at)
 end
 
 local opened = {} -- the UTC days that nothing had changed before
-for day, values in pairs(of_day) do
-  local set, gone = {}, {}
-  local growth, last = growth_of[day], values[LAST_CHANGE]
+for i = 1, #touched do
+  local day = touched[i]
+  local fields, stored, growth = fields_of[day], stored_of[day], growth_of[day]
+  local behind_metrics = place_of[day]
+  local set, gone, last = {}, {}, stored[behind_metrics]
   if not last then opened[#opened + 1] = day end
   if not last or tonumber(last) < now then set[1], set[2] = LAST_CHANGE, ARGV[4] end
-  if deltas[day] then change_curves(day, deltas[day], values, set, gone) end
-  if growth then
-    local i = 1
-    while i <= #growth do
-      local metric = growth[i]
-      local records = values[metric] or ""
-      while growth[i] == metric do
-        records = add_amount(records, growth[i + 1], growth[i + 2])
-        i = i + 3
-      end
-      if #records > 0 then
-        set[#set + 1], set[#set + 2] = metric, records
-      else
-        gone[#gone + 1] = metric
-      end
+  if deltas[day] then change_curves(day, deltas[day], stored, behind_metrics, set, gone) end
+  local at, size = 1, #set
+  for k = 1, behind_metrics - 1 do
+    local records = stored[k] or ""
+    local ends = at + 2 * growth[at]
+    for slot = at + 1, ends, 2 do records = add_amount(records, growth[slot], growth[slot + 1]) end
+    at = ends + 1
+    if #records > 0 then
+      set[size + 1], set[size + 2] = fields[k], records
+      size = size + 2
+    else
+      gone[#gone + 1] = fields[k]
     end
   end
-  if #set > 0 then call("HSET", day_key(head, day), unpack(set)) end
+  if size > 0 then call("HSET", day_key(head, day), unpack(set)) end
   if #gone > 0 then call("HDEL", day_key(head, day), unpack(gone)) end
 end
 
