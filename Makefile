@@ -67,11 +67,13 @@ producers: $(VENV)/.tested
 	PRODUCERS=$(PRODUCERS) $(BIN)/python -m pytest -q -m producers tests/kafka/test_example_producers.py
 
 # Runs with injected faults, a line for each: make faults SEED=7 RUNS=200 LANES=6 EVENTS=40000 EACH=20
-# They mostly wait, so some go on side by side. STOP=1 ends at the first failure.
+# They mostly wait, so some go on side by side. STOP=1 ends at the first failure. One that takes 400 s
+# says where each of its threads is.
 faults: $(VENV)/.tested
 	FAULTS_SEED=$(or $(SEED),1) FAULTS_RUNS=$(or $(RUNS),10) FAULTS_EVENTS=$(or $(EVENTS),12000) \
 	FAULTS_EACH=$(or $(EACH),10) $(BIN)/python -m pytest -q -n $(or $(LANES),4) $(if $(STOP),-x) \
-	  -p tests.faults.lanes -o tmp_path_retention_policy=failed tests/faults/test_faults.py
+	  -p tests.faults.lanes -o tmp_path_retention_policy=failed -o faulthandler_timeout=400 \
+	  tests/faults/test_faults.py
 
 # Kills the processes of the archive at random moments: make archive-kills SEED=7 RUNS=200
 archive-kills: $(VENV)/.tested

@@ -45,7 +45,7 @@ _GAPS: Final = "gaps"
 class Stale(NamedTuple):
     """Why what is shown may be older than it looks."""
 
-    reason: str  #: as `schemas.Stale` lists them
+    reason: str  #: as `schemas.live.Stale` lists them
     message: str  #: a sentence for people
 
     def for_customers(self) -> "Stale | None":

@@ -9,8 +9,8 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api.answers import json_answer
+from interaction_usage.dashboard.schemas import live as shapes
 
 ALIVE_PATH: Final = "/healthz"
 READY_PATH: Final = "/readyz"
@@ -18,15 +18,15 @@ READY_PATH: Final = "/readyz"
 router = APIRouter(tags=["Health"])
 
 
-@router.get(ALIVE_PATH, response_model=schemas.Alive)
+@router.get(ALIVE_PATH, response_model=shapes.Alive)
 async def healthz() -> Response:
     """200 as long as the server runs. Restart it if it does not answer."""
     return json_answer({"status": "alive"})
 
 
 @router.get(
-    READY_PATH, response_model=schemas.Ready,
-    responses={503: {"model": schemas.Ready, "description": "Redis does not answer."}},
+    READY_PATH, response_model=shapes.Ready,
+    responses={503: {"model": shapes.Ready, "description": "Redis does not answer."}},
 )  # fmt: skip
 async def readyz(request: Request) -> Response:
     """200 while Redis answers, so that reports can be shown. Send it no visitors otherwise."""

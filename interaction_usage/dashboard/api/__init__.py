@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api import (
     access,
     accounts,
@@ -16,21 +15,22 @@ from interaction_usage.dashboard.api import (
     refused,
     reports,
 )
+from interaction_usage.dashboard.schemas.shared import Sentence
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "No token, or one that is not valid or has expired.",
     },
-    404: {"model": schemas.Sentence, "description": "No such account, or not yours."},
-    413: {"model": schemas.Sentence, "description": "The body is too large."},
+    404: {"model": Sentence, "description": "No such account, or not yours."},
+    413: {"model": Sentence, "description": "The body is too large."},
     429: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Too many requests of this token at once, or too many wrong tokens; "
         "`Retry-After` says when to try again.",
     },
     503: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Too busy, or Redis or Kafka does not answer; `Retry-After` says when "
         "to try again.",
     },

@@ -14,12 +14,13 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from redis.client import Redis
 
-from interaction_usage.dashboard import access_schemas as shapes
-from interaction_usage.dashboard import audit, schemas, tokens
+from interaction_usage.dashboard import audit, tokens
 from interaction_usage.dashboard.api.answers import json_answer
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
+from interaction_usage.dashboard.schemas import access as shapes
+from interaction_usage.dashboard.schemas.shared import Sentence
 from interaction_usage.dashboard.token_terms import expiry_of, label_of
 from interaction_usage.dashboard.tokens import Role, Token
 from interaction_usage.dashboard.views import shown
@@ -28,7 +29,7 @@ from interaction_usage.store.reads import Rollups
 
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     403: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Only an operator sees and changes tokens, or another site's page asked.",
     },
 }
@@ -85,7 +86,7 @@ def create_token(request: Request, wanted: shapes.TokenWanted, asker: AllowedToC
 
 @router.delete(
     "/tokens/{token_id}", response_model=shapes.Token,
-    responses={404: {"model": schemas.Sentence, "description": "No token has this id."}},
+    responses={404: {"model": Sentence, "description": "No token has this id."}},
 )  # fmt: skip
 def revoke_token(
     request: Request,

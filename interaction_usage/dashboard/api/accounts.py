@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from redis.client import Redis
 
-from interaction_usage.dashboard import changes, schemas
+from interaction_usage.dashboard import changes
 from interaction_usage.dashboard.activity import Usage
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
@@ -20,6 +20,8 @@ from interaction_usage.dashboard.directory import Directory, DirectoryError, Fou
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.dashboard.natural_order import natural_key
+from interaction_usage.dashboard.schemas import accounts as shapes
+from interaction_usage.dashboard.schemas.shared import Sentence
 from interaction_usage.dashboard.views import shown
 from interaction_usage.store import account_history, account_settings
 from interaction_usage.store.errors import InvalidAccountSettingError
@@ -36,7 +38,7 @@ router = APIRouter()
 
 
 @router.get(
-    "/accounts", response_model=list[schemas.ListedAccount], tags=["Accounts"],
+    "/accounts", response_model=list[shapes.ListedAccount], tags=["Accounts"],
     responses={200: {"headers": {
         "Link": {
             "description": "The address of the next page, `rel=\"next\"`, if there is one.",
@@ -145,27 +147,27 @@ def similar_accounts(
     return json_answer(directory.similar(search) if asker.account is None else [])
 
 
-@router.get("/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"])
+@router.get("/accounts/{account}", response_model=shapes.AccountDetails, tags=["Accounts"])
 def get_account(request: Request, account: str, asker: Allowed) -> Response:
     """One account."""
     return json_answer(_details(visible_rollups(request, account, asker), account, asker))
 
 
 @router.put(
-    "/accounts/{account}", response_model=schemas.AccountDetails, tags=["Accounts"],
+    "/accounts/{account}", response_model=shapes.AccountDetails, tags=["Accounts"],
     responses={
         403: {
-            "model": schemas.Sentence,
+            "model": Sentence,
             "description": "Your token may not change this, or another site's page asked.",
         },
         429: {
-            "model": schemas.Sentence,
+            "model": Sentence,
             "description": "Too many wrong tokens, requests at once, or changes.",
         },
     },
 )  # fmt: skip
 def put_account(
-    request: Request, account: str, change: schemas.AccountChange, asker: AllowedToChange
+    request: Request, account: str, change: shapes.AccountChange, asker: AllowedToChange
 ) -> Response:
     """Set what is given of an account and keep the rest; it exists from then on.
 
@@ -223,7 +225,7 @@ def _details(rollups: Rollups, account: str, asker: Asker) -> dict[str, Any]:
     }
 
 
-@router.get("/accounts/{account}/history", response_model=schemas.AccountHistory, tags=["Accounts"])
+@router.get("/accounts/{account}/history", response_model=shapes.AccountHistory, tags=["Accounts"])
 def account_changes(
     request: Request,
     account: str,
@@ -244,7 +246,7 @@ def account_changes(
 
 
 @router.get(
-    "/accounts/{account}/timezone-change", response_model=schemas.ZoneChange, tags=["Accounts"]
+    "/accounts/{account}/timezone-change", response_model=shapes.ZoneChange, tags=["Accounts"]
 )
 def timezone_change(
     request: Request,
@@ -277,7 +279,7 @@ def timezone_change(
 
 
 @router.get(
-    "/accounts/{account}/days-with-usage", response_model=schemas.DaysWithUsage, tags=["Accounts"]
+    "/accounts/{account}/days-with-usage", response_model=shapes.DaysWithUsage, tags=["Accounts"]
 )
 def known_days(request: Request, account: str, asker: Allowed) -> Response:
     """The first and the last local day with usage."""
@@ -286,7 +288,7 @@ def known_days(request: Request, account: str, asker: Allowed) -> Response:
     return json_answer({"first": found[0], "last": found[1]})
 
 
-@router.get("/timezones", response_model=list[schemas.Zone], tags=["Accounts"])
+@router.get("/timezones", response_model=list[shapes.Zone], tags=["Accounts"])
 def list_timezones(asker: Allowed) -> Response:
     """Every IANA time zone, with its offset now."""
     return json_answer(_zones(int(time.time()) // 60))

@@ -14,12 +14,12 @@ from interaction_usage.alerts import book, delivery, preview, rules
 from interaction_usage.alerts.errors import InvalidRuleError, RuleNotFoundError
 from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.testing import send_test
-from interaction_usage.dashboard import alert_schemas as shapes
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
+from interaction_usage.dashboard.schemas import alerts as shapes
+from interaction_usage.dashboard.schemas.shared import Sentence
 from interaction_usage.store import alert_table
 
 #: Seconds for which a test waits for its outcome.
@@ -28,10 +28,10 @@ _TEST_S: Final = 12.0
 _MOST_SHOWN: Final = 50
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     403: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Only an operator may, or another site's page asked.",
     },
-    409: {"model": schemas.Sentence, "description": "This cannot be done so here; it says why."},
+    409: {"model": Sentence, "description": "This cannot be done so here; it says why."},
 }
 
 router = APIRouter()

@@ -8,8 +8,6 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from interaction_usage.dashboard import correction_schemas as shapes
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.corrections import (
@@ -21,6 +19,8 @@ from interaction_usage.dashboard.corrections import (
 )
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
 from interaction_usage.dashboard.limits import BusyError
+from interaction_usage.dashboard.schemas import corrections as shapes
+from interaction_usage.dashboard.schemas.shared import Sentence
 from interaction_usage.store.pending_voids import count_pending, pending_voids
 from rollups.timestamps import SECOND, parse_rfc3339
 
@@ -29,11 +29,11 @@ MOST_LISTED: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     403: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Only an operator corrects, or another site's page asked.",
     },
     409: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "It cannot be corrected so: not found, sealed, or as wanted already.",
     },
 }

@@ -13,7 +13,6 @@ from fastapi.responses import Response
 from redis.client import Redis
 from starlette.concurrency import run_in_threadpool
 
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.auth import Allowed, Asker
 from interaction_usage.dashboard.errors import (
     InvalidValueError,
@@ -21,8 +20,9 @@ from interaction_usage.dashboard.errors import (
 )
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
-from interaction_usage.dashboard.long_session_schemas import LongSessions
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request, request_errors
+from interaction_usage.dashboard.schemas import evidence as shapes
+from interaction_usage.dashboard.schemas.long_sessions import LongSessions
 from interaction_usage.reports.service import ReportRequest
 from rollups.catalog import AGENT_SESSIONS, SERIES
 from rollups.timestamps import SECOND, parse_rfc3339
@@ -47,7 +47,7 @@ Series = Annotated[
 Question = Callable[["Explainer", ReportRequest], Any]
 
 
-@router.get("/accounts/{account}/explain", response_model=schemas.Explanation)
+@router.get("/accounts/{account}/explain", response_model=shapes.Explanation)
 async def explain(
     request: Request,
     account: str,
@@ -79,7 +79,7 @@ async def explain(
     return await _answer(request, account, asker, period, ask)
 
 
-@router.get("/accounts/{account}/concurrency", response_model=schemas.OtherCounts)
+@router.get("/accounts/{account}/concurrency", response_model=shapes.OtherCounts)
 async def concurrency(
     request: Request,
     account: str,
@@ -95,7 +95,7 @@ async def concurrency(
     )
 
 
-@router.get("/accounts/{account}/capacity", response_model=list[schemas.Capacity])
+@router.get("/accounts/{account}/capacity", response_model=list[shapes.Capacity])
 async def capacity(
     request: Request,
     account: str,

@@ -15,7 +15,6 @@ from fastapi.responses import Response
 from redis.client import Redis
 
 from export.json_renderer import document
-from interaction_usage.dashboard import schemas
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.errors import (
@@ -24,6 +23,9 @@ from interaction_usage.dashboard.errors import (
     RequestError,
 )
 from interaction_usage.dashboard.limits import BusyError
+from interaction_usage.dashboard.schemas import issued as shapes
+from interaction_usage.dashboard.schemas.reports import Report as ReportShape
+from interaction_usage.dashboard.schemas.shared import Sentence
 from interaction_usage.issued import issuing, reading
 from interaction_usage.issued.errors import IssueError, UnknownNumberError, sentence
 from interaction_usage.issued.manifest import list_members
@@ -41,18 +43,18 @@ router = APIRouter(prefix="/accounts/{account}/issued-reports", tags=["Issued re
 
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     403: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "Only operators issue reports, or another site's page asked.",
     },
     409: {
-        "model": schemas.Sentence,
+        "model": Sentence,
         "description": "The report cannot be issued: it is incomplete, its period has not ended, "
         "or it leaves a gap or overlaps an issued one.",
     },
 }
 
 
-@router.get("", response_model=list[schemas.IssuedReport])
+@router.get("", response_model=list[shapes.IssuedReport])
 async def list_issued_reports(request: Request, account: str, asker: Allowed) -> Response:
     """The issued reports of the account, by number, and what each would say now."""
     redis: Redis = request.app.state.redis
@@ -65,10 +67,10 @@ async def list_issued_reports(request: Request, account: str, asker: Allowed) ->
 
 
 @router.post(
-    "", response_model=schemas.IssuedNumber, status_code=201, responses=_REFUSED,
+    "", response_model=shapes.IssuedNumber, status_code=201, responses=_REFUSED,
 )  # fmt: skip
 async def issue_report(
-    request: Request, account: str, order: schemas.IssueOrder, asker: AllowedToChange
+    request: Request, account: str, order: shapes.IssueOrder, asker: AllowedToChange
 ) -> Response:
     """Issue the report of a period that has ended: it is stored for ever and never changes.
 
@@ -77,7 +79,7 @@ async def issue_report(
     return await _in_turn(request, asker, partial(_issue, request, account, order, asker))
 
 
-@router.get("/preview", response_model=schemas.IssuePreview, responses=_REFUSED)
+@router.get("/preview", response_model=shapes.IssuePreview, responses=_REFUSED)
 async def preview_report(
     request: Request,
     account: str,
@@ -89,11 +91,11 @@ async def preview_report(
     ] = None,
 ) -> Response:
     """What would be issued, and what would hold it up. Operators only."""
-    order = schemas.IssueOrder.model_validate({"from": first, "to": to, "revises": revises})
+    order = shapes.IssueOrder.model_validate({"from": first, "to": to, "revises": revises})
     return await _in_turn(request, asker, partial(_preview, request, account, order, asker))
 
 
-@router.get("/{number}", response_model=schemas.Report)
+@router.get("/{number}", response_model=ReportShape)
 async def issued_report(request: Request, account: str, number: str, asker: Allowed) -> Response:
     """An issued report: the bytes whose SHA-256 is in the manifest."""
     return await _in_turn(request, asker, lambda: _file(request, account, number, asker, "json"))
@@ -118,7 +120,7 @@ async def issued_manifest(request: Request, account: str, number: str, asker: Al
     return await _in_turn(request, asker, found)
 
 
-@router.get("/{number}/difference", response_model=schemas.IssuedDifference)
+@router.get("/{number}/difference", response_model=shapes.IssuedDifference)
 async def issued_difference(
     request: Request, account: str, number: str, asker: Allowed
 ) -> Response:
@@ -186,7 +188,7 @@ def _now_of(request: Request, report: StoredReport) -> Any:
         raise RequestError(409, f"The report cannot be made now: {error}.") from None
 
 
-def _order(account: str, wanted: schemas.IssueOrder, asker: Asker) -> issuing.Order:
+def _order(account: str, wanted: shapes.IssueOrder, asker: Asker) -> issuing.Order:
     """Return what is to be issued. Raises RequestError."""
     if not asker.is_operator:
         raise RequestError(403, "Only operators issue reports.")
@@ -201,7 +203,7 @@ def _order(account: str, wanted: schemas.IssueOrder, asker: Asker) -> issuing.Or
     )
 
 
-def _revised(account: str, wanted: schemas.IssueOrder) -> int | None:
+def _revised(account: str, wanted: shapes.IssueOrder) -> int | None:
     if wanted.revises is None:
         return None
     try:
@@ -213,7 +215,7 @@ def _revised(account: str, wanted: schemas.IssueOrder) -> int | None:
     return ordinal
 
 
-def _preview(request: Request, account: str, wanted: schemas.IssueOrder, asker: Asker) -> Response:
+def _preview(request: Request, account: str, wanted: shapes.IssueOrder, asker: Asker) -> Response:
     redis: Redis = request.app.state.redis
     order = _order(account, wanted, asker)._replace(count_events=request.app.state.count_events)
     if not Rollups.live(redis).exists(account):
@@ -239,7 +241,7 @@ def _obstacle(error: IssueError) -> dict[str, str]:
     return {"kind": type(error).__name__.removesuffix("Error"), "sentence": sentence(error)}
 
 
-def _issue(request: Request, account: str, wanted: schemas.IssueOrder, asker: Asker) -> Response:
+def _issue(request: Request, account: str, wanted: shapes.IssueOrder, asker: Asker) -> Response:
     state = request.app.state
     order = _order(account, wanted, asker)
     if not Rollups.live(state.redis).exists(account):

@@ -12,11 +12,12 @@ from fastapi.responses import Response, StreamingResponse
 from redis.exceptions import RedisError
 from starlette.types import Receive, Scope, Send
 
-from interaction_usage.dashboard import logins, schemas, tokens
+from interaction_usage.dashboard import logins, tokens
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, Asker
 from interaction_usage.dashboard.limits import STREAM_LIFETIME_S, Shares
 from interaction_usage.dashboard.live import look, members
+from interaction_usage.dashboard.schemas import live as shapes
 from interaction_usage.store.reads import read_active
 
 #: Seconds between two checks whether a viewer of the stream may still watch.
@@ -25,7 +26,7 @@ _RECHECK_S: Final = 2.0
 router = APIRouter()
 
 
-@router.get("/accounts/{account}/live", response_model=schemas.Live, tags=["Live"])
+@router.get("/accounts/{account}/live", response_model=shapes.Live, tags=["Live"])
 def live(request: Request, account: str, asker: Allowed) -> Response:
     """The current hour: each series now, its peak so far, its last 60 minutes by the second."""
     visible_rollups(request, account, asker)

@@ -11,14 +11,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from interaction_usage.dashboard import audit, schemas
-from interaction_usage.dashboard import refused_schemas as shapes
+from interaction_usage.dashboard import audit
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.errors import RequestError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.limits import BusyError
 from interaction_usage.dashboard.refused import RefusedEvents, RefusedRecord, Scope
+from interaction_usage.dashboard.schemas import refused as shapes
+from interaction_usage.dashboard.schemas.shared import Sentence
 from rollups.catalog import EVENT_TYPES
 
 T = TypeVar("T")
@@ -28,10 +29,10 @@ _WITHOUT_SESSION: Final = frozenset(
     row.name for row in EVENT_TYPES if "session" not in row.data.__struct_fields__
 )
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"model": schemas.Sentence, "description": "This cannot be read or replayed here."},
+    409: {"model": Sentence, "description": "This cannot be read or replayed here."},
 }
 _OPERATORS: Final[dict[int | str, dict[str, Any]]] = {
-    403: {"model": schemas.Sentence, "description": "Only an operator may, or another site asked."},
+    403: {"model": Sentence, "description": "Only an operator may, or another site asked."},
     **_RESPONSES,
 }
 

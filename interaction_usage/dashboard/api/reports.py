@@ -15,12 +15,13 @@ from redis.client import Redis
 from starlette.concurrency import run_in_threadpool
 
 from export.formats import FORMATS
-from interaction_usage.dashboard import schemas, views
+from interaction_usage.dashboard import views
 from interaction_usage.dashboard.auth import Allowed, Asker
 from interaction_usage.dashboard.errors import InvalidValueError
 from interaction_usage.dashboard.heavy import HeavyWork
 from interaction_usage.dashboard.large import PacedResponse
 from interaction_usage.dashboard.periods import Period, PeriodQuery, report_request, request_errors
+from interaction_usage.dashboard.schemas import reports as shapes
 from interaction_usage.dashboard.spans import MOST_DAYS_BY_HOUR, By, Span, spans
 from interaction_usage.dashboard.views import Runs, RunsOfFlow, Spans, View
 from interaction_usage.reports.model import Report, hour_of
@@ -43,7 +44,7 @@ Flow = Annotated[
 # ---------------------------------------------------------------------- the Usage Report
 
 
-@router.get("/accounts/{account}/report", response_model=schemas.Report, tags=["Usage Report"])
+@router.get("/accounts/{account}/report", response_model=shapes.Report, tags=["Usage Report"])
 async def report(request: Request, account: str, asker: Allowed, period: Period) -> Response:
     """The Usage Report, as `usage export --format json` writes it."""
     asker.must_see(account)
@@ -98,7 +99,7 @@ def _all(shown: Breakdown) -> View:
     }
 
 
-@router.get("/accounts/{account}/dashboard", response_model=schemas.Dashboard, tags=["Dashboard"])
+@router.get("/accounts/{account}/dashboard", response_model=shapes.Dashboard, tags=["Dashboard"])
 async def dashboard(
     request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
     by: Wanted = By.DAY,
@@ -108,7 +109,7 @@ async def dashboard(
     return await _view(request, account, asker, period, _all, by, flow, Detail.ALL)
 
 
-@router.get("/accounts/{account}/dashboard/usage", response_model=schemas.Usage, tags=["Dashboard"])
+@router.get("/accounts/{account}/dashboard/usage", response_model=shapes.Usage, tags=["Dashboard"])
 async def dashboard_usage(
     request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
     by: Wanted = By.DAY,
@@ -118,7 +119,7 @@ async def dashboard_usage(
     return await _view(request, account, asker, period, lambda shown: views.usage(*shown), by, flow)
 
 
-@router.get("/accounts/{account}/dashboard/heat", response_model=schemas.Heat, tags=["Dashboard"])
+@router.get("/accounts/{account}/dashboard/heat", response_model=shapes.Heat, tags=["Dashboard"])
 async def dashboard_heat(
     request: Request,
     account: str,
@@ -138,7 +139,7 @@ async def dashboard_heat(
 
 @router.get(
     "/accounts/{account}/dashboard/applications",
-    response_model=schemas.Applications, tags=["Dashboard"],
+    response_model=shapes.Applications, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_applications(
     request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY
@@ -152,7 +153,7 @@ async def dashboard_applications(
 
 @router.get(
     "/accounts/{account}/dashboard/concurrency",
-    response_model=schemas.Concurrency, tags=["Dashboard"],
+    response_model=shapes.Concurrency, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_concurrency(
     request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY
@@ -166,7 +167,7 @@ async def dashboard_concurrency(
 
 @router.get(
     "/accounts/{account}/dashboard/resolution",
-    response_model=schemas.Resolution, tags=["Dashboard"],
+    response_model=shapes.Resolution, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_resolution(
     request: Request, account: str, asker: Allowed, period: Period, flow: Flow = None,
@@ -181,7 +182,7 @@ async def dashboard_resolution(
 
 @router.get(
     "/accounts/{account}/dashboard/connectivity",
-    response_model=schemas.Connectivity, tags=["Dashboard"],
+    response_model=shapes.Connectivity, tags=["Dashboard"],
 )  # fmt: skip
 async def dashboard_connectivity(
     request: Request, account: str, asker: Allowed, period: Period, by: Wanted = By.DAY

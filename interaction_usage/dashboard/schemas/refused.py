@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from interaction_usage.dashboard.schemas import Whole
+from interaction_usage.dashboard.schemas.shared import Whole
 
 
 class RefusedRecord(BaseModel):

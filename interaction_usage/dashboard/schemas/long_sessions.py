@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from interaction_usage.dashboard.schemas import Whole
+from interaction_usage.dashboard.schemas.shared import Whole
 
 
 class LongSession(BaseModel):
