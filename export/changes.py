@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from interaction_usage.reports.bill import called
+from interaction_usage.reports.bill import name_at
 from interaction_usage.reports.model import LateEvent, Report, Revision
 
 #: Events that are listed one by one; a sheet of the older format has 65,536 rows.
@@ -39,7 +39,7 @@ def rows(report: Report) -> Iterator[Sequence[str]]:
     if not revision.cells:
         yield "", "Nothing differs."
     for cell in revision.cells:
-        yield called(cell.path), _shown(cell.before), _shown(cell.after)
+        yield name_at(cell.path), _shown(cell.before), _shown(cell.after)
     yield "", ""
     yield from _events(revision)
 
@@ -58,7 +58,7 @@ def _events(revision: Revision) -> Iterator[Sequence[str]]:
 
 def _event(event: LateEvent) -> Sequence[str]:
     changes = "; ".join(
-        f"{called(cell.path)} {_shown(cell.before)} to {_shown(cell.after)}"
+        f"{name_at(cell.path)} {_shown(cell.before)} to {_shown(cell.after)}"
         for cell in event.changes
     )
     return (

@@ -225,7 +225,7 @@ def _reading() -> Iterator[Callable[[int, int], None]]:
 
 def _carry_out(proposal: "Proposal", dry_run: bool, seconds: float) -> None:
     """Show what changes; publish it, and wait, unless this is a dry run."""
-    from interaction_usage.corrections.preview import shown_value
+    from interaction_usage.reports.bill import name_at, value_text
 
     click.echo(plain(f"{proposal.draft.account}: {proposal.what}"))
     for report in proposal.preview.reports:
@@ -233,9 +233,8 @@ def _carry_out(proposal: "Proposal", dry_run: bool, seconds: float) -> None:
         if not report.cells:
             click.echo("  no value changes")
         for cell in report.cells:
-            click.echo(
-                plain(f"  {cell.path}: {shown_value(cell.before)} -> {shown_value(cell.after)}")
-            )
+            change = f"{value_text(cell.before)} -> {value_text(cell.after)}"
+            click.echo(plain(f"  {name_at(cell.path)}  {change}"))
     for remark in proposal.remarks:
         click.echo(plain(remark), err=True)
     if proposal.preview.issued:

@@ -80,17 +80,17 @@ def _without_events(
 ) -> "Iterator[str]":
     """Yield what differs without any event since, and why."""
     from interaction_usage.issued.reproduction import other_circumstances
-    from interaction_usage.reports.bill import LINES
+    from interaction_usage.reports.bill import LINES, name_at
 
-    paths = [
-        path
+    names = [
+        name_at(path)
         for path, line in LINES.items()
         if path in found.start
         and all(name in question.before for name in line.names)
         and line.value(question.before) != found.start[path]
     ]
-    if paths:
+    if names:
         span = frame.within.begin, frame.within.end
         causes = other_circumstances(last, question.now, span)
         why = "; ".join(causes) or "the events before it are not all there, or others"
-        yield f"without any event since: {', '.join(paths)} ({why})"
+        yield f"without any event since: {', '.join(names)} ({why})"

@@ -1,7 +1,7 @@
 """`usage reports diff`: what an issued report would say now, and the events behind that."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -213,35 +213,41 @@ def _print(members: dict[str, Any]) -> None:
         )
 
 
+def _name(cell: Mapping[str, Any]) -> str:
+    from interaction_usage.reports.bill import name_at
+
+    return name_at(cell["path"])
+
+
 def _lines(members: dict[str, Any]) -> Iterator[str]:
+    from interaction_usage.reports.bill import value_text
+
     if not members["changed"]:
         yield f"{members['number']}: nothing differs"
     for cell in members["cells"]:
-        yield f"{cell['path']}: {_shown(cell['issued'])} issued, {_shown(cell['now'])} now"
+        yield f"{_name(cell)}  {value_text(cell['issued'])} issued, {value_text(cell['now'])} now"
     for adjusted in members["adjusted"]:
         lines = (
-            cell["path"] if cell["difference"] is None else f"{cell['path']} {cell['difference']:+}"
+            _name(cell)
+            if cell["difference"] is None
+            else f"{_name(cell)} {value_text(cell['difference'], sign='+')}"
             for cell in adjusted["cells"]
         )
         yield f"Adjusted in {adjusted['number']}: {', '.join(lines)}"
     if members["without_events"]:
         why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
-        paths = ", ".join(cell["path"] for cell in members["without_events"])
-        yield f"Without any event since: {paths} ({why})"
+        names = ", ".join(map(_name, members["without_events"]))
+        yield f"Without any event since: {names} ({why})"
     for event in members["events"]:
         place = f"{event['topic']}/{event['partition']} at offset {event['offset']}"
         yield f"{event['type']} {event['id']} of {event['source']}, {event['time']}, {place}"
         for cell in event["changes"]:
-            yield f"  {cell['path']}: {_shown(cell['before'])} to {_shown(cell['after'])}"
+            yield f"  {_name(cell)}  {value_text(cell['before'])} to {value_text(cell['after'])}"
     for peak in members["peaks"]:
-        yield f"{peak['path']} moved from {peak['before']} to {peak['now']}"
+        yield f"{_name(peak)} moved from {peak['before']:,} to {peak['now']:,}"
         for each in peak["without"]:
             yield f"  without {each['id']} of {each['source']} alone: {each['max']}"
         if not peak["without"]:
             yield "  no event's absence alone would move it"
         if not peak["complete"]:
             yield "  (only the first 500 events were examined)"
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)

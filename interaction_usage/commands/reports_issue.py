@@ -219,12 +219,13 @@ def preview(
 
 def _print_preview(members: dict[str, Any]) -> None:
     from interaction_usage.issued.cells import cells_of
+    from interaction_usage.reports.bill import name_at, value_text
 
     state = "issued before" if members["issued"] else "would be issued"
     click.echo(plain(f"{members['number']}  {state}"))
     click.echo(plain(f"{members['from']} to {members['to']}, {members['timezone']}"))
     for path, value in cells_of(members["report"]).items():
-        click.echo(plain(f"  {path}  {'-' if value is None else value}"))
+        click.echo(plain(f"  {name_at(path)}  {value_text(value)}"))
     for adjustment in members["report"].get("adjustments", ()):
         for line in _adjustment_lines(adjustment):
             click.echo(plain(line))
@@ -233,13 +234,15 @@ def _print_preview(members: dict[str, Any]) -> None:
 
 
 def _adjustment_lines(adjustment: dict[str, Any]) -> Iterator[str]:
+    from interaction_usage.reports.bill import name_at, value_text
+
     yield f"Adjustment of {adjustment['number']}, {adjustment['from']} to {adjustment['to']}"
     for cell in adjustment["cells"]:
         difference = cell["difference"]
-        change = "" if difference is None else f"{difference:+} "
+        change = "" if difference is None else f"{value_text(difference, sign='+')} "
         count = cell["events"]
         events = "events not known" if count is None else f"{count:,} event{'s' * (count != 1)}"
-        before, now = ("-" if each is None else each for each in (cell["billed"], cell["now"]))
-        yield f"  {cell['path']}  {change}({before} billed, {now} now; {events})"
+        before, now = map(value_text, (cell["billed"], cell["now"]))
+        yield f"  {name_at(cell['path'])}  {change}({before} billed, {now} now; {events})"
     for note in adjustment["notes"]:
         yield f"  {note}"

@@ -83,6 +83,7 @@ def _reproduce(
         other_circumstances,
         reproduce,
     )
+    from interaction_usage.reports.bill import name_at, value_text
 
     ends = ends_in(report.manifest)
     of_adjusted = {each["number"]: ends_in(each) for each in report.manifest.get("adjusts", ())}
@@ -108,7 +109,8 @@ def _reproduce(
     within = frame_then(report).within
     reasons = [*events.gone, *other_circumstances(report, None, (within.begin, within.end))]
     cells = ", ".join(
-        f"{cell.path} {cell.before} issued, {cell.after} now" for cell in found.cells[:10]
+        f"{name_at(cell.path)} {value_text(cell.before)} issued, {value_text(cell.after)} now"
+        for cell in found.cells[:10]
     )
     why = "; ".join(reasons) or "the events are not those that were counted then"
     raise CommandError(

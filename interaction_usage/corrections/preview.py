@@ -60,11 +60,6 @@ def preview(redis: Any, rollups: Rollups, account: str, change: Change, now: dat
     return Preview(tuple(reports), issued)
 
 
-def shown_value(value: cells.Value) -> str:
-    """Return a value of a report as text."""
-    return "nothing" if value is None else str(value)
-
-
 def _cells(
     rollups: Rollups, subject: Account, within: Period, change: Change,
     known: Mapping[tuple[str, int], Mapping[int, int]], as_of: datetime,

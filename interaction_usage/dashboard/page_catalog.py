@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from interaction_usage.dashboard.views import TURNED_TO
-from interaction_usage.reports.bill import LINES, called
+from interaction_usage.reports.bill import LINES, name_at
 from rollups.catalog import (
     APPLICATION_LABELS,
     OUTCOME_LABELS,
@@ -54,7 +54,7 @@ def page_catalog() -> str:
 @cache
 def bill_labels() -> str:
     """Return what each number of a report is called, by its path, as JSON."""
-    return orjson.dumps({path: called(path) for path in LINES}).decode()
+    return orjson.dumps({path: name_at(path) for path in LINES}).decode()
 
 
 def concurrency_sections() -> list[tuple[Section, tuple[Series, ...]]]:

@@ -97,7 +97,19 @@ _CURVE: Final = (
 LINES: Final = {line.path: line for line in lines()}
 
 
-def called(path: str) -> str:
-    """Return what the number at *path* is called: its section and label; the path for any other."""
+def name_at(path: str) -> str:
+    """Return the name of the number at *path*: its section and label; the path for any other."""
     line = LINES.get(path)
     return f"{line.section}: {line.label}" if line else path
+
+
+def value_text(value: str | int | float | None, *, sign: str = "") -> str:
+    """Return a value of a report as a terminal shows it: averages with six decimals at most.
+
+    Two averages of 3,660 days differ by more than that, or are the same.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:{sign},.6f}".rstrip("0").removesuffix(".")
+    return f"{value:{sign},}" if isinstance(value, int) else value

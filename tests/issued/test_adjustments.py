@@ -17,7 +17,7 @@ from interaction_usage.issued.adjustments import (
 )
 from interaction_usage.issued.errors import RevisionError
 from interaction_usage.issued.succession import active, next_ordinal
-from interaction_usage.reports.bill import LINES, Numbers
+from interaction_usage.reports.bill import LINES, Numbers, name_at, value_text
 from interaction_usage.store.issued_table import Adjusted, Entry
 
 DAY = 86_400
@@ -189,3 +189,13 @@ def test_a_report_is_compared_where_it_may_have_changed(
     first = entry(1, {}, issued_at=1_000)
     known = [first, entry(2, {}, issued_at=2_000, compared=compared)]
     assert changed_since(first, known, age * DAY) == since
+
+
+def test_numbers_as_a_terminal_shows_them() -> None:
+    """Names instead of paths; no difference is rounded away."""
+    assert name_at("dnis.call_minutes") == "DNIS Service: Call Now minutes"
+    assert name_at("flow_runs.by_flow.x") == "flow_runs.by_flow.x"
+    assert value_text(1 / (3_660 * 24)) == "0.000011"
+    shown = [value_text(each) for each in (None, 0, 1234, 2.0, 5 / 3, "2026-10-12T10:00:00Z")]
+    assert shown == ["none", "0", "1,234", "2", "1.666667", "2026-10-12T10:00:00Z"]
+    assert [value_text(each, sign="+") for each in (2, -0.5, 0.25)] == ["+2", "-0.5", "+0.25"]

@@ -66,7 +66,7 @@ def test_an_event_is_voided_as_shown_and_once(counted: Any) -> None:
     command = ("event", "acme", "--source", "/apps/test", "--id", "call-1", *WHY)
     shown = correct(system, *command, "--dry-run")
     assert "usage.call.minutes of 2026-10-12T09:30:00.5Z" in shown
-    assert "  dnis.call_minutes: 14.345 -> 2\n" in shown.replace("2.0\n", "2\n")
+    assert "  DNIS Service: Call Now minutes  14.345 -> 2\n" in shown
     assert system.report("acme", *MONTH, as_of=LATER)["dnis"]["call_minutes"] == 14.345
     assert "Counted after" in correct(system, *command)
     assert system.report("acme", *MONTH, as_of=LATER)["dnis"]["call_minutes"] == 2
@@ -81,7 +81,7 @@ def test_a_session_is_corrected_as_shown_again_and_removed(counted: Any) -> None
     command = ("session", "acme", "agent", "a", *WHY)
     times = ("--start", "2026-10-12T09:00:00Z", "--stop", "2026-10-12T10:30:00Z")
     shown = correct(system, *command, *times, "--dry-run")
-    assert "  concurrency.agent.max: 1 -> 2\n" in shown
+    assert "  Concurrent Agent Sessions: Agent Application, maximum  1 -> 2\n" in shown
     before = system.report("acme", *MONTH, as_of=LATER)
     assert before["concurrency"]["agent"]["max"] == 1
     assert "Counted after" in correct(system, *command, *times)

@@ -216,7 +216,7 @@ def test_late_events_are_named_with_what_they_changed(
     for each in found["events"]:
         assert each["topic"].startswith("usage.")
     text = system.usage("reports", "diff", "acme-000001", code=1).stdout.decode()
-    assert "flow_runs.total: 30 issued, 32 now" in text
+    assert "Interaction Flows Run: Total  30 issued, 32 now" in text
     assert "without c of tests alone: 3" in text
     system.usage("reports", "show", "acme-000001", "--reproduce")
     assert issue(system, "acme", *OCTOBER, "--revises", "acme-000001") == "acme-000002"
@@ -231,7 +231,7 @@ def test_late_events_are_named_with_what_they_changed(
     delete_everything(system, "usage.flows")
     said = system.usage("reports", "show", "acme-000001", "--reproduce", code=1).stderr
     assert b"Kafka deleted the offsets 0 to" in said
-    assert b"flow_runs.total 30 issued, 0 now" in said
+    assert b"Interaction Flows Run: Total 30 issued, 0 now" in said
 
 
 def sheet_of(content: bytes, name: str) -> list[list[Any]]:
