@@ -6,7 +6,7 @@ comes for a sealed day is refused, so then the topics and the dead letters say w
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -203,7 +203,8 @@ class Outcome:
             for account, rollups in expected.items():
                 found = live.read(account, FIRST_SLOT, END_SLOT, by_slot=True, flows=True)
                 reference = reference_model.read(rollups, FIRST_SLOT, END_SLOT)
-                assert self._values(found) == self._values(reference), account
+                differing = _differing(self._values(found), self._values(reference))
+                assert not differing, f"{account}, (found, reference): {differing}"
         for account, rollups in expected.items():
             for tz, *days in RANGES:
                 report = self._system.report_here(account, *days, tz=tz, as_of=AS_OF)
@@ -236,6 +237,28 @@ class Outcome:
         if self._run.was_upgraded and sessions["agent"]["started"] is None:
             sessions = wanted["sessions"]
         return {**report, "sessions": sessions}
+
+
+def _differing(found: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what differs, by its path; of what is there for each slot, only the first ones."""
+    differing: dict[str, Any] = {}
+    for name in sorted({*found, *reference}):
+        here, there = found.get(name), reference.get(name)
+        if here == there:
+            continue
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            for path, pair in _differing(here, there).items():
+                differing[f"{name}.{path}"] = pair
+        elif isinstance(here, Sequence) and isinstance(there, Sequence):
+            slots = [
+                (slot, *pair)
+                for slot, pair in enumerate(zip(here, there, strict=False))
+                if pair[0] != pair[1]
+            ]
+            differing[name] = slots[:5] or (len(here), len(there))
+        else:
+            differing[name] = here, there
+    return differing
 
 
 def _is_in(place: Place, gaps: Iterable[Gap]) -> bool:

@@ -212,7 +212,8 @@ def test_the_process_of_alerts_needs_a_transactional_id(
 
 def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
     """With the rights that the page names on all topics and groups that begin with it."""
-    [example] = re.findall(r"```console\n(.*?--group staging\..*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    [example] = [block for block in blocks if "--group staging." in block]
     rights = re.sub(r"\\\n", "", example).strip().splitlines()
     admin: Any = AdminClient({"bootstrap.servers": counted.kafka.bootstrap, "log_level": 0})
     delete_acls(counted.kafka.bootstrap)

@@ -137,7 +137,7 @@ def test_every_command_logs_in(
             usage("lag", "--until-zero", "60")
             report = json.loads(usage("export", *OCTOBER, "--format", "json", "-o", "-").stdout)
             assert report["flow_runs"]["total"] >= 20
-            assert "match the topics exactly" in usage("rebuild", "--verify").output
+            assert "matches the topics exactly" in usage("rebuild", "--verify").output
             listed = json.loads(usage("dead-letters", "list", "--json").stdout)
             assert listed["counts"]["malformed"] >= 1
             usage("dead-letters", "replay", "--all")
