@@ -22,7 +22,7 @@ from stream_app.rebuild.dead_letters import RebuildDeadLetters
 from stream_app.rebuild.earlier import Earlier, EarlierChunk, Stretch
 from stream_app.rebuild.lock import RebuildLock
 from stream_app.retry import REDIS_ERRORS, Backoff, Result, retry
-from stream_app.sealed_rejections import SealedRejections
+from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
 from stream_app.topic_reader import Chunk, TopicReader
 from stream_app.topics import EVENT_TOPICS
 
@@ -45,13 +45,14 @@ class NewRollups:
         reader: TopicReader,
         dead_letters: RebuildDeadLetters | None,
         lock: RebuildLock,
-        earlier_rejections: SealedRejections,
+        read_rejections: Callable[[], SealedRejections],
         earlier: Earlier,
     ) -> None:
         self.active, self._admin, self._ids = active, admin, ids
         self.writer, self.reader = writer, reader
         self._dead_letters, self._lock = dead_letters, lock
-        self._earlier_rejections = earlier_rejections
+        self._read_rejections = read_rejections
+        self._rejections: SealedRejections | None = None
         self.earlier = earlier
         #: Up to where the earlier records of each topic-partition were applied.
         self._applied: dict[str, int] = {}
@@ -76,6 +77,17 @@ class NewRollups:
             place: min(end, positions.get(self.fence(*place), Position(0)).offset)
             for place, end in (await self.ends()).items()
         }
+
+    async def read_active(self, progress: Progress) -> None:
+        """Apply what the active rollups have counted, without what was rejected for a sealed day.
+
+        The positions come first: a dead letter is acknowledged before a position passes its record.
+        The other way about, what workers reject in between would be counted here.
+        """
+        ends = await self.counted_ends()
+        if self._rejections is None:
+            self._rejections = await asyncio.to_thread(self._read_rejections)
+        await self.read_to(ends, progress)
 
     async def read_to(self, ends: Mapping[tuple[str, int], int], progress: Progress) -> None:
         """Apply everything before *ends*."""
@@ -123,6 +135,7 @@ class NewRollups:
         ends = await self.retry(partial(self.writer.begin, list(names.values())))
         starts = self.reader.starts
         self._applied = {}  # fences skip what is there
+        self._rejections = await asyncio.to_thread(self._read_rejections)
         self.reader.seek({tp: max(ends[name], starts[tp]) for tp, name in names.items()})
 
     async def apply(self, chunk: Chunk, only: Callable[[OffsetEvent], bool] | None = None) -> None:
@@ -136,7 +149,9 @@ class NewRollups:
         only: Callable[[OffsetEvent], bool] | None = None,
     ) -> None:
         self._lock.check()
-        events, rejected = decode_batch(TP(*chunk.tp), chunk.records, self._earlier_rejections)
+        events, rejected = decode_batch(
+            TP(*chunk.tp), chunk.records, self._rejections or NO_REJECTIONS
+        )
         end: int | None = chunk.ends
         if only:
             events, end = [event for event in events if only(event)], None

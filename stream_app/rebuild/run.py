@@ -4,12 +4,12 @@ What happens, in this order, and what a failure at each step leaves:
 
 1. A new namespace, and the topics read into it from their beginning (`new_rollups`): exactly what a
    worker does, with fences and identities of its own. What the active rollups have counted comes
-   first, without what was rejected for a sealed day then (`sealed_rejections`); after that the days
-   that are sealed there are sealed here, too. What lies behind the active rollups no worker has
-   rejected yet, and the workers will start behind it; so the rebuild publishes its dead letters.
-   Kafka has acknowledged them before the new position moves behind their records. (Failure: the new
-   namespace is dropped. A dead letter that is published once more is recognised by its origin.) No
-   worker seals meanwhile.
+   first, without what was rejected for a sealed day then (`sealed_rejections`, read after the
+   positions); after that the days that are sealed there are sealed here, too. What lies behind the
+   active rollups no worker has rejected yet, and the workers will start behind it; so the rebuild
+   publishes its dead letters. Kafka has acknowledged them before the new position moves behind
+   their records. (Failure: the new namespace is dropped. A dead letter that is published once more
+   is recognised by its origin.) No worker seals meanwhile.
 2. `differences` compares each account with the active one (`compare`). (Failure: as above.)
 3. `record_gaps` records what Kafka deleted, so that the new rollups lack it: reports say so from
    then on. (Failure: the gaps are recorded, though the active rollups may have counted it. An
@@ -52,7 +52,7 @@ from stream_app.rebuild.dead_letters import RebuildDeadLetters, rejected_up_to
 from stream_app.rebuild.earlier import Earlier, EarlierRecords
 from stream_app.rebuild.lock import RebuildLock, locked
 from stream_app.rebuild.new_rollups import NewRollups, Progress
-from stream_app.sealed_rejections import read_sealed_rejections
+from stream_app.sealed_rejections import SealedRejections, read_sealed_rejections
 from stream_app.topic_reader import TopicReader
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 
@@ -94,7 +94,7 @@ class Rebuild:
 
     async def catch_up_with_active(self, progress: Progress) -> None:
         """Read what the active rollups have counted, and no further."""
-        await self._new.read_to(await self._new.counted_ends(), progress)
+        await self._new.read_active(progress)
 
     def differences(self, progress: Progress) -> AsyncIterator[list[Difference]]:
         """Yield, account by account, where the active rollups differ from the new ones.
@@ -207,12 +207,13 @@ async def rebuilding(
                 if not compare_only:
                     producer = await _open_producer(stack, config)
                     dead_letters = RebuildDeadLetters(producer, rejected_up_to(active, ids, spans))
-                copied = earlier_records.sealed_messages() if earlier_records else ()
-                rejections = await asyncio.to_thread(
-                    read_sealed_rejections, config.kafka, copied=copied
-                )
+
+                def read_rejections() -> SealedRejections:
+                    copied = earlier_records.sealed_messages() if earlier_records else ()
+                    return read_sealed_rejections(config.kafka, copied=copied)
+
                 new = NewRollups(
-                    active, admin, ids, writer, reader, dead_letters, lock, rejections, earlier
+                    active, admin, ids, writer, reader, dead_letters, lock, read_rejections, earlier
                 )
                 rebuild = Rebuild(redis, config, new, lock, lost)
                 yield rebuild

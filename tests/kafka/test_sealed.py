@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from interaction_usage.commands.main import main
 from interaction_usage.store.reads import Rollups
 from stream_app.broker import admin_client, committed_offsets, ensure_topics
+from stream_app.sealed_rejections import read_sealed_rejections
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
 from tests.support.event_lines import flow
 from tests.support.sealing import seal
@@ -92,6 +95,30 @@ def test_what_was_refused_stays_refused_where_the_topics_are_read_again(
     late = 1 if way == "rebuild" else 0  # nothing in an empty Redis knows that the day was sealed
     assert system.dead_letters()["counts"] == {"sealed": 1 + 2 * late}
     system.usage("rebuild", "--verify")
+
+
+def test_what_is_refused_while_a_rebuild_begins_is_not_counted_by_it(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither among the refusals that the rebuild has read, nor in the new rollups."""
+    make_topics(system)
+    system.start_worker()
+    publish(system, (run("a"), 0))
+    system.catch_up()
+    assert seal(system, "acme") == 1
+
+    def read_and_wait(*arguments: Any, **named: Any) -> Any:
+        found = read_sealed_rejections(*arguments, **named)
+        publish(system, (run("late"), 1))
+        system.catch_up()
+        return found
+
+    monkeypatch.setattr("stream_app.rebuild.run.read_sealed_rejections", read_and_wait)
+    done = CliRunner().invoke(main, ["rebuild"], env=system.environment)
+    assert done.exit_code == 0, done.output
+    system.catch_up()
+    assert system.report("acme", "2026-01-10", "2026-01-10")["flow_runs"]["total"] == 1
+    assert system.dead_letters()["counts"] == {"sealed": 1}
 
 
 def test_a_refusal_that_redis_forgot_before_kafka_has_the_commit_stays(

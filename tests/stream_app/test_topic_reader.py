@@ -118,7 +118,7 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
     nothing: Any = None
     new = NewRollups(
         nothing, nothing, {}, writer, nothing, RebuildDeadLetters(box, {}), RebuildLock(""),
-        NO_REJECTIONS, Earlier(None, {}, {}),
+        lambda: NO_REJECTIONS, Earlier(None, {}, {}),
     )  # fmt: skip
     bad: Any = SimpleNamespace(
         topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
