@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
 from interaction_usage.store.backup import BackupError
-from interaction_usage.store.errors import ReseekRequired
+from interaction_usage.store.errors import ReseekRequired, UnusableRollupsError
 from interaction_usage.store.namespaces import drop, drop_leftovers
 from interaction_usage.store.reads import Rollups, days_of
 from rollups.slots import DAYS_PER_BLOCK
@@ -120,7 +120,7 @@ class Operations(Issuing):
                 ready = [name for name in live.accounts() if self._are_open(client, live, name)]
             some = [account for account in ready if self.rng.random() < 0.3]
             self.note(f"{seal(self.system, *some, later=_MARGIN_S)} days of {some} are sealed")
-        except (RedisError, OSError, ReseekRequired) as error:
+        except (RedisError, OSError, ReseekRequired, UnusableRollupsError) as error:
             self.note(f"no days are sealed: {error!r}")
 
     def _are_open(self, client: Any, live: Rollups, account: str) -> bool:
@@ -169,7 +169,7 @@ class Operations(Issuing):
                 if (of, named_id) == (topic, topic_id) and at.offset * share >= 1
             }
             self._delete(topic, ends)
-        except (RedisError, BrokerUnavailableError) as error:
+        except (RedisError, BrokerUnavailableError, UnusableRollupsError) as error:
             self.note(f"nothing is deleted: {error!r}")
 
     def delete_uncounted(self) -> None:
@@ -186,7 +186,7 @@ class Operations(Issuing):
             begins = self._delete(topic, None)
             if self._is_there(REDIS) and not self._is_away(COMMAND):
                 self._note_lost(topic, begins)
-        except (BrokerUnavailableError, RedisError) as error:
+        except (BrokerUnavailableError, RedisError, UnusableRollupsError) as error:
             self.note(f"it is not known what is deleted: {error!r}")
         for _ in range(max(count, 1)):
             self.add_worker()
