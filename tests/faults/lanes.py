@@ -2,6 +2,7 @@
 
     seed 17  passed   46 s
     seed 20  FAILED  131 s
+             AssertionError: account-3, (found, reference): {'totals.clicks.chat': (19, 20)}
     200 fault runs in 31 min: 199 passed, 1 failed (seed 20). Longest row without a failure: 180,
     seeds 21 to 200. Slowest: seed 20, 131 s.
 
@@ -32,6 +33,7 @@ class Lanes:
         self._began = time.monotonic()
         self._seconds: dict[int, float] = defaultdict(float)
         self._failed: set[int] = set()
+        self._why: dict[int, str] = {}
         self._ended: list[int] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -52,11 +54,14 @@ class Lanes:
         self._seconds[seed] += report.duration
         if not report.passed:
             self._failed.add(seed)
+            self._why[seed] = why_in(report.longreprtext)
         if report.when in ("setup", "call"):
             return
         self._ended.append(seed)
         said = "FAILED" if seed in self._failed else "passed"
         print(f"seed {seed:<5}  {said}  {self._seconds[seed]:4.0f} s", flush=True)
+        if seed in self._why:
+            print(f"            {self._why[seed]}", flush=True)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say how many passed, and how many in a row."""
@@ -74,6 +79,12 @@ class Lanes:
             f"{f', seeds {row[0]} to {row[-1]}' if row else ''}. "
             f"Slowest: seed {slowest}, {self._seconds[slowest]:.0f} s."
         )
+
+
+def why_in(text: str) -> str:
+    """Return the last error that a failure's *text* names, in one line."""
+    errors = re.findall(r"^E\s+((?:\w+\.)*\w*Error\b.*)$", text, re.M)
+    return errors[-1][:300] if errors else ""
 
 
 def longest_row(seeds: Iterable[int]) -> range:
