@@ -79,7 +79,7 @@ def test_the_next_report_bills_what_changed_of_an_earlier_one(
     assert lines_of(found["report"])["acme-000001"].items() >= expected.items()
     text = system.usage(*preview).stdout.decode()
     assert "Adjustment of acme-000001, 2025-10-01 to 2025-10-31" in text
-    assert "dnis.call_minutes  +1.5 (0.0 billed, 1.5 now; 1 event)" in text
+    assert "DNIS Service: Call Now minutes  +1.5 (0 billed, 1.5 now; 1 event)" in text
 
     assert issue(system, *november) == "acme-000002"
     assert lines_of(found["report"]) == adjustments(system, "acme-000002")
