@@ -15,7 +15,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.backup import BackupError
 from interaction_usage.store.errors import ReseekRequired, UnusableRollupsError
 from interaction_usage.store.namespaces import drop, drop_leftovers
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.reads import Rollups, days_of, fences_in
 from rollups.slots import DAYS_PER_BLOCK
 from stream_app.broker import topic_ids
 from stream_app.errors import BrokerUnavailableError
@@ -124,9 +124,19 @@ class Operations(Issuing):
             self.note(f"no days are sealed: {error!r}")
 
     def _are_open(self, client: Any, live: Rollups, account: str) -> bool:
-        """Tell whether all days of the events are there, so that none can be opened later."""
-        field = client.hget(live.keys.head(account), f"{keys.OPEN_DAYS}{_BLOCK}")
-        return DAYS.issubset(days_of(_BLOCK, field))
+        """Tell whether all days of the events are there, so that none can be opened later.
+
+        As where a worker seals, nothing of the account is counted that lies behind the positions.
+        """
+        head = client.hgetall(live.keys.head(account))
+        positions = live.positions()
+        has_passed = all(
+            name in positions and last < positions[name].offset
+            for name, last in fences_in(head).items()
+        )
+        return has_passed and DAYS.issubset(
+            days_of(_BLOCK, head.get(f"{keys.OPEN_DAYS}{_BLOCK}".encode()))
+        )
 
     # ---------------------------------------------------------------------- rights
 
