@@ -90,27 +90,22 @@ def need() -> Callable[[str, str], str]:
 
 
 def _leave_out(reason: str) -> None:
+    """Skip a test, as the summary says; where all must run, as in CI, fail it."""
+    if os.environ.get(REQUIRE_KAFKA) == "1":
+        pytest.fail(f"{REQUIRE_KAFKA}=1, but this cannot run here: {reason}")
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def leave_out() -> Callable[[str], None]:
     """Return a function that skips a test, as the summary says, or fails it where all must run."""
-
-    def leave(reason: str) -> None:
-        if os.environ.get(REQUIRE_KAFKA) == "1":
-            pytest.fail(f"{REQUIRE_KAFKA}=1, but this cannot run here: {reason}")
-        _leave_out(reason)
-
-    return leave
+    return _leave_out
 
 
 @pytest.fixture
 def need_kafka() -> None:
     """Skip the test, reported in the summary, where no Apache Kafka can run; fail if one must."""
     if reason := missing():
-        if os.environ.get(REQUIRE_KAFKA) == "1":
-            pytest.fail(f"{REQUIRE_KAFKA}=1, but no Apache Kafka can run here: {reason}")
         _leave_out(f"Apache Kafka: {reason}")
 
 

@@ -5,6 +5,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,16 @@ def test_what_is_refused_while_a_rebuild_begins_is_not_counted_by_it(
     assert system.dead_letters()["counts"] == {"sealed": 1}
 
 
+def copied(system: Any) -> tuple[Path, Any]:
+    """Return a copy of what Redis keeps, and what the group has committed by then."""
+    system.redis.stop()
+    before = system.folder / "before"
+    shutil.copytree(system.folder / "redis", before)
+    committed = committed_offsets(admin_client(system.kafka.bootstrap), system.group)
+    system.redis.start()
+    return before, committed
+
+
 def test_a_refusal_that_redis_forgot_before_kafka_has_the_commit_stays(
     system: Any,
 ) -> None:
@@ -130,11 +141,7 @@ def test_a_refusal_that_redis_forgot_before_kafka_has_the_commit_stays(
     publish(system, (run("a"), 0))
     system.catch_up()
     worker.stop()
-    system.redis.stop()
-    before = system.folder / "before"
-    shutil.copytree(system.folder / "redis", before)
-    committed = committed_offsets(admin_client(system.kafka.bootstrap), system.group)
-    system.redis.start()
+    before, committed = copied(system)
     assert seal(system, "acme") == 1
     worker = system.start_worker()
     publish(system, (run("late"), 1))
@@ -170,11 +177,7 @@ def test_a_report_is_made_again_with_what_was_refused_after_it(
     publish(system, (run("b", "2026-02-10"), 40))
     system.catch_up()
     worker.stop()
-    system.redis.stop()
-    before = system.folder / "before"
-    shutil.copytree(system.folder / "redis", before)
-    committed = committed_offsets(admin_client(system.kafka.bootstrap), system.group)
-    system.redis.start()
+    before, committed = copied(system)
     worker = system.start_worker()
     publish(system, (run("forgotten", "2026-02-10"), 41))
     system.catch_up()
