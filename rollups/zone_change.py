@@ -61,10 +61,9 @@ class ZoneChange(NamedTuple):
             return f"{months}, every hour is on exactly one bill."
         where = "no bill" if edge.seconds > 0 else "both bills"
         first, last = sorted((edge.ended, edge.begins))
-        return (
-            f"{months}, the {duration(last - first)} from {_utc(first)} to {_utc(last)} are on "
-            f"{where}."
-        )
+        hours = duration(last - first)
+        subject, verb = ("hour", "is") if hours == "1 hour" else (hours, "are")
+        return f"{months}, the {subject} from {_utc(first)} to {_utc(last)} {verb} on {where}."
 
 
 def zone_change(second: int, old: ZoneInfo, new: ZoneInfo) -> ZoneChange:

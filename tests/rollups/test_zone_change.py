@@ -100,3 +100,10 @@ def test_what_is_on_both_bills_is_as_long_as_the_zones_are_apart() -> None:
             there, back = changed(old, new).edges[1], changed(new, old).edges[1]
             if there.month == back.month:
                 assert there.seconds == -back.seconds
+
+
+def test_one_hour_is_one() -> None:
+    """What moves by a single hour is said in the singular."""
+    sentences = changed("UTC", "Etc/GMT-1").sentences()
+    assert "the hour from " in sentences[1]
+    assert sentences[1].endswith(" is on both bills.")
