@@ -260,15 +260,18 @@ def _prepare(jars: Path, folder: Path) -> None:
         broker._format(jars)
         shutil.copytree(broker._data, unfinished / _STORAGE)
         broker._start(jars, (f"-XX:ArchiveClassesAtExit={unfinished / _CLASSES}",))
-        _use(broker.bootstrap)
-        broker.stop()
+        try:
+            _use(broker.bootstrap)
+        finally:
+            broker.stop()
         unfinished.rename(folder)
 
 
 def _use(bootstrap: str) -> None:
     """Has the broker load the classes that most of its clients need."""
     common = {"bootstrap.servers": bootstrap, "log_level": 0}
-    AdminClient(common).create_topics([NewTopic("any", 1, 1)])["any"].result(30)
+    admin = AdminClient(common)
+    admin.create_topics([NewTopic("any", 1, 1)])["any"].result(30)
     producer = Producer({**common, "transactional.id": "any"})
     producer.init_transactions(30)
     producer.begin_transaction()

@@ -118,8 +118,8 @@ def test_a_broker_that_was_killed_is_noticed(broker: ApacheKafka):
         broker.check()
 
 
-def test_a_new_broker_is_a_cluster_of_its_own(broker: ApacheKafka, tmp_path: Path):
-    """The storage it begins with is a copy, but for the ids of cluster and folder."""
+def test_a_new_broker_is_another_cluster(broker: ApacheKafka, tmp_path: Path):
+    """The storage it begins with is a copy, but for the ids of the cluster and the folder."""
     with ApacheKafka(tmp_path / "other") as other:
         admin = AdminClient({"bootstrap.servers": other.bootstrap, "log_level": 0})
         assert TOPIC not in admin.list_topics(timeout=5).topics
