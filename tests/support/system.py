@@ -28,7 +28,7 @@ from tests.support.redis_sentinel import WatchedRedis
 USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
 #: Commands that run as processes; the others run in this one, which saves their start.
-_PROCESSES = {"worker", "rebuild", "serve", "dev", "demo"}
+_PROCESSES = {"worker", "serve", "dev", "demo"}
 
 
 @dataclass
