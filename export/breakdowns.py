@@ -9,12 +9,13 @@ and hours keep the earliest; flows keep the most used, the rest summed exactly i
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, NamedTuple
 
 from export.sections import Kind, kind_of, offset_text
 from export.text import readable
-from interaction_usage.reports.model import Counts, Day, FlowRuns, Hours, Report
+from interaction_usage.reports.model import Counts, Day, FlowRuns, Report
 from rollups.catalog import (
     APPLICATION_LABELS,
     METRIC_ROWS,
@@ -24,6 +25,7 @@ from rollups.catalog import (
     UNSTOPPED,
     Metric,
 )
+from rollups.local_time import HourRun
 from rollups.timestamps import DAY_SECONDS
 
 #: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
@@ -189,28 +191,35 @@ def _session_columns(days: Sequence[Day], report: Report) -> Iterator[Column]:
 
 
 def _per_hour(report: Report, room: int, notice: str) -> Table:
-    hours = report.hours
-    begins, offsets = _wall_clock(hours)
-    begins, offsets = begins[:room], offsets[:room]
-    peaks = {series: hours.peaks[series][:room] for series in SERIES}
-    days = [second // DAY_SECONDS for second in begins]
+    clock = _wall_clock(report.hours.runs)
+    peaks = {series: report.hours.peaks[series][:room] for series in SERIES}
     columns = (
-        Column("Hour begins", Kind.HOUR, begins, highest=MAXIMUM),
-        Column("Weekday", Kind.WEEKDAY, weekdays(days)),
-        Column("UTC offset", Kind.MOMENT, offsets),
+        Column("Hour begins", Kind.HOUR, clock.begins[:room], highest=MAXIMUM),
+        Column("Weekday", Kind.WEEKDAY, clock.weekdays[:room]),
+        Column("UTC offset", Kind.MOMENT, clock.offsets[:room]),
         *_peak_columns(peaks, report),
     )
     return Table("Per hour", columns, notice)
 
 
-def _wall_clock(hours: Hours) -> tuple[list[int], list[str]]:
-    """Return what the wall clock shows as each hour begins, in seconds, and its UTC offset."""
+class _WallClock(NamedTuple):
+    """What the wall clock shows as each hour begins."""
+
+    begins: tuple[int, ...]  #: in seconds
+    weekdays: tuple[str, ...]
+    offsets: tuple[str, ...]  #: of UTC
+
+
+@lru_cache(8)  # the reports of many accounts have the same hours
+def _wall_clock(runs: tuple[HourRun, ...]) -> _WallClock:
+    """Return what the wall clock shows in the hours of *runs*."""
     begins: list[int] = []
     offsets: list[str] = []
-    for run in hours.runs:
+    for run in runs:
         begins += range(run.begin + run.offset, run.end + run.offset, run.seconds)
         offsets += repeat(offset_text(run.offset), run.hours)
-    return begins, offsets
+    names = weekdays(second // DAY_SECONDS for second in begins)
+    return _WallClock(tuple(begins), tuple(names), tuple(offsets))
 
 
 def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Column]:
