@@ -8,14 +8,13 @@ and hours keep the earliest; flows keep the most used, the rest summed exactly i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from functools import lru_cache
 from itertools import repeat
 from typing import Final, NamedTuple
 
 from export.sections import Kind, kind_of, offset_text
 from export.text import readable
-from interaction_usage.reports.model import Counts, Day, FlowRuns, Report
+from interaction_usage.reports.model import Days, FlowRuns, Report
 from rollups.catalog import (
     APPLICATION_LABELS,
     METRIC_ROWS,
@@ -46,7 +45,6 @@ _WEEKDAYS: Final = (
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
 )  # fmt: skip
 _EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Column(NamedTuple):
@@ -134,23 +132,22 @@ def _flows_left_out(report: Report, limit: int) -> str:
 
 
 def _per_day(report: Report, room: int, notice: str) -> Table:
-    days = report.days[:room]
-    columns = (*_day_columns(days, SUM), *_counter_columns([day.counts for day in days], report))
+    columns = (*_day_columns(report.days, SUM, room), *_counter_columns(report, room))
     return Table("Per day", columns, notice)
 
 
 def _sessions_per_day(report: Report, room: int, notice: str) -> Table:
-    days = report.days[:room]
-    peaks = {series: [day.peaks.get(series, 0) for day in days] for series in SERIES}
-    counted = list(_session_columns(days, report)) if report.counts.has_sessions else []
+    days = report.days
+    peaks = {series: days.peaks[series][:room] for series in SERIES}
+    counted = list(_session_columns(report, room)) if report.counts.has_sessions else []
     label = SUM if counted else ""
-    columns = (*_day_columns(days, label), *_peak_columns(peaks, report), *counted)
+    columns = (*_day_columns(days, label, room), *_peak_columns(peaks, report), *counted)
     return Table("Sessions per day", columns, notice)
 
 
-def _day_columns(days: Sequence[Day], label: str) -> tuple[Column, Column]:
+def _day_columns(days: Days, label: str, room: int) -> tuple[Column, Column]:
     """Return the columns of dates and weekdays; *label* is that of the row of sums, if any."""
-    numbers = [day.day.toordinal() - _EPOCH for day in days]
+    numbers = days.numbers[:room]
     return (
         Column("Day", Kind.DAY, numbers, label, MAXIMUM),
         Column("Weekday", Kind.WEEKDAY, weekdays(numbers)),
@@ -162,17 +159,17 @@ def weekdays(days: Iterable[int]) -> list[str]:
     return [_WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7] for day in days]
 
 
-def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
+def _counter_columns(report: Report, room: int) -> list[Column]:
     """Return the columns of the counters that have one and apply to the account."""
     return [
-        _counter_column(metric, counts, report)
+        _counter_column(metric, report, room)
         for metric in METRIC_ROWS
         if metric.column and metric.section and report.has(metric.section)
     ]
 
 
-def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) -> Column:
-    values = [each.reported(metric) for each in counts]
+def _counter_column(metric: Metric, report: Report, room: int) -> Column:
+    values = report.days.reported(metric)[:room]
     group = metric.section.title if metric.section else ""
     return Column(
         metric.column, kind_of(metric), values, report.counts.reported(metric),
@@ -180,11 +177,11 @@ def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) ->
     )  # fmt: skip
 
 
-def _session_columns(days: Sequence[Day], report: Report) -> Iterator[Column]:
+def _session_columns(report: Report, room: int) -> Iterator[Column]:
     """Yield the columns of the sessions that began, then of those of them without a stop."""
     for group, metrics in (("Sessions started", STARTED), ("Sessions without a stop", UNSTOPPED)):
         for name, metric in metrics.items():
-            values = [day.counts.amounts[metric] for day in days]
+            values = report.days.column(metric)[:room]
             total = report.counts.amounts[metric]
             heading, highest = APPLICATION_LABELS[name], max(values, default=0)
             yield Column(heading, Kind.INTEGER, values, total, highest, group)
