@@ -129,7 +129,7 @@ def test_a_changed_zone_that_moves_a_bill_is_named(tmp_path: Path) -> None:
     assert reproduce(stored, [*EVENTS, first]).differs == ()
 
 
-def test_what_was_refused_since_is_named_with_what_its_absence_changed() -> None:
+def test_what_was_refused_since_is_named_with_what_it_takes_away() -> None:
     """Each step is a report without one more of them; with those since, they explain the rest."""
     at = int(datetime(2026, 10, 5, 9, tzinfo=UTC).timestamp())
     runs = [
