@@ -1,4 +1,4 @@
-"""What one bar of a chart stands for has what its days have together."""
+"""What one bar of a chart stands for: what the days in it have together."""
 
 from itertools import groupby
 
@@ -20,7 +20,9 @@ _amounts = st.lists(st.integers(-2, 2**40), min_size=70, max_size=70)
     st.dictionaries(st.sampled_from(METRICS), _amounts, max_size=3),
 )
 @settings(deadline=None, max_examples=examples(20))
-def test_a_span_is_the_sum_of_its_days(by: By, first: int, sums: dict[str, list[int]]) -> None:
+def test_a_span_has_the_sums_of_all_days_in_it(
+    by: By, first: int, sums: dict[str, list[int]]
+) -> None:
     """Wherever the period begins, its first week or month cut, each counter by itself."""
     days = Days(range(first, first + 70), sums)
     groups = groupby(days, lambda day: first_of(day.day, by))
