@@ -61,8 +61,9 @@ class Visits:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._asked(url, request.url))
         if token:  # as the form does, without the two pages
-            form = {"token": token}
-            done = context.request.post("/login", form=form, headers={"Origin": url}, max_redirects=0)
+            done = context.request.post(
+                "/login", form={"token": token}, headers={"Origin": url}, max_redirects=0
+            )
             assert done.status == 303, done.text()
         page.goto(path)
         return page

@@ -219,6 +219,14 @@ def test_the_process_of_alerts_needs_a_transactional_id(
     process.stop()
 
 
+#: Kind of resource by the option of kafka-acls that names one.
+_OPTIONS = {
+    "--topic": ResourceType.TOPIC,
+    "--group": ResourceType.GROUP,
+    "--transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+
+
 def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
     """With the rights that the page names on all topics and groups that begin with it."""
     blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
@@ -228,14 +236,14 @@ def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
     delete_acls(counted.kafka.bootstrap)
     bindings = [
         AclBinding(
-            ResourceType.GROUP if "--group" in line else ResourceType.TOPIC, "staging.",
+            next(kind for option, kind in _OPTIONS.items() if option in line), "staging.",
             ResourcePatternType.PREFIXED, f"User:{USER}", "*", AclOperation[name.upper()],
             AclPermissionType.ALLOW,
         )
         for line in rights
         for name in re.findall(r"--operation (\w+)", line)
     ]  # fmt: skip
-    assert len(bindings) == 3
+    assert len(bindings) == 4
     for created in admin.create_acls(bindings).values():
         created.result(10)
     ensure_topics(counted.kafka.bootstrap, [f"staging.{name}" for name in TOPICS], 1, 1)
