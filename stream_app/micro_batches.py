@@ -106,10 +106,11 @@ class MicroBatches:
         self._stopping = False
         self._writing: asyncio.Task[None] | None = None
 
-    async def put(self, queued: QueuedBatch) -> None:
-        """Queue a batch; return as soon as there is room for another."""
-        self._queues.setdefault(queued.batch.tp, deque()).append(queued)
-        self._add_weight(_weight(queued.batch))
+    async def put(self, *queued: QueuedBatch) -> None:
+        """Queue what a fetch brought; return as soon as there is room for more."""
+        for each in queued:
+            self._queues.setdefault(each.batch.tp, deque()).append(each)
+        self._add_weight(sum(_weight(each.batch) for each in queued))
         self._wake.set()
         await self._room.wait()
 
