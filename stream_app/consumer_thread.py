@@ -96,9 +96,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def state_of(self, tp: TP) -> Any:
         """Return aiokafka's state of *tp*; None where that is not assigned."""
+        return self.states().get(tp)
+
+    def states(self) -> Mapping[TP, Any]:
+        """Return aiokafka's states of all partitions that are assigned."""
         subscription = self._ensure_consumer()._subscription.subscription
         assignment = subscription and subscription.assignment
-        return assignment and assignment.state_value(TopicPartition(*tp))
+        return assignment._tp_state if assignment else {}  # its keys are tuples as Faust's are
+
+    async def _keepalive2(self) -> None:
+        """Wake nobody up once a second: whatever one thread wants of the other wakes it up."""
 
     # ---------------------------------------------------------------- fetching
 

@@ -240,7 +240,8 @@ class MicroBatches:
             queued.event.ack()
             self._add_weight(-_weight(queued.batch))
         self._in_process.discard(segment.batch.tp)
-        self._wake.set()
+        if self._queues.get(segment.batch.tp):
+            self._wake.set()
 
     async def _fail(self, error: Exception) -> None:
         self._stopping = True

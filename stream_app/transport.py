@@ -202,12 +202,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records and now < self._skips_at:
             return
         self._skips_at = now + _SKIP_INTERVAL_S
+        states = self._thread.states()
         for tp in self._active_partitions:
-            done = self._processed.get(tp)
-            if tp in records or done is None or done != self._delivered.get(tp, done):
+            state, done = states.get(tp), self._processed.get(tp)
+            if state is None or done is None or tp in records:
                 continue
-            position = self._position(tp)
-            if position is not None and position > done:
+            position = state._position
+            if position is not None and position > done == self._delivered.get(tp, done):
                 self._processed[tp] = self._delivered[tp] = position
 
     def _position(self, tp: TP) -> int | None:

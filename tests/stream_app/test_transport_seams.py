@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment as Assignments
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -102,6 +103,8 @@ def test_what_is_looked_at_of_aiokafkas_partitions_is_there() -> None:
     source = inspect.getsource(TopicPartitionState)
     for name in ("highwater", "lso", "timestamp"):
         assert f"self.{name} = None" in source
+    assert "self._tp_state[tp] = TopicPartitionState(" in inspect.getsource(Assignments.__init__)
+    assert "self._position = None" in source
     for name in ("paused", "position", "has_valid_position"):
         assert isinstance(getattr(TopicPartitionState, name), property)
 
@@ -367,7 +370,9 @@ class _Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Any) -> None:
         self.lines: list[str] = []
         self.state = SimpleNamespace(has_valid_position=True, position=0, paused=False)
-        assignment = SimpleNamespace(state_value=lambda _: self.state, active=True)
+        assignment = SimpleNamespace(
+            state_value=lambda _: self.state, active=True, _tp_state={FLOWS: self.state}
+        )
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
         coordinator = _Coordinator(3, None)
         aiokafka = SimpleNamespace(
@@ -629,7 +634,8 @@ def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
     monkeypatch.setattr(transport.time, "monotonic", lambda: now)
     consumer._skips_at, consumer._active_partitions = 0.0, {FLOWS}
     positions = iter((3, 4, 5))
-    monkeypatch.setattr(consumer, "_position", lambda _: next(positions))
+    states = ({FLOWS: SimpleNamespace(_position=position)} for position in positions)
+    consumer._thread = SimpleNamespace(states=lambda: next(states))
     others = {clicks: [_Record(7)]}
     consumer._skip_gaps(others)
     assert consumer._processed[FLOWS] == 3
