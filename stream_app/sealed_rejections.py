@@ -41,6 +41,10 @@ class SealedRejections:
     def __init__(self, rejected: Mapping[Place, Set[tuple[int, int]]]) -> None:
         self._rejected = {place: _columns(found) for place, found in rejected.items()}
 
+    def has_rejected(self, record: ConsumerRecord) -> bool:
+        """Tell whether *record* was rejected."""
+        return not self.without_rejected((record.topic, record.partition), [record])
+
     def without_rejected(self, place: Place, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Return those of *records* of *place* that were not rejected."""
         columns = self._rejected.get(place)
