@@ -38,6 +38,7 @@ class FetchRequest(fetch.FetchRequest):  # type: ignore[misc]
     """
 
     states: States | None = None
+    found: int | None = None  #: bytes of records in the answer, once it is read here
     _topics: list[tuple[str, list[tuple[int, int, int]]]]
 
     def build(self, request_struct_class: Any) -> Any:
@@ -63,7 +64,8 @@ class FetchRequest(fetch.FetchRequest):  # type: ignore[misc]
         return _Nothing(self.states[topic], {partition: offset for partition, offset, _ in asked})
 
     def answered(self, found: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> None:
-        """Forget the partitions that are not among what was *found*."""
+        """Note what was *found*, and forget the partitions that are not there."""
+        self.found = sum(len(each[-1] or b"") for _, partitions in found for each in partitions)
         if self.states is not None:
             numbers = {topic: {each[0] for each in partitions} for topic, partitions in found}
             self._topics = [

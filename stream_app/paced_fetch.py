@@ -6,6 +6,8 @@ Redis. So the broker is asked to wait:
 
 - Where events come, for so many bytes that a micro-batch is worth its cost (`MIN_BYTES`), but not
   for longer than `LINGER_MS`. A backlog has that many at once, so it never waits.
+- Where the last answer brought few (`FEW_BYTES`), a little longer (`SPARSE_MS`): there it is the
+  answers that cost, and counting them takes no time.
 - Where the last answer brought none, for the first byte, for longer (`IDLE_MS`). An event after a
   pause is there at once.
 
@@ -24,6 +26,10 @@ from stream_app.fetch_protocol import FetchRequest, States
 #: Bytes for which an answer may wait, and milliseconds for which it does.
 MIN_BYTES: Final = 500_000
 LINGER_MS: Final = 120
+#: Bytes of records below which an answer brought few: some 200 events a second. Milliseconds for
+#: which the next one waits then.
+FEW_BYTES: Final = 8_000
+SPARSE_MS: Final = 150
 #: Milliseconds for which an answer waits where the one before it was empty.
 IDLE_MS: Final = 1_000
 
@@ -48,6 +54,7 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._quiet: set[int] = set()  # nodes whose last answer brought nothing
+        self._sparse: set[int] = set()  # and those whose last answer brought few bytes
         self._plan: _Plan | None = None
         self._turn = 0  # the partition that is asked for first, so that none always is
 
@@ -61,6 +68,8 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
             for node, request in actions[0]:
                 if node in self._quiet:
                     request._min_bytes, request._max_wait_ms = 1, IDLE_MS
+                elif node in self._sparse:
+                    request._max_wait_ms = SPARSE_MS
         return actions
 
     def _plain_requests(self, assignment: Any) -> dict[int, FetchRequest] | None:
@@ -118,6 +127,10 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         brought: bool = await super()._proc_fetch_request(assignment, node_id, request)
+        if request.found is not None and request.found < FEW_BYTES:
+            self._sparse.add(node_id)
+        else:
+            self._sparse.discard(node_id)
         if brought:
             self._quiet.discard(node_id)
             for waiter in self._fetch_waiters:

@@ -242,13 +242,10 @@ class MicroBatch:
             by_node[self._writer.nodes.of(call.account)].append(call)
         if len(by_node) > 1:
             await self._writer.list_accounts(accounts)
-        with self._writer.listing(accounts) as before:  # on the way, with one node
-            answers = await gather_all(
-                *(
-                    self._apply(node, connections[node], sent, before)
-                    for node, sent in by_node.items()
-                )
-            )
+            answers = await self._apply_all(by_node, connections)
+        else:
+            with self._writer.listing(accounts) as before:  # on the same trip
+                answers = await self._apply_all(by_node, connections, before)
         await self._writer.list_accounts(accounts)  # again, if the server had lost them
         sealed: list[SealedEvent] = []
         for sent, answered in zip(by_node.values(), answers, strict=True):
@@ -257,6 +254,17 @@ class MicroBatch:
         for fence, _ in sealed:
             self._rejected[fence] += 1
         return sealed
+
+    async def _apply_all(
+        self,
+        calls: Mapping[Node, Sequence[_Call]],
+        connections: Mapping[Node, Any],
+        before: Sequence[tuple[str, ...]] = (),
+    ) -> list[Any]:
+        """Run the script for each of *calls*, on all nodes concurrently; return answers by node."""
+        return await gather_all(
+            *(self._apply(node, connections[node], sent, before) for node, sent in calls.items())
+        )
 
     async def _apply(
         self, node: Node, connection: Any, calls: Sequence[_Call], before: Sequence[tuple[str, ...]]

@@ -21,7 +21,14 @@ from aiokafka.structs import TopicPartition
 from stream_app import fetch_protocol
 from stream_app.bounded_fetch import install
 from stream_app.fetch_protocol import FetchRequest
-from stream_app.paced_fetch import IDLE_MS, LINGER_MS, MIN_BYTES, PacedFetcher
+from stream_app.paced_fetch import (
+    FEW_BYTES,
+    IDLE_MS,
+    LINGER_MS,
+    MIN_BYTES,
+    SPARSE_MS,
+    PacedFetcher,
+)
 
 MB = 1_048_576
 TOPICS = [
@@ -88,6 +95,7 @@ def test_partitions_with_nothing_are_brought_up_to_date_and_left_out() -> None:
     found = asked.build(fetch.FetchRequest_v11).RESPONSE_TYPE.decode(io.BytesIO(raw))
     assert found.topics == [("usage.flows", [(*heads[0], b"records"), (*heads[2], b"")])]
     assert asked.topics == [("usage.flows", [(0, 10, MB), (2, 10, MB)])]
+    assert asked.found == len(b"records")
     assert (states[1].highwater, states[1].lso) == (21, 16)
     assert states[1].timestamp is not None
     for other in (0, 2, 3):  # the first two are aiokafka's to handle
@@ -146,7 +154,8 @@ def fetching() -> Any:
     made = PacedFetcher.__new__(PacedFetcher)
     made._client = SimpleNamespace(cluster=_Cluster({tp: 1 + tp.partition % 2 for tp in PLACES}))
     made._records, made._in_flight, made._preferred_read_replica = OrderedDict(), set(), {}
-    made._plan, made._turn, made._quiet, made._client_rack = None, 0, set(), None
+    made._plan, made._turn, made._client_rack = None, 0, None
+    made._quiet, made._sparse = set(), set()
     made._fetch_max_wait_ms, made._fetch_min_bytes = LINGER_MS, MIN_BYTES
     made._fetch_max_bytes, made._max_partition_fetch_bytes = 52_428_800, MB
     made._isolation_level, made._fetcher_timeout = 1, 0.2
@@ -237,9 +246,9 @@ def test_records_are_taken_before_the_next_request_is_made(
     async def scene() -> None:
         waiter = asyncio.get_running_loop().create_future()
         made._fetch_waiters.add(waiter)
-        await made._proc_fetch_request(None, 1, None)
+        await made._proc_fetch_request(None, 1, request())
         assert not waiter.done()
-        await made._proc_fetch_request(None, 1, None)
+        await made._proc_fetch_request(None, 1, request())
         assert waiter.done()
 
     brings += [True, False]
@@ -253,7 +262,8 @@ def test_records_are_taken_before_the_next_request_is_made(
 def paced(monkeypatch: pytest.MonkeyPatch, min_bytes: int) -> tuple[Any, list[bool]]:
     """Return a fetcher of two nodes that sends nothing, and what its next answers bring."""
     made = PacedFetcher.__new__(PacedFetcher)
-    made._fetch_min_bytes, made._quiet, made._fetch_waiters = min_bytes, set(), set()
+    made._fetch_min_bytes, made._fetch_waiters = min_bytes, set()
+    made._quiet, made._sparse = set(), set()
     monkeypatch.setattr(made, "_plain_requests", lambda _: None, raising=False)
     brings: list[bool] = []
 
@@ -281,18 +291,31 @@ def test_after_an_empty_answer_the_broker_waits_longer_and_for_any_event(
     made, brings = paced(monkeypatch, MIN_BYTES)
     assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
     brings += [False]
-    asyncio.run(made._proc_fetch_request(None, 1, None))
+    asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(1, IDLE_MS), (MIN_BYTES, LINGER_MS)]
     brings += [True]
-    asyncio.run(made._proc_fetch_request(None, 1, None))
+    asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
+
+
+def test_after_an_answer_with_few_bytes_the_broker_waits_a_little_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until one has more; of an answer that aiokafka read nobody knows how many it had."""
+    made, brings = paced(monkeypatch, MIN_BYTES)
+    for found, wait in [(FEW_BYTES - 1, SPARSE_MS), (FEW_BYTES, LINGER_MS), (None, LINGER_MS)]:
+        asked = request()
+        asked.found = found
+        brings += [True]
+        asyncio.run(made._proc_fetch_request(None, 1, asked))
+        assert waits(made) == [(MIN_BYTES, wait), (MIN_BYTES, LINGER_MS)]
 
 
 def test_a_consumer_that_is_not_to_linger_fetches_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as those that read a topic to its end and stop."""
     made, brings = paced(monkeypatch, 1)
     brings += [False]
-    asyncio.run(made._proc_fetch_request(None, 1, None))
+    asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2  # as the request came from aiokafka
 
 

@@ -663,7 +663,7 @@ def fetching_thread() -> Any:
     made.thread_loop.close()
 
 
-def test_a_fetch_comes_from_the_thread_with_its_result_or_its_error(fetching_thread: Any) -> None:
+def test_a_fetch_in_the_thread_ends_with_records_or_an_error(fetching_thread: Any) -> None:
     """And where the thread ends under it, nobody waits for it for ever."""
     asked: list[Any] = []
     does: list[Any] = [{FLOWS: [1]}, OSError("gone"), asyncio.CancelledError()]
