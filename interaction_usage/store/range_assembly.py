@@ -149,12 +149,16 @@ def _pieces(
     pieces: dict[bytes, list[_Piece]] = defaultdict(list)
     flows: dict[bytes, list[bytes]] = defaultdict(list)
     for at, low, high, fields in _touched(opened, first, end):
-        is_whole = high - low == SLOTS_PER_DAY
+        if high - low == SLOTS_PER_DAY:
+            for field, records in fields.items():
+                if field in _CURVES_AND_COUNTERS:
+                    pieces[field].append((at, records))
+                else:
+                    flows[field].append(records)
+            continue
         for field, records in fields.items():
             if field not in _CURVES_AND_COUNTERS:
-                flows[field].append(records if is_whole else _cut(records, low, high))
-            elif is_whole:
-                pieces[field].append((at, records))
+                flows[field].append(_cut(records, low, high))
             elif field in SERIES_FIELDS:
                 if cut := _cut(records, 0, high, CURVE_RECORD):
                     pieces[field].append((at, cut))
