@@ -225,14 +225,16 @@ def _few_and_many(url: str, redis: Redis, few: int, many: int) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _processes(url: str) -> Iterator[Row]:
+def _processes(url: str, micro_batches: int) -> Iterator[Row]:
     """Yield the rows of whole processes."""
     first, last = map(str, _OPEN_MONTH)
     month = ("--from", first, "--to", last, "--as-of", _AS_OF.isoformat(), "--tz", ZONE, "-o", "-",
              "--format")  # fmt: skip
     commands = [("export", "busy", *month, name) for name in ("json", "xls")]
     makes = [partial(_run, url, *words) for words in (*commands, ("--version",))]
-    *taken, version, libraries = _medians([*makes, partial(_python, "-c", _LIBRARIES)], 15)
+    *taken, version, libraries = _medians(
+        [*makes, partial(_python, "-c", _LIBRARIES)], micro_batches
+    )
     for file_format, milliseconds in zip(("json", "xls"), taken, strict=True):
         yield Row(
             "export", f"a busy open month, {file_format}, as a process",
@@ -261,7 +263,7 @@ def _python(*arguments: str, **environment: str) -> None:
     )
 
 
-def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
+def _all(url: str, accounts: int, each: int, micro_batches: int) -> Iterator[Row]:
     """Yield the rows of every account's report at once."""
     ours.fill(url, month_of_many(accounts, each), "all/0")
     with Redis.from_url(url) as redis:
@@ -270,7 +272,7 @@ def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
         with tempfile.TemporaryDirectory(prefix="usage-benchmark-") as folder:
             days = ("--from", str(FIRST), "--to", str(LAST))
             words = ("export", "--all", *days, "--format", file_format, "-d", folder)
-            (taken,) = _medians([partial(_run, url, *words)], 3)
+            (taken,) = _medians([partial(_run, url, *words)], micro_batches)
             written = len(os.listdir(folder))
         rate = written / taken * 1000
         yield Row(
@@ -291,11 +293,11 @@ def run(*, short: bool, few: int = PLACES, many: int = 10_000_000) -> list[Row]:
         ours.live_through(server.url, busy_year(), "busy/0")
         say("export: a busy month and year, in process and as processes")
         rows += _busy(redis)
-        rows += _processes(server.url)
+        rows += _processes(server.url, 7 if short else 15)
         rows += _few_and_many(server.url, redis, few, many)
     with redis_server() as server:
         say("export: every account at once")
-        rows += _all(server.url, 2_000, 50 if short else 200)
+        rows += _all(server.url, 2_000, *((50, 1) if short else (200, 3)))
     return rows
 
 

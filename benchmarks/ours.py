@@ -55,6 +55,8 @@ __all__ = [
 
 #: The command that runs a worker.
 WORKER = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
+#: The command that sends files of events.
+SEND = [sys.executable, "-m", "interaction_usage.commands.main", "send"]
 #: The consumer group of the workers.
 GROUP = "usage"
 
