@@ -174,4 +174,10 @@ def _write_to_output(content: bytes) -> None:
 def _format_of(output: str | None) -> str:
     """Return the format that the file's extension asks for, xls if it asks for none."""
     suffix = Path(output).suffix[1:].lower() if output and output != "-" else ""
-    return suffix if suffix in FORMATS else "xls"
+    if suffix and suffix not in FORMATS:
+        *others, last = (f".{name}" for name in FORMATS)
+        raise click.UsageError(
+            f"There is no format .{suffix} for {output!r}, only {', '.join(others)} and {last}. "
+            "Give --format to write a file of this name."
+        )
+    return suffix or "xls"

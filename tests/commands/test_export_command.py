@@ -95,6 +95,7 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
     [
         (("acmee", *MONTH), 1, "no account 'acmee'"),
         (("acmee", *MONTH), 1, "Did you mean 'acme'?"),
+        (("acme", *MONTH, "-o", "a.pdf"), 2, "only .xls, .xlsx, .csv and .json. Give"),
         (("acme", "--from", "2026-10-31", "--to", "2026-10-01"), 2, "reversed"),
         (("acme", "--from", "2999-10-01", "--to", "2999-10-31"), 2, "lies in the future"),
         (("acme", *MONTH, "--tz", "Europe/Pariss"), 2, "no time zone 'Europe/Pariss'"),
