@@ -131,7 +131,8 @@ def _export_one(
         click.echo(plain(why), err=True)
     if target != "-":
         done = f"{target}: {report.name}, {report.first} to {report.last}, {report.timezone}"
-        click.echo(plain(done), err=True)
+        is_named_so = Path(target).suffix[1:].lower() == file_format
+        click.echo(plain(done if is_named_so else f"{done}, in the format {file_format}"), err=True)
 
 
 def _export_all(
@@ -174,10 +175,4 @@ def _write_to_output(content: bytes) -> None:
 def _format_of(output: str | None) -> str:
     """Return the format that the file's extension asks for, xls if it asks for none."""
     suffix = Path(output).suffix[1:].lower() if output and output != "-" else ""
-    if suffix and suffix not in FORMATS:
-        *others, last = (f".{name}" for name in FORMATS)
-        raise click.UsageError(
-            f"There is no format .{suffix} for {output!r}, only {', '.join(others)} and {last}. "
-            "Give --format to write a file of this name."
-        )
-    return suffix or "xls"
+    return suffix if suffix in FORMATS else "xls"

@@ -72,6 +72,13 @@ def test_the_name_of_the_file_tells_the_format(
     done = usage("export", "acme", *MONTH, "-o", str(tmp_path / output))
     assert done.exit_code == 0, done.output
     assert (tmp_path / output).read_bytes().startswith(begins)
+    assert "in the format" not in done.stderr
+
+
+def test_another_ending_than_that_of_the_format_is_said(usage: Usage, tmp_path: Path) -> None:
+    """Nobody takes it for what its name says."""
+    done = usage("export", "acme", *MONTH, "-o", str(tmp_path / "usage.pdf"))
+    assert done.stderr.endswith(", UTC, in the format xls\n")
 
 
 def test_standard_output_carries_the_report_and_nothing_else(usage: Usage) -> None:
@@ -95,7 +102,6 @@ def test_as_of_leaves_later_hours_out(usage: Usage) -> None:
     [
         (("acmee", *MONTH), 1, "no account 'acmee'"),
         (("acmee", *MONTH), 1, "Did you mean 'acme'?"),
-        (("acme", *MONTH, "-o", "a.pdf"), 2, "only .xls, .xlsx, .csv and .json. Give"),
         (("acme", "--from", "2026-10-31", "--to", "2026-10-01"), 2, "reversed"),
         (("acme", "--from", "2999-10-01", "--to", "2999-10-31"), 2, "lies in the future"),
         (("acme", *MONTH, "--tz", "Europe/Pariss"), 2, "no time zone 'Europe/Pariss'"),
