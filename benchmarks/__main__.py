@@ -39,7 +39,7 @@ from benchmarks import (
 from benchmarks.postgres import NoPostgres, programs
 from benchmarks.progress import say
 from benchmarks.table import Row, markdown
-from interaction_usage.servers.apache_kafka import kafka_version
+from interaction_usage.servers.kafka_files import kafka_version
 from interaction_usage.servers.redis_server import binary
 
 _ALL = (

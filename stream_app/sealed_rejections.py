@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
+from aiokafka.structs import ConsumerRecord
+
 from interaction_usage.store import keys
 from stream_app.broker import admin_client, topic_ids
 from stream_app.dead_letter_reader import messages
@@ -41,6 +43,10 @@ class SealedRejections:
 
     def __init__(self, rejected: Mapping[Place, Set[tuple[int, int]]]) -> None:
         self._rejected = {place: _columns(found) for place, found in rejected.items()}
+
+    def has_rejected(self, record: ConsumerRecord) -> bool:
+        """Tell whether *record* was rejected."""
+        return not self.without_rejected((record.topic, record.partition), [record])
 
     def without_rejected(self, place: Place, records: list[Record]) -> list[Record]:
         """Return those of *records* of *place* that were not rejected."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from interaction_usage.servers.apache_kafka import missing
 from interaction_usage.servers.child import ServerMissingError
+from interaction_usage.servers.kafka_files import missing
 from interaction_usage.servers.redis_cluster import RedisCluster, redis_cluster
 from interaction_usage.servers.redis_server import RedisServer, binary, redis_server
 from interaction_usage.store.client import connect

@@ -35,6 +35,9 @@ _NOT_GLOBAL: Final = (
     IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20")
 )  # fmt: skip
 
+#: Why a URL without TLS is refused.
+PLAIN: Final = "http:// is only for USAGE_ALERTS_ALLOWED_NETWORKS; use https://"
+
 
 def check(address: str, allowed: Sequence[Network], *, is_plain: bool) -> None:
     """Raise ForbiddenAddressError unless a webhook may be sent to *address*.
@@ -49,9 +52,7 @@ def check(address: str, allowed: Sequence[Network], *, is_plain: bool) -> None:
             f"{address} is inside; USAGE_ALERTS_ALLOWED_NETWORKS does not allow it"
         )
     if is_plain:
-        raise ForbiddenAddressError(
-            "http:// is only for USAGE_ALERTS_ALLOWED_NETWORKS; use https://"
-        )
+        raise ForbiddenAddressError(PLAIN)
 
 
 def _is_outside(address: _Address) -> bool:

@@ -13,6 +13,7 @@ from interaction_usage.alerts import rules, states
 from interaction_usage.alerts.errors import InvalidRuleError, RuleNotFoundError
 from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.states import State, Status
+from interaction_usage.settings import Network
 from interaction_usage.store import alert_table
 from interaction_usage.store.alert_table import ALERTS
 from interaction_usage.store.client import Client
@@ -34,6 +35,8 @@ class Evaluator(msgspec.Struct, omit_defaults=True):
     unknown: dict[str, str] = {}  #: rules that cannot be evaluated, with the reason
     can_webhook: bool = True
     can_mail: bool = True
+    #: networks inside that it sends webhooks to; None: an earlier version, which does not say
+    allowed_networks: tuple[Network, ...] | None = None
 
 
 _encode_evaluator: Final = msgspec.json.Encoder().encode
@@ -70,9 +73,12 @@ class Book(NamedTuple):
             return Status.UNKNOWN, "No `usage alerts run` is running"
         if reason := evaluator.unknown.get(watched.rule.id):
             return Status.UNKNOWN, reason
-        if watched.rule.reads_rollups and evaluator.stale:
-            return Status.UNKNOWN, evaluator.stale[0]
-        if evaluator.looked is None or watched.rule.created > evaluator.looked:
+        looked = evaluator.at  # for operators: also while the numbers are stale
+        if watched.rule.reads_rollups:
+            if evaluator.stale:
+                return Status.UNKNOWN, evaluator.stale[0]
+            looked = evaluator.looked or 0
+        if watched.rule.created > looked:
             return Status.UNKNOWN, "It is evaluated within seconds"
         return (Status.TRIGGERED if watched.state.triggered else Status.OK), ""
 

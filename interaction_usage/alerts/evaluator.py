@@ -32,6 +32,7 @@ from interaction_usage.alerts.measuring import Plan, RuleSet
 from interaction_usage.alerts.notices import Notice
 from interaction_usage.alerts.rules import OPERATIONS, Rule
 from interaction_usage.alerts.states import Reading, State
+from interaction_usage.settings import Network
 from interaction_usage.store import account_settings, alert_reads, alert_table
 from interaction_usage.store.alert_table import ALERTS, state_key
 from interaction_usage.store.client import Client
@@ -65,8 +66,10 @@ class Looking:
         *,
         can_webhook: bool = True,
         can_mail: bool = True,
+        allowed_networks: tuple[Network, ...] = (),
     ) -> None:
         self._can_webhook, self._can_mail = can_webhook, can_mail
+        self._allowed_networks = allowed_networks
         self._ledger, self._lease, self._clock = ledger, lease, clock
         self._watched: dict[str, Watched] = {}
         self._by_account: dict[str, list[str]] = {}
@@ -315,4 +318,5 @@ class Looking:
             self._unknown,
             self._can_webhook,
             self._can_mail,
+            self._allowed_networks,
         )

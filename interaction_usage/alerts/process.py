@@ -105,6 +105,7 @@ class AlertsProcess:
         looking = Looking(
             ledger, lease,
             can_webhook=bool(config.alerts_secret), can_mail=bool(config.smtp.host),
+            allowed_networks=config.alerts_allowed_networks,
         )  # fmt: skip
         webhooks = Webhooks(
             config.alerts_secret, config.alerts_allowed_networks, config.alerts_previous_secret

@@ -7,19 +7,19 @@ a signature by each, as the specification has it: a receiver takes the one that 
 
 import asyncio
 import hmac
+import socket
 import time
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
-from interaction_usage.alerts.addresses import CheckedResolver, check
+from interaction_usage.alerts.addresses import PLAIN, CheckedResolver, check
 from interaction_usage.alerts.errors import ForbiddenAddressError
 from interaction_usage.alerts.notices import Notice, body
 from interaction_usage.settings import Network
@@ -64,17 +64,31 @@ def is_plain(url: URL) -> bool:
     return url.scheme == "http"
 
 
+def check_url(to: str, allowed: Sequence[Network]) -> None:
+    """Raise ForbiddenAddressError where nothing will ever be sent *to* a URL that is being set.
+
+    What is no URL is refused by the rule's own check.
+    """
+    try:
+        url = URL(to)
+    except ValueError:
+        return
+    if is_plain(url) and not allowed:
+        raise ForbiddenAddressError(PLAIN)
+    check_literal(url, allowed)
+
+
 def check_literal(url: URL, allowed: Sequence[Network]) -> None:
     """Raise ForbiddenAddressError where the host of *url* is an address that is not allowed.
 
-    A name is checked when it is resolved.
+    That is what the system takes for one: `127.1`, too. A name is checked when it is resolved.
     """
-    host = url.host or ""
     try:
-        ip_address(host)
-    except ValueError:
+        found = socket.getaddrinfo(url.host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
         return
-    check(host, allowed, is_plain=is_plain(url))
+    for *_, at in found:
+        check(str(at[0]), allowed, is_plain=is_plain(url))
 
 
 class Webhooks:

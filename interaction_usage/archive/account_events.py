@@ -36,6 +36,8 @@ class AccountEvents(NamedTuple):
     before: list[PlacedEvent]  #: below the offsets of an issued report
     since: list[PlacedEvent]  #: from there to where the rollups are
     gone: tuple[str, ...]  #: what is not there any more, a clause each
+    #: below those offsets, counted then, and refused for a sealed day since; not in `before`
+    refused: tuple[PlacedEvent, ...] = ()
 
 
 class Stretch(NamedTuple):
@@ -52,16 +54,27 @@ class Stretch(NamedTuple):
 
 
 def read_account_events(
-    config: settings.Settings, account: str, issued: Ends, now: Ends
+    config: settings.Settings, account: str, issued: Ends, now: Ends, dead_letters: Ends | None
 ) -> AccountEvents:
     """Return the events of *account* before the offsets *issued*, and from there to *now*.
 
-    They come from the archive, and behind its end from Kafka. Raises ArchiveError,
+    What was rejected behind the ends of *dead_letters* is apart from the rest, unless they are
+    unknown. The events come from the archive, and behind its end from Kafka. Raises ArchiveError,
     BrokerUnavailableError, KafkaError and RecordsUnavailableError; must not be called where an
     event loop runs.
     """
-    [found] = read_stretches(config, [Stretch(account, issued, now)])
-    return found
+    wanted = Stretch(account, issued, now)
+    if dead_letters is None:
+        return read_stretches(config, [wanted])[0]
+    was_there = before(dead_letters)
+    published, found = _read(config, [wanted], was_there)
+    since = _rejections(config, published.archive, lambda name, offset: not was_there(name, offset))
+    counted = list[Found]()
+    refused = list[Found]()
+    for each in found[account]:
+        (refused if since.has_rejected(each.record) else counted).append(each)
+    of_refused = _events_of(wanted, refused, published)
+    return _events_of(wanted, counted, published)._replace(refused=tuple(of_refused.before))
 
 
 def read_stretches(
@@ -72,8 +85,15 @@ def read_stretches(
     With the ends of *dead_letters*, what was rejected behind them counts as accepted, as it was at
     that time.
     """
+    published, found = _read(config, wanted, None if dead_letters is None else before(dead_letters))
+    return [_events_of(each, found[each.account], published) for each in wanted]
+
+
+def _read(
+    config: settings.Settings, wanted: Sequence[Stretch], is_wanted: IsWanted | None
+) -> tuple[PublishedEvents, dict[str, list[Found]]]:
+    """Return the events of each account but those that the *wanted* dead letters have."""
     published = PublishedEvents(config)
-    is_wanted = None if dead_letters is None else before(dead_letters)
     rejections = _rejections(config, published.archive, is_wanted)
     found: dict[str, list[Found]] = {each.account: [] for each in wanted}
     for account, events in found.items():
@@ -84,7 +104,7 @@ def read_stretches(
 
     ends = _furthest([each.ends for each in wanted])
     published.in_kafka(found.keys(), take, ends, rejections)
-    return [_events_of(each, found[each.account], published) for each in wanted]
+    return published, found
 
 
 def _furthest(several: Sequence[Ends]) -> dict[str, int]:

@@ -103,23 +103,13 @@ def _must_be_deliverable(config: settings.Settings, to: str) -> None:
             "`usage alerts run`, for example to the output of: openssl rand -hex 32"
         )
     else:
-        from yarl import URL
-
         from interaction_usage.alerts.errors import ForbiddenAddressError
-        from interaction_usage.alerts.webhooks import check_literal, is_plain
+        from interaction_usage.alerts.webhooks import check_url
 
         try:
-            url, allowed = URL(to), config.alerts_allowed_networks
-            check_literal(url, allowed)
-            if is_plain(url) and not allowed:
-                raise CommandError(
-                    "http:// is only for networks in USAGE_ALERTS_ALLOWED_NETWORKS, and none is "
-                    "set; use https://."
-                )
+            check_url(to, config.alerts_allowed_networks)
         except ForbiddenAddressError as error:
             raise CommandError(f"{error}; nothing was changed.") from None
-        except ValueError:
-            pass  # no URL at all, as the rule's own check says
 
 
 def _preview(config: settings.Settings, wanted: Any) -> None:

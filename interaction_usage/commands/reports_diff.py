@@ -19,7 +19,7 @@ from interaction_usage.settings import Settings
 if TYPE_CHECKING:
     from interaction_usage.archive.account_events import AccountEvents, PlacedEvent
     from interaction_usage.archive.published import Ends
-    from interaction_usage.issued.comparison import Comparison, MovedPeak
+    from interaction_usage.issued.comparison import Change, Comparison, MovedPeak
     from interaction_usage.issued.reproduction import Now
     from interaction_usage.reports.bill import Numbers
     from interaction_usage.reports.model import ChangedCell, Revision
@@ -34,8 +34,9 @@ def diff(number: str, form: str) -> None:
     """Show what the issued report NUMBER would say now, and exit 1 if anything differs.
 
     Each cell that differs is listed, and each event that was published since and touches the
-    period, with its place in Kafka and what it changed. What events changed adds up to the
-    difference. Of a maximum it is said which events' absence alone would move it back.
+    period, with its place in Kafka and what it changed; so is each that was counted then and
+    refused since. What events changed adds up to the difference. Of a maximum it is said which
+    events' absence alone would move it back.
 
     \b
     Examples:
@@ -60,6 +61,7 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
     from interaction_usage.issued.cells import cells_of
     from interaction_usage.issued.reproduction import other_circumstances, report_now
     from interaction_usage.store.issued_table import entries
+    from stream_app.rejection import Reason
 
     with redis_connection(config) as redis, issue_errors(), report_errors(redis):
         stored = reading.find(redis, number)
@@ -71,7 +73,11 @@ def find_differences(config: Settings, number: str) -> dict[str, Any]:
         "number": stored.entry.number,
         "changed": bool(now.cells),
         "cells": [_cell(each, "issued", "now") for each in now.cells],
-        "events": _events(found, events),
+        "events": _events(found.changes, events.since),
+        "refused": [
+            {**each, "reason": str(Reason.SEALED)}
+            for each in _events(found.refusals, events.refused)
+        ],
         "adjusted": [*_adjusted(stored.entry, known)],
         "peaks": [_peak(each, events.since) for each in found.peaks],
         "without_events": [_cell(each, "issued", "now") for each in found.before_events],
@@ -86,14 +92,14 @@ def explained(
 ) -> "tuple[Comparison, AccountEvents, tuple[int, int]]":
     """Return why a report differs from what was issued, the events, and the period in seconds."""
     from interaction_usage.issued.comparison import compare
-    from interaction_usage.issued.manifest import ends_in
     from interaction_usage.issued.reproduction import frame_now
 
-    issued = ends_in(stored.manifest)
-    events = read_events(config, stored.entry.account, issued, now.basis.ends)
+    events = read_events(config, stored, now.basis.ends)
     frame = frame_now(now)
-    before, since = ([each.event for each in some] for some in (events.before, events.since))
-    found = compare(frame, now.issued, before, since)
+    before, since, refused = (
+        [each.event for each in some] for some in (events.before, events.since, events.refused)
+    )
+    found = compare(frame, now.issued, before, since, refused)
     return found, events, (frame.within.begin, frame.within.end)
 
 
@@ -106,21 +112,30 @@ def revision_of(config: Settings, stored: "StoredReport", basis: "Basis") -> "Re
     found, events, _ = explained(config, stored, now)
     late = tuple(
         LateEvent(
-            each["source"], each["id"], each["type"], each["time"],
-            f"{each['topic']}/{each['partition']} at offset {each['offset']}", change.cells,
+            each["source"], each["id"], each["type"], each["time"], f"{_place(each)}{what}",
+            change.cells,
         )
-        for change in found.changes
-        for each in (event_members(events.since[change.place]),)
+        for changes, places, what in (
+            (found.refusals, events.refused, ", refused as sealed since"),
+            (found.changes, events.since, ""),
+        )
+        for change in changes
+        for each in (event_members(places[change.place]),)
     )  # fmt: skip
     return Revision(stored.entry.number, now.cells, late, "; ".join(events.gone))
 
 
-def read_events(config: Settings, account: str, issued: "Ends", now: "Ends") -> "AccountEvents":
-    """Return the events of *account*; what goes wrong with their reading is a CommandError."""
-    from interaction_usage.archive.account_events import read_account_events
+def read_events(config: Settings, stored: "StoredReport", now: "Ends") -> "AccountEvents":
+    """Return the events of an account up to *now*, those of its issued report apart.
 
+    What goes wrong with their reading is a CommandError.
+    """
+    from interaction_usage.archive.account_events import read_account_events
+    from interaction_usage.issued.manifest import dead_letter_ends_in, ends_in
+
+    issued, dead_letters = ends_in(stored.manifest), dead_letter_ends_in(stored.manifest)
     with event_errors(config):
-        return read_account_events(config, account, issued, now)
+        return read_account_events(config, stored.entry.account, issued, now, dead_letters)
 
 
 @contextmanager
@@ -158,13 +173,13 @@ def _adjusted(entry: "Entry", known: "Sequence[Entry]") -> Iterator[dict[str, An
         before = after
 
 
-def _events(found: "Comparison", events: "AccountEvents") -> list[dict[str, Any]]:
+def _events(changes: "Sequence[Change]", events: "Sequence[PlacedEvent]") -> list[dict[str, Any]]:
     return [
         {
-            **event_members(events.since[change.place]),
+            **event_members(events[change.place]),
             "changes": [_cell(cell, "before", "after") for cell in change.cells],
         }
-        for change in found.changes
+        for change in changes
     ]
 
 
@@ -219,6 +234,22 @@ def _name(cell: Mapping[str, Any]) -> str:
     return name_at(cell["path"])
 
 
+def _place(event: Mapping[str, Any]) -> str:
+    return f"{event['topic']}/{event['partition']} at offset {event['offset']}"
+
+
+def _event_text(event: Mapping[str, Any]) -> str:
+    what = f"{event['type']} {event['id']} of {event['source']}"
+    return f"{what}, {event['time']}, {_place(event)}"
+
+
+def _change_lines(event: Mapping[str, Any]) -> Iterator[str]:
+    from interaction_usage.reports.bill import value_text
+
+    for cell in event["changes"]:
+        yield f"  {_name(cell)}  {value_text(cell['before'])} to {value_text(cell['after'])}"
+
+
 def _lines(members: dict[str, Any]) -> Iterator[str]:
     from interaction_usage.reports.bill import value_text
 
@@ -238,11 +269,12 @@ def _lines(members: dict[str, Any]) -> Iterator[str]:
         why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
         names = ", ".join(map(_name, members["without_events"]))
         yield f"Without any event since: {names} ({why})"
+    for event in members["refused"]:
+        yield f"{_event_text(event)}: counted then, refused as {event['reason']} since"
+        yield from _change_lines(event)
     for event in members["events"]:
-        place = f"{event['topic']}/{event['partition']} at offset {event['offset']}"
-        yield f"{event['type']} {event['id']} of {event['source']}, {event['time']}, {place}"
-        for cell in event["changes"]:
-            yield f"  {_name(cell)}  {value_text(cell['before'])} to {value_text(cell['after'])}"
+        yield _event_text(event)
+        yield from _change_lines(event)
     for peak in members["peaks"]:
         yield f"{_name(peak)} moved from {peak['before']:,} to {peak['now']:,}"
         for each in peak["without"]:

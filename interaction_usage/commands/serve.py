@@ -142,7 +142,7 @@ async def _serve(
         explainer=explainer_of(config, redis),
         hides_sessions=config.hide_sessions, corrections=DashboardCorrections(config, redis),
         refused=DashboardRefusals(config),
-        connections=most,
+        connections=most, alerts_allowed_networks=config.alerts_allowed_networks,
     )  # fmt: skip
     server = Server(app, most)
 

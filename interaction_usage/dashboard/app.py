@@ -41,6 +41,7 @@ from interaction_usage.dashboard.security_headers import Shield
 from interaction_usage.issued.adjusting import CountEvents
 from interaction_usage.reports.model import Revision
 from interaction_usage.reports.service import Basis
+from interaction_usage.settings import Network
 from interaction_usage.store.errors import ChangePendingError, LayoutDiffersError, LedgerError
 from interaction_usage.store.issued_table import StoredReport
 from interaction_usage.store.ledger import Ledger
@@ -72,6 +73,7 @@ def create_app(
     connections: int = MAX_CONNECTIONS,
     explainer: "Explainer | None" = None,
     hides_sessions: bool = False,
+    alerts_allowed_networks: Sequence[Network] = (),
 ) -> FastAPI:
     """Return the dashboard of the rollups in *redis*; changes of settings go to the *ledger*.
 
@@ -83,7 +85,8 @@ def create_app(
     heartbeat in Redis expires after *lifetime* seconds. *corrections* makes corrections; without it
     none can be made here; *refused* reads refused events, likewise. The server has at most so many
     *connections*. The *explainer* answers questions about the events behind a number; with
-    *hides_sessions* it names no session to the token of an account.
+    *hides_sessions* it names no session to the token of an account. Webhooks may be set to
+    addresses inside the *alerts_allowed_networks*.
     """
     watch = Watch(redis, places, lifetime, warnings)
     broadcast = Broadcast(redis, watch.health)
@@ -132,6 +135,7 @@ def create_app(
     app.state.evidence = evidence
     app.state.explainer = explainer
     app.state.hides_sessions = hides_sessions
+    app.state.alerts_allowed_networks = tuple(alerts_allowed_networks)
     app.state.large = Shares("large answers", MAX_LARGE, MAX_LARGE_EACH)
     app.state.corrections = corrections
     app.state.refused = refused

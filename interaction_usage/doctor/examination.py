@@ -13,6 +13,7 @@ from interaction_usage.dashboard.health import heartbeats_of_workers
 from interaction_usage.doctor import archive, kafka, redis, stream
 from interaction_usage.doctor.findings import Area, Finding
 from interaction_usage.store.address import place
+from interaction_usage.store.alert_table import ALERTS
 from interaction_usage.store.client import Client, connect
 from interaction_usage.store.gaps import read_gaps
 from interaction_usage.store.memory_history import daily_growth, memory_in_use, read_memory
@@ -24,6 +25,7 @@ from stream_app.group_strangers import stranger_obstacle, strangers
 from stream_app.kafka_state import read_group
 from stream_app.lag import read_progress
 from stream_app.topics import EVENT_TOPICS, TOPICS
+from stream_app.transactional_rights import read_transactional_obstacle
 
 #: Seconds that Kafka and Redis have to answer each question.
 _PATIENCE: Final = 5.0
@@ -93,6 +95,9 @@ def _examine_kafka(config: settings.Settings) -> Generator[Finding, None, bool]:
         yield kafka.explain(error, config.kafka)
         return False
     yield from kafka.judge(cluster, config.group, LARGEST_DEAD_LETTER, int(time.time() * 1000))
+    if (config.alerts_secret or config.smtp.host) and not cluster.metadata.is_mock:
+        obstacle = read_transactional_obstacle(config.kafka, ALERTS.topic, _PATIENCE)
+        yield kafka.judge_transactions(ALERTS.topic, obstacle)
     yield from archive.examine(config, cluster.deleting(), time.time())
     return True
 

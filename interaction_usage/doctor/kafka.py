@@ -242,6 +242,13 @@ def _judge_group(name: str, group: GroupState) -> Finding:
     return KAFKA.ok("consumer group", f"{name}: {group.state or 'new'}, {members}")
 
 
+def judge_transactions(name: str, obstacle: Obstacle | None) -> Finding:
+    """Say whether `usage alerts run` may publish here, which it does under a transactional id."""
+    if obstacle:
+        return wrong(obstacle._replace(sentence=f"{obstacle.sentence}, as `usage alerts run` must"))
+    return KAFKA.ok("transactional id", f"{name}: this client may publish alerts' states")
+
+
 def explain(error: BrokerUnavailableError, servers: str) -> Finding:
     """Return what it means that Kafka at *servers* did not answer at all, or denied everything."""
     if isinstance(error, BrokerDeniedError):

@@ -74,15 +74,41 @@ class Comparison(NamedTuple):
     changes: tuple[Change, ...]
     peaks: tuple[MovedPeak, ...]
     after: dict[str, Value]  #: what all events together give
+    #: What the events changed that were counted then, and refused since: first, and in this order.
+    refusals: tuple[Change, ...] = ()
 
 
 def compare(
-    frame: Frame, issued: Mapping[str, Value], before: Sequence[Event], since: Sequence[Event]
-) -> Comparison:
-    """Return what the events *since* changed of what was *issued*, given those *before*."""
+    frame: Frame, issued: Mapping[str, Value], before: Sequence[Event], since: Sequence[Event],
+    refused: Sequence[Event] = (),
+) -> Comparison:  # fmt: skip
+    """Return what the events *since* changed of what was *issued*, given those *before*.
+
+    Those *refused* were counted then, and are not now.
+    """
     start, changes, cells, of_sessions = steps(frame, before, since)
     peaks = tuple(_moved_peaks(frame, (before, since), (start, cells), of_sessions))
-    return Comparison(changed(issued, start), changes, peaks, cells)
+    then, refusals = _refusals(frame, before, refused)
+    return Comparison(changed(issued, then), changes, peaks, cells, refusals)
+
+
+def _refusals(
+    frame: Frame, before: Sequence[Event], refused: Sequence[Event]
+) -> tuple[dict[str, Value], tuple[Change, ...]]:
+    """Return what all events gave, and what the absence of each of the *refused* changed.
+
+    A report depends on the set of its events alone, so they are added to the others from the last
+    to the first, and each step is read the other way.
+    """
+    backwards = steps(frame, before, refused[::-1])
+    changes = (
+        Change(
+            len(refused) - 1 - change.place,
+            tuple(cell._replace(before=cell.after, after=cell.before) for cell in change.cells),
+        )
+        for change in reversed(backwards.changes)
+    )
+    return backwards.end, tuple(changes)
 
 
 class Steps(NamedTuple):

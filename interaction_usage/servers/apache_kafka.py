@@ -3,50 +3,47 @@
 Broker and controller are one Java process, run straight from the jars of `kafka-pom.xml`. Maven
 copies them once into the user's cache; no Kafka distribution and no Docker are needed.
 
-A fresh broker answers about 2.5 s after `start()`, 0.8 s of which format its storage; on existing
-data after 1.7 s, or 3.5 s after a kill (the controller waits until the dead broker's session ends).
+What costs every new broker the same is prepared once, beside the jars: a formatted storage, of
+which each gets a copy with ids of its own, and Java's archive of the classes that a broker loads.
 """
 
 import base64
-import fcntl
-import os
+import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from xml.etree import ElementTree
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from interaction_usage.servers.child import Child, OneProcess, ServerError, ServerMissingError
+from interaction_usage.servers.kafka_files import (
+    Progress,
+    java,
+    java_version,
+    kafka_jars,
+    kafka_version,
+    made_once,
+    missing,
+    say_nothing,
+    user_cache,
+)
 from interaction_usage.servers.ports import free_port
 
-JARS_VARIABLE = "USAGE_KAFKA_JARS"  # a folder of Kafka's jars, used instead of Maven and the cache
-JAVA_NEEDED = 17
 PARTITIONS = 4  # of a topic that is created without a number
 
-_POM = Path(__file__).with_name("kafka-pom.xml")
-_LOGGING = Path(__file__).with_name("kafka-log4j2.xml")
-_DOWNLOAD_SECONDS = 900.0
-_STOP_SECONDS = 30.0  # an orderly end takes 0.5 s; it writes the marks that make restarts quick
+# What is in the prepared folder.
+_STORAGE, _CLASSES = "storage", "classes.jsa"
+# Another Java or other jars than the archive is of: it is left aside, without a word in the log.
+_ARCHIVE_IS_OPTIONAL = ("-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 
-# Measured on 2 cores (start to ready, memory, processor time for 1.5 million records in and out):
-# G1 2.5 s, 390 MB, 3.0 to 4.6 s; serial 2.5 s, 290 MB, 3.0 to 3.3 s; serial with the quick
-# compiler only 2.0 s, 250 MB, 2.0 s. Throughput is the clients' in all three.
-_JAVA_OPTIONS = (
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xms256m",
-    "-Xmx768m",
-    "-Djava.awt.headless=true",
-    f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
-)
+_STOP_SECONDS = 30.0  # an orderly end takes 0.5 s; it writes the marks that make restarts quick
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -84,12 +81,6 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
 """
 
-Progress = Callable[[str], None]
-
-
-def _say_nothing(_: str) -> None:
-    pass
-
 
 class ApacheKafka(OneProcess):
     """An Apache Kafka with everything it writes in `folder`; a context manager that runs it.
@@ -106,7 +97,7 @@ class ApacheKafka(OneProcess):
         controller_port: int | None = None,
         *,
         authorizer: bool = False,
-        progress: Progress = _say_nothing,
+        progress: Progress = say_nothing,
     ) -> None:
         self.folder = folder.absolute()
         self.port = port or free_port()
@@ -129,8 +120,12 @@ class ApacheKafka(OneProcess):
         if (sentence := missing()) is not None:
             raise ServerMissingError(sentence)
         jars = kafka_jars(self._progress)
+        prepared = prepared_folder(jars, self._progress)
         if not self._data.exists():
-            self._format(jars)
+            self._copy_storage(prepared / _STORAGE)
+        self._start(jars, (f"-XX:SharedArchiveFile={prepared / _CLASSES}", *_ARCHIVE_IS_OPTIONAL))
+
+    def _start(self, jars: Path, options: Sequence[str]) -> None:
         properties = self._write_properties("server.properties", self._data)
         cluster = self._cluster_id()
         probe = AdminClient(
@@ -150,7 +145,7 @@ class ApacheKafka(OneProcess):
             # Another Kafka that had the port before answers with another cluster's id.
             return bool(metadata.brokers) and metadata.cluster_id == cluster
 
-        self._child.start(_java(jars, "kafka.Kafka", str(properties)), answers)
+        self._child.start(java(jars, "kafka.Kafka", str(properties), options=options), answers)
 
     def stop(self) -> None:
         """Ends the broker in order; does nothing when it does not run."""
@@ -180,17 +175,28 @@ class ApacheKafka(OneProcess):
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def _format(self, jars: Path) -> None:
-        """Makes `data`, complete or not at all: formatted under another name, then renamed."""
+    def _copy_storage(self, formatted: Path) -> None:
+        """Makes `data`, complete or not at all: copied under another name, then renamed."""
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        properties = self._write_properties("format.properties", unfinished)
+        shutil.copytree(formatted, unfinished)
+        properties = unfinished / "meta.properties"
+        text = properties.read_text()
+        for name in ("cluster.id", "directory.id"):
+            text = re.sub(rf"(?m)^{re.escape(name)}=.*$", f"{name}={_new_id()}", text)
+        properties.write_text(text)
+        unfinished.rename(self._data)
+
+    def _format(self, jars: Path) -> None:
+        """Makes `data` with Kafka's own tool."""
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        properties = self._write_properties("format.properties", self._data)
         run = subprocess.run(
-            _java(
+            java(
                 jars,
                 *("kafka.tools.StorageTool", "format"),
-                f"--cluster-id={_new_cluster_id()}",
+                f"--cluster-id={_new_id()}",
                 *("--config", str(properties)),
             ),
             stdin=subprocess.DEVNULL,
@@ -199,11 +205,9 @@ class ApacheKafka(OneProcess):
             text=True,
             check=False,
         )
-        properties.unlink()
         if run.returncode != 0:
             reason = (run.stdout.strip().splitlines() or ["no reason given"])[-1]
             raise ServerError(f"Apache Kafka's storage could not be formatted: {reason}")
-        unfinished.rename(self._data)
 
     def _write_properties(self, name: str, data: Path) -> Path:
         path = self.folder / name
@@ -225,94 +229,60 @@ class ApacheKafka(OneProcess):
         return found[1].strip()
 
 
-def missing() -> str | None:
-    """None when a real broker can run on this machine, otherwise a sentence saying what lacks."""
-    if (java := _java_version()) is None or java < JAVA_NEEDED:
-        return f"Java {JAVA_NEEDED} or newer is not on the PATH."
-    if (named := os.environ.get(JARS_VARIABLE)) is not None:
-        if not any(Path(named).glob("kafka_2.13-*.jar")):
-            return f"{JARS_VARIABLE} is {named}, a folder without Kafka's jars."
-    elif not _cache().exists() and shutil.which("mvn") is None:
-        return "Maven is not on the PATH and no Kafka jars are cached."
-    return None
+def prepared_folder(jars: Path, progress: Progress = say_nothing) -> Path:
+    """The folder of what every broker from these `jars` begins with; made when it is first needed.
 
-
-def kafka_jars(progress: Progress = _say_nothing) -> Path:
-    """The folder of Kafka's jars; Maven fills it when it is asked for the first time (44 MB).
-
-    Several processes may ask at once: one downloads, the others wait for it. Raises ServerError
-    when Maven fails.
+    Raises ServerError when it cannot be made.
     """
-    if (named := os.environ.get(JARS_VARIABLE)) is not None:
-        return Path(named)
-    cache = _cache()
-    if cache.exists():
-        return cache
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with (cache.parent / f"{cache.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cache.exists():
-            progress(f"Fetching Apache Kafka {kafka_version()} through Maven, once, into {cache} …")
-            _copy_jars(cache)
-    return cache
-
-
-def kafka_version() -> str:
-    """The version of Apache Kafka that runs here, from `kafka-pom.xml`."""
-    version = ElementTree.parse(_POM).getroot().findtext(".//{*}kafka.version")
-    if version is None:
-        raise RuntimeError(f"{_POM} has no property kafka.version")
-    return version
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "usage" / f"kafka-{kafka_version()}"
-
-
-def _copy_jars(cache: Path) -> None:
-    """Has Maven copy the jars beside `cache`, which then gets its name with all of them in it."""
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="fetching-") as temporary:
-        jars = Path(temporary) / "libs"
-        try:
-            run = subprocess.run(
-                [
-                    *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", str(_POM)),
-                    *("dependency:copy-dependencies", "-DincludeScope=runtime"),
-                    f"-DoutputDirectory={jars}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=_DOWNLOAD_SECONDS,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise ServerError(
-                f"Maven had not fetched Apache Kafka after {_DOWNLOAD_SECONDS:g} s."
-            ) from late
-        if run.returncode != 0 or not jars.is_dir():
-            reason = next((s for s in run.stdout.splitlines() if "ERROR" in s), "no reason given")
-            raise ServerError(f"Maven could not fetch Apache Kafka: {reason}")
-        jars.rename(cache)
-
-
-def _java(jars: Path, *arguments: str) -> list[str]:
-    return ["java", *_JAVA_OPTIONS, "-cp", f"{jars}/*", *arguments]
-
-
-def _java_version() -> int | None:
-    """The major version of the `java` on the PATH, None if there is none that runs."""
+    of = hashlib.sha256(f"{jars.absolute()} {java_version()}".encode()).hexdigest()[:12]
+    folder = user_cache() / f"kafka-{kafka_version()}-prepared-{of}"
+    if folder.exists():
+        return folder
     try:
-        run = subprocess.run(
-            ["java", "-version"], capture_output=True, text=True, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r'version "(\d+)', run.stderr)
-    return int(found[1]) if found else None
+        with made_once(folder):
+            if not folder.exists():
+                progress("Preparing Apache Kafka, once …")
+                _prepare(jars, folder)
+    except OSError as error:
+        raise ServerError(
+            f"Apache Kafka could not be prepared in {folder.parent} ({error.strerror}); "
+            "XDG_CACHE_HOME can name another folder."
+        ) from error
+    return folder
 
 
-def _new_cluster_id() -> str:
+def _prepare(jars: Path, folder: Path) -> None:
+    """Makes `folder`, complete or not at all: under another name, then renamed."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="preparing-") as temporary:
+        unfinished = Path(temporary) / "prepared"
+        unfinished.mkdir()
+        broker = ApacheKafka(Path(temporary) / "broker", authorizer=True)
+        broker._format(jars)
+        shutil.copytree(broker._data, unfinished / _STORAGE)
+        broker._start(jars, (f"-XX:ArchiveClassesAtExit={unfinished / _CLASSES}",))
+        try:
+            _use(broker.bootstrap)
+        finally:
+            broker.stop()
+        unfinished.rename(folder)
+
+
+def _use(bootstrap: str) -> None:
+    """Has the broker load the classes that most of its clients need."""
+    common = {"bootstrap.servers": bootstrap, "log_level": 0}
+    admin = AdminClient(common)
+    admin.create_topics([NewTopic("any", 1, 1)])["any"].result(30)
+    producer = Producer({**common, "transactional.id": "any"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce("any", b"")
+    producer.commit_transaction(30)
+    consumer = Consumer({**common, "group.id": "any", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["any"])
+    if (message := consumer.poll(30)) is not None:
+        consumer.commit(message, asynchronous=False)
+    consumer.close()
+
+
+def _new_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from interaction_usage.store import keys
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.account_read import days_of
+from interaction_usage.store.reads import Rollups
 
 
 def last_counted(rollups: Rollups, accounts: Sequence[str]) -> list[int | None]:

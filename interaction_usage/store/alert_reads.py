@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 from redis.cluster import RedisCluster
 
 from interaction_usage.store import keys, scripts, slot_deltas
+from interaction_usage.store.account_read import AccountRead, head_fields
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.range_assembly import Days, Nets, assemble
-from interaction_usage.store.reads import AccountRead, Rollups, head_fields
+from interaction_usage.store.reads import Rollups
 from rollups.catalog import SERIES
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import (

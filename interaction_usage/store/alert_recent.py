@@ -11,6 +11,7 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from interaction_usage.store import scripts
+from interaction_usage.store.account_read import days_of
 from interaction_usage.store.alert_reads import (
     FIELD_OF_SERIES,
     Numbers,
@@ -21,7 +22,7 @@ from interaction_usage.store.alert_reads import (
 )
 from interaction_usage.store.day_encoding import LAST_CHANGE, amounts_in, nets_in, rises_in
 from interaction_usage.store.range_assembly import levels_before
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.reads import Rollups
 from interaction_usage.store.record_layout import AMOUNT_RECORD, CURVE_RECORD
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import block_of, day_of, days_touched, first_slot_of

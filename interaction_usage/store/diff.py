@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from interaction_usage.store import keys
+from interaction_usage.store.account_read import days_of
 from interaction_usage.store.client import Client
 from interaction_usage.store.day_encoding import Day, block_nets, day_nets, open_day, sealed_days
 from interaction_usage.store.errors import AccountBusyError
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.pending_voids import pending_void
-from interaction_usage.store.reads import days_of
 from rollups.catalog import SERIES, SESSION_METRICS
 from rollups.concurrency import FLAT, Summary
 from rollups.slots import DAYS_PER_BLOCK, SLOT_SECONDS

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from interaction_usage.store import keys
+from interaction_usage.store.account_read import days_of
 from interaction_usage.store.issued_table import Entry, accounts_with_reports, entries_of_many
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.reads import Rollups
 from rollups.timestamps import DAY_SECONDS
 
 #: Accounts that are read in one go.

@@ -1,8 +1,8 @@
 """Reading the rollups in Redis: what a report needs, the current level, how far they reach."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -10,6 +10,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
 from interaction_usage.store import keys, slot_deltas
+from interaction_usage.store.account_read import AccountRead, head_fields
 from interaction_usage.store.client import Client, live_keys, primaries_of
 from interaction_usage.store.day_encoding import SERIES_FIELDS
 from interaction_usage.store.keys import Namespace
@@ -19,10 +20,8 @@ from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT, METRICS, OUTCOM
 from rollups.fold import flow_metric
 from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import (
-    DAYS_PER_BLOCK,
     SLOT_SECONDS,
     SLOTS_PER_DAY,
-    block_of,
     day_of,
     days_touched,
     first_slot_of,
@@ -287,74 +286,6 @@ class Rollups(NamedTuple):
         return {outcome: runs[name] for outcome, name in names.items()}
 
 
-class AccountRead:
-    """A read of some days of an account, in one step.
-
-    *bits* are the fields of the head that say which of the days are open, and from which day on
-    sessions are counted; *only* some fields of open days are read, or all for None. The *fences*
-    are read if wanted.
-    """
-
-    def __init__(
-        self,
-        account: str,
-        days: range,
-        bits: list[bytes | None],
-        only: Sequence[bytes] | None,
-        fences: bool,
-    ) -> None:
-        self.account, self.blocks, self.bits, self.only = account, _blocks(days), bits, only
-        self.fences = fences
-        self.fields = head_fields(days)
-        *open_days, sessions_from, pending = bits
-        self.sessions_from = None if sessions_from is None else int(sessions_from)
-        self.pending_voids = int(pending or 0)
-        self.open_days = [
-            day
-            for block, field in zip(self.blocks, open_days, strict=True)
-            for day in days_of(block, field)
-            if day in days
-        ]
-
-    def queue(self, pipe: Any, keys: Namespace) -> None:
-        """Queue the commands in *pipe*."""
-        pipe.hmget(keys.head(self.account), self.fields)
-        if self.fences:
-            pipe.hgetall(keys.head(self.account))
-        pipe.hgetall(keys.nets(self.account))
-        for block in self.blocks:
-            pipe.get(keys.sealed_days(self.account, block))
-        for day in self.open_days:
-            if self.only is None:
-                pipe.hgetall(keys.day(self.account, day))
-            else:
-                pipe.hmget(keys.day(self.account, day), list(self.only))
-
-    def parse(self, answers: Iterator[Any]) -> tuple[Nets, Days] | None:
-        """Take the answers to the commands; return None if other days are open by now.
-
-        So a micro-batch that opens a day is seen whole or not at all, and a day that is sealed
-        meanwhile is either open or sealed.
-        """
-        bits = next(answers)
-        fences = fences_in(next(answers)) if self.fences else {}
-        nets = {int(block): packed for block, packed in next(answers).items()}
-        strings = {block: next(answers) for block in self.blocks}
-        sealed = {block: packed for block, packed in strings.items() if packed}
-        opened = {day: self._present(next(answers)) for day in self.open_days}
-        days = Days(
-            opened, sealed, self.only is None, self.sessions_from, fences, self.pending_voids
-        )
-        return (nets, days) if bits == self.bits else None
-
-    def _present(self, answer: Any) -> Mapping[bytes, bytes]:
-        """Return the fields of an open day that are there."""
-        if self.only is None:
-            return cast(Mapping[bytes, bytes], answer)
-        pairs = zip(self.only, answer, strict=True)
-        return {name: records for name, records in pairs if records is not None}
-
-
 def _recorded_despite(error: Exception) -> bytes:
     """Return what layout 1 would record, where reading it failed with *error* for that reason."""
     if is_of_first_layout(error):
@@ -394,32 +325,6 @@ def lowest_positions(of_nodes: Sequence[Mapping[bytes, bytes]]) -> dict[str, Pos
     return lowest
 
 
-def days_of(block: int, field: bytes | None) -> list[int]:
-    """Return the UTC days of *block* whose bits are set in a *field* of an account's head."""
-    bits = int(field or 0)
-    return [block * DAYS_PER_BLOCK + place for place in range(DAYS_PER_BLOCK) if bits >> place & 1]
-
-
-def fences_in(head: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Return the fences in an account's head, by topic-partition (`keys.fence`)."""
-    prefix = keys.FENCE.encode()
-    return {
-        name.removeprefix(prefix).decode(): int(offset)
-        for name, offset in head.items()
-        if name.startswith(prefix)
-    }
-
-
 def _days_around(first: int, end: int) -> range:
     """Return the UTC days that the slots [first, end) touch; that of *first* if there are none."""
     return days_touched(first, end) or range(day_of(first), day_of(first) + 1)
-
-
-def head_fields(days: range) -> list[str]:
-    """Return the fields of a head that say which of *days* are open, and what holds for all."""
-    open_days = [f"{keys.OPEN_DAYS}{block}" for block in _blocks(days)]
-    return [*open_days, keys.SESSIONS_COUNTED_FROM, keys.PENDING_VOIDS]
-
-
-def _blocks(days: range) -> range:
-    return range(block_of(days[0]), block_of(days[-1]) + 1)

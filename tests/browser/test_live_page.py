@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from interaction_usage.servers.apache_kafka import ApacheKafka, missing
+from interaction_usage.servers.apache_kafka import ApacheKafka
+from interaction_usage.servers.kafka_files import missing
 from interaction_usage.servers.redis_server import redis_server
 from tests.browser.conftest import Visits
 from tests.support.event_lines import event

@@ -1,10 +1,14 @@
 """Alerts in the API: who sees what, who sets, and what a preview says."""
 
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from interaction_usage.alerts.book import Evaluator, encode_evaluator
 from interaction_usage.dashboard.tokens import Role
+from interaction_usage.store import alert_table
 from tests.support.alert_samples import HOOK, some_alerts
 from tests.support.event_lines import event
 from tests.support.filling import fill
@@ -87,6 +91,25 @@ def test_a_preview_says_when_it_would_have_fired(acme: Dashboard) -> None:
         assert operator.get(PATH).json()["rules"] == []
 
 
+def test_a_webhook_inside_is_set_where_the_process_that_sends_allows_it(acme: Dashboard) -> None:
+    """Where it does not say so, what the dashboard's own setting allows."""
+    inside = {**LEVEL, "to": "http://10.1.2.3/hook"}
+
+    def status(**said: Any) -> int:
+        evaluator = Evaluator("here:1", int(time.time()), **said)
+        alert_table.say(acme.redis, encode_evaluator(evaluator), 0)
+        with acme.client(acme.token()) as operator:
+            return operator.post(PATH, json=inside).status_code
+
+    assert status(allowed_networks=("10.1.0.0/16",)) == 201
+    assert status(allowed_networks=("10.2.0.0/16",)) == 422
+    assert status(allowed_networks=()) == 422
+    assert status() == 422
+    with acme.client(acme.token()) as operator:
+        [wrong] = operator.post(PATH, json=inside).json()["detail"]
+    assert "USAGE_ALERTS_ALLOWED_NETWORKS" in wrong["msg"]
+
+
 @pytest.mark.parametrize(
     ("changes", "member"),
     [
@@ -94,6 +117,10 @@ def test_a_preview_says_when_it_would_have_fired(acme: Dashboard) -> None:
         ({"threshold": None}, "threshold"),
         ({"threshold": 1.5}, "threshold"),
         ({"to": "http://"}, "to"),
+        ({"to": "https://127.0.0.1/hook"}, "to"),
+        ({"to": "https://[fe80::1]/hook"}, "to"),
+        ({"to": "https://0x0a.1/hook"}, "to"),
+        ({"to": "http://example.com/hook"}, "to"),
         ({"allowance": 10}, "allowance"),
         ({"minutes": 0}, "minutes"),
         ({"kind": "lag"}, "kind"),

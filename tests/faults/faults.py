@@ -18,6 +18,7 @@ from confluent_kafka.admin import NewPartitions
 
 from interaction_usage.servers.child import Child
 from interaction_usage.store import keys
+from interaction_usage.store.reads import Rollups
 from stream_app.broker import ensure_topics, topic_ids
 from stream_app.errors import BrokerUnavailableError
 from stream_app.topics import DEAD_LETTERS, EVENT_TOPICS
@@ -210,13 +211,26 @@ class Faults(Operations):
         share = self.rng.choice((0.999, 0.99, 0.9, 0.5))
         if not self._ready_to_crash():
             return
+        before = self._active()
         self.system.redis.kill()
         files = (self.system.folder / "redis" / "appendonlydir").glob("*.incr.aof")
         newest = max(files, key=lambda path: path.stat().st_mtime)
         size = newest.stat().st_size
         self.note(f"Redis comes back with {share:.1%} of the {size:,} bytes of its newest file")
         os.truncate(newest, int(size * share))
-        self._ends_in(self.rng.choice((0, 0, 1)), REDIS, self._start_redis)
+        pause = self.rng.choice((0, 0, 1))
+        self._ends_in(pause, REDIS, lambda: self._start_shortened_redis(before))
+
+    def _start_shortened_redis(self, before: keys.Namespace) -> None:
+        """Start it; where it lost which rollups are active, others may have counted further."""
+        self._start_redis()
+        if self.lost and self._active() != before:
+            self.note("rollups from before are active again, which may have what was lost")
+            self.lost.clear()
+
+    def _active(self) -> keys.Namespace:
+        with self.system.client() as client:
+            return Rollups.of_any_layout(client).keys
 
     def empty_redis(self) -> None:
         """It comes back without its files."""

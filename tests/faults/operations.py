@@ -12,10 +12,11 @@ from confluent_kafka.admin import AclOperation, ResourceType
 from redis.exceptions import RedisError
 
 from interaction_usage.store import keys
+from interaction_usage.store.account_read import days_of, fences_in
 from interaction_usage.store.backup import BackupError
 from interaction_usage.store.errors import ReseekRequired, UnusableRollupsError
 from interaction_usage.store.namespaces import drop, drop_leftovers
-from interaction_usage.store.reads import Rollups, days_of, fences_in
+from interaction_usage.store.reads import Rollups
 from rollups.slots import DAYS_PER_BLOCK
 from stream_app.broker import topic_ids
 from stream_app.errors import BrokerUnavailableError

@@ -129,6 +129,31 @@ def test_a_changed_zone_that_moves_a_bill_is_named(tmp_path: Path) -> None:
     assert reproduce(stored, [*EVENTS, first]).differs == ()
 
 
+def test_what_was_refused_since_is_named_with_what_it_takes_away() -> None:
+    """Each step is a report without one more of them; with those since, they explain the rest."""
+    at = int(datetime(2026, 10, 5, 9, tzinfo=UTC).timestamp())
+    runs = [
+        Event("test", f"run {n}", "acme", (at + n) * SECOND, FlowRun("f", "agent"))
+        for n in range(3)
+    ]
+    stored = issued([*EVENTS, *runs])
+    then = cells_of(msgspec.json.decode(stored.json))
+    late = Event("test", "late", "acme", at * SECOND, FlowRun("f", "mobile-web"))
+    again = [runs[0], runs[1], runs[1]]  # a repeat was refused with its event: it is named once
+    found = compare(frame_then(stored), then, [*EVENTS, runs[2]], [late], again)
+    total = then["flow_runs.total"]
+    assert isinstance(total, int)
+    assert found.before_events == ()
+    steps = [
+        (change.place, cell.before, cell.after)
+        for change in found.refusals
+        for cell in change.cells
+        if cell.path == "flow_runs.total"
+    ]
+    assert steps == [(0, total, total - 1), (2, total - 1, total - 2)]
+    assert found.after["flow_runs.total"] == total - 1
+
+
 #         0         600  900
 #     a   [----------)
 #     b        [---------)          the maximum is 2

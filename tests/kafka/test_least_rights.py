@@ -65,7 +65,7 @@ def needed() -> dict[str, Rights]:
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
     [head] = [row for row in rows if row.startswith("| command | event topics")]
     names = [cell.strip(" `") for cell in head.strip("|").split("|")][1:]
-    names = [GROUP if name.startswith(GROUP) else name for name in names]
+    names = [next((kind for kind in _KINDS if name.startswith(kind)), name) for name in names]
     table: dict[str, Rights] = {}
     for row in rows[rows.index(head) + 1 :]:
         command, *cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -196,8 +196,9 @@ def test_each_command_needs_exactly_these_rights(command: str, counted: System) 
 def test_the_process_of_alerts_needs_a_transactional_id(
     counted: System, eventually: Callable[..., None]
 ) -> None:
-    """Beside its row: without it, it says what to grant, and goes on by itself once it has it."""
-    rights = needed()["usage alerts run"]
+    """Without it, it says what to grant, and goes on by itself once it has it."""
+    rights = dict(needed()["usage alerts run"])
+    transactions = {TRANSACTIONS: rights.pop(TRANSACTIONS)}
     grant(counted, rights)
     process = Child("The alerts", counted.folder / "alerts.log")
     process.start([*USAGE, "alerts", "run"], lambda: True, environment=counted.environment)
@@ -205,8 +206,16 @@ def test_the_process_of_alerts_needs_a_transactional_id(
     advice = "--operation Write --transactional-id usage.alerts"
     eventually(lambda: advice in process.log.read_text(), "it says what is missing")
     assert advice in PAGE.read_text("utf-8")
-    grant(counted, {**rights, TRANSACTIONS: frozenset({"WRITE"})})
+    grant(counted, rights | transactions)
     eventually(lambda: "Evaluating alerts" in process.log.read_text(), "it evaluates")
+    grant(counted, {**needed()["usage doctor"], **rights, **transactions})
+    said = counted.usage("doctor", code=None).stdout
+    assert b"this client may publish alerts' states" in said
+    # Looking has not stopped the process that has the id: it publishes the state of a new rule.
+    counted.usage("alerts", "set", "--lag", "7", "--to", "https://example.com/")
+    triggered = re.compile(rb"Lag: 7 or more.*triggered")
+    eventually(lambda: triggered.search(counted.usage("alerts", "list").stdout), "it publishes")
+    assert "Another process" not in process.log.read_text()
     process.stop()
 
 

@@ -203,6 +203,16 @@ def test_a_report_is_made_again_with_what_was_refused_after_it(
     assert json.loads(system.usage("reports", "show", number).stdout)["flow_runs"]["total"] == 3
     again = system.usage("reports", "show", number, "--reproduce").stderr
     assert b"the same bytes from 3 records of events" in again
+    differences = json.loads(
+        system.usage("reports", "diff", number, "--format", "json", code=1).stdout
+    )
+    [named] = differences["refused"]
+    assert (named["id"], named["reason"], named["topic"]) == ("forgotten", "sealed", "usage.flows")
+    assert {"path": "flow_runs.total", "before": 3, "after": 2} in named["changes"]
+    assert (differences["without_events"], differences["events"]) == ([], [])
+    assert differences["explained"]
+    said = system.usage("reports", "diff", number, code=1).stdout.decode()
+    assert f"at offset {named['offset']}: counted then, refused as sealed since\n" in said
 
 
 def set_committed(system: Any, committed: dict[tuple[str, int], int]) -> None:

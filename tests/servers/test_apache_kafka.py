@@ -1,6 +1,7 @@
 """A real Apache Kafka: comes up, keeps its data through a kill, and says what it lacks."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from interaction_usage.servers.apache_kafka import (
+from interaction_usage.servers.apache_kafka import ApacheKafka, prepared_folder
+from interaction_usage.servers.child import ServerDiedError, ServerError, ServerMissingError
+from interaction_usage.servers.kafka_files import (
     JARS_VARIABLE,
-    ApacheKafka,
     kafka_jars,
     kafka_version,
     missing,
 )
-from interaction_usage.servers.child import ServerDiedError, ServerError, ServerMissingError
 
 TOPIC = "usage.sessions"
 
@@ -115,6 +116,42 @@ def test_a_broker_that_was_killed_is_noticed(broker: ApacheKafka):
     broker.kill()
     with pytest.raises(ServerDiedError, match="Apache Kafka was killed by SIGKILL"):
         broker.check()
+
+
+def test_a_new_broker_is_another_cluster(broker: ApacheKafka, tmp_path: Path):
+    """The storage it begins with is a copy, but for the ids of the cluster and the folder."""
+    with ApacheKafka(tmp_path / "other") as other:
+        admin = AdminClient({"bootstrap.servers": other.bootstrap, "log_level": 0})
+        assert TOPIC not in admin.list_topics(timeout=5).topics
+        texts = [(of / "data/meta.properties").read_text() for of in (broker.folder, other.folder)]
+        ids = [{line for line in text.splitlines() if ".id=" in line} for text in texts]
+    assert ids[0] & ids[1] == {"node.id=1"}
+    assert len(ids[0] | ids[1]) == 5
+
+
+def test_an_archive_that_does_not_fit_is_left_aside(
+    need_kafka: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Another Java's archive of classes: the broker starts, and its log has no word of it."""
+    monkeypatch.setenv(JARS_VARIABLE, str(kafka_jars()))
+    prepared = prepared_folder(kafka_jars())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(prepared, tmp_path / "usage" / prepared.name)
+    (tmp_path / "usage" / prepared.name / "classes.jsa").write_bytes(b"of another Java")
+    with ApacheKafka(tmp_path / "kafka") as broker:
+        assert "shared" not in (broker.folder / "kafka.log").read_text().lower()
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    need_kafka: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """The error says where it failed, why, and how to choose another place."""
+    monkeypatch.setenv(JARS_VARIABLE, str(kafka_jars()))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ServerError, match=r"Not a directory.*XDG_CACHE_HOME can name another"):
+        ApacheKafka(tmp_path / "kafka").start()
+    assert not (tmp_path / "kafka").exists()
 
 
 def test_without_java_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

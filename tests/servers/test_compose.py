@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError
 
 from interaction_usage import settings
 from interaction_usage.commands.main import main
-from interaction_usage.servers.apache_kafka import kafka_version
+from interaction_usage.servers.kafka_files import kafka_version
 from interaction_usage.servers.redis_server import redis_server
 from interaction_usage.settings import VARIABLES
 from interaction_usage.store.client import connect

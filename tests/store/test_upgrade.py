@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from interaction_usage.servers.redis_cluster import RedisCluster
 from interaction_usage.servers.redis_server import RedisServer
 from interaction_usage.store import backup, keys, layouts
+from interaction_usage.store.account_read import days_of
 from interaction_usage.store.errors import (
     LayoutDiffersError,
     RollupsLockedError,
 )
 from interaction_usage.store.keys import Namespace
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.reads import Rollups
 from interaction_usage.store.upgrade import upgradable, upgrade
 from rollups.catalog import SESSION_METRICS
 from rollups.events import (

@@ -11,9 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from interaction_usage.alerts import book, delivery, preview, rules
-from interaction_usage.alerts.errors import InvalidRuleError, RuleNotFoundError
+from interaction_usage.alerts.errors import (
+    ForbiddenAddressError,
+    InvalidRuleError,
+    RuleNotFoundError,
+)
 from interaction_usage.alerts.rules import Rule
 from interaction_usage.alerts.testing import send_test
+from interaction_usage.alerts.webhooks import check_url
 from interaction_usage.dashboard.api.answers import json_answer, visible_rollups
 from interaction_usage.dashboard.auth import Allowed, AllowedToChange, Asker
 from interaction_usage.dashboard.errors import InvalidValueError, RequestError
@@ -59,10 +64,7 @@ def set_alert(
 ) -> Response:
     """Set a rule; one that is there already stays as it is. With an allowance, a rule a share."""
     found = _rules(request, account, wanted, asker)
-    known = book.evaluator_in(request.app.state.redis)
-    if known is not None and not (known.can_mail if _is_mail(wanted.to) else known.can_webhook):
-        name = "USAGE_SMTP_HOST" if _is_mail(wanted.to) else "USAGE_ALERTS_SECRET"
-        raise RequestError(409, f"Nothing can be sent there: `usage alerts run` has no {name}.")
+    _must_be_deliverable(request, wanted.to)
     state = request.app.state
     try:
         with _busy(state):
@@ -206,6 +208,26 @@ def _busy(state: Any) -> Iterator[None]:
         yield
     finally:
         state.changing.release()
+
+
+def _must_be_deliverable(request: Request, to: str) -> None:
+    """Raise RequestError where the process that sends will send nothing to *to*.
+
+    What that allows decides; where none runs, what is allowed here.
+    """
+    known = book.evaluator_in(request.app.state.redis)
+    if known is not None and not (known.can_mail if _is_mail(to) else known.can_webhook):
+        name = "USAGE_SMTP_HOST" if _is_mail(to) else "USAGE_ALERTS_SECRET"
+        raise RequestError(409, f"Nothing can be sent there: `usage alerts run` has no {name}.")
+    if _is_mail(to):
+        return
+    allowed = known.allowed_networks if known else None
+    if allowed is None:
+        allowed = request.app.state.alerts_allowed_networks
+    try:
+        check_url(to, allowed)
+    except ForbiddenAddressError as error:
+        raise InvalidValueError(("body", "to"), str(error)) from None
 
 
 def _is_mail(to: str) -> bool:

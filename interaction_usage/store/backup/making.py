@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from interaction_usage.store import keys
+from interaction_usage.store.account_read import days_of
 from interaction_usage.store.backup.record_format import (
     FORMAT,
     Account,
@@ -23,7 +24,7 @@ from interaction_usage.store.client import Client, run_ids
 from interaction_usage.store.issued_table import REPORTS
 from interaction_usage.store.keys import Namespace
 from interaction_usage.store.layouts import Kind
-from interaction_usage.store.reads import Rollups, days_of
+from interaction_usage.store.reads import Rollups
 from interaction_usage.store.record_layout import IDENTITIES_PER_BUCKET
 
 #: How often an account is read without stopping Redis for it, and then within one transaction.
