@@ -95,12 +95,8 @@ class AccountDelta(NamedTuple):
         (The MessagePack that Redis' Lua reads has no type for bytes.) Everything in it is a list
         whose length the script knows from its place, for lists of lists cost Lua a table each.
         """
-        fences: list[str | int] = []
-        for fence in self.fences:
-            fences += fence
-        identities: list[int | list[str]] = []
-        for block, names in self.identities.items():
-            identities += (block, names)
+        fences = list(chain.from_iterable(self.fences))
+        identities = list(chain.from_iterable(self.identities.items()))
         sessions = list(chain.from_iterable(self.seconds.values()))
         parts: list[Any] = [fences, self.days, identities, sessions, self._packed_counters()]
         if self.corrections or self.voids:
@@ -119,9 +115,7 @@ class AccountDelta(NamedTuple):
                 continue
             day = slot // SLOTS_PER_DAY
             place = slot - day * SLOTS_PER_DAY
-            metrics = by_day.get(day)
-            if metrics is None:
-                metrics = by_day[day] = {}
+            metrics = by_day.setdefault(day, {})
             for metric, amount in amounts.items():
                 cells = metrics.get(metric)
                 if cells is None:
@@ -392,10 +386,7 @@ def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:
     accounts: dict[str, list[Portion]] = {}
     for fence, placed in portions:
         for account, items in accounts_of(placed).items():
-            if account in accounts:
-                accounts[account].append((fence, items))
-            else:
-                accounts[account] = [(fence, items)]
+            accounts.setdefault(account, []).append((fence, items))
     return accounts
 
 
