@@ -35,6 +35,7 @@ from benchmarks import (
     report,
     report_pages,
     scaling,
+    send,
 )
 from benchmarks.postgres import NoPostgres, programs
 from benchmarks.progress import say
@@ -43,7 +44,7 @@ from interaction_usage.servers.kafka_files import kafka_version
 from interaction_usage.servers.redis_server import binary
 
 _ALL = (
-    cost_curve, ingestion, budget, growth, report, export, report_pages, live_viewers, memory,
+    cost_curve, ingestion, send, budget, growth, report, export, report_pages, live_viewers, memory,
     freshness, alerts,
 )  # fmt: skip
 _PACKAGES = (

@@ -168,13 +168,11 @@ def _steps(redis: Redis, days: tuple[date, date], file_format: str, micro_batche
     taken: list[list[float]] = []
     for _ in range(micro_batches):
         marks = [time.perf_counter()]
-        for _ in ours.report_in_steps(
-            redis, "busy", *days, ZONE, _AS_OF, file_format=file_format, deep=file_format == "xls"
-        ):
+        for _ in ours.export_in_steps(redis, "busy", *days, ZONE, _AS_OF, file_format):
             marks.append(time.perf_counter())
         taken.append([(end - begin) * 1000 for begin, end in pairwise(marks)])
-    period, read, build, render = (statistics.median(step) for step in zip(*taken, strict=True))
-    return f"period {period:.2f}, read {read:.1f}, report {build:.1f}, file {render:.1f} ms"
+    read, build, render = (statistics.median(step) for step in zip(*taken, strict=True))
+    return f"read {read:.1f}, report {build:.1f}, file {render:.1f} ms"
 
 
 def _busy(redis: Redis) -> Iterator[Row]:
@@ -227,14 +225,16 @@ def _few_and_many(url: str, redis: Redis, few: int, many: int) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _processes(url: str) -> Iterator[Row]:
+def _processes(url: str, micro_batches: int) -> Iterator[Row]:
     """Yield the rows of whole processes."""
     first, last = map(str, _OPEN_MONTH)
     month = ("--from", first, "--to", last, "--as-of", _AS_OF.isoformat(), "--tz", ZONE, "-o", "-",
              "--format")  # fmt: skip
     commands = [("export", "busy", *month, name) for name in ("json", "xls")]
     makes = [partial(_run, url, *words) for words in (*commands, ("--version",))]
-    *taken, version, libraries = _medians([*makes, partial(_python, "-c", _LIBRARIES)], 15)
+    *taken, version, libraries = _medians(
+        [*makes, partial(_python, "-c", _LIBRARIES)], micro_batches
+    )
     for file_format, milliseconds in zip(("json", "xls"), taken, strict=True):
         yield Row(
             "export", f"a busy open month, {file_format}, as a process",
@@ -263,7 +263,7 @@ def _python(*arguments: str, **environment: str) -> None:
     )
 
 
-def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
+def _all(url: str, accounts: int, each: int, micro_batches: int) -> Iterator[Row]:
     """Yield the rows of every account's report at once."""
     ours.fill(url, month_of_many(accounts, each), "all/0")
     with Redis.from_url(url) as redis:
@@ -272,7 +272,7 @@ def _all(url: str, accounts: int, each: int) -> Iterator[Row]:
         with tempfile.TemporaryDirectory(prefix="usage-benchmark-") as folder:
             days = ("--from", str(FIRST), "--to", str(LAST))
             words = ("export", "--all", *days, "--format", file_format, "-d", folder)
-            (taken,) = _medians([partial(_run, url, *words)], 3)
+            (taken,) = _medians([partial(_run, url, *words)], micro_batches)
             written = len(os.listdir(folder))
         rate = written / taken * 1000
         yield Row(
@@ -293,11 +293,11 @@ def run(*, short: bool, few: int = PLACES, many: int = 10_000_000) -> list[Row]:
         ours.live_through(server.url, busy_year(), "busy/0")
         say("export: a busy month and year, in process and as processes")
         rows += _busy(redis)
-        rows += _processes(server.url)
+        rows += _processes(server.url, 7 if short else 15)
         rows += _few_and_many(server.url, redis, few, many)
     with redis_server() as server:
         say("export: every account at once")
-        rows += _all(server.url, 2_000, 50 if short else 200)
+        rows += _all(server.url, 2_000, *((50, 1) if short else (200, 3)))
     return rows
 
 

@@ -14,10 +14,9 @@ import orjson
 from redis.client import Redis
 
 from benchmarks.tally import Tally
-from export.formats import FORMATS
 from interaction_usage.commands.rendering import detail_of, render
-from interaction_usage.reports.build import Account, build, period
-from interaction_usage.reports.service import ReportRequest, make_report
+from interaction_usage.reports.build import period
+from interaction_usage.reports.service import ReportRequest, build_report, take_reading
 from interaction_usage.store import keys
 from interaction_usage.store.progress import encoded
 from interaction_usage.store.reads import Rollups
@@ -56,6 +55,8 @@ __all__ = [
 
 #: The command that runs a worker.
 WORKER = [sys.executable, "-m", "interaction_usage.commands.main", "worker"]
+#: The command that sends files of events.
+SEND = [sys.executable, "-m", "interaction_usage.commands.main", "send"]
 #: The consumer group of the workers.
 GROUP = "usage"
 
@@ -173,52 +174,24 @@ def caught_up(redis: Redis) -> None:
     redis.set(keys.REFUSED_READ, "1")
 
 
-def report(
-    redis: Redis,
-    account: str,
-    first: date,
-    last: date,
-    tz: str,
-    as_of: datetime,
-    *,
-    file_format: str = "json",
-    deep: bool = False,
-) -> bytes:
-    """Return the Usage Report as `usage export` writes it, *deep* with all breakdowns."""
-    *_, content = report_in_steps(
-        redis, account, first, last, tz, as_of, file_format=file_format, deep=deep
-    )
-    return cast(bytes, content)
-
-
-def report_in_steps(
-    redis: Redis,
-    account: str,
-    first: date,
-    last: date,
-    tz: str,
-    as_of: datetime,
-    *,
-    file_format: str,
-    deep: bool,
-) -> Iterator[object]:
-    """Yield what there is after each step to a report: its period, reading, report, and bytes."""
-    within = period(first, last, tz, as_of)
-    yield within
-    reading = Rollups.live(redis).read(account, *within.slots, by_slot=deep, flows=deep)
-    yield reading
-    owner = Account(account, account, dnis=True, sms=True)
-    answer = build(owner, within, reading, as_of, breakdowns=deep)
-    yield answer
-    yield FORMATS[file_format](answer)
-
-
 def export(
     redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime, file_format: str
 ) -> bytes:
     """Return the bytes that `usage export` writes, made by the same functions."""
-    request = ReportRequest(account, first, last, tz, as_of)
-    return render(make_report(redis, request, detail_of(file_format)), file_format)
+    *_, content = export_in_steps(redis, account, first, last, tz, as_of, file_format)
+    return cast(bytes, content)
+
+
+def export_in_steps(
+    redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime, file_format: str
+) -> Iterator[object]:
+    """Yield what there is after each step to the same: what was read, the report, the bytes."""
+    request, detail = ReportRequest(account, first, last, tz, as_of), detail_of(file_format)
+    reading = take_reading(redis, request, detail)
+    yield reading
+    report = build_report(request, reading, detail)
+    yield report
+    yield render(report, file_format)
 
 
 def in_use(redis: Redis, account: str, first: date, last: date, tz: str, as_of: datetime) -> object:

@@ -59,7 +59,7 @@ def _ours(events_count: int, folder: Path) -> tuple[dict[str, Any], float]:
         ours.fill(server.url, events(events_count))
 
         def make() -> bytes:
-            return ours.report(redis, ACCOUNT, FIRST, LAST, ZONE, AS_OF)
+            return ours.export(redis, ACCOUNT, FIRST, LAST, ZONE, AS_OF, "json")
 
         return ours.decoded(make()), _median(make)
 

@@ -72,11 +72,11 @@ class Watched:
         self.spent: dict[str, list[float]] = defaultdict(list)  #: milliseconds, by script
         node.run = self._run  # type: ignore[method-assign]
 
-    async def _run(self, connection: Any, script: str, *calls: Any) -> list[Any]:
+    async def _run(self, connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
         answers = []
         for call in calls:
             before = self._used()
-            answers += await self._whole(connection, script, call)
+            answers += await self._whole(connection, script, call, **more)
             self.spent[script].append((self._used() - before) / 1e6)
         return answers
 

@@ -8,13 +8,13 @@ and hours keep the earliest; flows keep the most used, the rest summed exactly i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, NamedTuple
 
 from export.sections import Kind, kind_of, offset_text
 from export.text import readable
-from interaction_usage.reports.model import Counts, Day, FlowRuns, Hours, Report
+from interaction_usage.reports.model import Days, FlowRuns, Report
 from rollups.catalog import (
     APPLICATION_LABELS,
     METRIC_ROWS,
@@ -24,6 +24,7 @@ from rollups.catalog import (
     UNSTOPPED,
     Metric,
 )
+from rollups.local_time import HourRun
 from rollups.timestamps import DAY_SECONDS
 
 #: What a cell of a table holds. Dates are whole days, hours are seconds, both of the local calendar
@@ -44,7 +45,6 @@ _WEEKDAYS: Final = (
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
 )  # fmt: skip
 _EPOCH_WEEKDAY: Final = 3  # 1970-01-01 was a Thursday
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Column(NamedTuple):
@@ -132,23 +132,22 @@ def _flows_left_out(report: Report, limit: int) -> str:
 
 
 def _per_day(report: Report, room: int, notice: str) -> Table:
-    days = report.days[:room]
-    columns = (*_day_columns(days, SUM), *_counter_columns([day.counts for day in days], report))
+    columns = (*_day_columns(report.days, SUM, room), *_counter_columns(report, room))
     return Table("Per day", columns, notice)
 
 
 def _sessions_per_day(report: Report, room: int, notice: str) -> Table:
-    days = report.days[:room]
-    peaks = {series: [day.peaks.get(series, 0) for day in days] for series in SERIES}
-    counted = list(_session_columns(days, report)) if report.counts.has_sessions else []
+    days = report.days
+    peaks = {series: days.peaks[series][:room] for series in SERIES}
+    counted = list(_session_columns(report, room)) if report.counts.has_sessions else []
     label = SUM if counted else ""
-    columns = (*_day_columns(days, label), *_peak_columns(peaks, report), *counted)
+    columns = (*_day_columns(days, label, room), *_peak_columns(peaks, report), *counted)
     return Table("Sessions per day", columns, notice)
 
 
-def _day_columns(days: Sequence[Day], label: str) -> tuple[Column, Column]:
+def _day_columns(days: Days, label: str, room: int) -> tuple[Column, Column]:
     """Return the columns of dates and weekdays; *label* is that of the row of sums, if any."""
-    numbers = [day.day.toordinal() - _EPOCH for day in days]
+    numbers = days.numbers[:room]
     return (
         Column("Day", Kind.DAY, numbers, label, MAXIMUM),
         Column("Weekday", Kind.WEEKDAY, weekdays(numbers)),
@@ -160,17 +159,17 @@ def weekdays(days: Iterable[int]) -> list[str]:
     return [_WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7] for day in days]
 
 
-def _counter_columns(counts: Sequence[Counts], report: Report) -> list[Column]:
+def _counter_columns(report: Report, room: int) -> list[Column]:
     """Return the columns of the counters that have one and apply to the account."""
     return [
-        _counter_column(metric, counts, report)
+        _counter_column(metric, report, room)
         for metric in METRIC_ROWS
         if metric.column and metric.section and report.has(metric.section)
     ]
 
 
-def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) -> Column:
-    values = [each.reported(metric) for each in counts]
+def _counter_column(metric: Metric, report: Report, room: int) -> Column:
+    values = report.days.reported(metric)[:room]
     group = metric.section.title if metric.section else ""
     return Column(
         metric.column, kind_of(metric), values, report.counts.reported(metric),
@@ -178,39 +177,46 @@ def _counter_column(metric: Metric, counts: Sequence[Counts], report: Report) ->
     )  # fmt: skip
 
 
-def _session_columns(days: Sequence[Day], report: Report) -> Iterator[Column]:
+def _session_columns(report: Report, room: int) -> Iterator[Column]:
     """Yield the columns of the sessions that began, then of those of them without a stop."""
     for group, metrics in (("Sessions started", STARTED), ("Sessions without a stop", UNSTOPPED)):
         for name, metric in metrics.items():
-            values = [day.counts.amounts[metric] for day in days]
+            values = report.days.column(metric)[:room]
             total = report.counts.amounts[metric]
             heading, highest = APPLICATION_LABELS[name], max(values, default=0)
             yield Column(heading, Kind.INTEGER, values, total, highest, group)
 
 
 def _per_hour(report: Report, room: int, notice: str) -> Table:
-    hours = report.hours
-    begins, offsets = _wall_clock(hours)
-    begins, offsets = begins[:room], offsets[:room]
-    peaks = {series: hours.peaks[series][:room] for series in SERIES}
-    days = [second // DAY_SECONDS for second in begins]
+    clock = _wall_clock(report.hours.runs)
+    peaks = {series: report.hours.peaks[series][:room] for series in SERIES}
     columns = (
-        Column("Hour begins", Kind.HOUR, begins, highest=MAXIMUM),
-        Column("Weekday", Kind.WEEKDAY, weekdays(days)),
-        Column("UTC offset", Kind.MOMENT, offsets),
+        Column("Hour begins", Kind.HOUR, clock.begins[:room], highest=MAXIMUM),
+        Column("Weekday", Kind.WEEKDAY, clock.weekdays[:room]),
+        Column("UTC offset", Kind.MOMENT, clock.offsets[:room]),
         *_peak_columns(peaks, report),
     )
     return Table("Per hour", columns, notice)
 
 
-def _wall_clock(hours: Hours) -> tuple[list[int], list[str]]:
-    """Return what the wall clock shows as each hour begins, in seconds, and its UTC offset."""
+class _WallClock(NamedTuple):
+    """What the wall clock shows as each hour begins."""
+
+    begins: tuple[int, ...]  #: in seconds
+    weekdays: tuple[str, ...]
+    offsets: tuple[str, ...]  #: of UTC
+
+
+@lru_cache(8)  # the reports of many accounts have the same hours
+def _wall_clock(runs: tuple[HourRun, ...]) -> _WallClock:
+    """Return what the wall clock shows in the hours of *runs*."""
     begins: list[int] = []
     offsets: list[str] = []
-    for run in hours.runs:
+    for run in runs:
         begins += range(run.begin + run.offset, run.end + run.offset, run.seconds)
         offsets += repeat(offset_text(run.offset), run.hours)
-    return begins, offsets
+    names = weekdays(second // DAY_SECONDS for second in begins)
+    return _WallClock(tuple(begins), tuple(names), tuple(offsets))
 
 
 def _peak_columns(peaks: Mapping[str, Sequence[int]], report: Report) -> list[Column]:

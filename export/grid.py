@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple, cast
 
@@ -73,9 +74,13 @@ def serials(column: Column) -> Sequence[Content]:
     """
     if column.kind not in (Kind.DAY, Kind.HOUR):
         return column.values
-    values = cast(Sequence[int], column.values)
+    return _serials(column.kind, tuple(cast(Sequence[int], column.values)))
+
+
+@lru_cache(8)  # the tables of one report have the same days, and so have those of many accounts
+def _serials(kind: Kind, values: tuple[int, ...]) -> Sequence[Content]:
     numbers: Sequence[float]
-    if column.kind is Kind.DAY:
+    if kind is Kind.DAY:
         numbers = [day + _EPOCH_SERIAL for day in values]
     else:
         # One division of whole numbers, so that the nearest float is met.
@@ -84,7 +89,7 @@ def serials(column: Column) -> Sequence[Content]:
     if min(numbers, default=_FIRST_SERIAL) >= _FIRST_SERIAL:
         return numbers
     return [
-        number if number >= _FIRST_SERIAL else _iso(column.kind, value)
+        number if number >= _FIRST_SERIAL else _iso(kind, value)
         for number, value in zip(numbers, values, strict=True)
     ]
 

@@ -31,6 +31,9 @@ class Kind(Enum):
     AVERAGE_CHANGE = auto()
     MINUTES_CHANGE = auto()
 
+    # A member is equal to itself alone; Enum's own hash is that of a name, by a method in Python.
+    __hash__ = object.__hash__
+
 
 #: The label of the row with the report's status.
 STATUS: Final = "Status"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import chain
 from operator import ne
 from typing import Final, cast
@@ -103,18 +104,18 @@ def _body(table: Table) -> Body:
         for is_weekend in (False, True)
         for opens in (False, True)
     )
-    rows = _calendar_kinds(first)
+    rows = _calendar_kinds(first.kind, tuple(cast(Sequence[int], first.values)))
     return Body(columns, [_BODY_HEIGHT] * len(rows), looks, rows)
 
 
-def _calendar_kinds(first: Column) -> list[int]:
+@lru_cache(8)  # as `grid.serials`
+def _calendar_kinds(kind: Kind, values: tuple[int, ...]) -> Sequence[int]:
     """Return for each row whether it opens a day or a month, and 2 more if it is at a weekend."""
-    values = cast(Sequence[int], first.values)
-    if first.kind is Kind.HOUR:
+    days: Sequence[int] = values
+    if kind is Kind.HOUR:
         days = [second // DAY_SECONDS for second in values]
         opening = list(map(ne, days, chain((None,), days)))
     else:
-        days = list(values)
         opening = [_day_of_month(day) == 1 and place > 0 for place, day in enumerate(days)]
     return [
         opens + 2 * ((day - _SATURDAY) % 7 < 2) for day, opens in zip(days, opening, strict=True)

@@ -1,51 +1,40 @@
 """The Usage Report as `usage.xls`: BIFF8, which Excel and LibreOffice open.
 
-xlwt writes every record but four kinds. It has no way to repeat heading rows on each printed page,
-or to print a part of a sheet: that takes built-in defined names, which `_Book` adds to the
-workbook's link table. It numbers the pages of each sheet from 1. And it makes an object of each
-cell, which costs more than all the rest: `export.xls_rows` makes the rows, and those of a sheet
-stand where xlwt expects its first one; `export.xls_strings` makes the table of strings. What xlwt
-writes the same in every workbook is kept.
+xlwt writes the styles, and what stands around the rows of each sheet, which `export.xls_frames`
+keeps. It would make an object of each cell, which costs more than all the rest: `export.xls_rows`
+makes the rows, and `export.xls_strings` the table of strings. Nor has it a way to repeat heading
+rows on each printed page, or to print a part of a sheet: that takes built-in defined names, which
+`_Book` puts into the workbook's link table.
 """
 
 from collections.abc import Sequence
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from io import BytesIO
 from struct import pack
 from typing import Any, Final
 
 import xlwt
+from xlwt.CompoundDoc import XlsDoc
 
 from export import xls_rows
 from export.breakdowns import SHEET_ROWS
-from export.cell_styles import FONT, PALETTE, Look
+from export.cell_styles import FONT, Look
 from export.grid import Body, Line, Sheet
 from export.sheets import sheets
-from export.xls_strings import string_table
+from export.xls_frames import COLOURS, SheetShape, around_rows, around_sheets, margins, name_at
+from export.xls_strings import Strings
 from interaction_usage.reports.model import Report
 
-_A4: Final = 9
+_OWNER: Final = "usage"
 _PRINT_AREA: Final = 0x06  # a built-in name: the cells of a sheet that are printed
 _PRINT_TITLES: Final = 0x07  # the rows that are repeated on each of its pages
 _LAST_COLUMN: Final = 0xFF
-_SETUP_OPTIONS: Final = -24  # where they stand in the SETUP record, from its end
-_OWN_FIRST_PAGE: Final = 0x80  # of them: the pages of this sheet have numbers of their own
 _FIRST_FREE_XF: Final = 0x11  # behind those that every workbook has
-_FIRST_FREE_COLOUR: Final = 0x20  # the palette's last rows, which charts use and we do not
-_COLOURS: Final = {rgb: _FIRST_FREE_COLOUR + i for i, rgb in enumerate(PALETTE)}
 _ALIGNMENTS: Final = {
     "left": xlwt.Alignment.HORZ_LEFT,
     "right": xlwt.Alignment.HORZ_RIGHT,
     "center": xlwt.Alignment.HORZ_CENTER,
 }
-
-
-#: Methods of xlwt's sheet whose records do not depend on anything that is set here.
-_SAME_IN_EVERY_SHEET: Final = (
-    "_Worksheet__bof_rec", "_Worksheet__calc_settings_rec",
-    "_Worksheet__defaultrowheight_rec", "_Worksheet__protection_rec", "_Worksheet__bitmaps_rec",
-    "_Worksheet__eof_rec",
-)  # fmt: skip
 
 
 def render(report: Report) -> bytes:
@@ -56,24 +45,28 @@ def render(report: Report) -> bytes:
 def workbook(pages: Sequence[Sheet]) -> bytes:
     """Return the bytes of an .xls file that has these sheets."""
     book = _Book()
-    for rgb, index in _COLOURS.items():
-        book.set_colour_RGB(index, *bytes.fromhex(rgb))
-    for index, sheet in enumerate(pages):
-        _draw(book, index, sheet)
+    drawn = [_draw(book, index, sheet) for index, sheet in enumerate(pages)]
+    around = around_sheets(tuple(sheet.name for sheet in pages), _OWNER)
+    before = around.before + _styles(tuple(book.looks)) + around.between
+    behind = book.links() + book.strings.table() + around.end
+    position = len(before) + sum(map(len, around.names)) + len(behind)
+    names = []
+    for record, sheet in zip(around.names, drawn, strict=True):
+        names.append(name_at(record, position))
+        position += len(sheet)
     stream = BytesIO()
-    book.save(stream)
+    XlsDoc().save(stream, b"".join([before, *names, behind, *drawn]))
     return stream.getvalue()
 
 
-class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
-    """A workbook whose sheets may repeat rows on every printed page, or print a part."""
+class _Book:
+    """What the sheets of a workbook share: styles, texts, and which of their rows are printed."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.owner = "usage"
         #: First and last row, last column, by sheet index and built-in name.
         self.areas: dict[tuple[int, int], tuple[int, int, int]] = {}
-        self._looks: dict[Look, int] = {}
+        self.looks: dict[Look, int] = {}  #: with their indexes, in order
+        self.strings = Strings()
         #: The same by the identity of a look, which costs less than its hash.
         self._by_identity: dict[int, int] = {}
         self._kept: list[Look] = []  # so that no other gets the identity of one of these
@@ -86,27 +79,12 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
             return [self._xf(look) for look in looks]
 
     def _xf(self, look: Look) -> int:
-        index = self._looks.setdefault(look, _FIRST_FREE_XF + len(self._looks))
+        index = self.looks.setdefault(look, _FIRST_FREE_XF + len(self.looks))
         self._by_identity[id(look)] = index
         self._kept.append(look)
         return index
 
-    def string_index(self, texts: Sequence[str]) -> list[int]:
-        """Return the places of *texts* in the table of strings; new ones are added."""
-        places = {text: self.add_str(text) for text in dict.fromkeys(texts)}
-        self._Workbook__sst._add_calls += len(texts) - len(places)  # each use of a text counts
-        return list(map(places.__getitem__, texts))
-
-    def _Workbook__sst_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
-        """Return the table of strings."""
-        table = self._Workbook__sst
-        return string_table(table._str_indexes, table._add_calls)
-
-    def _Workbook__all_fonts_num_formats_xf_styles_rec(self) -> bytes:  # noqa: N802 - the same
-        """Return the styles of the looks that are in use, in the order of their indexes."""
-        return _styles(tuple(self._looks))
-
-    def _Workbook__all_links_rec(self) -> bytes:  # noqa: N802 - xlwt's own name, overridden
+    def links(self) -> bytes:
         """Return the link table: this workbook, its sheets, and the built-in names of each."""
         if not self.areas:
             return b""
@@ -123,61 +101,32 @@ class _Book(xlwt.Workbook):  # type: ignore[misc]  # xlwt has no types
         return table
 
 
-def _draw(book: _Book, index: int, sheet: Sheet) -> None:
-    page = book.add_sheet(sheet.name)
-    page.show_grid = False
-    for column, width in enumerate(sheet.widths):
-        page.col(column).width = round(width * 256)
-    _set_up_print(page, sheet)
-    for name in _SAME_IN_EVERY_SHEET:
-        setattr(page, name, partial(_of_every_sheet, name))
+def _draw(book: _Book, index: int, sheet: Sheet) -> bytes:
+    """Return the records of a sheet."""
     if sheet.printed_rows is not None:
         book.areas[index, _PRINT_AREA] = 0, sheet.printed_rows - 1, len(sheet.widths) - 1
     if sheet.heading_rows:
         book.areas[index, _PRINT_TITLES] = *sheet.heading_rows, _LAST_COLUMN
-        page.panes_frozen = True
-        page.horz_split_pos = sheet.heading_rows[1] + 1
-        page.vert_split_pos = sheet.frozen_columns
     below = len(sheet.head) + len(sheet.body.heights)
     rows = [_line(book, row, line) for row, line in enumerate(sheet.head)]
     rows.append(_body(book, len(sheet.head), sheet.body))
     rows += [_line(book, row, line) for row, line in enumerate(sheet.foot, below)]
-    _put_rows(page, below + len(sheet.foot), len(sheet.widths), b"".join(rows))
-    page.merged_ranges.extend(
-        (row, row, first, last)
-        for row, line in enumerate(sheet.head)
-        for first, last in line.joined
+    around = around_rows(_shape(sheet, below + len(sheet.foot), is_first=index == 0))
+    margin = margins(sheet.header, sheet.footer)
+    return b"".join([around.before, margin, around.between, *rows, around.behind])
+
+
+def _shape(sheet: Sheet, rows: int, *, is_first: bool) -> SheetShape:
+    frozen = (sheet.heading_rows[1] + 1, sheet.frozen_columns) if sheet.heading_rows else None
+    joined = [(row, *columns) for row, line in enumerate(sheet.head) for columns in line.joined]
+    return SheetShape(
+        sheet.widths, rows, sheet.landscape, sheet.one_page, frozen, tuple(joined), is_first
     )
-
-
-class _Rows:
-    """All rows of a sheet, as records, in the place of an xlwt row."""
-
-    level = 0
-
-    def __init__(self, records: bytes) -> None:
-        self.records = records
-
-    def get_row_biff_data(self) -> bytes:
-        """Return all the records."""
-        return self.records
-
-    def get_cells_biff_data(self) -> bytes:
-        """Return nothing more."""
-        return b""
-
-
-def _put_rows(page: Any, rows: int, columns: int, records: bytes) -> None:
-    """Put the *records* of all rows into a sheet, and their bounds."""
-    page.Row = lambda _index, _page: _Rows(records)
-    page.row(0)
-    page.last_used_row = rows - 1
-    page.first_used_col, page.last_used_col = 0, columns - 1
 
 
 def _line(book: _Book, row: int, line: Line) -> bytes:
     xfs = book.xfs(line.looks)
-    return xls_rows.one(row, _twips(line.height), line.cells, xfs, book.add_str)
+    return xls_rows.one(row, _twips(line.height), line.cells, xfs, book.strings.place)
 
 
 def _body(book: _Book, first_row: int, body: Body) -> bytes:
@@ -187,8 +136,8 @@ def _body(book: _Book, first_row: int, body: Body) -> bytes:
     # Styles are added in the order in which the rows need them, and only those that one needs.
     xfs = {kind: book.xfs(body.looks[kind]) for kind in dict.fromkeys(body.kinds)}
     twips = {height: _twips(height) for height in set(body.heights)}
-    heights = [twips[height] for height in body.heights]
-    rows = xls_rows.many(first_row, body.columns, heights, body.kinds, xfs, book.string_index)
+    heights = list(map(twips.__getitem__, body.heights))
+    rows = xls_rows.many(first_row, body.columns, heights, body.kinds, xfs, book.strings.places)
     if rows is None:
         rows = b"".join(_line(book, row, line) for row, line in enumerate(body.lines(), first_row))
     return rows
@@ -196,36 +145,6 @@ def _body(book: _Book, first_row: int, body: Body) -> bytes:
 
 def _twips(points: float) -> int:
     return round(points * 20)
-
-
-def _set_up_print(page: Any, sheet: Sheet) -> None:
-    page.paper_size_code = _A4
-    page.portrait = not sheet.landscape
-    page.fit_num_pages = 1
-    page.fit_width_to_pages = 1
-    page.fit_height_to_pages = 1 if sheet.one_page else 0  # 0: as many as it takes
-    page.print_centered_horz = True
-    page.left_margin = page.right_margin = 0.6
-    page.top_margin = page.bottom_margin = 0.8
-    page.header_margin = page.footer_margin = 0.4
-    # xlwt's own way to set them takes ASCII only.
-    page._Worksheet__header_str, page._Worksheet__footer_str = sheet.header, sheet.footer
-    settings = page._Worksheet__print_settings_rec
-    page._Worksheet__print_settings_rec = lambda: _numbered_on(settings())
-
-
-@cache
-def _of_every_sheet(name: str) -> bytes:
-    """Return the records that xlwt's method *name* returns of any sheet that is drawn here."""
-    records: bytes = getattr(xlwt.Workbook().add_sheet("any"), name)()
-    return records
-
-
-def _numbered_on(settings: bytes) -> bytes:
-    """Return the records of a print set-up so that page numbers go on from the sheet before."""
-    options = bytearray(settings)
-    options[_SETUP_OPTIONS] &= ~_OWN_FIRST_PAGE
-    return bytes(options)
 
 
 @lru_cache(64)  # nearly all workbooks use the same, in one of a few orders
@@ -257,7 +176,7 @@ def _font(size: int, bold: bool, italic: bool, ink: str) -> Any:
     font.height = size * 20
     font.bold = bold
     font.italic = italic
-    font.colour_index = _COLOURS[ink]
+    font.colour_index = COLOURS[ink]
     return font
 
 
@@ -265,10 +184,10 @@ def _font(size: int, bold: bool, italic: bool, ink: str) -> Any:
 def _borders(above: str, below: str, heavy: bool) -> Any:
     borders = xlwt.Borders()
     if above:
-        borders.top, borders.top_colour = xlwt.Borders.THIN, _COLOURS[above]
+        borders.top, borders.top_colour = xlwt.Borders.THIN, COLOURS[above]
     if below:
         borders.bottom = xlwt.Borders.MEDIUM if heavy else xlwt.Borders.THIN
-        borders.bottom_colour = _COLOURS[below]
+        borders.bottom_colour = COLOURS[below]
     return borders
 
 
@@ -277,7 +196,7 @@ def _pattern(fill: str) -> Any:
     pattern = xlwt.Pattern()
     if fill:
         pattern.pattern = xlwt.Pattern.SOLID_PATTERN
-        pattern.pattern_fore_colour = _COLOURS[fill]
+        pattern.pattern_fore_colour = COLOURS[fill]
     return pattern
 
 

@@ -117,9 +117,10 @@ def _cells(
 ) -> _Cells:
     """Return how *column* is written. Raises TypeError if that is not the same for all of it."""
     if column and isinstance(column[0], str):
-        if not all(column):
+        different = dict.fromkeys(column)  # of which there are few, in most columns
+        if not all(different):
             raise TypeError("an empty text is a blank cell")
-        if set(map(type, column)) != {str}:
+        if set(map(type, different)) != {str}:
             raise TypeError("texts and numbers")
         texts = cast(Sequence[str], column)
         return _Cells(_LABEL, 4, _little(array("I", string_index(texts))))

@@ -4,7 +4,7 @@ xlwt adds to a growing piece for each text; here texts are encoded once a proces
 same in every workbook, and joined. Records are those of [MS-XLS], section 2.4.265.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from struct import pack
 from typing import Final
@@ -15,6 +15,29 @@ _MOST_BYTES: Final = 0x2020  #: of a record, without its head
 _COUNTS_BYTES: Final = 8
 _MOST_CHARACTERS: Final = 32_767
 _HEAD: Final = 3  #: length and options, which stand in one record with the first character
+
+
+class Strings:
+    """The texts of a workbook: their places in its table, and how often they are used."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._uses = 0
+
+    def place(self, text: str) -> int:
+        """Return the place of a *text* that is used once more; a new one is added."""
+        self._uses += 1
+        return self._places.setdefault(text, len(self._places))
+
+    def places(self, texts: Sequence[str]) -> list[int]:
+        """Return the same of each of *texts*."""
+        known = {text: self.place(text) for text in dict.fromkeys(texts)}
+        self._uses += len(texts) - len(known)
+        return list(map(known.__getitem__, texts))
+
+    def table(self) -> bytes:
+        """Return the records of the texts."""
+        return string_table(self._places, self._uses)
 
 
 def string_table(texts: Iterable[str], uses: int) -> bytes:

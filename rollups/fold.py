@@ -113,16 +113,14 @@ class AccountDelta(NamedTuple):
         for slot, amounts in self.growth.items():
             if not amounts:
                 continue
-            day = slot // SLOTS_PER_DAY
-            place = slot - day * SLOTS_PER_DAY
+            day, place = divmod(slot, SLOTS_PER_DAY)
             metrics = by_day.setdefault(day, {})
             for metric, amount in amounts.items():
                 cells = metrics.get(metric)
                 if cells is None:
-                    metrics[metric] = [1, place, amount]
-                else:
-                    cells[0] += 1
-                    cells += (place, amount)
+                    cells = metrics[metric] = [0]
+                cells[0] += 1
+                cells += (place, amount)
         packed: list[int | list[str] | list[int]] = []
         for day, metrics in by_day.items():
             packed += (day, list(metrics), list(chain.from_iterable(metrics.values())))
@@ -226,12 +224,11 @@ def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
     """
     second = event.time // SECOND
     day = second // DAY_SECONDS
-    data: Any = event.data
-    data_type = type(data)
-    if data_type is SessionStarted:
+    data = event.data
+    if isinstance(data, SessionStarted):
         ends = (second + limits[data.application]) // DAY_SECONDS
         return day, (second + 1) // DAY_SECONDS, ends
-    if data_type is SessionStopped:
+    if isinstance(data, SessionStopped):
         return day, -(-event.time // SECOND) // DAY_SECONDS
     if isinstance(data, EventVoided):
         return day, data.event.time // _DAY_MICROS

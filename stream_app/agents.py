@@ -43,7 +43,10 @@ def add_agent(app: "UsageApp") -> None:
 
 async def queue(app: "UsageApp", event: Any) -> None:
     """Hand the batches of *event* to the micro-batches, and return when there is room for more."""
-    for batch in event.value:
-        # Faust notes it for the first of them only, and would say that the others make no progress.
-        app.monitor.stream_inbound_time[batch.tp] = time.monotonic()
-        await app.micro_batches.put(QueuedBatch(event, batch, app.start_offsets.fence(batch.tp)))
+    # Faust notes it for the first of them only, and would say that the others make no progress.
+    app.monitor.stream_inbound_time.update(
+        dict.fromkeys((batch.tp for batch in event.value), time.monotonic())
+    )
+    await app.micro_batches.put(
+        *(QueuedBatch(event, batch, app.start_offsets.fence(batch.tp)) for batch in event.value)
+    )

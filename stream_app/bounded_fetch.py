@@ -30,8 +30,9 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from stream_app.decompression import NAMES, decompress
 from stream_app.errors import BatchTooLargeError, CorruptBatchError
+from stream_app.fetch_protocol import FetchRequest
 from stream_app.fetched_record import FetchedRecord
-from stream_app.paced_fetch import FetchRequest, PacedFetcher
+from stream_app.paced_fetch import PacedFetcher
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import Reason, RejectedError
 
@@ -156,9 +157,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                         yield from self._lists(plain, raw)
                 except (MemoryError, OSError):
                     raise  # not because of the batch; it is fetched again
-                except (
-                    Exception
-                ) as error:  # whatever it is, it is raised each time the batch is read
+                except Exception as error:  # whatever it is, it would be raised at each try
                     found = [self._stand_in(batch, error, begins)]
                 self.is_within_a_batch = False
             self.next_fetch_offset = batch.next_offset

@@ -19,7 +19,7 @@ from interaction_usage.store.errors import (
     UnusableRollupsError,
 )
 from interaction_usage.store.writer import Writer
-from stream_app import clients
+from stream_app import clients, sessions_present
 from stream_app.agents import add_agent
 from stream_app.broker import (
     LARGEST_DEAD_LETTER,
@@ -341,7 +341,7 @@ def create_app(config: settings.Settings) -> UsageApp:
     async def seal() -> None:
         await app.seal()
 
-    @app.timer(interval=INTERVAL, name="count_sessions")  # type: ignore[untyped-decorator]
+    @app.timer(interval=sessions_present.INTERVAL, name="count_sessions")  # type: ignore[untyped-decorator]
     async def count_sessions() -> None:
         await app.count_sessions()
 

@@ -107,10 +107,11 @@ class MicroBatches:
         self._stopping = False
         self._writing: asyncio.Task[None] | None = None
 
-    async def put(self, queued: QueuedBatch) -> None:
-        """Queue a batch; return as soon as there is room for another."""
-        self._queues.setdefault(queued.batch.tp, deque()).append(queued)
-        self._add_weight(_weight(queued.batch))
+    async def put(self, *queued: QueuedBatch) -> None:
+        """Queue what a fetch brought; return as soon as there is room for more."""
+        for each in queued:
+            self._queues.setdefault(each.batch.tp, deque()).append(each)
+        self._add_weight(sum(_weight(each.batch) for each in queued))
         self._wake.set()
         await self._room.wait()
 
@@ -240,7 +241,8 @@ class MicroBatches:
             queued.event.ack()
             self._add_weight(-_weight(queued.batch))
         self._in_process.discard(segment.batch.tp)
-        self._wake.set()
+        if self._queues.get(segment.batch.tp):
+            self._wake.set()
 
     async def _fail(self, error: Exception) -> None:
         self._stopping = True

@@ -30,8 +30,8 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    ConsumerStoppedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
@@ -39,21 +39,18 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 from redis.exceptions import RedisError
 
 from interaction_usage.store.errors import LedgerError
-from stream_app import bounded_fetch
+from stream_app.consumer_thread import ConsumerThread
 from stream_app.coordination import retry_coordination
 from stream_app.errors import OffsetGapError, RecordsLostError
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.fetched_record import FetchedRecord
 from stream_app.kafka_state import READ, Obstacle, group_denied, topic_denied
-from stream_app.paced_fetch import LINGER_MS, MIN_BYTES
 from stream_app.write_gate import State, WriteGate
 
 log = logging.getLogger(__name__)
@@ -61,87 +58,10 @@ log = logging.getLogger(__name__)
 #: Seconds that a seek may take. If one took longer than Faust's `broker_request_timeout` (90),
 #: Faust would treat that as the end of its service, and handle no further assignment.
 _SEEK_TIMEOUT = 60.0
+#: Seconds that a fetch waits for records.
+_FETCH_TIMEOUT_S = 1.0
 #: Seconds between two looks for offsets without records, while others have some.
 _SKIP_INTERVAL_S = 0.5
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that talks to Kafka, reading committed transactions only."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._slow: dict[TP, str] = {}  # what was logged last of a partition without progress
-
-    def _stopped_set(self) -> None:
-        """Have the thread stop, unless it has ended: it crashes with the worker, maybe first."""
-        try:
-            super()._stopped_set()
-        except RuntimeError:
-            if not self.thread_loop.is_closed():
-                raise
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        bounded_fetch.install(self.consumer.app.config.max_batch_bytes)
-        consumer = super()._create_worker_consumer(transport)
-        # Faust ties this to its own transactions. All are read when the consumer starts.
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = 100  # a partition left out of a fetch waits so long
-        if self.consumer.app.may_linger:
-            consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = MIN_BYTES, LINGER_MS
-        return consumer
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit in one try; return whether that succeeded. The next commit is the next try.
-
-        aiokafka's own commit tries again as long as Kafka does not know one of the partitions, as
-        where a topic was recreated with fewer. When the group rebalances meanwhile, each of these
-        tries is of no generation and makes it rebalance again: for ever.
-        """
-        coordinator = self._ensure_consumer()._coordinator
-        assigned = self.assignment()
-        mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        committed = {
-            TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in mine.items()
-        }
-        if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
-            return False  # it is joining
-        try:
-            await coordinator._do_commit_offsets(None, committed)
-        except KafkaError as error:
-            self.log.debug("The commit failed: %s", error)
-            return False
-        # Faust's check for partitions without progress (`verify_event_path`) goes by this.
-        self.tp_last_committed_at.update(dict.fromkeys(mine, time.monotonic()))
-        return True
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Log, as Faust does, that *tp* makes no progress, but only where a record waits in it.
-
-        Faust measures from the last batch and the last commit. A partition that was quiet for five
-        minutes, or whose next records are in an open transaction, has none and is as it should be.
-        """
-        state = self._state_of(tp)
-        if state is not None and state.paused:
-            return  # on purpose: it is not even fetched
-        if not self.consumer.has_waiting(tp, state):
-            self.tp_last_committed_at[tp] = self.app.monitor.stream_inbound_time[tp] = now
-            self._slow.pop(tp, None)
-            self._verify_aiokafka_event_path(now, tp)
-            return
-        super().verify_event_path(now, tp)
-
-    def _log_slow_processing(self, msg: str, *args: Any, **_: Any) -> None:
-        """Log it in one line, and once; Faust logs thirteen, at every check."""
-        tp = args[0]
-        if self._slow.get(tp) != msg:
-            self._slow[tp] = msg
-            self.log.error(msg, *args)
-
-    def _state_of(self, tp: TP) -> Any:
-        """Return aiokafka's state of *tp*; None where that is not assigned."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription and subscription.assignment
-        return assignment and assignment.state_value(TopicPartition(*tp))
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -155,8 +75,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._skips_at = 0.0  # when offsets without records are looked for next
         self.stop_flow()  # until the first seek, also where there is nothing to seek at first
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def gate(self) -> WriteGate:
@@ -165,6 +85,34 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return gate
 
     # ------------------------------------------------------------------ reading
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Read, and hand over what that brings, until *fetcher* is stopped.
+
+        Faust creates seven tasks for that, six of them for what happens in a rebalance only.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for _, message in self.getmany(timeout=_FETCH_TIMEOUT_S):
+                    await self._hand_over(message)
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+        except Exception as error:
+            log.exception("Reading ended: %s", error)
+            raise
+
+    async def _hand_over(self, message: ConsumerMessage) -> None:
+        """Give *message* to the agent; where that has to wait, until a rebalance begins."""
+        is_full = any(topic.queue.full() for topic in self.app.topics)
+        if is_full or not self.app.flow_control.is_active():
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        else:
+            await self.callback(message)
+
+    def _get_active_partitions(self) -> Any:
+        """Return them; Faust looks at each of them first, at every fetch."""
+        return self._active_partitions
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and yield what that brought as one message."""
@@ -196,9 +144,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             for tp, found in records.items()
             if active is None or tp in active or tp in self._buffered_partitions
         }
-        for tp in wanted:
-            if state := self._thread._state_of(tp):
-                self.app.monitor.track_tp_end_offset(tp, state.highwater)
         if wanted:
             yield next(iter(wanted)), self._message(wanted, assignment)
 
@@ -257,17 +202,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records and now < self._skips_at:
             return
         self._skips_at = now + _SKIP_INTERVAL_S
+        states = self._thread.states()
         for tp in self._active_partitions:
-            done = self._processed.get(tp)
-            if tp in records or done is None or done != self._delivered.get(tp, done):
+            state, done = states.get(tp), self._processed.get(tp)
+            if state is None or done is None or tp in records:
                 continue
-            position = self._position(tp)
-            if position is not None and position > done:
+            position = state._position
+            if position is not None and position > done == self._delivered.get(tp, done):
                 self._processed[tp] = self._delivered[tp] = position
 
     def _position(self, tp: TP) -> int | None:
         """Return up to where *tp* was fetched; None if that is unknown."""
-        state = self._thread._state_of(tp)
+        state = self._thread.state_of(tp)
         return state.position if state and state.has_valid_position else None
 
     def has_waiting(self, tp: TP, state: Any) -> bool:

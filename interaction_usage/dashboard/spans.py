@@ -80,12 +80,14 @@ def spans(report: Report, by: By) -> list[Span]:
     hours = {each.day: each for each in day_hours(report)}
     if by is By.HOUR:
         return list(_by_hour(report, hours))
-    found = []
-    for _, entry in groupby(report.days, lambda each: first_of(each.day, by)):
+    found: list[Span] = []
+    begin = 0
+    dates = [date.fromordinal(_EPOCH_ORDINAL + number) for number in report.days.numbers]
+    for _, entry in groupby(dates, lambda day: first_of(day, by)):
         days = list(entry)
-        counts = days[0].counts if len(days) == 1 else _sum([each.counts for each in days])
-        known = tuple(hours[each.day] for each in days if each.day in hours)
-        found.append(Span(days[0].day, days[-1].day, counts, known))
+        begin, counts = begin + len(days), report.days.counts(begin, begin + len(days))
+        known = tuple(hours[day] for day in days if day in hours)
+        found.append(Span(days[0], days[-1], counts, known))
     return found
 
 
@@ -117,9 +119,3 @@ def _clocks(runs: Sequence[HourRun]) -> Sequence[int]:
         first = (runs[0].begin + runs[0].offset) % _DAY // _HOUR
         return range(first, first + runs[0].hours)
     return [(hour.begin + hour.offset) % _DAY // _HOUR for hour in each_hour(runs)]
-
-
-def _sum(counts: list[Counts]) -> Counts:
-    names = counts[0].amounts
-    amounts = {name: sum(each.amounts[name] for each in counts) for name in names}
-    return counts[0]._replace(amounts=amounts)

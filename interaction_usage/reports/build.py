@@ -1,15 +1,17 @@
 """The Usage Report, computed: a reading of the rollups in, the report out. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from interaction_usage.reports.errors import PeriodError
 from interaction_usage.reports.model import (
     Concurrency,
     Counts,
-    Day,
+    Days,
     FlowRuns,
     Hours,
     Report,
@@ -34,7 +36,6 @@ from rollups.range_snapshot import RangeSnapshot
 from rollups.slots import SLOT_SECONDS, slot_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_ORDINAL = _EPOCH.toordinal()
 
 
 class Period(NamedTuple):
@@ -127,7 +128,7 @@ def build(
         concurrency={series: _concurrency(peaks[series], counted) for series in SERIES},
         dnis=account.dnis,
         sms=account.sms,
-        days=_days(within, reading, counted, peaks) if breakdowns else (),
+        days=_days(within, reading, counted, peaks) if breakdowns else Days(),
         hours=Hours(filter(_holds_any, counted), peaks) if breakdowns else Hours(),
         hour_counts=tuple(_hour_counts(within, reading, counted)) if hour_counts else (),
         flows=_flows(reading.flows) if breakdowns else (),
@@ -155,7 +156,7 @@ def _concurrency(peaks: Sequence[int], counted: Sequence[HourRun]) -> Concurrenc
 
 
 class _Piece(NamedTuple):
-    """Hours of one local day, one after the other: all of it, unless the clocks change."""
+    """Hours of one local day, one after the other: all, unless clocks go back over midnight."""
 
     day: int  #: counted from 1970-01-01
     hour: int  #: the number of its first hour in the period
@@ -169,9 +170,13 @@ def _pieces(runs: tuple[HourRun, ...]) -> tuple[_Piece, ...]:
     """Return the hours of each local day of a period that consists of *runs*, in order."""
     number, found = 0, list[_Piece]()
     for day, run in by_local_day(runs):
-        slots = ((edge - runs[0].begin) // SLOT_SECONDS for edge in (run.begin, run.end))
-        found.append(_Piece(day, number, number + run.hours, *slots))
-        number += run.hours
+        slot, end_slot = ((edge - runs[0].begin) // SLOT_SECONDS for edge in (run.begin, run.end))
+        end_hour = number + run.hours
+        if found and found[-1].day == day:  # the clocks change in it
+            found[-1] = found[-1]._replace(end_hour=end_hour, end_slot=end_slot)
+        else:
+            found.append(_Piece(day, number, end_hour, slot, end_slot))
+        number = end_hour
     return tuple(found)
 
 
@@ -186,41 +191,38 @@ def _days(
     reading: RangeSnapshot,
     counted: Sequence[HourRun],
     peaks: Mapping[str, Sequence[int]],
-) -> tuple[Day, ...]:
+) -> Days:
     """Return the local days that have begun, each with its counters and highest hourly peaks."""
     begun = sum(run.hours for run in counted)
     pieces = _pieces(within.runs)
-    days: dict[int, list[tuple[_Piece, dict[str, int]]]] = {}
-    for piece, sums in zip(pieces, _sums(reading, pieces), strict=True):
-        days.setdefault(piece.day, []).append((piece, sums))
-    found = []
-    for day, ((first, amounts), *others) in sorted(days.items()):
-        if first.hour >= begun:
-            continue
-        tops = _tops(first, peaks, begun)
-        for piece, more in others:  # where the clocks go back over midnight
-            amounts = {metric: amount + more[metric] for metric, amount in amounts.items()}
-            higher = _tops(piece, peaks, begun)
-            tops = {series: max(top, higher[series]) for series, top in tops.items()}
-        counts = Counts.of(amounts, has_sessions=reading.has_sessions)
-        found.append(Day(date.fromordinal(_EPOCH_ORDINAL + day), counts, tops))
-    return tuple(found)
+    has_begun = sum(piece.hour < begun for piece in pieces)
+    days = [piece.day for piece in pieces[:has_begun]]
+    sums = {metric: amounts[:has_begun] for metric, amounts in _sums(reading, pieces).items()}
+    tops = {
+        series: [max(hourly[piece.hour : piece.end_hour]) for piece in pieces[:has_begun]]
+        for series, hourly in peaks.items()
+    }
+    if len(set(days)) < len(days):  # where the clocks go back over midnight, a day begins twice
+        sums = {metric: _of_days(days, amounts, sum) for metric, amounts in sums.items()}
+        tops = {series: _of_days(days, entry, max) for series, entry in tops.items()}
+        days = sorted(set(days))
+    return Days(days, sums, tops, has_sessions=reading.has_sessions)
 
 
-def _sums(reading: RangeSnapshot, pieces: Sequence[_Piece]) -> list[dict[str, int]]:
-    """Return the sums of the counters in each of *pieces*; those of slots, where it has these."""
-    by_span = reading.by_span or {
+def _sums(reading: RangeSnapshot, pieces: Sequence[_Piece]) -> Mapping[str, Sequence[int]]:
+    """Return the sums of each counter in *pieces*; those of slots, where it has these."""
+    return reading.by_span or {
         metric: [sum(amounts[piece.slot : piece.end_slot]) for piece in pieces]
         for metric, amounts in reading.by_slot.items()
     }
-    if not by_span:
-        return [{} for _ in pieces]
-    return [dict(zip(by_span, row, strict=True)) for row in zip(*by_span.values(), strict=True)]
 
 
-def _tops(piece: _Piece, peaks: Mapping[str, Sequence[int]], begun: int) -> dict[str, int]:
-    hours = slice(piece.hour, min(piece.end_hour, begun))
-    return {series: max(hourly[hours], default=0) for series, hourly in peaks.items()}
+def _of_days(
+    days: Sequence[int], numbers: Sequence[int], together: Callable[[Iterable[int]], int]
+) -> list[int]:
+    """Return one number for each different day, in order: those of its pieces *together*."""
+    pairs = sorted(zip(days, numbers, strict=True), key=itemgetter(0))
+    return [together(n for _, n in of_day) for _, of_day in groupby(pairs, key=itemgetter(0))]
 
 
 def _hour_counts(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
 
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 #: Every counter without an amount.
 _NONE = dict.fromkeys(METRICS, 0)
 
@@ -205,6 +206,81 @@ class Day(NamedTuple):
     peaks: dict[str, int]  #: by series
 
 
+class Days(Sequence[Day]):
+    """The local days of a period that have begun, in order: columns, which a table is made of.
+
+    As a sequence it makes each `Day` when it is asked for.
+    """
+
+    __slots__ = ("has_sessions", "numbers", "peaks", "sums")
+
+    def __init__(
+        self,
+        numbers: Sequence[int] = (),
+        sums: Mapping[str, Sequence[int]] | None = None,
+        peaks: Mapping[str, Sequence[int]] | None = None,
+        *,
+        has_sessions: bool = True,
+    ) -> None:
+        self.numbers = numbers  #: of the days, from 1970-01-01
+        self.sums = sums or {}  #: by counter, one sum for each day; those that have any
+        self.peaks = peaks or {}  #: by series, one highest hourly peak for each day
+        self.has_sessions = has_sessions  #: whether the amounts of sessions are known
+
+    @classmethod
+    def of(cls, days: Sequence[Day]) -> "Days":
+        """Return the same *days* as columns."""
+        return cls(
+            [day.day.toordinal() - _EPOCH_ORDINAL for day in days],
+            _columns([day.counts.amounts for day in days]),
+            _columns([day.peaks for day in days]),
+            has_sessions=all(day.counts.has_sessions for day in days),
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(map(self._day, range(len(self))[index]))
+        return self._day(range(len(self))[index])  # counts from the end, or raises IndexError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Days) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.numbers))
+
+    def __repr__(self) -> str:
+        return f"Days({list(self)!r})"
+
+    def counts(self, begin: int, end: int) -> Counts:
+        """Return the counters of the days numbered [begin, end) in the period, together."""
+        sums = {metric: sum(column[begin:end]) for metric, column in self.sums.items()}
+        return Counts.of(sums, has_sessions=self.has_sessions)
+
+    def reported(self, metric: Metric) -> Sequence[int | float]:
+        """Return the amount of *metric* on each day in the unit in which reports have it."""
+        columns = [self.column(part) for part in metric.sum_of or (metric.id,)]
+        amounts = list(map(sum, zip(*columns, strict=True))) if len(columns) > 1 else columns[0]
+        return amounts if metric.unit.per == 1 else list(map(metric.unit.reported, amounts))
+
+    def column(self, counter: str) -> Sequence[int]:
+        """Return the sums of a *counter*, one for each day."""
+        return self.sums.get(counter) or [0] * len(self)
+
+    def _day(self, number: int) -> Day:
+        day = date.fromordinal(_EPOCH_ORDINAL + self.numbers[number])
+        peaks = {series: column[number] for series, column in self.peaks.items()}
+        return Day(day, self.counts(number, number + 1), peaks)
+
+
+def _columns(rows: Sequence[Mapping[str, int]]) -> dict[str, list[int]]:
+    """Return the numbers of *rows* by name, one for each row; those that a row has not are 0."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, 0) for row in rows] for name in names}
+
+
 class FlowRuns(NamedTuple):
     """How often one Interaction Flow ran."""
 
@@ -280,7 +356,7 @@ class Report(NamedTuple):
     concurrency: dict[str, Concurrency]  #: by series
     dnis: bool  #: whether the DNIS section applies to the account
     sms: bool  #: whether the Outgoing SMS section applies to the account
-    days: tuple[Day, ...] = ()  #: breakdown, in order; empty unless it was asked for
+    days: Days = Days()  #: breakdown, in order; empty unless it was asked for
     hours: Hours = Hours()  #: breakdown, in order; empty unless it was asked for
     hour_counts: tuple[Counts, ...] = ()  #: the counters of each of `hours`, if asked for
     flows: tuple[FlowRuns, ...] = ()  #: breakdown, most used first; empty unless asked for

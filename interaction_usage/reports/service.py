@@ -68,15 +68,32 @@ class ReportBatch(NamedTuple):
         return ReportRequest(account, *self)
 
 
+class Reading(NamedTuple):
+    """What a report is built from."""
+
+    settings: "AccountSettings"
+    within: "Period"
+    snapshot: "RangeSnapshot"
+    completeness: "Completeness"
+    issued: "Entry | None"  #: the newest issued report of the same period
+    positions: "Mapping[str, Position]"
+    limits: Mapping[str, int]  #: session limits; empty unless fences are read
+
+
 def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL) -> "Report":
     """Read and compute a report. Raises ReportError, and RedisError."""
+    return build_report(request, take_reading(redis, request, detail), detail)
+
+
+def take_reading(redis: Any, request: ReportRequest, detail: Detail) -> "Reading":
+    """Return all that a report is built from. Raises ReportError, and RedisError."""
     from interaction_usage.store import account_settings
     from interaction_usage.store.reads import read_active
 
     settings = account_settings.get(redis, request.account)
     within = _period(request, settings.timezone)
 
-    def read(rollups: "Rollups") -> "_Reading | None":
+    def read(rollups: "Rollups") -> "Reading | None":
         about = _about_stream(redis, rollups, [(request, within)])
         edges = _edges(within, detail)
         snapshot = rollups.read(request.account, *within.slots, **_depth(detail), edges=edges)
@@ -84,14 +101,14 @@ def make_report(redis: Any, request: ReportRequest, detail: Detail = Detail.ALL)
         exists = snapshot.totals or rollups.exists(request.account)
         if not exists:
             return None
-        return _Reading(
+        return Reading(
             settings, within, snapshot, about.completeness[0], about.issued[0], about.positions, {}
         )
 
     reading = read_active(redis, read)
     if reading is None:
         raise UnknownAccountError(request.account)
-    return _build(request, reading, detail)
+    return reading
 
 
 def make_reports(
@@ -104,8 +121,8 @@ def make_reports(
     does not answer with, and LayoutDiffersError, for these concern all of them.
     """
 
-    def build(request: ReportRequest, reading: _Reading) -> "Report":
-        return _build(request, reading, detail)
+    def build(request: ReportRequest, reading: Reading) -> "Report":
+        return build_report(request, reading, detail)
 
     yield from _each(redis, [*map(batch.request, accounts)], detail, build)
 
@@ -128,13 +145,13 @@ def make_bases(
 ) -> Iterator[tuple[str, Basis | Exception]]:
     """Yield each account with its report and what this was made of, as `make_reports` does."""
 
-    def build(request: ReportRequest, reading: _Reading) -> Basis:
+    def build(request: ReportRequest, reading: Reading) -> Basis:
         # Everything before the positions is counted, and they are read first. Of what is behind
         # them, the account has what its fences say, as of the moment that it was read.
         ends = {name: at.offset for name, at in reading.positions.items()}
         for name, last in reading.snapshot.fences.items():
             ends[name] = max(ends.get(name, 0), last + 1)
-        report = _build(request, reading, detail)
+        report = build_report(request, reading, detail)
         adjusts = reading.settings.late_usage == "adjust"
         within = reading.within
         return Basis(report, within.begin, within.end, ends, reading.limits, adjusts)
@@ -146,7 +163,7 @@ def _each(
     redis: Any,
     requests: Sequence[ReportRequest],
     detail: Detail,
-    build: "Callable[[ReportRequest, _Reading], T]",
+    build: "Callable[[ReportRequest, Reading], T]",
     *,
     fences: bool = False,
 ) -> Iterator[tuple[str, T | Exception]]:
@@ -197,21 +214,9 @@ def _period(request: ReportRequest, own_zone: str) -> "Period":
         raise PeriodError(str(error)) from None
 
 
-class _Reading(NamedTuple):
-    """What a report is built from."""
-
-    settings: "AccountSettings"
-    within: "Period"
-    snapshot: "RangeSnapshot"
-    completeness: "Completeness"
-    issued: "Entry | None"  #: the newest issued report of the same period
-    positions: "Mapping[str, Position]"
-    limits: Mapping[str, int]  #: session limits; empty unless fences are read
-
-
 def _read_many(
     redis: Any, requests: Sequence[ReportRequest], detail: Detail, fences: bool
-) -> list[_Reading]:
+) -> list[Reading]:
     """Return what each report is built from."""
     from interaction_usage.store.account_settings import get_many
     from interaction_usage.store.reads import read_active
@@ -233,7 +238,7 @@ def _read_many(
     about, snapshots, limits = read_active(redis, read)
     rows = zip(settings, asked, snapshots, about.completeness, about.issued, strict=True)
     return [
-        _Reading(known, within, snapshot, said, issued, about.positions, limits)
+        Reading(known, within, snapshot, said, issued, about.positions, limits)
         for known, (_, within), snapshot, said, issued in rows
     ]
 
@@ -280,7 +285,8 @@ def _edges(within: "Period", detail: Detail) -> Sequence[int]:
     return day_edges(within) if Detail.HOURS in detail else ()
 
 
-def _build(request: ReportRequest, reading: _Reading, detail: Detail) -> "Report":
+def build_report(request: ReportRequest, reading: Reading, detail: Detail) -> "Report":
+    """Return the report that *reading* gives."""
     from interaction_usage.reports.build import Account, build
 
     settings, within, snapshot, said, issued = reading[:5]

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from hiredis import pack_command
 from redis.asyncio import Redis as AsyncRedis
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -14,8 +14,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from interaction_usage.store.errors import ReseekRequired, is_denied
 
 _REWRITE_POLL_INTERVAL_S = 0.05
-#: Packs a command in C; redis-py's asynchronous connections do it in Python, in ten times as long.
-_pack = HiredisRespSerializer().pack
 #: Answers for which one timer serves.
 _ANSWERS_PER_TIMER = 50
 
@@ -28,8 +26,11 @@ async def pinned_connection(redis: AsyncRedis) -> AsyncIterator[Any]:
     second one would record that it is there.
     """
     pool: Any = redis.connection_pool
-    connection = await pool.get_connection()
+    # As `get_connection` does, which takes a lock and keeps statistics at each call.
+    connection = pool.get_available_connection()
     try:
+        if not connection.is_connected or await connection.can_read():
+            await pool.ensure_connection(connection)
         yield connection
     except BaseException:
         await connection.disconnect(nowait=True)
@@ -46,9 +47,7 @@ async def execute(connection: Any, *commands: tuple[Any, ...], raising: bool = T
     if not connection.is_connected:
         raise RedisConnectionError("the connection to Redis was lost")
     # Nothing else runs between this check and the sending, so it is still the same connection.
-    packed = [part for command in commands for part in _pack(*command)]
-    await _send(connection, packed)
-    answers = await _answers(connection, len(commands))
+    answers = await _exchange(connection, list(map(pack_command, commands)))
     if raising:
         for answer in answers:
             if isinstance(answer, Exception):
@@ -56,57 +55,45 @@ async def execute(connection: Any, *commands: tuple[Any, ...], raising: bool = T
     return answers
 
 
-async def _send(connection: Any, packed: list[bytes]) -> None:
-    """Send as redis-py's own `send_packed_command` does, without a task for each time."""
-    patience = connection.socket_timeout
-    try:
-        async with asyncio.timeout(patience):
-            await connection._send_packed_command(packed)
-    except TimeoutError as error:
-        await connection.disconnect(nowait=True)
-        raise RedisTimeoutError(f"Redis took nothing for {patience:g} s") from error
-    except OSError as error:
-        await connection.disconnect(nowait=True)
-        raise RedisConnectionError(f"Error while writing to Redis: {error}") from None
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
+async def _exchange(connection: Any, packed: list[bytes]) -> list[Any]:
+    """Send commands and return their answers, errors among them.
 
-
-async def _answers(connection: Any, count: int) -> list[Any]:
-    """Return so many answers, errors among them. Raises RedisTimeoutError where they stop coming.
-
-    redis-py sets a timer for each answer; here one serves for many, which is a third of the time.
+    Raises RedisTimeoutError where Redis takes nothing or gives no answer for too long. redis-py
+    sets a timer for sending, and one for each answer; here one serves for many, which is a third of
+    the time.
     """
     answers: list[Any] = []
-    loop, patience = asyncio.get_running_loop(), connection.socket_timeout
+    loop, patience, waits_for = (
+        asyncio.get_running_loop(),
+        connection.socket_timeout,
+        "took nothing",
+    )
+    bound = asyncio.timeout(patience)
     try:
-        async with asyncio.timeout(patience) as bound:
-            while len(answers) < count - 1:
+        async with bound:
+            await connection._send_packed_command(packed)
+            waits_for = "gave no answer"
+            while len(answers) < len(packed):
                 answers.append(await _next_answer(connection))
                 if patience and not len(answers) % _ANSWERS_PER_TIMER:
                     bound.reschedule(loop.time() + patience)
-    except TimeoutError as error:
-        raise RedisTimeoutError(f"Redis gave no answer for {patience:g} s") from error
-    try:
-        answers.append(await connection.read_response())
-    except ResponseError as error:
-        answers.append(error)
+    except OSError as error:  # a TimeoutError as well, of which the network has one of its own
+        await connection.disconnect(nowait=True)
+        if bound.expired():
+            raise RedisTimeoutError(f"Redis {waits_for} for {patience:g} s") from error
+        raise RedisConnectionError(f"The connection to Redis broke: {error}") from None
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
     return answers
 
 
 async def _next_answer(connection: Any) -> Any:
-    """Return an answer as redis-py's own `read_response` does, without its timer."""
+    """Return an answer, an error as well."""
     try:
         return await connection._read_response_from_parser()
     except ResponseError as error:
         return error
-    except OSError as error:
-        await connection.disconnect(nowait=True)
-        raise RedisConnectionError(f"Error while reading from Redis: {error}") from None
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
 
 
 async def gather_all(*tasks: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -237,13 +237,15 @@ class MicroBatch:
         Returns the events to reject; nothing of their accounts was written in this step.
         """
         accounts = [call.account for call in calls]
-        await self._writer.list_accounts(accounts)
         by_node: dict[Node, list[_Call]] = {node: [] for node in connections}
         for call in calls:
             by_node[self._writer.nodes.of(call.account)].append(call)
-        answers = await gather_all(
-            *(self._apply(node, connections[node], sent) for node, sent in by_node.items())
-        )
+        if len(by_node) > 1:
+            await self._writer.list_accounts(accounts)
+            answers = await self._apply_all(by_node, connections)
+        else:
+            with self._writer.listing(accounts) as before:  # on the same trip
+                answers = await self._apply_all(by_node, connections, before)
         await self._writer.list_accounts(accounts)  # again, if the server had lost them
         sealed: list[SealedEvent] = []
         for sent, answered in zip(by_node.values(), answers, strict=True):
@@ -253,7 +255,20 @@ class MicroBatch:
             self._rejected[fence] += 1
         return sealed
 
-    async def _apply(self, node: Node, connection: Any, calls: Sequence[_Call]) -> list[Any]:
+    async def _apply_all(
+        self,
+        calls: Mapping[Node, Sequence[_Call]],
+        connections: Mapping[Node, Any],
+        before: Sequence[tuple[str, ...]] = (),
+    ) -> list[Any]:
+        """Run the script for each of *calls*, on all nodes concurrently; return answers by node."""
+        return await gather_all(
+            *(self._apply(node, connections[node], sent, before) for node, sent in calls.items())
+        )
+
+    async def _apply(
+        self, node: Node, connection: Any, calls: Sequence[_Call], before: Sequence[tuple[str, ...]]
+    ) -> list[Any]:
         """Run the script for each of *calls* on a node; return its answers."""
         writer = self._writer
         now = int(writer.clock())
@@ -264,7 +279,7 @@ class MicroBatch:
             )
             for call in calls
         ]
-        return await node.run(connection, "apply", *runs) if runs else []
+        return await node.run(connection, "apply", *runs, before=before) if runs else []
 
     def _handle(self, call: _Call, code: int, *rest: Any) -> Sequence[SealedEvent]:
         """Act on what the script answered to *call*; return the events to reject."""

@@ -148,10 +148,15 @@ class Node:
         return (at.head(account), at.never(account)) if self.primary else (at.head(account),)
 
     async def run(
-        self, connection: Any, script: str, *calls: tuple[tuple[str, ...], Sequence[Any]]
+        self,
+        connection: Any,
+        script: str,
+        *calls: tuple[tuple[str, ...], Sequence[Any]],
+        before: Sequence[tuple[Any, ...]] = (),
     ) -> list[Any]:
         """Run a script once for each of *calls*, (keys, arguments); return the answers.
 
+        Commands that are to be executed *before* go with them; their answers are left out.
         Every script is safe to run again, and is if the server had lost it. Raises LostSecretError
         where the server was emptied: then none of them did anything, but on a cluster only those
         that move positions are sure to notice.
@@ -162,6 +167,7 @@ class Node:
             sha = self.shas[script]
             answers = await execute(
                 connection,
+                *before,
                 *(
                     ("EVALSHA", sha, len(names) + extra, *names, *guard_keys, *rest, secret)
                     for names, rest in calls
@@ -177,7 +183,7 @@ class Node:
                     raise LostSecretError
                 if isinstance(answer, Exception):
                     raise answer
-            return answers
+            return answers[len(before) :]
 
     def _guard(self, script: str) -> tuple[tuple[str, ...], bytes]:
         """Return the key of the secret and the secret, which a script compares before anything.

@@ -149,12 +149,16 @@ def _pieces(
     pieces: dict[bytes, list[_Piece]] = defaultdict(list)
     flows: dict[bytes, list[bytes]] = defaultdict(list)
     for at, low, high, fields in _touched(opened, first, end):
-        is_whole = high - low == SLOTS_PER_DAY
+        if high - low == SLOTS_PER_DAY:
+            for field, records in fields.items():
+                if field in _CURVES_AND_COUNTERS:
+                    pieces[field].append((at, records))
+                else:
+                    flows[field].append(records)
+            continue
         for field, records in fields.items():
             if field not in _CURVES_AND_COUNTERS:
-                flows[field].append(records if is_whole else _cut(records, low, high))
-            elif is_whole:
-                pieces[field].append((at, records))
+                flows[field].append(_cut(records, low, high))
             elif field in SERIES_FIELDS:
                 if cut := _cut(records, 0, high, CURVE_RECORD):
                     pieces[field].append((at, cut))
@@ -299,14 +303,18 @@ def _by_span(blocks: _Blocks, pieces: _Pieces, edges: Sequence[int]) -> dict[str
                     of_metric[index] += sum(wanted[first:last])
     for metric, of_pieces in pieces.items():
         numbers = amounts_in(_joined(of_pieces))
-        places = _places(of_pieces, edges)
+        places = _places(of_pieces, len(numbers), edges)
         found = [sum(numbers[first:last]) for first, last in pairwise(places)]
         sums[metric] = list(map(add, sums[metric], found)) if metric in sums else found
     return {metric: of_metric for metric, of_metric in sums.items() if any(of_metric)}
 
 
-def _places(pieces: Sequence[_Piece], edges: Sequence[int]) -> list[int]:
-    """Return the number of records, of all in *pieces*, that lie before each of *edges*."""
+def _places(pieces: Sequence[_Piece], count: int, edges: Sequence[int]) -> list[int]:
+    """Return how many of the *count* records of all *pieces* lie before each of *edges*."""
+    (first, of_first), (last, of_last) = pieces[0], pieces[-1]
+    begin, end = first + of_first[0], last + of_last[-AMOUNT_RECORD] + 1
+    if end - begin == count:  # without a gap, as in a busy account
+        return [min(max(edge - begin, 0), count) for edge in edges]
     days = [at for at, _ in pieces]
     before = [0, *accumulate(len(records) // AMOUNT_RECORD for _, records in pieces)]
     places = []

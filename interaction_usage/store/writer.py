@@ -6,7 +6,8 @@ the secret and the nodes that both of them write to.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import msgspec
@@ -250,10 +251,24 @@ class Writer:
 
     async def list_accounts(self, accounts: Sequence[str]) -> None:
         """List *accounts* before their first event is written, so that none is missing."""
+        with self.listing(accounts) as commands:
+            for command in commands:
+                await self.nodes.execute(*command)
+
+    @contextmanager
+    def listing(self, accounts: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
+        """Yield the command that lists those of *accounts* that may not be, if any is.
+
+        It is executed within this block, or the block raises. Where the server is found to have
+        lost its last writes meanwhile, they count as not listed again.
+        """
         new = [account for account in accounts if account not in self._listed]
-        if new:
-            await self.nodes.execute("SADD", self.keys.accounts, *new)
-            self._listed.update(new)
+        self._listed.update(new)
+        try:
+            yield [("SADD", self.keys.accounts, *new)] if new else []
+        except BaseException:
+            self._listed.difference_update(new)
+            raise
 
     async def advance(self, positions: Mapping[str, Position]) -> None:
         """Record that every record before these offsets is counted or rejected; never goes back.

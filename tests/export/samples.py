@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from interaction_usage.reports.model import Concurrency, Counts, Day, FlowRuns, Hours, Report
+from interaction_usage.reports.model import Concurrency, Counts, Day, Days, FlowRuns, Hours, Report
 from rollups.catalog import (
     ABANDONED,
     CALL_THOUSANDTHS,
@@ -113,10 +113,10 @@ def with_breakdowns(**changes: Any) -> Report:
     return report(days=days(31), hours=hours(745), flows=flows(50), **changes)
 
 
-def days(number: int) -> tuple[Day, ...]:
+def days(number: int) -> Days:
     """Return *number* days from 1 October 2026."""
     first = date(2026, 10, 1)
-    return tuple(Day(first + timedelta(n), counts(n % 7), _peaks(n)) for n in range(number))
+    return Days.of([Day(first + timedelta(n), counts(n % 7), _peaks(n)) for n in range(number)])
 
 
 def hours(number: int) -> Hours:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from interaction_usage.reports.model import HourPeaks, Hours
-from rollups.catalog import SERIES
+from interaction_usage.reports.model import Days, HourPeaks, Hours
+from rollups.catalog import CALL_THOUSANDTHS, METRIC_ROWS, SERIES
 from rollups.local_time import HourRun
 from tests.export import samples
 
@@ -38,6 +38,25 @@ def test_hours_are_equal_if_all_of_them_are() -> None:
     assert Hours(HOURS.runs, dict(HOURS.peaks)) == HOURS
     assert Hours(HOURS.runs, {**HOURS.peaks, SERIES[0]: [0, 10, 21]}) != HOURS
     assert not Hours()
+
+
+def test_days_are_a_sequence_and_columns() -> None:
+    """A day has what the columns have at its place, and one without an amount has 0."""
+    days = samples.days(9)
+    every = list(days)
+
+    assert [day.day.day for day in every] == list(range(1, 10))
+    assert [days[0], days[-1]] == [every[0], every[-1]]
+    assert days[2:4] == every[2:4]
+    assert Days.of(every) == days
+    assert Days.of(every[1:]) != days
+    for metric in METRIC_ROWS:
+        assert list(days.reported(metric)) == [day.counts.reported(metric) for day in every]
+    assert days.counts(1, 3).call_thousandths == sum(
+        day.counts.call_thousandths for day in every[1:3]
+    )
+    assert list(Days([1, 2]).column(CALL_THOUSANDTHS)) == [0, 0]
+    assert not Days()
 
 
 def test_an_average_is_unrounded_and_zero_where_nothing_is_reported() -> None:

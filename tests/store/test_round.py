@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.client import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store import nodes
 from interaction_usage.store.errors import LostSecretError
 from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, SealedEvent
 from interaction_usage.store.writer import Writer
@@ -244,12 +245,12 @@ def test_a_run_that_breaks_off_between_the_steps_is_repeated_whole(
         [node] = writer.nodes.all
         whole, made = node.run, 0
 
-        async def breaks_once(connection: Any, script: str, *calls: Any) -> list[Any]:
+        async def breaks_once(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
             nonlocal made
             made += 1
             if made == 2:
                 raise RedisConnectionError("broken on purpose")
-            return await whole(connection, script, *calls)
+            return await whole(connection, script, *calls, **more)
 
         node.run = breaks_once  # type: ignore[method-assign]
         micro_batch = writer.micro_batch(
@@ -279,9 +280,9 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
         [node] = writer.nodes.all
         whole, made = node.run, 0
 
-        async def breaks(connection: Any, script: str, *calls: Any) -> list[Any]:
+        async def breaks(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
             nonlocal made
-            answers = await whole(connection, script, *calls)
+            answers = await whole(connection, script, *calls, **more)
             made += 1
             if made == step + 1:
                 raise RedisConnectionError("broken on purpose")
@@ -321,9 +322,9 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_i
         [node] = writer.nodes.all
         whole = node.run
 
-        async def dies(connection: Any, script: str, *calls: Any) -> list[Any]:
+        async def dies(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
             if script != "advance":
-                return await whole(connection, script, *calls)
+                return await whole(connection, script, *calls, **more)
             node.run = whole  # type: ignore[method-assign]
             redis.flushall()
             raise RedisConnectionError("broken on purpose")
@@ -342,6 +343,49 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_i
     with_writer(server.url, act)
     assert redis.hget("u:position", "a/0") == b"2 %d" % THEN
     assert messages(redis) == 2
+
+
+def test_a_micro_batch_takes_two_round_trips(server: Any, redis: Redis) -> None:
+    """One for its accounts, which lists the new ones on the way, and one for the positions."""
+    trips: list[list[str]] = []
+
+    async def scene() -> None:
+        writer = Writer.of(server.url, DAY, 5.0, clock=time.time)
+        await writer.prepare()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nodes, "execute", noting(nodes.execute))
+            await writer.apply("a/0", log(sms(1), sms(2, "other")), ends=2)
+        await writer.close()
+
+    def noting(execute: Any) -> Any:
+        async def noted(connection: Any, *commands: Any, **options: Any) -> Any:
+            trips.append([command[0] for command in commands])
+            return await execute(connection, *commands, **options)
+
+        return noted
+
+    asyncio.run(scene())
+    assert trips == [["SADD", "EVALSHA", "EVALSHA"], ["EVALSHA"]]
+    assert redis.smembers("u:accounts") == {b"acme", b"other"}
+
+
+def test_an_account_whose_listing_failed_is_listed_with_the_next_try(
+    server: Any, redis: Redis
+) -> None:
+    """Its events may be counted meanwhile, but no position has moved over them."""
+
+    async def act(writer: Writer) -> None:
+        redis.set("u:accounts", "no set")
+        micro_batch = writer.micro_batch([PartitionBatch("a/0", log(sms(1)), 1, THEN)])
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await micro_batch.run()
+        assert not redis.hexists("u:position", "a/0")
+        redis.delete("u:accounts")
+        await micro_batch.run()
+
+    with_writer(server.url, act)
+    assert redis.smembers("u:accounts") == {b"acme"}
+    assert (messages(redis), redis.hexists("u:position", "a/0")) == (1, True)
 
 
 def test_an_account_is_listed_again_on_a_new_connection(server: Any, redis: Redis) -> None:

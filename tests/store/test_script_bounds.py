@@ -54,11 +54,11 @@ class Counting:
         self.most: dict[str, int] = {}
         node.run = self._run  # type: ignore[method-assign]
 
-    async def _run(self, connection: Any, script: str, *calls: Any) -> list[Any]:
+    async def _run(self, connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
         answers = []
         for call in calls:
             before = self._sent()
-            answers += await self._whole(connection, script, call)
+            answers += await self._whole(connection, script, call, **more)
             self.most[script] = max(self._sent() - before, self.most.get(script, 0))
         return answers
 

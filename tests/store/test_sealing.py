@@ -256,10 +256,10 @@ def test_a_day_is_closed_before_it_is_packed(server: Any, redis: Redis) -> None:
         node = writer.nodes.of("acme")
         whole = node.run
 
-        async def dies(connection: Any, script: str, *calls: Any) -> list[Any]:
+        async def dies(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
             if script == "seal":
                 raise OSError("killed")
-            return await whole(connection, script, *calls)
+            return await whole(connection, script, *calls, **more)
 
         node.run = dies  # type: ignore[method-assign]
         with pytest.raises(OSError, match="killed"):

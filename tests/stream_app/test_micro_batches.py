@@ -430,8 +430,8 @@ def check_a_micro_batch_that_failed_behind_own_writes(url: str, redis: Redis) ->
             [node] = writer.nodes.all
             whole, lost = node.run, set[str]()
 
-            async def loses(connection: Any, script: str, *calls: Any) -> list[Any]:
-                answers = await whole(connection, script, *calls)
+            async def loses(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
+                answers = await whole(connection, script, *calls, **more)
                 if script not in lost:
                     lost.add(script)
                     raise RedisConnectionError("lost on its way")

@@ -79,11 +79,11 @@ class Run:
         """Have the partitions assigned again, some time later."""
         self.must_seek = True
 
-    async def break_off(self, connection: Any, *call: Any) -> list[Any]:
+    async def break_off(self, connection: Any, *call: Any, **more: Any) -> list[Any]:
         """Run scripts, of which some are not sent, and some not answered."""
         if self.rng.random() < self.trouble / 2:
             raise RedisConnectionError("broken before it was sent")
-        answers = await self.run_script(connection, *call)
+        answers = await self.run_script(connection, *call, **more)
         if self.rng.random() < self.trouble:
             if self.rng.random() < 0.5:
                 self.forget()

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -10,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment as Assignments
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -23,11 +25,13 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from interaction_usage import settings
 from interaction_usage.store.errors import LedgerUnavailableError
 from stream_app import agents, transport
+from stream_app.consumer_thread import ConsumerThread
 from stream_app.errors import BrokerUnavailableError, OffsetGapError, StaleAssignmentError
 from stream_app.faust_app import create_app
 from stream_app.fetched_batch import Assignment, FetchedBatch
@@ -76,6 +80,7 @@ def test_the_versions_are_the_ones_this_was_written_for() -> None:
         "getmany", "_getmany", "on_partitions_assigned", "perform_seek", "ack", "_new_offset",
         "_wait_next_records", "_filter_tps_with_pending_acks", "_commit_offsets", "_add_gap",
         "_should_commit", "_get_active_partitions", "stop_flow", "resume_flow", "_wait_for_ack",
+        "_drain_messages", "wait_first",
     ],
 )  # fmt: skip
 def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
@@ -86,7 +91,7 @@ def test_what_the_consumer_overrides_or_calls_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["_create_worker_consumer", "_commit", "verify_event_path", "_verify_aiokafka_event_path",
-     "_log_slow_processing", "__post_init__"],
+     "getmany", "_fetch_records", "_log_slow_processing", "__post_init__"],
 )  # fmt: skip
 def test_what_the_thread_overrides_or_calls_is_there(name: str) -> None:
     """And so for the thread."""
@@ -98,6 +103,8 @@ def test_what_is_looked_at_of_aiokafkas_partitions_is_there() -> None:
     source = inspect.getsource(TopicPartitionState)
     for name in ("highwater", "lso", "timestamp"):
         assert f"self.{name} = None" in source
+    assert "self._tp_state[tp] = TopicPartitionState(" in inspect.getsource(Assignments.__init__)
+    assert "self._position = None" in source
     for name in ("paused", "position", "has_valid_position"):
         assert isinstance(getattr(TopicPartitionState, name), property)
 
@@ -342,7 +349,7 @@ def test_a_commit_is_one_try(
     succeeds: bool,
 ) -> None:
     """aiokafka tries for ever to commit what is gone, and joins the group again for each try."""
-    thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+    thread = ConsumerThread.__new__(ConsumerThread)
     coordinator = _Coordinator(generation, error)
     consumer = SimpleNamespace(_coordinator=coordinator)
     monkeypatch.setattr(thread, "_ensure_consumer", lambda: consumer, raising=False)
@@ -363,7 +370,9 @@ class _Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Any) -> None:
         self.lines: list[str] = []
         self.state = SimpleNamespace(has_valid_position=True, position=0, paused=False)
-        assignment = SimpleNamespace(state_value=lambda _: self.state, active=True)
+        assignment = SimpleNamespace(
+            state_value=lambda _: self.state, active=True, _tp_state={FLOWS: self.state}
+        )
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
         coordinator = _Coordinator(3, None)
         aiokafka = SimpleNamespace(
@@ -374,7 +383,7 @@ class _Watched:
         app = create_app(settings.read({}))
         app.topics._acking_topics.add(FLOWS.topic)  # as when the agents are subscribed
         consumer.app, consumer._committed_offset = app, {}
-        thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+        thread = ConsumerThread.__new__(ConsumerThread)
         thread.consumer, thread.app = consumer, app
         consumer.RebalanceListener = driver.Consumer.RebalanceListener
         thread.__post_init__()
@@ -597,8 +606,8 @@ def test_what_a_fetch_brought_is_one_message_of_the_agent(
     assert consumer._delivered == {FLOWS: 2, clicks: 8}
     app, queued = create_app(settings.read({})), list[Any]()
 
-    async def put(batch: Any) -> None:
-        queued.append(batch)
+    async def put(*batches: Any) -> None:
+        queued.extend(batches)
 
     monkeypatch.setattr(app.micro_batches, "put", put)
     asyncio.run(agents.queue(app, SimpleNamespace(value=[first, second])))
@@ -625,7 +634,8 @@ def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
     monkeypatch.setattr(transport.time, "monotonic", lambda: now)
     consumer._skips_at, consumer._active_partitions = 0.0, {FLOWS}
     positions = iter((3, 4, 5))
-    monkeypatch.setattr(consumer, "_position", lambda _: next(positions))
+    states = ({FLOWS: SimpleNamespace(_position=position)} for position in positions)
+    consumer._thread = SimpleNamespace(states=lambda: next(states))
     others = {clicks: [_Record(7)]}
     consumer._skip_gaps(others)
     assert consumer._processed[FLOWS] == 3
@@ -639,9 +649,107 @@ def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
     assert consumer._processed[FLOWS] == consumer._delivered[FLOWS] == 5
 
 
+@pytest.fixture
+def fetching_thread() -> Any:
+    """Yield a thread of a consumer that runs, whose fetches are made by hand."""
+    made = ConsumerThread.__new__(ConsumerThread)
+    made.thread_loop, made._fetches = asyncio.new_event_loop(), set()
+    made._ensure_consumer = lambda: None
+    running = threading.Thread(target=made.thread_loop.run_forever)
+    running.start()
+    yield made
+    made.thread_loop.call_soon_threadsafe(made.thread_loop.stop)
+    running.join()
+    made.thread_loop.close()
+
+
+def test_a_fetch_in_the_thread_ends_with_records_or_an_error(fetching_thread: Any) -> None:
+    """And where the thread ends under it, nobody waits for it for ever."""
+    asked: list[Any] = []
+    does: list[Any] = [{FLOWS: [1]}, OSError("gone"), asyncio.CancelledError()]
+
+    async def fetch(_: Any, partitions: Any, timeout: float) -> Any:
+        asked.append((partitions, timeout, threading.current_thread() is threading.main_thread()))
+        if isinstance(does[0], BaseException):
+            raise does.pop(0)
+        return does.pop(0)
+
+    async def scene() -> None:
+        fetching_thread.parent_loop = asyncio.get_running_loop()
+        assert await fetching_thread.getmany({FLOWS}, 1.0) == {FLOWS: [1]}
+        with pytest.raises(OSError, match="gone"):
+            await fetching_thread.getmany({FLOWS}, 1.0)
+        with pytest.raises(asyncio.CancelledError):
+            await fetching_thread.getmany({FLOWS}, 1.0)
+
+    fetching_thread._fetch_records = fetch
+    asyncio.run(scene())
+    assert asked == [({FLOWS}, 1.0, False)] * 3
+
+
+def test_a_fetch_that_nobody_waits_for_any_more_is_not_begun(fetching_thread: Any) -> None:
+    """It would take records that the next one then misses."""
+    answer = fetching_thread.thread_loop.create_future()
+    answer.cancel()
+    fetching_thread._begin(answer, {FLOWS}, 1.0)
+    assert not fetching_thread._fetches
+
+
+class _Handing:
+    """A consumer that hands messages over to an agent whose queue is full, or not."""
+
+    def __init__(self, consumer: Any, *, full: bool, flows: bool) -> None:
+        self.taken: list[Any] = []
+        queue = SimpleNamespace(full=lambda: full)
+        consumer.app.topics = [SimpleNamespace(queue=queue)]
+        consumer.app.flow_control = SimpleNamespace(is_active=lambda: flows)
+        consumer.suspend_flow = asyncio.Event()
+        consumer.callback, consumer.wait_first = self._take, self._first
+        self._waits = full or not flows
+        self.consumer = consumer
+
+    async def _take(self, message: Any) -> None:
+        if self._waits:
+            await asyncio.Event().wait()
+        self.taken.append(message)
+
+    async def _first(self, *waited: Any) -> None:
+        tasks = [asyncio.ensure_future(each) for each in waited]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+@pytest.mark.parametrize(("full", "flows"), [(False, True), (True, True), (False, False)])
+def test_a_message_that_has_to_wait_is_let_go_where_a_rebalance_begins(
+    consumer: Any, full: bool, flows: bool
+) -> None:
+    """Its batches are read again then; any other is handed over at once."""
+    handing = _Handing(consumer, full=full, flows=flows)
+
+    async def scene() -> None:
+        if full or not flows:
+            asyncio.get_running_loop().call_soon(consumer.suspend_flow.set)
+        async with asyncio.timeout(5):
+            await consumer._hand_over("message")
+
+    asyncio.run(scene())
+    assert handing.taken == ([] if full or not flows else ["message"])
+
+
+def test_what_stands_for_fausts_way_of_reading_is_as_that_was() -> None:
+    """`_drain_messages` was written after it; a new one is to be read again."""
+    source = inspect.getsource(FaustConsumer._drain_messages)
+    assert "await self.wait_first(\n" in source
+    assert "callback(message), self.suspend_flow.wait()" in source
+    assert inspect.getsource(Fetcher.fetched_records).count("await") == 2
+    for name in ("is_active", "acquire"):
+        assert callable(getattr(FlowControlEvent, name))
+
+
 def test_a_thread_that_ended_with_the_worker_is_not_stopped_again() -> None:
     """It closes its loop when it ends; nothing is wrong with that, so nothing is logged."""
-    thread = transport._ConsumerThread.__new__(transport._ConsumerThread)
+    thread = ConsumerThread.__new__(ConsumerThread)
     thread.thread_loop, thread._stopped = asyncio.new_event_loop(), asyncio.Event()
     thread._stopped_set()
     thread.thread_loop.run_until_complete(asyncio.sleep(0))
