@@ -127,7 +127,12 @@ def check_destination(to: str) -> None:
     if to.startswith("mailto:"):
         if not _EMAIL.fullmatch(to.removeprefix("mailto:")):
             raise InvalidRuleError("to", "this is no e-mail address like ops@example.com")
-    elif len(to) > _MOST_URL or not (url := _WEBHOOK.fullmatch(to)) or int(url[1] or 1) > 65_535:
+    elif (
+        len(to) > _MOST_URL
+        or not to.isprintable()
+        or not (url := _WEBHOOK.fullmatch(to))
+        or int(url[1] or 1) > 65_535
+    ):
         raise InvalidRuleError(
             "to", "a webhook is a URL like https://example.com/hook, without user and password"
         )

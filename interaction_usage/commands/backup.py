@@ -26,6 +26,9 @@ _EFFORT: Final = 3
 #: Seconds that workers may take to go on with the restored rollups before the old ones are dropped.
 _FOLLOW: Final = 15.0
 
+#: Bytes that are read at once where nothing but the checksum is wanted.
+_PIECE: Final = 1 << 20
+
 #: The most that one record may have; a longer one is no record.
 _LONGEST: Final = 1 << 30
 
@@ -110,6 +113,8 @@ def _records(file: Path) -> "Iterator[Record]":
     from interaction_usage.store.backup import BackupError, unpack
 
     try:
+        if file.is_file():  # a pipe can be read once: then its checksum is looked at in the end
+            _check_whole(file)
         with gzip.open(file, "rb") as packed:
             while length := packed.read(4):
                 size = int.from_bytes(length)
@@ -121,6 +126,13 @@ def _records(file: Path) -> "Iterator[Record]":
         raise BackupError(f"{str(file)!r} is damaged, or is no backup ({error})") from None
     except OSError as error:
         raise BackupError(f"{str(file)!r} cannot be read: {error.strerror or error}") from None
+
+
+def _check_whole(file: Path) -> None:
+    """Read *file* to its end, where its checksum is, before anything of it is written."""
+    with gzip.open(file, "rb") as packed:
+        while packed.read(_PIECE):
+            pass
 
 
 def wait_for_workers(redis: Any, active: "Namespace") -> bool:

@@ -114,7 +114,7 @@ def event(
 
 @correct.command("session")
 @click.argument("account", callback=check_id)
-@click.argument("application", type=click.Choice(list(APPLICATIONS)))
+@click.argument("application", metavar="APPLICATION", type=click.Choice(list(APPLICATIONS)))
 @click.argument("session")
 @click.option("--start", type=Instant(), help="When it started, as RFC 3339.")
 @click.option("--stop", type=Instant(), help="When it stopped; without it the end is inferred.")

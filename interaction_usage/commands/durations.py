@@ -16,6 +16,7 @@ class Seconds(click.FloatRange):
 
     def __init__(self, least: float) -> None:
         super().__init__(min=least, max=_MAX_SECONDS)
+        self._least = least
 
     def _describe_range(self) -> str:
         """Return nothing: nobody wants to read of `0<=x<=864000` in the help."""
@@ -25,7 +26,11 @@ class Seconds(click.FloatRange):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number that *value* is."""
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not self._least <= seconds <= _MAX_SECONDS:
+            wanted = f"a number of seconds from {self._least:g} to {_MAX_SECONDS:,}"
+            self.fail(f"{value!r} is not {wanted}", param, ctx)
         return seconds

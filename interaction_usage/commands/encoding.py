@@ -5,6 +5,7 @@ the nearest one that it has, or an escape (`R\\xfcckruf`), so that names stay di
 """
 
 import codecs
+import errno
 import io
 import os
 import sys
@@ -39,8 +40,32 @@ class Output(io.TextIOWrapper):
         return "utf-8"
 
 
+class ClosedOutput(io.TextIOBase):
+    """The standard output where there is none (`>&-`): what writes to it fails as on a closed one.
+
+    Python has None there, and click drops what is written then without a word.
+    """
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Raise OSError."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
+
+
+def output_is_closed() -> bool:
+    """Tell whether nothing can be written to the standard output."""
+    return sys.stdout is None or isinstance(sys.stdout, ClosedOutput)
+
+
 def adapt_output(environment: Mapping[str, str] = os.environ) -> None:
     """Let the standard output and error show every text in the characters that they have."""
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         target = _target(stream, environment)

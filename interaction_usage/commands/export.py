@@ -10,6 +10,7 @@ from export.formats import FORMATS
 from interaction_usage import settings
 from interaction_usage.commands.account_id import check_id
 from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.encoding import output_is_closed
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 from interaction_usage.commands.period_options import Instant, period_options
@@ -164,7 +165,7 @@ def _write_to_file(target: str, content: bytes) -> None:
 
 
 def _write_to_output(content: bytes) -> None:
-    if sys.stdout is None:
+    if output_is_closed():
         raise CommandError("Standard output is closed; name a file with -o.")
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()

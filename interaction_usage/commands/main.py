@@ -177,6 +177,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except InvalidSettingError as error:
             raise CommandError(str(error)) from None
+        except click.exceptions.NoArgsIsHelpError:  # the help, with colours of its own
+            raise
         except click.UsageError as error:  # it quotes what was typed
             error.message = "\n".join(map(plain, error.message.splitlines()))
             raise

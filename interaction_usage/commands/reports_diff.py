@@ -220,7 +220,7 @@ def _print(members: dict[str, Any]) -> None:
         click.echo(plain(line))
     for clause in members["gone"]:
         click.echo(plain(f"Not all events are there: {clause}."), err=True)
-    if not members["explained"]:
+    if not members["explained"] and not members["gone"]:
         click.echo(
             "The events do not add up to what is counted, so the list of events may lack "
             "some. Check with `usage rebuild --verify`.",
@@ -265,7 +265,7 @@ def _lines(members: dict[str, Any]) -> Iterator[str]:
             for cell in adjusted["cells"]
         )
         yield f"Adjusted in {adjusted['number']}: {', '.join(lines)}"
-    if members["without_events"]:
+    if members["without_events"] and members["changed"]:
         why = "; ".join(members["causes"]) or "the events before it are not all there, or others"
         names = ", ".join(map(_name, members["without_events"]))
         yield f"Without any event since: {names} ({why})"

@@ -9,6 +9,7 @@ import orjson
 from export.formats import FORMATS
 from interaction_usage import settings
 from interaction_usage.commands.connection import redis_connection
+from interaction_usage.commands.encoding import output_is_closed
 from interaction_usage.commands.errors import CommandError
 from interaction_usage.commands.files import check_target, write_target
 from rollups.quantity import quantity
@@ -124,7 +125,7 @@ def _write(stored: bytes, output: str | None, file_format: str) -> None:
         write_target(output, stored)
         click.echo(f"{output}: {len(stored):,} bytes", err=True)
         return
-    if sys.stdout is None:
+    if output_is_closed():
         raise CommandError("Standard output is closed; name a file with -o.")
     if file_format in ("xls", "xlsx") and sys.stdout.isatty():
         raise CommandError(f"An {file_format} file is not for a terminal; name a file with -o.")

@@ -1,8 +1,10 @@
 """`usage serve`: the dashboard and its API, until a signal ends it."""
 
 import asyncio
+import errno
 import faulthandler
 import gc
+import os
 import socket
 import sys
 import time
@@ -108,7 +110,13 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
+        if error.errno == errno.EADDRINUSE:
+            raise CommandError(
+                f"{host}:{port} is in use by another process; choose another port with --port."
+            ) from None
+        code = error.errno or 0  # of a name that is not found: below 0, with a text of its own
+        why = os.strerror(code) if code > 0 else error.strerror or error
+        raise CommandError(f"Cannot listen on {host}:{port}: {why}.") from None
     # Connections inherit it. Without it an answer in two pieces waits 40 ms for the other side.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:

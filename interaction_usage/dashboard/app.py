@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from redis.client import Redis
 from redis.exceptions import RedisError
@@ -149,6 +150,7 @@ def create_app(
     app.include_router(pages.router)
     app.include_router(assets.router)
     app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(RequestValidationError, errors.answer_invalid)
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(LoginRequiredError, pages.to_login)
     app.add_exception_handler(RedisError, _redis_away)

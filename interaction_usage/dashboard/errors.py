@@ -15,10 +15,12 @@ DashboardError              the root
 └─ KafkaUnavailableError    Kafka did not answer how far its topics reach (health)
 """
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from interaction_usage.store.errors import LayoutDiffersError
@@ -74,6 +76,18 @@ class OtherLayoutError(RequestError):
         super().__init__(
             503, f"{sentence[0].upper()}{sentence[1:]}.", {"Retry-After": str(_RETRY_S)}
         )
+
+
+async def answer_invalid(_request: Request, problem: Exception) -> Response:
+    """Return the answer to a request whose values have the wrong types: where, and what is wanted.
+
+    FastAPI would repeat what was sent, and fail where JSON has no word for that: `NaN`, or half of
+    a surrogate pair. So nothing is repeated but names, as ASCII.
+    """
+    assert isinstance(problem, RequestValidationError)
+    detail = [{name: each[name] for name in ("loc", "msg", "type")} for each in problem.errors()]
+    content = json.dumps({"detail": detail}, separators=(",", ":"))
+    return Response(content, 422, media_type="application/json")
 
 
 async def answer(_request: Request, problem: Exception) -> Response:

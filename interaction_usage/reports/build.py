@@ -17,7 +17,7 @@ from interaction_usage.reports.model import (
     Report,
     hour_of,
 )
-from interaction_usage.reports.periods import check_period
+from interaction_usage.reports.periods import EARLIEST_ZONE, check_period
 from rollups.catalog import ABANDONED, COMPLETED, SERIES
 from rollups.completeness import UNKNOWN, Completeness
 from rollups.concurrency import hourly_peaks
@@ -72,9 +72,10 @@ def period(first: date, last: date, timezone: str, as_of: datetime) -> Period:
     except OverflowError:
         raise PeriodError(f"in {timezone} the as-of instant lies outside the calendar") from None
     if first > today:
-        raise PeriodError(
-            f"the period lies in the future: it begins on {first}, and in {timezone} it is {today}"
-        )
+        now = f"in {timezone} it is {today}"
+        if timezone == EARLIEST_ZONE:
+            now = f"nowhere is it later than {today}"
+        raise PeriodError(f"the period lies in the future: it begins on {first}, and {now}")
     begin, end = midnight(first, tz), midnight(date.fromordinal(last.toordinal() + 1), tz)
     return period_of_seconds(first, last, timezone, begin, end)
 

@@ -11,6 +11,9 @@ MAX_DAYS: Final = 3660
 #: The first local day that a report may cover; no event is older (`docs/events.md`).
 FIRST_DAY: Final = date(2000, 1, 1)
 
+#: A zone in which every day has begun that has begun anywhere.
+EARLIEST_ZONE: Final = "Etc/GMT-14"
+
 #: The last day for which a calendar has the day after it, in every time zone.
 _LAST_DAY: Final = date(9998, 12, 31)
 

@@ -16,6 +16,7 @@ from interaction_usage.reports.errors import (
     TimeZoneError,
     UnknownAccountError,
 )
+from interaction_usage.reports.periods import EARLIEST_ZONE
 
 if TYPE_CHECKING:
     from interaction_usage.reports.build import Period
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from rollups.watermark import Position
 
 T = TypeVar("T")
-
-#: A zone in which every day has begun that has begun anywhere.
-_EARLIEST_ZONE = "Etc/GMT-14"
 
 
 class Detail(Flag):
@@ -193,7 +191,7 @@ def _each(
 
 def check_request(first: date, last: date, timezone: str | None, as_of: datetime) -> None:
     """Raise PeriodError or TimeZoneError for days and a zone that suit no account."""
-    _period(ReportRequest("", first, last, timezone, as_of), _EARLIEST_ZONE)
+    _period(ReportRequest("", first, last, timezone, as_of), EARLIEST_ZONE)
 
 
 def _period(request: ReportRequest, own_zone: str) -> "Period":

@@ -17,6 +17,7 @@ No Python statement runs per slot, unless an open day has gaps between its recor
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import add
 from typing import NamedTuple
@@ -303,18 +304,18 @@ def _by_span(blocks: _Blocks, pieces: _Pieces, edges: Sequence[int]) -> dict[str
                     of_metric[index] += sum(wanted[first:last])
     for metric, of_pieces in pieces.items():
         numbers = amounts_in(_joined(of_pieces))
-        places = _places(of_pieces, len(numbers), edges)
-        found = [sum(numbers[first:last]) for first, last in pairwise(places)]
+        before = _places(of_pieces, len(numbers), edges)
+        found = [sum(numbers[first:last]) for first, last in pairwise(before)]
         sums[metric] = list(map(add, sums[metric], found)) if metric in sums else found
     return {metric: of_metric for metric, of_metric in sums.items() if any(of_metric)}
 
 
-def _places(pieces: Sequence[_Piece], count: int, edges: Sequence[int]) -> list[int]:
+def _places(pieces: Sequence[_Piece], count: int, edges: Sequence[int]) -> Sequence[int]:
     """Return how many of the *count* records of all *pieces* lie before each of *edges*."""
     (first, of_first), (last, of_last) = pieces[0], pieces[-1]
     begin, end = first + of_first[0], last + of_last[-AMOUNT_RECORD] + 1
     if end - begin == count:  # without a gap, as in a busy account
-        return [min(max(edge - begin, 0), count) for edge in edges]
+        return _places_without_gap(begin, count, tuple(edges))
     days = [at for at, _ in pieces]
     before = [0, *accumulate(len(records) // AMOUNT_RECORD for _, records in pieces)]
     places = []
@@ -327,6 +328,11 @@ def _places(pieces: Sequence[_Piece], count: int, edges: Sequence[int]) -> list[
         else:
             places.append(before[index + 1] if within else before[max(index, 0)])
     return places
+
+
+@lru_cache(32)  # nearly all counters of a busy account have the same
+def _places_without_gap(begin: int, count: int, edges: tuple[int, ...]) -> Sequence[int]:
+    return [min(max(edge - begin, 0), count) for edge in edges]
 
 
 def _totals(blocks: _Blocks, pieces: _Pieces) -> dict[str, int]:

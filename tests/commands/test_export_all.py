@@ -201,7 +201,7 @@ def test_a_redis_that_does_not_answer_is_a_failure(usage: Usage, tmp_path: Path)
 @pytest.fixture
 def crowd(redis: Any) -> int:
     """Put so many accounts into Redis that their reports take some seconds; return how many."""
-    count = 3_000
+    count = 1_000
     pipe = redis.pipeline(transaction=False)
     for number in range(count):
         pipe.hset(keys.settings(f"crowd-{number:04}"), "set", 1)

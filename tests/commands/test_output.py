@@ -84,3 +84,16 @@ def test_a_report_for_an_output_that_is_closed_is_refused(environment: dict[str,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == b"Error: Standard output is closed; name a file with -o.\n"
+
+
+@pytest.mark.parametrize("arguments", [("account", "list"), ("export", "--help"), ("--version",)])
+def test_whatever_else_is_for_an_output_that_is_closed_fails(
+    arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    """With a sentence, and not as if it had been written."""
+    done = subprocess.run(
+        ["sh", "-c", f"{' '.join([*USAGE, *arguments])} >&-"],
+        env=environment, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == b"Error: The output could not be written: Bad file descriptor.\n"

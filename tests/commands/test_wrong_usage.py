@@ -44,6 +44,29 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_connected_to(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("lag", "--until-zero", "soon"), "'soon' is not a number of seconds from 0 to 864,000"),
+        (("lag", "--until-zero", "-5"), "'-5' is not a number of seconds from 0 to 864,000"),
+        (("export", "acme", "--month", "9000-01"), "and nowhere is it later than "),
+        (("gaps",), "gaps [OPTIONS] COMMAND [ARGS]...\n\n  List"),
+        (
+            ("correct", "session", "acme", "agnt", "s", "--remove"),
+            "Invalid value for 'APPLICATION'",
+        ),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong(
+    usage: Usage, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    """In words, and in the words of the command."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    done = usage(*arguments)
+    assert done.exit_code == 2, done.output
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
         (
             ("export", "--all", "--month", "2026-10", "-d", "file"),
             "'file' cannot be a folder",

@@ -118,6 +118,8 @@ def test_a_webhook_inside_is_set_where_the_process_that_sends_allows_it(acme: Da
         ({"threshold": 1.5}, "threshold"),
         ({"to": "http://"}, "to"),
         ({"to": "https://127.0.0.1/hook"}, "to"),
+        ({"to": "https://exa\0mple.com/hook"}, "to"),
+        ({"to": "https://\u202eexample.com/hook"}, "to"),
         ({"to": "https://[fe80::1]/hook"}, "to"),
         ({"to": "https://0x0a.1/hook"}, "to"),
         ({"to": "http://example.com/hook"}, "to"),

@@ -1,5 +1,6 @@
 """`usage backup` and `usage restore` where Kafka no longer has what Redis lost."""
 
+import gzip
 import stat
 from pathlib import Path
 
@@ -66,7 +67,14 @@ def test_what_is_no_whole_backup_is_refused(system: System, tmp_path: Path) -> N
     assert b"--force" in system.usage("backup", str(file), code=1).stderr
     system.usage("backup", str(file), "--force")
     whole = file.read_bytes()
-    for damaged in (whole[:-20], b"", b"not a backup", whole[:40] + b"\0\0\0" + whole[43:]):
+    plain = gzip.decompress(whole)
+    place = plain.index(b"run:total") if b"run:total" in plain else len(plain) - 40
+    flipped = gzip.compress(plain[:place] + bytes([plain[place] ^ 1]) + plain[place + 1 :], 3)
+    for damaged in (
+        whole[:-20], b"", b"not a backup", whole[:40] + b"\0\0\0" + whole[43:],
+        whole[:-1], whole + b"x", whole + whole,
+        flipped[:-8] + whole[-8:],  # a value is another, and only the checksum tells
+    ):  # fmt: skip
         other.write_bytes(damaged)
         done = system.usage("restore", str(other), "--replace", code=1)
         assert done.stderr.startswith(b"Error: Nothing was restored: ")

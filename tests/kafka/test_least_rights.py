@@ -211,12 +211,22 @@ def test_the_process_of_alerts_needs_a_transactional_id(
     grant(counted, {**needed()["usage doctor"], **rights, **transactions})
     said = counted.usage("doctor", code=None).stdout
     assert b"this client may publish alerts' states" in said
+    with counted.client() as redis:
+        redis.delete(keys.PROGRESS)  # no worker counts, whatever the test before pretended
     # Looking has not stopped the process that has the id: it publishes the state of a new rule.
     counted.usage("alerts", "set", "--lag", "7", "--to", "https://example.com/")
     triggered = re.compile(rb"Lag: 7 or more.*triggered")
     eventually(lambda: triggered.search(counted.usage("alerts", "list").stdout), "it publishes")
     assert "Another process" not in process.log.read_text()
     process.stop()
+
+
+#: Kind of resource by the option of kafka-acls that names one.
+_OPTIONS = {
+    "--topic": ResourceType.TOPIC,
+    "--group": ResourceType.GROUP,
+    "--transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
 
 
 def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
@@ -228,14 +238,14 @@ def test_one_prefix_is_enough_for_an_environment(counted: System) -> None:
     delete_acls(counted.kafka.bootstrap)
     bindings = [
         AclBinding(
-            ResourceType.GROUP if "--group" in line else ResourceType.TOPIC, "staging.",
+            next(kind for option, kind in _OPTIONS.items() if option in line), "staging.",
             ResourcePatternType.PREFIXED, f"User:{USER}", "*", AclOperation[name.upper()],
             AclPermissionType.ALLOW,
         )
         for line in rights
         for name in re.findall(r"--operation (\w+)", line)
     ]  # fmt: skip
-    assert len(bindings) == 3
+    assert len(bindings) == 4
     for created in admin.create_acls(bindings).values():
         created.result(10)
     ensure_topics(counted.kafka.bootstrap, [f"staging.{name}" for name in TOPICS], 1, 1)

@@ -227,6 +227,7 @@ def test_rollups_that_are_there_are_not_replaced_unasked(
     [
         (lambda made: made[:-1], "ends in the middle"),
         (lambda made: [made[0], *made[2:]], "records"),
+        (lambda made: [*made, made[1]], "goes on behind its end"),
         (lambda made: made[1:], "not a backup"),
         (lambda _: [], "not a backup"),
         (lambda made: [msgspec.structs.replace(made[0], format=9), *made[1:]], "this version"),

@@ -22,12 +22,13 @@ from interaction_usage.servers.child import Child
 from interaction_usage.servers.redis_cluster import RedisCluster
 from interaction_usage.servers.redis_server import RedisServer
 from interaction_usage.store.client import connect
+from tests.support.command_process import CommandProcess
 from tests.support.redis_sentinel import WatchedRedis
 
 USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
 #: Commands that run as processes; the others run in this one, which saves their start.
-_PROCESSES = {"worker", "rebuild", "serve", "dev", "demo"}
+_PROCESSES = {"worker", "serve", "dev", "demo"}
 
 
 @dataclass
@@ -41,6 +42,7 @@ class System:
     worker_variables: dict[str, str] = field(default_factory=dict)  #: of the workers alone
     workers: list[Child] = field(default_factory=list)
     group: str = field(default_factory=lambda: f"usage-{uuid.uuid4().hex}")
+    _commands: tuple[dict[str, str], CommandProcess] | None = None  #: with the prefixes it has
 
     @property
     def environment(self) -> dict[str, str]:
@@ -64,8 +66,14 @@ class System:
         is_main = threading.current_thread() is threading.main_thread()
         # A command may run a loop of its own, which it cannot beside a browser's.
         is_free = is_main and asyncio._get_running_loop() is None
-        has_prefix = bool({TOPIC_VARIABLE, REDIS_VARIABLE} & self.variables.keys())
-        if arguments[0] in _PROCESSES or has_prefix or not is_free:
+        prefixes = {
+            name: self.variables[name]
+            for name in (TOPIC_VARIABLE, REDIS_VARIABLE)
+            if name in self.variables
+        }
+        if prefixes and arguments[0] not in _PROCESSES:
+            done = self._command_process(prefixes).run(arguments, stdin, self.environment)
+        elif arguments[0] in _PROCESSES or not is_free:
             done = subprocess.run(
                 [*USAGE, *arguments], input=stdin, capture_output=True, env=self.environment,
                 timeout=200, check=False,
@@ -75,8 +83,21 @@ class System:
         assert code is None or done.returncode == code, done.stderr.decode() + self.log()
         return done
 
+    def _command_process(self, prefixes: dict[str, str]) -> CommandProcess:
+        """Return the process for commands that was started with *prefixes*."""
+        if self._commands is None or self._commands[0] != prefixes:
+            self._end_commands()
+            self._commands = prefixes, CommandProcess(self.environment)
+        return self._commands[1]
+
+    def _end_commands(self) -> None:
+        if self._commands is not None:
+            self._commands[1].end()
+            self._commands = None
+
     def kill_workers(self) -> None:
-        """End the workers at once, when a test is over."""
+        """End the workers and the process for commands at once, when a test is over."""
+        self._end_commands()
         for worker in self.workers:
             worker.kill()
 
@@ -91,16 +112,6 @@ class System:
         arguments = ["export", account, "--from", first, "--to", last, "--tz", tz]
         arguments += ["--as-of", as_of] if as_of else []
         return _numbers(self.usage(*arguments, "--format", "json", "-o", "-").stdout)
-
-    def reports(self, exports: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-        """Return the numbers of several reports, each of the arguments of a `usage export`."""
-        commands = [["export", *each, "--format", "json", "-o", "-"] for each in exports]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.support.many_commands"], capture_output=True,
-            input=json.dumps(commands).encode(), env=self.environment, timeout=200, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode() + self.log()
-        return [_numbers(json.loads(line)) for line in done.stdout.splitlines()]
 
     def report_here(
         self, account: str, first: str, last: str, *, tz: str = "UTC", as_of: str

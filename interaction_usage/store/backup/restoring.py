@@ -143,6 +143,9 @@ def _write_rollups(
         if isinstance(record, End):
             if record.records != count:
                 raise BackupError(f"the backup has {count} of {record.records} records")
+            # What the file ends with is read before anything is active: its checksum is there.
+            if next(rest, None) is not None:
+                raise BackupError("the backup goes on behind its end: it is damaged")
             _write_header(redis, at, header)
             return accounts, beside
         count += 1
