@@ -1,20 +1,22 @@
-"""Where an event's time goes: decode, divide, fold, pack, send, and the script in Redis.
+"""Where an event's time goes: parse, decode, divide, fold, pack, send, and the script in Redis.
 
     python -m benchmarks.budget [--short] [--events N]
 
-Mixed load in micro-batches of twelve partitions, as a worker makes them, without Kafka. All
-is processor time, for Redis that of its process; what a worker costs beyond it is fetching, Faust,
-and being disturbed.
+Mixed load in micro-batches of twelve partitions, as a worker makes them, without Kafka: it begins
+with record batches as a fetch brings them. All is processor time, for Redis that of its process;
+what a worker costs beyond it is receiving those batches, Faust, and being disturbed.
 """
 
 import argparse
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from zlib import crc32
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 from redis.asyncio import Redis as AsyncRedis
 
@@ -26,6 +28,7 @@ from interaction_usage.store.micro_batch import PartitionBatch
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
 from rollups.fold import Portion, by_account, fold, stretches
+from stream_app import bounded_fetch
 from stream_app.decode_batch import decode_batch
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.worker_process import tune_garbage_collection
@@ -35,29 +38,58 @@ PARTITIONS = 12
 _FETCHED = 4_500
 LIMITS = dict.fromkeys(APPLICATIONS, DEFAULT_SESSION_LIMIT)
 
-_Records = list[ConsumerRecord[bytes, bytes]]
+#: Records of a record batch, as a producer with a linger of some milliseconds sends them.
+_BATCH = 60
 
 
-def micro_batches_of(count: int) -> Iterator[list[FetchedBatch]]:
-    """Yield batches of the partitions of one number, with *count* events in all."""
-    stamp = int(time.time() * 1000)
-    partitions: dict[TP, _Records] = defaultdict(list)
-    for topic, key, value in mixed(count, seed=3):
-        tp = TP(topic, crc32(key) % PARTITIONS)
-        offset = len(partitions[tp])
-        partitions[tp].append(
-            ConsumerRecord(*tp, offset, stamp, 0, key, value, None, len(key), len(value), ())
+class Fetched(NamedTuple):
+    """Record batches of one topic-partition, as their bytes come from the broker."""
+
+    tp: TP
+    raw: bytes
+    begins: int
+
+    def batch(self) -> FetchedBatch:
+        """Return the records in them."""
+        records = fetcher.MemoryRecords(self.raw)
+        # No transaction was aborted, nothing is deserialized, checksums are checked as in a worker.
+        parts = fetcher.PartitionRecords(
+            self.tp, records, [], self.begins, None, None, True, fetcher.READ_COMMITTED
         )
-    longest = max(len(records) for records in partitions.values())
+        found = parts.take(len(self.raw) * 2)
+        while not parts.is_done:
+            found += parts.take(len(self.raw) * 2)
+        ends = parts.next_fetch_offset
+        return FetchedBatch(self.tp, found, self.begins, ends, Assignment(0, 0))
+
+
+def micro_batches_of(count: int) -> Iterator[list[Fetched]]:
+    """Yield batches of the partitions of one number, with *count* events in all."""
+    partitions: dict[TP, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for topic, key, value in mixed(count, seed=3):
+        partitions[TP(topic, crc32(key) % PARTITIONS)].append((key, value))
+    longest = max(map(len, partitions.values()))
     for at in range(0, longest, _FETCHED):
         for number in range(PARTITIONS):
             batches = [
-                FetchedBatch(tp, records[at : at + _FETCHED], at, at + _FETCHED, Assignment(0, 0))
-                for tp, records in partitions.items()
-                if tp.partition == number and len(records) > at
+                Fetched(tp, _raw(rows[at : at + _FETCHED], at), at)
+                for tp, rows in partitions.items()
+                if tp.partition == number and len(rows) > at
             ]
             if batches:
                 yield batches
+
+
+def _raw(rows: Sequence[tuple[bytes, bytes]], offset: int) -> bytes:
+    """Return record batches of *rows*, the first of which is at *offset*."""
+    stamp, batches = int(time.time() * 1000), []
+    for begin in range(0, len(rows), _BATCH):
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+        for place, (key, value) in enumerate(rows[begin : begin + _BATCH]):
+            builder.append(place, stamp, key, value, [])
+        built = builder.build()
+        batches.append((offset + begin).to_bytes(8) + built[8:])
+    return b"".join(batches)
 
 
 class Clock:
@@ -76,6 +108,7 @@ class Clock:
 
 async def measure(server: RedisServer, count: int) -> list[Row]:
     """Return what each stage costs over *count* events."""
+    bounded_fetch.install()
     batches_in_rounds = list(micro_batches_of(count))
     tune_garbage_collection()
     clock, parts, script = Clock(), 0, 0.0
@@ -85,8 +118,10 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
         secret = writer.secret
         for batches in batches_in_rounds:
             clock.is_over("")
+            fetched = [each.batch() for each in batches]
+            clock.is_over("parse record batches")
             portions: list[Portion] = []
-            for batch in batches:
+            for batch in fetched:
                 placed, _ = decode_batch(batch.tp, batch.records)
                 portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
             clock.is_over("decode and validate")

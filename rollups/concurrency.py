@@ -32,7 +32,7 @@ Hour 9 peaks at 1; hour 10 at max(2, 1) = 2.
 
 Where each step runs:
 
-    1. the earliest start and stop of a session in a micro-batch       `merge` here, by `fold`
+    1. the earliest start and stop of a session in a micro-batch       `fold`, as `merge` here
     2. the same over all time, the interval, and which deltas move     section 3 of apply.lua
     3. net and rise of each slot that changes                          section 7 of apply.lua
     4. a range's levels and curves, from the days that Redis stores    store/range_assembly.py

@@ -27,7 +27,7 @@ from rollups.catalog import (
     EventType,
     counting,
 )
-from rollups.concurrency import UNKNOWN_SECOND, Presence, merge
+from rollups.concurrency import UNKNOWN_SECOND, Presence
 from rollups.corrections import Correction, EventVoid, first_of, latest
 from rollups.events import (
     Data,
@@ -64,14 +64,30 @@ class AccountDelta(NamedTuple):
     #: Per block of days: the identities, as decimal strings of signed 64-bit numbers.
     identities: dict[int, list[str]]
     #: Sessions with an event in the delta, by their 8-byte key: the application's index, and the
-    #: earliest start and stop.
-    sessions: dict[bytes, tuple[int, Presence]]
-    #: (metric or flow metric (`flow_metric`), slot) to the amount it grew by.
-    counters: dict[tuple[str, int], int]
+    #: earliest start and stop, `UNKNOWN_SECOND` for none.
+    seconds: dict[bytes, tuple[int, int, int]]
+    #: Slot to metric or flow metric (`flow_metric`) to the amount it grew by; a slot may have none.
+    growth: dict[int, dict[str, int]]
     #: Of the sessions that are corrected in the delta, the correction in effect, by their key.
     corrections: Mapping[bytes, Correction] = MappingProxyType({})
     #: Of the events that are voided in the delta, the void in effect, by the identity of the event.
     voids: Mapping[str, EventVoid] = MappingProxyType({})
+
+    @property
+    def sessions(self) -> dict[bytes, tuple[int, Presence]]:
+        """The application's index of each session by its key, and what is known of it."""
+        return {
+            key: (index, _presence(*seconds)) for key, (index, *seconds) in self.seconds.items()
+        }
+
+    @property
+    def counters(self) -> dict[tuple[str, int], int]:
+        """(metric, slot) to the amount it grew by."""
+        return {
+            (metric, slot): amount
+            for slot, amounts in self.growth.items()
+            for metric, amount in amounts.items()
+        }
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the delta as the script takes it: MessagePack, and the session keys end to end.
@@ -79,20 +95,13 @@ class AccountDelta(NamedTuple):
         (The MessagePack that Redis' Lua reads has no type for bytes.) Everything in it is a list
         whose length the script knows from its place, for lists of lists cost Lua a table each.
         """
-        fences: list[str | int] = []
-        for fence in self.fences:
-            fences += fence
-        identities: list[int | list[str]] = []
-        for block, names in self.identities.items():
-            identities += (block, names)
-        sessions: list[int] = []
-        for application, presence in self.sessions.values():
-            sessions.append(application)
-            sessions += (UNKNOWN_SECOND if second is None else second for second in presence)
+        fences = list(chain.from_iterable(self.fences))
+        identities = list(chain.from_iterable(self.identities.items()))
+        sessions = list(chain.from_iterable(self.seconds.values()))
         parts: list[Any] = [fences, self.days, identities, sessions, self._packed_counters()]
         if self.corrections or self.voids:
             parts += self._packed_corrections()
-        return _pack(parts), b"".join(self.sessions)
+        return _pack(parts), b"".join(self.seconds)
 
     def _packed_counters(self) -> list[int | list[str] | list[int]]:
         """Return per UTC day: the day, the metrics that grow, and their growth.
@@ -101,16 +110,17 @@ class AccountDelta(NamedTuple):
         and the amount: as the script needs them, so that it copies nothing.
         """
         by_day: dict[int, dict[str, list[int]]] = {}
-        for (metric, slot), amount in self.counters.items():
-            day = slot // SLOTS_PER_DAY
-            metrics = by_day.get(day)
-            if metrics is None:
-                metrics = by_day[day] = {}
-            growth = metrics.get(metric)
-            if growth is None:
-                growth = metrics[metric] = [0]
-            growth[0] += 1
-            growth += (slot - day * SLOTS_PER_DAY, amount)
+        for slot, amounts in self.growth.items():
+            if not amounts:
+                continue
+            day, place = divmod(slot, SLOTS_PER_DAY)
+            metrics = by_day.setdefault(day, {})
+            for metric, amount in amounts.items():
+                cells = metrics.get(metric)
+                if cells is None:
+                    cells = metrics[metric] = [0]
+                cells[0] += 1
+                cells += (place, amount)
         packed: list[int | list[str] | list[int]] = []
         for day, metrics in by_day.items():
             packed += (day, list(metrics), list(chain.from_iterable(metrics.values())))
@@ -122,7 +132,7 @@ class AccountDelta(NamedTuple):
         A delta without any does not have them: what nobody corrects costs nothing.
         """
         corrections: list[int] = []
-        for place, key in enumerate(self.sessions, 1):
+        for place, key in enumerate(self.seconds, 1):
             if correction := self.corrections.get(key):
                 corrections += (place, *correction.rank)
         voids = [
@@ -130,6 +140,10 @@ class AccountDelta(NamedTuple):
             for name, void in self.voids.items()
         ]
         return corrections, voids
+
+
+def _presence(start: int, stop: int) -> Presence:
+    return Presence(*(None if second == UNKNOWN_SECOND else second for second in (start, stop)))
 
 
 _TWO_63, _TWO_64 = 1 << 63, 1 << 64
@@ -198,6 +212,7 @@ def dispatch(types: Iterable[EventType]) -> dict[type[Data], Counting | None]:
 
 #: The type of an event's data to what counts it. Data of any other type is an error, never skipped.
 _COUNTING = dispatch(EVENT_TYPES)
+_NOTHING = 0, UNKNOWN_SECOND, UNKNOWN_SECOND  #: what is known of a session at first
 _APPLICATION_INDEX = {application: index for index, application in enumerate(APPLICATIONS)}
 
 
@@ -244,12 +259,13 @@ def fold(
     identities: dict[int, list[str]] = {}
     counted: set[int] = set()
     days: set[int] = set()
-    sessions: dict[bytes, tuple[int, Presence]] = {}
+    seconds: dict[bytes, tuple[int, int, int]] = {}
     corrections: dict[bytes, Correction] = {}
     voids: dict[str, EventVoid] = {}
-    by_slot: dict[int, dict[str, int]] = {}
+    growth: dict[int, dict[str, int]] = {}
     counters: dict[str, int] = {}
     day = last_slot = last_day = UNKNOWN_SECOND
+    day_line = ""  # what an identity's text begins with (`identity`)
     last_type: type[Data] | None = None
     count: Counting | None = None
     names: list[str] = []
@@ -259,8 +275,8 @@ def fold(
             slot = event.time // _SLOT_MICROS
             if slot != last_slot:
                 last_slot, day = slot, slot // SLOTS_PER_DAY
-                counters = by_slot.setdefault(slot, {})
-            number = siphash(secret, f"{day}\n{event.source}\n{event.id}")  # identity
+                counters, day_line = growth.setdefault(slot, {}), f"{day}\n"
+            number = siphash(secret, f"{day_line}{event.source}\n{event.id}")
             if number in counted or (known and _signed(number) in known):
                 continue
             counted.add(number)
@@ -279,21 +295,10 @@ def fold(
                 if isinstance(data, EventVoided):
                     _merge_void(voids, secret, event, data)
                 else:
-                    _merge_session(sessions, corrections, secret, event, data)
+                    _merge_session(seconds, corrections, secret, event, data)
                 days.update(days_touched_by(event, limits))
-    return AccountDelta(
-        [(fence, items[0].offset, items[-1].offset) for fence, items in portions],
-        sorted(days),
-        identities,
-        sessions,
-        {
-            (metric, slot): amount
-            for slot, amounts in by_slot.items()
-            for metric, amount in amounts.items()
-        },
-        corrections,
-        voids,
-    )
+    fences = [(fence, items[0].offset, items[-1].offset) for fence, items in portions]
+    return AccountDelta(fences, sorted(days), identities, seconds, growth, corrections, voids)
 
 
 def amounts_of(data: Data) -> dict[str, int]:
@@ -316,7 +321,7 @@ def _merge_void(
 
 
 def _merge_session(
-    sessions: dict[bytes, tuple[int, Presence]],
+    seconds: dict[bytes, tuple[int, int, int]],
     corrections: dict[bytes, Correction],
     secret: bytes,
     event: Event,
@@ -324,20 +329,23 @@ def _merge_session(
 ) -> None:
     """Add what an event says of a session, in whole seconds: floor of the start, ceiling of stop.
 
-    A correction is beside what the starts and stops say.
+    The earliest of each counts, as `merge` says; a correction is beside what they say.
     """
-    key = session_key(secret, data.application, data.session)
-    if isinstance(data, SessionStarted):
-        presence = Presence(event.time // SECOND, None)
-    elif isinstance(data, SessionStopped):
-        presence = Presence(None, -(-event.time // SECOND))
+    application = data.application
+    key = siphash(secret, f"{application}\n{data.session}").to_bytes(8)  # session_key
+    _, start, stop = seconds.get(key, _NOTHING)
+    data_type = type(data)
+    if data_type is SessionStarted:
+        second = event.time // SECOND
+        if start == UNKNOWN_SECOND or second < start:
+            start = second
+    elif data_type is SessionStopped:
+        second = -(-event.time // SECOND)
+        if stop == UNKNOWN_SECOND or second < stop:
+            stop = second
     else:
-        presence = Presence()
         corrections[key] = latest(corrections.get(key), Correction.of(event, data))
-    known = sessions.get(key)
-    if known is not None:
-        presence = merge(known[1], presence)
-    sessions[key] = _APPLICATION_INDEX[data.application], presence
+    seconds[key] = _APPLICATION_INDEX[application], start, stop
 
 
 def stretches(portions: Sequence[Portion], most: int = MOST_EVENTS) -> Iterator[list[Portion]]:
@@ -375,10 +383,7 @@ def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:
     accounts: dict[str, list[Portion]] = {}
     for fence, placed in portions:
         for account, items in accounts_of(placed).items():
-            if account in accounts:
-                accounts[account].append((fence, items))
-            else:
-                accounts[account] = [(fence, items)]
+            accounts.setdefault(account, []).append((fence, items))
     return accounts
 
 

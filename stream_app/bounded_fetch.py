@@ -12,13 +12,14 @@ aiokafka trusts every batch to come from an honest client. Here each is checked 
 - What is decompressed at a time is bounded, too, however many batches were fetched. A partition
   that has more waits until the others had their turn.
 
-Uncompressed batches, and those that were decompressed here, are read by aiokafka's decoder in C.
+Uncompressed batches, and those that were decompressed here, are read by aiokafka's decoder in C;
+its records are handed over as they are (`stream_app.fetched_record`).
 """
 
 import hashlib
 import logging
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from itertools import islice, pairwise
 from typing import Any
@@ -26,11 +27,11 @@ from typing import Any
 from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord
 
 from stream_app.decompression import NAMES, decompress
 from stream_app.errors import BatchTooLargeError, CorruptBatchError
 from stream_app.fetch_protocol import FetchRequest
+from stream_app.fetched_record import FetchedRecord
 from stream_app.paced_fetch import PacedFetcher
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import Reason, RejectedError
@@ -124,9 +125,9 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         self.is_within_a_batch = False  #: whether the rest of a batch waits decompressed
         self.is_done = False
 
-    def take(self, most: int) -> list[ConsumerRecord]:
+    def take(self, most: int) -> list[FetchedRecord]:
         """Return the next records, of about *most* bytes: half as many, or half as many more."""
-        piece: list[ConsumerRecord] = []
+        piece: list[FetchedRecord] = []
         self.weight = 0
         for records in self._records_iterator:
             piece += records
@@ -135,12 +136,12 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         self.is_done = True
         return piece
 
-    def _unpack_records(self) -> Iterator[list[ConsumerRecord]]:
+    def _unpack_records(self) -> Iterator[list[FetchedRecord]]:
         """Yield the records in lists; `next_fetch_offset` lies behind each when it is yielded."""
         records = self._records
         while records.has_next():
             batch = records.next_batch()
-            found: list[ConsumerRecord] = []
+            found: list[FetchedRecord] = []
             if self._check_crcs and not batch.validate_crc():
                 if self._is_fetched_again():
                     return
@@ -189,19 +190,19 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         raw = decompress(codec, raw[_RECORDS:], _max_batch_bytes, bytes(head))
         return DefaultRecordBatch(raw), raw
 
-    def _all_records(self, batch: Any, raw: memoryview) -> list[ConsumerRecord]:
+    def _all_records(self, batch: Any, raw: memoryview) -> list[FetchedRecord]:
         """Return the records of *batch*."""
         try:
-            found = self._consumer_records(batch)
+            found = list(batch)
         except UnicodeDecodeError:
             batch = _LenientBatch(raw)
-            found = self._consumer_records(batch)
+            found = list(batch)
         self.weight += len(raw) + len(found) * _RECORD_BYTES
         if found and raw[_MAGIC] >= 2:
             _check_offsets(found, batch.base_offset, batch.next_offset)
         return self._new_ones(found)
 
-    def _lists(self, batch: Any, raw: memoryview) -> Iterator[list[ConsumerRecord]]:
+    def _lists(self, batch: Any, raw: memoryview) -> Iterator[list[FetchedRecord]]:
         """Yield the records of a large *batch* in lists of a number that makes a piece each."""
         pieces = _weight(raw) // _PIECE + 1
         at_once = struct.unpack_from(">i", raw, _COUNT)[0] // pieces + 1
@@ -210,7 +211,7 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         records, are_left = (record for record in batch), True
         while are_left:
             try:
-                found = self._consumer_records(islice(records, at_once))
+                found = list(islice(records, at_once))
             except UnicodeDecodeError:
                 if isinstance(batch, _LenientBatch):
                     raise
@@ -227,24 +228,12 @@ class _BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 self.weight += _weight(raw) // pieces
                 yield found
 
-    def _new_ones(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+    def _new_ones(self, records: list[FetchedRecord]) -> list[FetchedRecord]:
         """Return those of *records* that were not returned before."""
         begin = self.next_fetch_offset
         if not records or records[0].offset >= begin:
             return records
         return [record for record in records if record.offset >= begin]
-
-    def _consumer_records(self, records: Iterable[Any]) -> list[ConsumerRecord]:
-        topic, partition = self._tp
-        return [
-            ConsumerRecord(
-                topic, partition, record.offset, record.timestamp, record.timestamp_type,
-                key := record.key, value := record.value, record.checksum,
-                -1 if key is None else len(key), -1 if value is None else len(value),
-                tuple(record.headers),
-            )
-            for record in records
-        ]  # fmt: skip
 
     # ------------------------------------------------------------------ what cannot be read
 
@@ -322,7 +311,7 @@ def _weight(raw: memoryview) -> int:
     return len(raw) + count * _RECORD_BYTES
 
 
-def _check_offsets(records: list[ConsumerRecord], begin: int, end: int) -> None:
+def _check_offsets(records: list[FetchedRecord], begin: int, end: int) -> None:
     """Check that *records* have offsets that rise, in [begin, end). Raises CorruptBatchError."""
     first: int = records[0].offset
     last: int = records[-1].offset
@@ -346,7 +335,7 @@ class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
 
     _partition_records: _BoundedPartitionRecords | None
 
-    def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
+    def getall(self, max_records: int | None = None) -> list[FetchedRecord]:
         """Return the next records; their number is bounded by their size alone."""
         allowance = _allowance.get()
         fetched = self._partition_records
@@ -373,10 +362,10 @@ class _BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
 class _BoundedFetcher(PacedFetcher):
     """A fetcher that returns so much at a time, of each partition in turn."""
 
-    async def fetched_records(self, *args: Any, **kwargs: Any) -> dict[Any, list[ConsumerRecord]]:
+    async def fetched_records(self, *args: Any, **kwargs: Any) -> dict[Any, list[FetchedRecord]]:
         """Return some of what was fetched."""
         _allowance.set(_Allowance())
-        found: dict[Any, list[ConsumerRecord]] = await super().fetched_records(*args, **kwargs)
+        found: dict[Any, list[FetchedRecord]] = await super().fetched_records(*args, **kwargs)
         for tp in found:
             rest = self._records.get(tp)
             if isinstance(rest, _BoundedFetchResult) and not rest.is_within_a_batch:

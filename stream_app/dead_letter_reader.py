@@ -44,6 +44,7 @@ from stream_app.dead_letters import (
 )
 from stream_app.errors import BrokerUnavailableError
 from stream_app.event_names import MOST_NAME, NO_NAMES, EventNames, names_of
+from stream_app.fetched_record import with_places
 from stream_app.topic_reader import reading_denied
 from stream_app.topics import DEAD_LETTERS
 
@@ -356,5 +357,9 @@ class _Reader:
                     if await self._consumer.position(tp) >= span.stable:
                         del self._ends[tp]
                 if records:
-                    return [record for fetched in records.values() for record in fetched]
+                    return [
+                        record
+                        for tp, fetched in records.items()
+                        for record in with_places(tp, fetched)
+                    ]
         return None

@@ -1,7 +1,7 @@
 """A fetched batch decoded: its events at their offsets, and a dead letter for each other record."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
@@ -10,6 +10,7 @@ from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import DAY_SECONDS
 from stream_app.codec import decode_all
 from stream_app.dead_letters import DeadLetter, dead_letter
+from stream_app.fetched_record import FetchedRecord, with_place
 from stream_app.rejection import Reason, RejectedError
 from stream_app.sealed_rejections import NO_REJECTIONS, Place, SealedRejections
 
@@ -17,6 +18,9 @@ _SEALED = (
     "it would change a day that is sealed: when it was read, nothing had been counted for that day "
     f"for {SEALED_AFTER // DAY_SECONDS} days"
 )
+
+#: Records that are decoded at a time: all that is made of them fits into the processor's cache.
+_AT_A_TIME: Final = 128
 
 
 class PendingDeadLetter(NamedTuple):
@@ -28,7 +32,7 @@ class PendingDeadLetter(NamedTuple):
 
 
 def decode_batch(
-    tp: Place, records: list[ConsumerRecord], earlier: SealedRejections = NO_REJECTIONS
+    tp: Place, records: list[FetchedRecord], earlier: SealedRejections = NO_REJECTIONS
 ) -> tuple[list[OffsetEvent], list[PendingDeadLetter]]:
     """Return the events of *records* of *tp* at their offsets, and dead letters of the rest.
 
@@ -37,11 +41,21 @@ def decode_batch(
     records = earlier.without_rejected(tp, records)
     events: list[OffsetEvent] = []
     rejected: list[PendingDeadLetter] = []
-    for record, outcome in zip(records, decode_all(tp[0], records), strict=True):
-        if isinstance(outcome, RejectedError):
-            rejected.append(_pending(record, outcome))
-        else:
-            events.append(OffsetEvent(record.offset, outcome))
+    for begin in range(0, len(records), _AT_A_TIME):
+        some = records[begin : begin + _AT_A_TIME]
+        outcomes = decode_all(tp[0], some)
+        before = len(events)
+        events += [
+            OffsetEvent(record.offset, outcome)
+            for record, outcome in zip(some, outcomes, strict=True)
+            if type(outcome) is Event
+        ]
+        if len(events) - before < len(some):
+            rejected += [
+                _pending(with_place(tp, record), outcome)
+                for record, outcome in zip(some, outcomes, strict=True)
+                if isinstance(outcome, RejectedError)
+            ]
     return events, rejected
 
 
@@ -64,7 +78,7 @@ def _pending(record: ConsumerRecord, rejection: RejectedError) -> PendingDeadLet
     return PendingDeadLetter(record, rejection.reason, dead_letter(record, rejection))
 
 
-def newest_second(records: Sequence[ConsumerRecord]) -> int | None:
+def newest_second(records: Sequence[FetchedRecord]) -> int | None:
     """Return the newest timestamp of *records*, in seconds; None if none has one."""
     newest = max(record.timestamp for record in records)
     return newest // 1000 if newest >= 0 else None

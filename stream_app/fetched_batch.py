@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
+
+from stream_app.fetched_record import FetchedRecord
 
 
 class Assignment(NamedTuple):
@@ -21,7 +22,7 @@ class FetchedBatch(NamedTuple):
     """Records of one partition, as fetched; a Faust message has all that were fetched."""
 
     tp: TP
-    records: list[ConsumerRecord]
+    records: list[FetchedRecord]
     begins: int  #: where the batch before it ended
     ends: int  #: the offset after its last record
     assignment: Assignment  #: for which it was fetched

@@ -35,6 +35,7 @@ from stream_app.decode_batch import (
 )
 from stream_app.errors import PermanentFaultError, StaleAssignmentError
 from stream_app.fetched_batch import FetchedBatch
+from stream_app.fetched_record import with_place
 from stream_app.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ MAX_QUEUED = 100_000
 #: Records that are decoded before other tasks may run: a millisecond.
 _EVENTS_PER_PAUSE = 1_000
 
-_SIZE = attrgetter("serialized_value_size")
+_VALUE = attrgetter("value")
 
 
 class Consumer(Protocol):
@@ -268,11 +269,11 @@ def _joined(parts: Sequence[QueuedBatch]) -> FetchedBatch:
 
 def _weight(batch: FetchedBatch) -> int:
     """Return how many records *batch* has, or how many KiB they are if that is more."""
-    size: int = sum(map(_SIZE, batch.records))
+    size = sum(map(len, filter(None, map(_VALUE, batch.records))))
     return max(len(batch.records), size // 1024)
 
 
 def record_of(batch: FetchedBatch, event: OffsetEvent) -> ConsumerRecord:
     """Return the record of *batch* that *event* was decoded from."""
     at = bisect_left(batch.records, event.offset, key=lambda record: record.offset)
-    return batch.records[at]
+    return with_place(batch.tp, batch.records[at])

@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Set
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
@@ -17,11 +17,14 @@ from interaction_usage.store import keys
 from stream_app.broker import admin_client, topic_ids
 from stream_app.dead_letter_reader import messages
 from stream_app.dead_letters import fingerprint, read_dead_letter
+from stream_app.fetched_record import FetchedRecord
 from stream_app.rejection import Reason
 from stream_app.topics import DEAD_LETTERS
 
 #: A topic and a partition; the worker's own type for it is one of these.
 Place = tuple[str, int]
+
+Record = TypeVar("Record", bound=FetchedRecord)
 
 
 class _Rejected(NamedTuple):
@@ -45,7 +48,7 @@ class SealedRejections:
         """Tell whether *record* was rejected."""
         return not self.without_rejected((record.topic, record.partition), [record])
 
-    def without_rejected(self, place: Place, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+    def without_rejected(self, place: Place, records: list[Record]) -> list[Record]:
         """Return those of *records* of *place* that were not rejected."""
         columns = self._rejected.get(place)
         if columns is None or not records:

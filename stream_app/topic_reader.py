@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream_app import bounded_fetch, clients
 from stream_app.errors import BrokerDeniedError, RecordsUnavailableError
+from stream_app.fetched_record import FetchedRecord, with_places
 from stream_app.kafka_state import READ, topic_denied
 
 #: Records in one chunk.
@@ -148,7 +149,7 @@ class TopicReader:
         deadline = asyncio.get_running_loop().time() + _TIMEOUT_S
         while True:
             for tp, records in (await self._poll()).items():
-                self._fetched[tp] += records
+                self._fetched[tp] += with_places(tp, records)
             if any(self._fetched[tp] for tp in unfinished):
                 return
             if any([await self._consumer.position(tp) != before[tp] for tp in unfinished]):
@@ -156,9 +157,9 @@ class TopicReader:
             if asyncio.get_running_loop().time() > deadline:
                 raise RecordsUnavailableError(f"Kafka returned no records for {_TIMEOUT_S:g} s")
 
-    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _poll(self) -> dict[TopicPartition, list[FetchedRecord]]:
         try:
-            records: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+            records: dict[TopicPartition, list[FetchedRecord]] = await self._consumer.getmany(
                 timeout_ms=200
             )
         except OffsetOutOfRangeError as error:

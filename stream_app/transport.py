@@ -39,7 +39,6 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
@@ -50,6 +49,7 @@ from stream_app.consumer_thread import ConsumerThread
 from stream_app.coordination import retry_coordination
 from stream_app.errors import OffsetGapError, RecordsLostError
 from stream_app.fetched_batch import Assignment, FetchedBatch
+from stream_app.fetched_record import FetchedRecord
 from stream_app.kafka_state import READ, Obstacle, group_denied, topic_denied
 from stream_app.write_gate import State, WriteGate
 
@@ -177,7 +177,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return await super()._getmany(active_partitions, timeout)
 
     def _message(
-        self, records: Mapping[TP, list[ConsumerRecord]], assignment: Assignment
+        self, records: Mapping[TP, list[FetchedRecord]], assignment: Assignment
     ) -> ConsumerMessage:
         """Return the batches of some partitions as one message, of the first of them."""
         batches = []

@@ -18,8 +18,10 @@ from stream_app.codec.envelope import (
     accounts_seen,
     checked_utf8,
     decode_envelope,
-    is_account,
+    known_account,
+    known_source,
     lies_ahead,
+    sources_seen,
 )
 from stream_app.codec.record import decode
 from stream_app.codec.sent import EARLIEST
@@ -41,24 +43,26 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedEr
     # Up to here no time lies too far ahead, whichever record it belongs to; beyond, it may.
     certain = min([record.timestamp for record in records], default=0) * 1000 + MAX_AHEAD_MICROS
     outcomes: list[Event | RejectedError] = []
-    add, accounts = outcomes.append, accounts_seen
+    add, accounts, sources = outcomes.append, accounts_seen.get, sources_seen.get
     kinds = KINDS_ON.get(topic, frozenset())
     converted = kinds & CONVERSIONS.keys()
     for record, envelope, time in zip(records, envelopes, times, strict=True):
-        source, event_id, account = envelope.source, envelope.id, envelope.subject
-        kind, data = type(envelope), envelope.data
+        kind, event_id, data = type(envelope), envelope.id, envelope.data
+        if (account := accounts(envelope.subject)) is None:
+            account = known_account(envelope.subject)
+        if (source := sources(envelope.source)) is None:
+            source = known_source(envelope.source)
         if converted and kind in converted:
             data = _converted(kind, data)
         if (
             kind in kinds
-            and (account in accounts or is_account(account))
+            and account is not None
+            and source is not None
             and time is not None
             and time >= EARLIEST
             and data is not None
             and event_id
             and event_id.isprintable()
-            and source
-            and source.isprintable()
             and envelope.data_base64 is None
             and (envelope.datacontenttype is None or envelope.datacontenttype == PLAIN_JSON)
             and (time <= certain or not lies_ahead(time, record.timestamp))

@@ -97,8 +97,12 @@ _JSON_MEDIA = re.compile(
     r"[ \t]*[\w.+-]+/(?:[\w.+-]+\+)?json[ \t]*(?:;[^\x00-\x1f\x7f]*)?", re.ASCII | re.IGNORECASE
 )
 
-accounts_seen: set[str] = set()  # account ids that were found to be right
+# Account ids and sources that were found to be right. Events share them: so a batch keeps less, and
+# what is looked at again for each event is in the processor's cache.
+accounts_seen: dict[str, str] = {}
+sources_seen: dict[str, str] = {}
 ACCOUNTS_KEPT = 100_000
+SOURCES_KEPT, _LONGEST_SOURCE = 10_000, 200
 
 
 def event_of(topic: str, envelope: Any, timestamp_ms: int | None) -> Event:
@@ -146,11 +150,25 @@ def lies_ahead(time: int, timestamp_ms: int) -> bool:
 
 
 def is_account(text: str) -> bool:
-    """Tell whether *text* is an account id, and remember it if so."""
-    if text not in accounts_seen:
-        if not _ACCOUNT.fullmatch(text):
-            return False
-        if len(accounts_seen) >= ACCOUNTS_KEPT:
-            accounts_seen.clear()
-        accounts_seen.add(text)
-    return True
+    """Tell whether *text* is an account id."""
+    return text in accounts_seen or known_account(text) is not None
+
+
+def known_account(text: str) -> str | None:
+    """Return *text* and remember it, if it is an account id."""
+    if not _ACCOUNT.fullmatch(text):
+        return None
+    if len(accounts_seen) >= ACCOUNTS_KEPT:
+        accounts_seen.clear()
+    return accounts_seen.setdefault(text, text)
+
+
+def known_source(text: str) -> str | None:
+    """Return *text*, if it is a source that is not to be looked at closely; mostly remember it."""
+    if not (text and text.isprintable()):
+        return None
+    if len(text) > _LONGEST_SOURCE:
+        return text
+    if len(sources_seen) >= SOURCES_KEPT:
+        sources_seen.clear()
+    return sources_seen.setdefault(text, text)

@@ -108,8 +108,12 @@ def reported(redis: Any, first: int, end: int) -> dict[str, int] | None:
 def test_sessions_count_from_the_day_after_the_last_one_that_had_any(
     redis: Any, server: Server
 ) -> None:
-    """What started before is left alone, also where its stop comes later."""
+    """What started before is left alone, also where its stop comes later; from midnight on.
+
+    One second before that midnight a session is not counted, and at it one is.
+    """
     # old [0 d ---- stop 1 d)   new  [1 d ----
+    midnight = NOON - NOON % D + D
     apply(server, event(0, NOON, SessionStarted("old", "agent")), event(1, NOON, SmsSent()))
     made = earlier_layouts.downgraded(copied(redis))
     redis.flushall()
@@ -125,9 +129,11 @@ def test_sessions_count_from_the_day_after_the_last_one_that_had_any(
         event(4, NOON + D, SessionStarted("new", "agent")),
         event(5, NOON + 2 * D, SessionStarted("third", "agent")),
         event(6, NOON + 2 * D + 60, SessionStopped("third", "agent")),
+        event(7, midnight - 1, SessionStarted("before midnight", "agent")),
+        event(8, midnight, SessionStarted("at midnight", "agent")),
     )
     assert reported(redis, 0, 3) is None
-    assert reported(redis, 1, 3) == {"sessions.agent": 2, "unstopped.agent": 1}
+    assert reported(redis, 1, 3) == {"sessions.agent": 3, "unstopped.agent": 2}
 
 
 @pytest.mark.parametrize("upgrades", [True, False])

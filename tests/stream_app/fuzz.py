@@ -161,7 +161,7 @@ def fetched(random: Random, topic: str, batch: list[Record]) -> str:
         offsets = [one.offset for one in found]
         assert offsets == sorted({*offsets} & {*range(7, end)}), "offsets of its own"
         if harm == "sound":
-            read = [Record(topic, one.value, one.headers, one.timestamp) for one in found]
+            read = [Record(topic, one.value, tuple(one.headers), one.timestamp) for one in found]
             assert read == [
                 record._replace(topic=topic, headers=tuple(record.headers)) for record in batch
             ], "the same records"

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from interaction_usage import settings
 from stream_app.dead_letter_producer import DeadLetterProducer
+from stream_app.fetched_record import with_place
 from stream_app.rebuild.dead_letters import RebuildDeadLetters
 from stream_app.rebuild.earlier import Earlier
 from stream_app.rebuild.lock import RebuildLock
@@ -49,6 +50,14 @@ class FakeConsumer:
         return {tp: entry for tp, entry in found.items() if entry}
 
 
+def _record(offset: int, timestamp: int, value: bytes | None = None) -> Any:
+    """Return a record as aiokafka's decoder makes it."""
+    return SimpleNamespace(
+        offset=offset, timestamp=timestamp, timestamp_type=0, key=b"", value=value, headers=[],
+        checksum=None,
+    )  # fmt: skip
+
+
 def read(
     hours: dict[TopicPartition, list[int]], take: Callable[[TopicReader, Chunk], int]
 ) -> tuple[list[tuple[int, int]], TopicReader]:
@@ -57,8 +66,7 @@ def read(
     *take* tells how many records of a chunk are taken; what is left is put back.
     """
     records = {
-        tp: [SimpleNamespace(offset=n, timestamp=at * HOUR_MS) for n, at in enumerate(entry)]
-        for tp, entry in hours.items()
+        tp: [_record(n, at * HOUR_MS) for n, at in enumerate(entry)] for tp, entry in hours.items()
     }
 
     async def run() -> tuple[list[tuple[int, int]], TopicReader]:
@@ -120,9 +128,7 @@ def test_a_position_moves_behind_acknowledged_dead_letters_only() -> None:
         nothing, nothing, {}, writer, nothing, RebuildDeadLetters(box, {}), RebuildLock(""),
         lambda: NO_REJECTIONS, Earlier(None, {}, {}),
     )  # fmt: skip
-    bad: Any = SimpleNamespace(
-        topic=A.topic, partition=0, offset=0, timestamp=0, key=b"", value=b"bad", headers=()
-    )
+    bad = with_place(A, _record(0, 0, b"bad"))
     asyncio.run(new.apply(Chunk(A, [bad], 1)))
     try:
         asyncio.run(new.apply(Chunk(A, [bad], 2)))

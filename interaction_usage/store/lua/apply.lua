@@ -60,24 +60,32 @@ end
 -- day on they are counted; how many voids wait for their event.
 
 local head_fields = {}
+local fence_fields, count_fields = {}, {} -- in the order of `fences` and of `identities`
+local identity_counts = {} -- block -> how many identities it has; none if it has no table
+local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
 do
   local asked = {SESSION_COUNT, SESSION_BUCKETS, SESSIONS_COUNTED_FROM, PENDING_VOIDS}
-  for i = 1, #fences, 3 do asked[#asked + 1] = fence_field(fences[i]) end
+  local size = #asked
+  for i = 1, #fences, 3 do
+    size = size + 1
+    asked[size] = fence_field(fences[i])
+    fence_fields[i] = asked[size]
+  end
+  local behind_fences = size
   for i = 1, #identities, 2 do
     local block = identities[i]
-    asked[#asked + 1] = identity_count_field(block)
-    asked[#asked + 1] = sealed_days_field(block)
-    asked[#asked + 1] = open_days_field(block)
+    count_fields[i] = identity_count_field(block)
+    asked[size + 1], asked[size + 2], asked[size + 3] =
+      count_fields[i], sealed_days_field(block), open_days_field(block)
+    size = size + 3
   end
   local found = call("HMGET", head, unpack(asked))
-  for i = 1, #asked do head_fields[asked[i]] = tonumber(found[i] or nil) or false end
-end
-
-local sealed_in, open_in = {}, {} -- block -> a bit for each of its days
-for i = 1, #identities, 2 do
-  local block = identities[i]
-  sealed_in[block] = head_fields[sealed_days_field(block)] or 0
-  open_in[block] = head_fields[open_days_field(block)] or 0
+  for i = 1, behind_fences do head_fields[asked[i]] = tonumber(found[i] or nil) or false end
+  for i = 1, #identities, 2 do
+    local block, at = identities[i], behind_fences + 3 * (i - 1) / 2
+    identity_counts[block] = tonumber(found[at + 1] or nil)
+    sealed_in[block], open_in[block] = tonumber(found[at + 2] or "0"), tonumber(found[at + 3] or "0")
+  end
 end
 
 local function learn(block)
@@ -102,7 +110,7 @@ end
 do
   local answer = {BELOW_FENCE}
   for i = 1, #fences, 3 do
-    local fence = head_fields[fence_field(fences[i])]
+    local fence = head_fields[fence_fields[i]]
     if fence and fences[i + 1] <= fence then
       answer[#answer + 1] = fences[i]
       answer[#answer + 1] = fence
@@ -220,7 +228,7 @@ do
     steps = steps + (#counters[i + 2] - #counters[i + 1]) / 2
   end
   for i = 1, #identities, 2 do
-    local buckets = buckets_for(head_fields[identity_count_field(identities[i])], IDENTITIES_PER_BUCKET)
+    local buckets = buckets_for(identity_counts[identities[i]], IDENTITIES_PER_BUCKET)
     steps = steps + 2 * min(#identities[i + 1], buckets)
   end
   steps = steps + 2 * min(#sessions / 3, head_fields[SESSION_BUCKETS] or 1)
@@ -231,17 +239,21 @@ end
 -- An identity is remembered in the block of its event's day (and the day is part of the identity).
 
 local groups_of = {} -- block -> bucket -> identities of the delta, as the table is now
+local bucket_keys = {} -- block -> bucket -> its key, as far as it was named: Lua writes numbers slowly
 do
   local known = {KNOWN}
   for i = 1, #identities, 2 do
     local block, ids = identities[i], identities[i + 1]
-    local count = head_fields[identity_count_field(block)]
+    local count = identity_counts[block]
     if count then
       local prefix = identities_prefix(head, block)
       local groups = divide(ids, buckets_for(count, IDENTITIES_PER_BUCKET), id_buckets)
-      groups_of[block] = groups
+      local keys = {}
+      groups_of[block], bucket_keys[block] = groups, keys
       for bucket, group in pairs(groups) do
-        local members = call("SMISMEMBER", prefix .. bucket, unpack(group))
+        local key = prefix .. bucket
+        keys[bucket] = key
+        local members = call("SMISMEMBER", key, unpack(group))
         for k = 1, #group do
           if members[k] == 1 then known[#known + 1] = group[k] end
         end
@@ -534,6 +546,7 @@ if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return 
 local fields_of = {} -- UTC day -> the fields of its hash: metrics, LAST_CHANGE, series
 local place_of = {} -- UTC day -> which of these is LAST_CHANGE
 local stored_of = {} -- UTC day -> the values of its fields
+local day_keys = {} -- UTC day -> the key of its hash
 local names_of, deltas_of = {}, {} -- UTC day -> series and slot, packed deltas, as in `deltas`
 local pieces_changed = 0
 for i = 1, #touched do
@@ -562,7 +575,8 @@ for i = 1, #touched do
     end
     names_of[day], deltas_of[day] = names, packed
   end
-  stored_of[day] = call("HMGET", day_key(head, day), unpack(fields))
+  day_keys[day] = day_key(head, day)
+  stored_of[day] = call("HMGET", day_keys[day], unpack(fields))
 end
 if pieces_changed > MOST_PIECES and not one_event then return {TOO_MUCH} end
 
@@ -573,16 +587,16 @@ local head_changes = {}
 
 for i = 1, #identities, 2 do
   local block, ids = identities[i], identities[i + 1]
-  local field = identity_count_field(block)
-  local count, prefix = head_fields[field] or 0, identities_prefix(head, block)
+  local count, prefix = identity_counts[block] or 0, identities_prefix(head, block)
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
   if count > 0 and n > before then grow_identities(prefix, before, n) end
   local groups = n == before and groups_of[block] or divide(ids, n, id_buckets)
+  local keys = bucket_keys[block] or {}
   for bucket, group in pairs(groups) do
-    call("SADD", prefix .. bucket, unpack(group))
+    call("SADD", keys[bucket] or prefix .. bucket, unpack(group))
   end
-  head_changes[#head_changes + 1] = field
+  head_changes[#head_changes + 1] = count_fields[i]
   head_changes[#head_changes + 1] = count + #ids
 end
 
@@ -799,16 +813,22 @@ end
 -- ------------------------------------------------------------ 8. Counters, and the days as a whole
 
 local function add_amount(records, slot, amount)
-  local size = #records
-  local last = size > 0 and byte(records, size - AMOUNT_RECORD + 1) or -1
+  local at = #records - AMOUNT_RECORD + 1
+  local last = at > 0 and byte(records, at) or -1
+  if last == slot then -- as mostly
+    local _, known = unpack_record(AMOUNT_FORMAT, records, at)
+    amount = amount + known
+    local others = sub(records, 1, at - 1)
+    return amount ~= 0 and others .. pack_record(AMOUNT_FORMAT, slot, amount) or others
+  end
   if last < slot and amount ~= 0 then return records .. pack_record(AMOUNT_FORMAT, slot, amount) end
-  local at, is_there = place(records, slot, AMOUNT_RECORD)
+  local is_there
+  at, is_there = place(records, slot, AMOUNT_RECORD)
   if is_there then
     local _, known = unpack_record(AMOUNT_FORMAT, records, at)
     amount = amount + known
   end
   local record = amount ~= 0 and pack_record(AMOUNT_FORMAT, slot, amount) or ""
-  if last == slot then return sub(records, 1, at - 1) .. record end
   return sub(records, 1, at - 1) .. record .. sub(records, is_there and at + AMOUNT_RECORD or at)
 end
 
@@ -834,8 +854,8 @@ for i = 1, #touched do
       gone[#gone + 1] = fields[k]
     end
   end
-  if size > 0 then call("HSET", day_key(head, day), unpack(set)) end
-  if #gone > 0 then call("HDEL", day_key(head, day), unpack(gone)) end
+  if size > 0 then call("HSET", day_keys[day], unpack(set)) end
+  if #gone > 0 then call("HDEL", day_keys[day], unpack(gone)) end
 end
 
 -- ------------------------------------------------------ 9. What a block of days does to the levels
@@ -892,7 +912,7 @@ do
   end
 end
 for i = 1, #fences, 3 do
-  head_changes[#head_changes + 1] = fence_field(fences[i])
+  head_changes[#head_changes + 1] = fence_fields[i]
   head_changes[#head_changes + 1] = fences[i + 2]
 end
 call("HSET", head, unpack(head_changes))
