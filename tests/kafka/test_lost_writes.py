@@ -114,12 +114,21 @@ def test_a_topic_that_lost_what_was_counted_ends_the_worker(
     assert "rebuild the rollups" in system.log()
 
 
-def test_a_flushall_under_running_workers_is_noticed(system: Any) -> None:
+def test_a_flushall_under_running_workers_is_noticed(
+    system: Any, eventually: Callable[..., None]
+) -> None:
     """It breaks no connection: the scripts of both workers see that the secret is gone."""
+    admin: Any = AdminClient({"bootstrap.servers": system.kafka.bootstrap, "log_level": 0})
+
+    def both_have_partitions() -> bool:
+        group = admin.describe_consumer_groups([system.group])[system.group].result(10)
+        return [bool(member.assignment.topic_partitions) for member in group.members] == [True] * 2
+
     lines = list(traffic(3_000, seed=6, accounts=5))
     system.variables["USAGE_PARTITIONS"] = "4"
     for _ in range(2):
         system.start_worker()
+    eventually(both_have_partitions, "both workers have partitions")  # or one has nothing to notice
     system.usage("send", "-", stdin=b"\n".join(lines[:2_000]))
     system.catch_up()
     with system.client() as client:
