@@ -13,7 +13,8 @@ from rollups.fold import SEALED_AFTER
 def seal(system: Any, *accounts: str, later: int = 0, only_in: Namespace | None = None) -> int:
     """Do what a worker's sweep does 35 days and *later* seconds from now; return the days sealed.
 
-    None are if other rollups than *only_in*, if that is given, are active by then. Raises RedisError, OSError and ReseekRequired.
+    None are if other rollups than *only_in*, if that is given, are active by then. Raises
+    RedisError, OSError and ReseekRequired.
     """
 
     async def act() -> int:
