@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.support.event_lines import flow, traffic
@@ -121,7 +122,10 @@ def test_a_flushall_under_running_workers_is_noticed(
     admin: Any = AdminClient({"bootstrap.servers": system.kafka.bootstrap, "log_level": 0})
 
     def both_have_partitions() -> bool:
-        group = admin.describe_consumer_groups([system.group])[system.group].result(10)
+        try:
+            group = admin.describe_consumer_groups([system.group])[system.group].result(10)
+        except KafkaException:  # it has no coordinator yet
+            return False
         return [bool(member.assignment.topic_partitions) for member in group.members] == [True] * 2
 
     lines = list(traffic(3_000, seed=6, accounts=5))
