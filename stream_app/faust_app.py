@@ -229,8 +229,11 @@ class UsageApp(faust.App):  # type: ignore[misc]
             self.state_log.look()
             self.consumer.retry_coordination()
             if self.consumer.has_lost_membership:
-                break
-        self.give_up("it can no longer take part in the consumer group")
+                self.give_up("it can no longer take part in the consumer group")
+                return
+            if self.consumer.has_stopped_fetching:
+                self.give_up("it has stopped fetching from Kafka")
+                return
 
     def give_up(self, why: str) -> None:
         """End the worker: only a new process can go on."""

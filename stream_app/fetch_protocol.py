@@ -8,6 +8,7 @@ by aiokafka.
 
 import struct
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -67,7 +68,9 @@ class FetchRequest(fetch.FetchRequest):  # type: ignore[misc]
         """Note what was *found*, and forget the partitions that are not there."""
         self.found = sum(len(each[-1] or b"") for _, partitions in found for each in partitions)
         if self.states is not None:
-            numbers = {topic: {each[0] for each in partitions} for topic, partitions in found}
+            numbers = defaultdict[str, set[int]](set)  # a broker may name a topic more than once
+            for topic, partitions in found:
+                numbers[topic].update(each[0] for each in partitions)
             self._topics = [
                 (topic, [each for each in partitions if each[0] in numbers[topic]])
                 for topic, partitions in self._topics

@@ -315,6 +315,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         task = getattr(consumer and consumer._coordinator, "_coordination_task", None)
         return task is not None and task.done() and not self.should_stop
 
+    @property
+    def has_stopped_fetching(self) -> bool:
+        """Whether aiokafka's task that fetches has ended, which no rebalance begins again.
+
+        It ends where an answer surprises it.
+        """
+        consumer = self._thread._consumer
+        task = getattr(consumer and consumer._fetcher, "_fetch_task", None)
+        return task is not None and task.done() and not self.should_stop
+
     async def _rejoin(self) -> None:
         consumer = self._thread._ensure_consumer()
         await consumer._client.force_metadata_update()  # for the topics as they are now

@@ -94,7 +94,7 @@ class Auditor:
 
     def check_refused(self, refused: Mapping[str, int]) -> None:
         """Fail unless reports say in the end how many events were refused, and never said more."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + _LOCK_S
         for account, count in refused.items():
             assert self._most_refused[account] <= count, account
             while (said := self.report(account).completeness).refused != count:

@@ -102,6 +102,18 @@ def test_partitions_with_nothing_are_brought_up_to_date_and_left_out() -> None:
         assert states[other].highwater is states[other].timestamp is None
 
 
+def test_a_topic_may_be_named_more_than_once() -> None:
+    """As Apache Kafka answers where the topic must not be read: once for each partition."""
+    asked = request()
+    asked._topics = [("usage.flows", [(0, 10, MB), (1, 20, MB)])]
+    asked.states = {"usage.flows": {0: state(10), 1: state(20)}}
+    refused = [(number, 29, -1, -1, -1, None, -1, b"") for number in (0, 1)]
+    raw = fetch.FetchResponse_v11(0, 0, 0, [("usage.flows", [each]) for each in refused]).encode()
+    found = asked.build(fetch.FetchRequest_v11).RESPONSE_TYPE.decode(io.BytesIO(raw))
+    assert found.topics == [("usage.flows", [each]) for each in refused]
+    assert asked.topics == [("usage.flows", [(0, 10, MB), (1, 20, MB)])]
+
+
 def test_an_answer_with_nothing_at_all_has_no_topic() -> None:
     """As most are that a worker without events gets."""
     asked = request()

@@ -110,8 +110,12 @@ def test_what_is_looked_at_of_aiokafkas_partitions_is_there() -> None:
 
 
 def test_the_task_whose_death_leaves_a_worker_without_partitions_is_there() -> None:
-    """`has_lost_membership` looks at it; without it a worker would stand idle unnoticed."""
+    """`has_lost_membership` looks at it; without it a worker would stand idle unnoticed.
+
+    So does `has_stopped_fetching` at the one that fetches.
+    """
     assert "self._coordination_task" in inspect.getsource(GroupCoordinator.__init__)
+    assert "self._fetch_task = create_task(" in inspect.getsource(Fetcher.__init__)
 
 
 def test_the_settings_that_faust_ties_to_transactions_are_read_at_start() -> None:
