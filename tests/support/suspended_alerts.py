@@ -6,9 +6,9 @@
 transaction, *after* between that and everything that follows from it.
 """
 
-import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +24,8 @@ def _suspending(original: Callable[..., Any], is_before: bool) -> Callable[..., 
     def suspend() -> None:
         if left:
             left.clear()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread: to the process, it may be another that stops, while this one goes on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def call(*arguments: Any) -> Any:
         if is_before:
