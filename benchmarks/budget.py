@@ -109,14 +109,14 @@ class Clock:
 async def measure(server: RedisServer, count: int) -> list[Row]:
     """Return what each stage costs over *count* events."""
     bounded_fetch.install()
-    batches_in_rounds = list(micro_batches_of(count))
+    micro_batches = list(micro_batches_of(count))
     tune_garbage_collection()
     clock, parts, script = Clock(), 0, 0.0
     async with AsyncRedis.from_url(server.url) as redis:
         writer = Writer(redis, LIMITS, clock=time.time)
         await writer.prepare()
         secret = writer.secret
-        for batches in batches_in_rounds:
+        for batches in micro_batches:
             clock.is_over("")
             fetched = [each.batch() for each in batches]
             clock.is_over("parse record batches")

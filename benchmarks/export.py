@@ -152,10 +152,10 @@ def _mixed(rng: random.Random, session: str) -> Any:
 # -------------------------------------------------------------------------------- figures
 
 
-def _medians(makes: Sequence[Callable[[], object]], micro_batches: int) -> list[float]:
+def _medians(makes: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """Return the median milliseconds of each, made in turn so that all see the same machine."""
     taken: list[list[float]] = [[] for _ in makes]
-    for _ in range(micro_batches):
+    for _ in range(repeats):
         for make, found in zip(makes, taken, strict=True):
             began = time.perf_counter()
             make()
@@ -163,10 +163,10 @@ def _medians(makes: Sequence[Callable[[], object]], micro_batches: int) -> list[
     return [statistics.median(found) for found in taken]
 
 
-def _steps(redis: Redis, days: tuple[date, date], file_format: str, micro_batches: int) -> str:
+def _steps(redis: Redis, days: tuple[date, date], file_format: str, repeats: int) -> str:
     """Return the median milliseconds of each step to a busy account's report, as a sentence."""
     taken: list[list[float]] = []
-    for _ in range(micro_batches):
+    for _ in range(repeats):
         marks = [time.perf_counter()]
         for _ in ours.export_in_steps(redis, "busy", *days, ZONE, _AS_OF, file_format):
             marks.append(time.perf_counter())
@@ -177,7 +177,7 @@ def _steps(redis: Redis, days: tuple[date, date], file_format: str, micro_batche
 
 def _busy(redis: Redis) -> Iterator[Row]:
     """Yield the rows of the busy account: an open month, a sealed one and a year, in process."""
-    for what, days, goal, micro_batches in (
+    for what, days, goal, repeats in (
         ("open month", _OPEN_MONTH, _GOAL_MONTH, 31),
         ("sealed month", (FIRST, LAST), _GOAL_MONTH, 31),
         ("year", _YEAR, _GOAL_YEAR, 15),
@@ -187,12 +187,12 @@ def _busy(redis: Redis) -> Iterator[Row]:
             partial(ours.export, redis, "busy", *days, ZONE, _AS_OF, file_format)
             for file_format in formats
         ]
-        medians = _medians(every, micro_batches)
+        medians = _medians(every, repeats)
         for file_format, taken in zip(formats, medians, strict=True):
             yield Row(
                 "export", f"a busy {what}, {file_format}, in process",
                 f"{taken / goal:.2f} of the goal", f"{taken:,.1f} ms",
-                f"goal {goal} ms; {_steps(redis, days, file_format, micro_batches)}",
+                f"goal {goal} ms; {_steps(redis, days, file_format, repeats)}",
             )  # fmt: skip
         yield Row(
             "export", f"a busy {what}, xls to json, in process", times(medians[1] / medians[0]), "",
@@ -225,16 +225,14 @@ def _few_and_many(url: str, redis: Redis, few: int, many: int) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _processes(url: str, micro_batches: int) -> Iterator[Row]:
+def _processes(url: str, repeats: int) -> Iterator[Row]:
     """Yield the rows of whole processes."""
     first, last = map(str, _OPEN_MONTH)
     month = ("--from", first, "--to", last, "--as-of", _AS_OF.isoformat(), "--tz", ZONE, "-o", "-",
              "--format")  # fmt: skip
     commands = [("export", "busy", *month, name) for name in ("json", "xls")]
     makes = [partial(_run, url, *words) for words in (*commands, ("--version",))]
-    *taken, version, libraries = _medians(
-        [*makes, partial(_python, "-c", _LIBRARIES)], micro_batches
-    )
+    *taken, version, libraries = _medians([*makes, partial(_python, "-c", _LIBRARIES)], repeats)
     for file_format, milliseconds in zip(("json", "xls"), taken, strict=True):
         yield Row(
             "export", f"a busy open month, {file_format}, as a process",
@@ -263,7 +261,7 @@ def _python(*arguments: str, **environment: str) -> None:
     )
 
 
-def _all(url: str, accounts: int, each: int, micro_batches: int) -> Iterator[Row]:
+def _all(url: str, accounts: int, each: int, repeats: int) -> Iterator[Row]:
     """Yield the rows of every account's report at once."""
     ours.fill(url, month_of_many(accounts, each), "all/0")
     with Redis.from_url(url) as redis:
@@ -272,7 +270,7 @@ def _all(url: str, accounts: int, each: int, micro_batches: int) -> Iterator[Row
         with tempfile.TemporaryDirectory(prefix="usage-benchmark-") as folder:
             days = ("--from", str(FIRST), "--to", str(LAST))
             words = ("export", "--all", *days, "--format", file_format, "-d", folder)
-            (taken,) = _medians([partial(_run, url, *words)], micro_batches)
+            (taken,) = _medians([partial(_run, url, *words)], repeats)
             written = len(os.listdir(folder))
         rate = written / taken * 1000
         yield Row(

@@ -288,7 +288,7 @@ class Result(NamedTuple):
 
 
 def against_peers(
-    at: Stage, sizes: Sequence[int], micro_batches: int, only: Sequence[str] = ()
+    at: Stage, sizes: Sequence[int], repeats: int, only: Sequence[str] = ()
 ) -> list[Result]:
     """Run the worker and all peers, the slow ones on the beginning of the same backlog."""
     wanted = [peer for peer in PEERS if not only or peer.name in only]
@@ -304,17 +304,17 @@ def against_peers(
         publish(at.kafka, records)
         total = size
         del records
-        results += _rounds(at, own_peers, micro_batches, expected, total)
+        results += _rounds(at, own_peers, repeats, expected, total)
     return results
 
 
 def _rounds(
-    at: Stage, peers: Sequence[Peer], micro_batches: int, expected: Tally, total: int
+    at: Stage, peers: Sequence[Peer], repeats: int, expected: Tally, total: int
 ) -> list[Result]:
     """Run each of *peers* once a micro-batch; return their medians."""
     timings: dict[str, list[Timing]] = {peer.name: [] for peer in peers}
     why: dict[str, str] = {}
-    for number in range(micro_batches):
+    for number in range(repeats):
         for peer in peers:
             if peer.name in why:
                 continue
@@ -426,12 +426,12 @@ def hot_row(hot: Timing, spread: Timing) -> Row:
     )  # fmt: skip
 
 
-def run(*, short: bool, micro_batches: int | None = None, only: Sequence[str] = ()) -> list[Row]:
+def run(*, short: bool, repeats: int | None = None, only: Sequence[str] = ()) -> list[Row]:
     """Run everything of this benchmark and return its rows."""
-    micro_batches = micro_batches or (1 if short else 3)
+    repeats = repeats or (1 if short else 3)
     with stage() as at:
         renew_topics(at.kafka)
-        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, micro_batches, only))
+        table = rows(against_peers(at, SHORT_SIZES if short else SIZES, repeats, only))
         if only and "scale" not in only:
             return table
         events = 300_000 if short else 600_000
@@ -451,7 +451,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="fewer events, one micro-batch")
     parser.add_argument(
         "--rounds",
-        dest="micro_batches",
+        dest="repeats",
         metavar="N",
         type=int,
         help="runs of each, of which the median counts",
@@ -459,7 +459,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of peers, or scale, by commas")
     arguments = parser.parse_args()
     only = tuple(filter(None, arguments.only.split(",")))
-    print(markdown(run(short=arguments.short, micro_batches=arguments.micro_batches, only=only)))
+    print(markdown(run(short=arguments.short, repeats=arguments.repeats, only=only)))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def history(count: int) -> Iterator[OffsetEvent]:
 def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
     """Run it and return the rows: the median of each page, and the slowest request."""
     count = min(events, 100_000) if short else events
-    micro_batches = 5 if short else 15
+    repeats = 5 if short else 15
     rows = []
     for fill, what, pages, periods in (
         (ours.live_through, "days", _PAGES, tuple(_GOALS)),
@@ -89,21 +89,19 @@ def run(*, short: bool, events: int = 1_000_000) -> list[Row]:
             with dashboard(server.url) as (port, pid), httpx.Client(timeout=60) as client:
                 _measured(client, port, pid, pages[0], _DAYS, 1)  # the first loads modules
                 for days, page in product(periods, pages):
-                    row = _measured(client, port, pid, page, days, micro_batches)
+                    row = _measured(client, port, pid, page, days, repeats)
                     rows.append(row._replace(what=f"{page}, {days} {what}"))
     return rows
 
 
-def _measured(
-    client: httpx.Client, port: int, pid: int, page: str, days: int, micro_batches: int
-) -> Row:
+def _measured(client: httpx.Client, port: int, pid: int, page: str, days: int, repeats: int) -> Row:
     """Return the row of *page* over so many *days*, asked for once for each micro-batch."""
     url = f"http://127.0.0.1:{port}/api/accounts/big/{_query(page, days)}"
     url += f"from={LAST - timedelta(days=days - 1)}&to={LAST}&tz=Europe/Paris"
     goal = (_GOAL_OF_FILE if page == "usage.xls" else _GOALS)[days]
     before = processor_seconds(pid)
-    taken, size = _times(client, url, micro_batches)
-    cost = (processor_seconds(pid) - before) * 1000 / micro_batches
+    taken, size = _times(client, url, repeats)
+    cost = (processor_seconds(pid) - before) * 1000 / repeats
     return Row(
         "report pages", page, "", f"{statistics.median(taken):.0f} ms",
         f"goal: {goal} ms; slowest {max(taken):.0f} ms; "
@@ -117,10 +115,10 @@ def _query(page: str, days: int) -> str:
     return f"{page}{'&' if '?' in page else '?'}{by}"
 
 
-def _times(client: httpx.Client, url: str, micro_batches: int) -> tuple[list[float], int]:
+def _times(client: httpx.Client, url: str, repeats: int) -> tuple[list[float], int]:
     """Return the milliseconds of each of some requests, and the size of the answer."""
     taken, size = [], 0
-    for _ in range(micro_batches):
+    for _ in range(repeats):
         began = time.perf_counter()
         answer = client.get(url)
         taken.append((time.perf_counter() - began) * 1000)

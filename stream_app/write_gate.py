@@ -120,8 +120,7 @@ class WriteGate:
 
     def admits(self, assignment: Assignment) -> bool:
         """Tell whether a write for *assignment* would be let in."""
-        current = (self._group.consumer_generation_id, self._seeks)  # as `assignment`
-        return assignment == current and self._closed != assignment
+        return assignment == self.assignment and self._closed != assignment
 
     @contextmanager
     def admit(self, assignment: Assignment) -> Iterator[None]:

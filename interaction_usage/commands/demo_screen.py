@@ -72,7 +72,7 @@ def _tips(state: State, width: int, most: int) -> list[Any]:
         if room < 0:
             break
         if is_short:
-            lines.append(Text.assemble(f"  {what}  ", (address, "cyan")))
+            lines.append(Text.assemble(f"  {what}: ", (address, "cyan")))
         else:
             lines += [Text(f"  {what}"), Text(f"  {address}", "cyan", overflow="fold")]
     return lines

@@ -49,11 +49,12 @@ def _print(findings: Sequence["Finding"]) -> None:
 
     out = console()
     signs = _SIGNS if _can_show("✓✗") else _PLAIN_SIGNS
+    areas = list(dict.fromkeys(finding.area for finding in findings))  # some come in two parts
     area = ""
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: areas.index(finding.area)):
         if finding.area != area:
             area = finding.area
-            out.print(Text(f"\n{area}" if finding is not findings[0] else area, style="bold"))
+            out.print(Text(f"\n{area}" if area != areas[0] else area, style="bold"))
         sign, style = signs[finding.level]
         subject, sentence = plain(finding.subject), plain(finding.sentence)
         line = Text.assemble((f"  {sign} ", style), (subject, "bold"), "  ", sentence)

@@ -122,6 +122,6 @@ def _print(places: Mapping[tuple[str, int], Reach], as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(topics))
         return
-    for topic, events in topics.items():
-        click.echo(f"{topic:<16}{events:>12,}")
-    click.echo(f"{'total':<16}{sum(topics.values()):>12,}")
+    width = max(map(len, topics))
+    for topic, events in (*topics.items(), ("total", sum(topics.values()))):
+        click.echo(f"{topic:<{width}}{events:>12,}")

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import re
 import shutil
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from interaction_usage.servers.child import Child, OneProcess, ServerError, ServerMissingError
 from interaction_usage.servers.kafka_files import (
     Progress,
+    ended,
     java,
     java_version,
     kafka_jars,
@@ -192,18 +192,13 @@ class ApacheKafka(OneProcess):
         """Makes `data` with Kafka's own tool."""
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         properties = self._write_properties("format.properties", self._data)
-        run = subprocess.run(
+        run = ended(
             java(
                 jars,
                 *("kafka.tools.StorageTool", "format"),
                 f"--cluster-id={_new_id()}",
                 *("--config", str(properties)),
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            )
         )
         if run.returncode != 0:
             reason = (run.stdout.strip().splitlines() or ["no reason given"])[-1]
@@ -248,6 +243,8 @@ def prepared_folder(jars: Path, progress: Progress = say_nothing) -> Path:
             f"Apache Kafka could not be prepared in {folder.parent} ({error.strerror}); "
             "XDG_CACHE_HOME can name another folder."
         ) from error
+    except KafkaException as error:
+        raise ServerError(f"Apache Kafka could not be prepared: {error}") from error
     return folder
 
 

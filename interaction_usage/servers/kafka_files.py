@@ -102,18 +102,13 @@ def _copy_jars(cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix="fetching-") as temporary:
         jars = Path(temporary) / "libs"
         try:
-            run = subprocess.run(
+            run = ended(
                 [
                     *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", str(_POM)),
                     *("dependency:copy-dependencies", "-DincludeScope=runtime"),
                     f"-DoutputDirectory={jars}",
                 ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=_DOWNLOAD_SECONDS,
+                _DOWNLOAD_SECONDS,
             )
         except subprocess.TimeoutExpired as late:
             raise ServerError(
@@ -123,6 +118,22 @@ def _copy_jars(cache: Path) -> None:
             reason = next((s for s in run.stdout.splitlines() if "ERROR" in s), "no reason given")
             raise ServerError(f"Maven could not fetch Apache Kafka: {reason}")
         jars.rename(cache)
+
+
+def ended(command: Sequence[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    """What a command wrote to both of its outputs, and its exit code, once it has ended.
+
+    Raises subprocess.TimeoutExpired.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
 
 
 def java(jars: Path, *arguments: str, options: Sequence[str] = ()) -> list[str]:

@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from interaction_usage.commands.doctor import _print as print_findings
+from interaction_usage.commands.lag import _print as print_lag
+from interaction_usage.doctor.findings import Area
+from rollups.watermark import Reach
+
 Usage = Callable[..., Result]
 
 
@@ -66,3 +71,22 @@ def test_it_reads_well_on_any_terminal(
     assert err == b""
     assert "  -> " in text
     assert text.rstrip().splitlines()[-1].endswith("to look at.")
+
+
+def test_an_area_has_one_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is looked at later stands with the rest of its area."""
+    areas = ("redis", "rollups", "kafka", "rollups")
+    print_findings(
+        [Area(name).ok(f"subject {place}", "as it should be") for place, name in enumerate(areas)]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in areas] == ["redis", "rollups", "kafka"]
+    assert lines.index("  ✓ subject 3  as it should be") < lines.index("kafka")
+
+
+def test_the_numbers_of_lag_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """However long the name of a topic is."""
+    print_lag({("usage.corrections", 0): Reach(0, 1_234, 1_234)}, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[-1].split() == ["total", "1,234"]

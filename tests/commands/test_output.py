@@ -76,12 +76,14 @@ def test_a_pipe_that_nobody_reads_ends_it_without_a_word(
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+def _with_closed_output(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    command = ["sh", "-c", f"{' '.join([*USAGE, *arguments])} >&-"]
+    return subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
+
+
 def test_a_report_for_an_output_that_is_closed_is_refused(environment: dict[str, str]) -> None:
     """`>&-` leaves nowhere to write to."""
-    done = subprocess.run(
-        ["sh", "-c", f"{' '.join(USAGE)} export acme --month 2026-10 -o - >&-"],
-        env=environment, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = _with_closed_output("export", "acme", "--month", "2026-10", "-o", "-", env=environment)
     assert done.returncode == 1
     assert done.stderr == b"Error: Standard output is closed; name a file with -o.\n"
 
@@ -91,9 +93,6 @@ def test_whatever_else_is_for_an_output_that_is_closed_fails(
     arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     """With a sentence, and not as if it had been written."""
-    done = subprocess.run(
-        ["sh", "-c", f"{' '.join([*USAGE, *arguments])} >&-"],
-        env=environment, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = _with_closed_output(*arguments, env=environment)
     assert done.returncode == 1
     assert done.stderr == b"Error: The output could not be written: Bad file descriptor.\n"
