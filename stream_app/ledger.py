@@ -20,7 +20,7 @@ from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.errors import ChangePendingError, LedgerUnavailableError
-from interaction_usage.store.ledger import Record, Table
+from interaction_usage.store.ledger import Record, Stretch, Table
 from stream_app.broker import (
     Metadata,
     Span,
@@ -168,7 +168,7 @@ class KafkaLedger:
             return False
         if [each.offset for each in own] != list(range(first, first + len(own))):
             return False
-        table.apply(self.redis, place, own, own[-1].offset + 1)
+        table.apply(self.redis, place, own, Stretch(at, own[-1].offset + 1))
         if self._is_exclusive:
             self._marker = own[-1].offset + 1
         return True
@@ -234,6 +234,7 @@ class KafkaLedger:
     def _read(self, table: Table, places: _Places, positions: Mapping[str, int]) -> None:
         """Apply what Redis does not have yet, given its *positions*."""
         starts: dict[tuple[str, int], int] = {}
+        reached: dict[tuple[str, int], int] = {}  # up to where each is applied
         for tp, (name, span) in places.items():
             at = positions.get(name)
             if at is None:
@@ -241,12 +242,13 @@ class KafkaLedger:
             _check(tp, at, span)
             start = max(at, span.begin)
             if start < span.stable:
-                starts[tp] = start
+                starts[tp], reached[tp] = start, at
             elif start > at:
-                table.apply(self.redis, name, [], start)
+                table.apply(self.redis, name, [], Stretch(at, start))
 
         def apply(tp: tuple[str, int], records: Sequence[Record], end: int) -> None:
-            table.apply(self.redis, places[tp].name, records, end)
+            table.apply(self.redis, places[tp].name, records, Stretch(reached[tp], end))
+            reached[tp] = end
 
         self._each_chunk(starts, places, apply)
 

@@ -6,8 +6,9 @@ from typing import Any, Final, cast
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import (
     Record,
+    Stretch,
     Table,
-    advance_on_nodes,
+    applying,
     begin_on_nodes,
     node_positions,
 )
@@ -55,10 +56,10 @@ class _Refusals:
         """Keep that *place* is read from its beginning."""
         begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
-        """Apply *records*, and keep that *end* is read."""
-        note(redis, list(refusals_in(records)))
-        advance_on_nodes(redis, place, end)
+    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+        """Apply *records*, and keep that they are read."""
+        with applying(redis, place, at) as connections:
+            note(connections, list(refusals_in(records)))
 
     def unpublished(self, _redis: Client, _published: Container[str]) -> Iterator[Any]:
         """Yield nothing: only what is published is in Redis."""

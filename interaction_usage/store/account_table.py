@@ -22,7 +22,7 @@ import msgspec
 from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.client import Client
-from interaction_usage.store.ledger import Record
+from interaction_usage.store.ledger import Record, Stretch
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ class AccountTable:
         """Keep that *place* is read from its beginning."""
         ledger.begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
-        """Apply *records*, and then keep that *end* is read."""
+    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+        """Apply *records*, and then keep that they are read."""
         calls: list[tuple[list[str], list[Any]]] = []
         accounts: set[str] = set()
         for record in records:
@@ -124,10 +124,11 @@ class AccountTable:
             names = [keys.settings(account), keys.settings_history(account)]
             calls.append((names, [place, record.offset, *arguments]))
             accounts.add(account)
-        if calls:
-            ledger.call_each(redis, _SCRIPT, calls)
-            redis.sadd(keys.SETTINGS_ACCOUNTS, *sorted(accounts))
-        ledger.advance_on_nodes(redis, place, end)
+        with ledger.applying(redis, place, at) as connections:
+            if calls:
+                connections.call(_SCRIPT, calls)
+                listed = keys.SETTINGS_ACCOUNTS
+                connections.send((listed, ("SADD", listed, *sorted(accounts))))
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:
         """Yield an import of each account of which nothing is *published*."""

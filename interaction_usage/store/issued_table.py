@@ -24,7 +24,8 @@ from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.account_table import is_valid_id
 from interaction_usage.store.client import Client
-from interaction_usage.store.ledger import Record
+from interaction_usage.store.ledger import Record, Stretch
+from interaction_usage.store.unbroken import UnbrokenConnections, unbroken_connections
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +141,13 @@ class IssuedTable:
         """Keep that *place* is read from its beginning."""
         ledger.begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
-        """Apply *records*, and then keep that *end* is read."""
-        for begin in range(0, len(records), _AT_ONCE):
-            self._apply_some(redis, records[begin : begin + _AT_ONCE])
-        ledger.advance_on_nodes(redis, place, end)
+    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+        """Apply *records*, and then keep that they are read."""
+        with ledger.applying(redis, place, at) as connections:
+            for begin in range(0, len(records), _AT_ONCE):
+                self._apply_some(connections, records[begin : begin + _AT_ONCE])
 
-    def _apply_some(self, redis: Client, records: Sequence[Record]) -> None:
+    def _apply_some(self, connections: UnbrokenConnections, records: Sequence[Record]) -> None:
         calls: list[tuple[list[str], list[Any]]] = []
         accounts: set[str] = set()
         for record in records:
@@ -161,12 +162,13 @@ class IssuedTable:
             calls.append((names, [ordinal, _encode_entry(entry), record.value, period]))
             accounts.add(account)
         if calls:
-            ledger.call_each(redis, _SCRIPT, calls)
-            redis.sadd(keys.REPORTS, *sorted(accounts))
+            connections.call(_SCRIPT, calls)
+            connections.send((keys.REPORTS, ("SADD", keys.REPORTS, *sorted(accounts))))
 
     def restore(self, redis: Client, key: str, value: bytes) -> None:
         """Keep the report of a record of a backup, unless there is one with its number."""
-        self._apply_some(redis, [_Restored(0, key.encode(), value)])
+        with unbroken_connections(redis) as connections:
+            self._apply_some(connections, [_Restored(0, key.encode(), value)])
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the record of each report whose number was never *published*."""

@@ -13,12 +13,13 @@ then what Redis has and the topic lacks is published (*adopted*) before anything
 
 import logging
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
-
-from redis.client import Redis
 
 from interaction_usage.store import keys, scripts
 from interaction_usage.store.client import Client, primaries_of
+from interaction_usage.store.errors import LedgerUnavailableError
+from interaction_usage.store.unbroken import UnbrokenConnections, unbroken_connections
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ _RECORDS_PER_CALL: Final = 200
 
 
 Item = TypeVar("Item")
+
+
+class Stretch(NamedTuple):
+    """A part of a topic-partition: the offsets from *begin* on that are below *end*."""
+
+    begin: int
+    end: int
 
 
 class Record(Protocol):
@@ -54,10 +62,11 @@ class Table(Protocol):
     def begin(self, redis: Client, place: str) -> None:
         """Keep that *place* is read from its beginning, and that nothing is left to adopt."""
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
-        """Apply *records*, those that were applied already left out, and keep that *end* is read.
+    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+        """Apply *records*, those that were applied already left out, and keep that they are read.
 
-        A place without a beginning stays without.
+        They are all of *place* in the stretch that they are *at*. Raises LedgerUnavailableError
+        where Redis does not have everything before it (any more), and then keeps nothing.
         """
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:
@@ -118,10 +127,27 @@ def begin_on_nodes(redis: Client, place: str) -> None:
         redis.hsetnx(key, place, "0")
 
 
-def advance_on_nodes(redis: Client, place: str, end: int) -> None:
-    """Keep on every node that *place* is applied up to *end*, where it has a beginning."""
-    for key in node_keys(redis):
-        redis.register_script(_SCRIPT)(keys=[key, key], args=[place, end])
+@contextmanager
+def applying(redis: Client, place: str, at: Stretch) -> Iterator[UnbrokenConnections]:
+    """Yield what the records of a stretch of *place* are applied with, then keep that they are.
+
+    Every node has everything before the stretch, and loses nothing meanwhile. Raises
+    LedgerUnavailableError, at first or in the end, where that is not so.
+    """
+    with unbroken_connections(redis) as connections:
+        ledgers = node_keys(redis)
+        for stored in connections.send(*((key, ("HGET", key, place)) for key in ledgers)):
+            if stored is None or int(stored) < at.begin:
+                raise _lost(place)
+        yield connections
+        calls = [([key, key], [place, *at]) for key in ledgers]
+        if not all(connections.call(_SCRIPT, calls)):
+            raise _lost(place)
+
+
+def _lost(place: str) -> LedgerUnavailableError:
+    topic = place.partition("/")[0]
+    return LedgerUnavailableError(f"Redis lost what it had of {topic}, which is read again now")
 
 
 def read_positions(redis: Client, key: str) -> dict[str, int]:
@@ -166,19 +192,24 @@ class HashTable(NamedTuple):
         """Keep that *place* is read from its beginning."""
         redis.hsetnx(self.read, place, "0")
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], end: int) -> None:
-        """Apply *records*, and keep that *end* is read."""
+    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+        """Apply *records*, and keep that they are read."""
         script = redis.register_script(_SCRIPT)
         # The last of each key alone: a token that was revoked is not valid for a moment.
         newest = {each.key: each for each in records}.values()
         entries = [(each.offset, entry) for each in newest if (entry := self._entry(each))]
         entries.sort()
+        begin = at.begin
         for some in _batches(entries):
             flat: list[Any] = []
             for offset, (field, value) in some:
                 flat += [offset, field, value or b""]
-            script(keys=[self.read, self.hash], args=[place, some[-1][0] + 1, *flat])
-        script(keys=[self.read, self.hash], args=[place, end])
+            end = some[-1][0] + 1
+            if not script(keys=[self.read, self.hash], args=[place, begin, end, *flat]):
+                raise _lost(place)
+            begin = max(begin, end)
+        if not script(keys=[self.read, self.hash], args=[place, begin, at.end]):
+            raise _lost(place)
 
     def _entry(self, record: Record) -> Entry | None:
         try:
@@ -193,17 +224,6 @@ class HashTable(NamedTuple):
         for field, value in stored.items():
             if field.decode() not in published:
                 yield field.decode(), value
-
-
-def call_each(redis: Client, script: str, calls: Sequence[tuple[list[str], list[Any]]]) -> None:
-    """Call *script* with each (keys, arguments) in order, in few round trips without a cluster."""
-    sha = redis.script_load(script)
-    for some in _batches(calls):
-        pipe = redis.pipeline(transaction=False) if isinstance(redis, Redis) else None
-        for names, arguments in some:
-            (pipe or redis).evalsha(sha, len(names), *names, *arguments)
-        if pipe:
-            pipe.execute()
 
 
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -6,13 +6,15 @@ a worker that reads the topics again, does not bring it back.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from interaction_usage.store import keys
-from interaction_usage.store.client import Client
+from interaction_usage.store.unbroken import KeyedCommand, UnbrokenConnections
 
-#: What stands for the account of an event that was published again, or of no account.
-_NOBODY: Final = b""
+#: What stands for an event that was published again: this and its account, or nothing where that is
+#: unknown.
+_AGAIN: Final = b"\0"
+_UNKNOWN: Final = b""
 
 
 class Refused(NamedTuple):
@@ -23,23 +25,31 @@ class Refused(NamedTuple):
     second: int = 0  #: of its time
 
 
-def note(redis: Client, changes: Sequence[Refused]) -> None:
-    """Keep *changes*, in their order; doing it again changes nothing."""
+def note(connections: UnbrokenConnections, changes: Sequence[Refused]) -> None:
+    """Keep *changes*, in their order; doing it again changes nothing.
+
+    What is known of a place is written once more nevertheless: of a cluster, one node may have lost
+    what another one has.
+    """
     places = list(dict.fromkeys(change.place for change in changes))
     if not places:
         return
-    stored: Any = redis.hmget(keys.REFUSED, places)
-    known = dict(zip(places, stored, strict=True))
-    pipe = redis.pipeline(transaction=False)
+    [stored] = connections.send((keys.REFUSED, ("HMGET", keys.REFUSED, *places)))
+    known: dict[str, bytes | None] = dict(zip(places, stored, strict=True))
+    commands: list[KeyedCommand] = []
     for place, account, second in changes:
-        if account is not None:
-            if known[place] is None:
-                known[place] = account.encode()
-                pipe.zadd(keys.refused(account), {place: second})
-        elif known[place] != _NOBODY:
-            if was := known[place]:
-                pipe.zrem(keys.refused(was.decode()), place)
-            known[place] = _NOBODY
+        was = known[place]
+        if was is None:
+            was = _UNKNOWN if account is None else account.encode()
+        elif account is None and was and was[:1] != _AGAIN:
+            was = _AGAIN + was
+        known[place] = was
+        if was:
+            key = keys.refused(was.removeprefix(_AGAIN).decode())
+            is_open = was[:1] != _AGAIN
+            command = ("ZADD", key, second, place) if is_open else ("ZREM", key, place)
+            commands.append((key, command))
+    connections.send(*commands)
     # Last, so that what is interrupted is done again.
-    pipe.hset(keys.REFUSED, mapping={place: known[place] or _NOBODY for place in places})
-    pipe.execute()
+    fields = [text for place in places for text in (place, known[place])]
+    connections.send((keys.REFUSED, ("HSET", keys.REFUSED, *fields)))

@@ -18,6 +18,7 @@ from interaction_usage.store.issued_table import (
     report_number,
     stored,
 )
+from interaction_usage.store.ledger import Stretch
 from tests.support.memory_ledger import MemoryLedger
 
 
@@ -50,7 +51,8 @@ def test_the_first_proposal_of_a_number_is_the_report(redis: Any, ledger: Memory
     place, topic = ledger.sync(REPORTS), ledger.topics[REPORTS.topic]
     for _ in range(20):
         begin = rng.randrange(len(topic))
-        REPORTS.apply(redis, place, topic[begin : begin + rng.randrange(9)], len(topic))
+        some = topic[begin : begin + rng.randrange(9)]
+        REPORTS.apply(redis, place, some, Stretch(begin, len(topic)))
     assert everything(redis) == reports
     redis.flushall()
     ledger.sync(REPORTS)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from interaction_usage.store.errors import LedgerUnavailableError
-from interaction_usage.store.ledger import Table
+from interaction_usage.store.ledger import Stretch, Table
 
 
 class MemoryRecord(NamedTuple):
@@ -44,7 +44,7 @@ class MemoryLedger:
                 self.append(table, key, value)
             table.begin(self.redis, place)
         at, end = table.positions(self.redis)[place], len(topic)
-        table.apply(self.redis, place, topic[at:end], end)
+        table.apply(self.redis, place, topic[at:end], Stretch(at, end))
         return place
 
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
