@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 STOP_SECONDS = 5.0  # between SIGTERM and SIGKILL
 _POLL_SECONDS = 0.002
@@ -81,19 +82,24 @@ class Child:
             raise RuntimeError(f"{self.name} runs already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*_ending_with_parent(), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environment,
-            )
+            self._process = self._begun(command, log, environment)
         try:
             self._wait_until(ready, seconds)
         except BaseException:
             self.kill()
             raise
+
+    def _begun(
+        self, command: Sequence[str], log: IO[bytes], environment: Mapping[str, str] | None
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*_ending_with_parent(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+        )
 
     def _wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds

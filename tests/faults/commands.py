@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from interaction_usage.servers.child import Child
 from interaction_usage.store import keys
 from tests.faults.run import Run
-from tests.support.system import USAGE
+from tests.support.forked import USAGE, ForkedChild
 
 COMMAND = "a command"
 _COMMAND_S = 180.0  # within which a command must have ended, whatever is away
@@ -24,7 +24,8 @@ class Commands(Run):
             return
         for arguments in commands:
             number = len(list(self.system.folder.glob("command-*")))
-            child = Child(f"usage {arguments[0]}", self.system.folder / f"command-{number}.log")
+            log = self.system.folder / f"command-{number}.log"
+            child = ForkedChild(f"usage {arguments[0]}", log)
             by_link = self.system.worker_variables if self.rng.random() < 0.5 else {}
             child.start(
                 [*USAGE, *arguments], lambda: True, environment=self.system.environment | by_link

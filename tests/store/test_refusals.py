@@ -65,7 +65,7 @@ def test_it_is_read_in_pieces_and_twice(redis: Any, seed: int) -> None:
 
 @pytest.mark.parametrize("lost", ["places", *ACCOUNTS])
 @pytest.mark.parametrize("seed", range(5))
-def test_one_key_lost_its_last_writes(redis: Any, seed: int, lost: str) -> None:
+def test_a_key_that_lost_the_last_writes_gets_them_back(redis: Any, seed: int, lost: str) -> None:
     """As on a cluster, whose nodes lose what each of them has: what is read again repairs it."""
     rng = random.Random(seed)
     changes = history(rng)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Sequence
@@ -23,9 +22,8 @@ from interaction_usage.servers.redis_cluster import RedisCluster
 from interaction_usage.servers.redis_server import RedisServer
 from interaction_usage.store.client import connect
 from tests.support.command_process import CommandProcess
+from tests.support.forked import USAGE, ForkedChild
 from tests.support.redis_sentinel import WatchedRedis
-
-USAGE = [sys.executable, "-m", "interaction_usage.commands.main"]
 
 #: Commands that run as processes; the others run in this one, which saves their start.
 _PROCESSES = {"worker", "serve", "dev", "demo"}
@@ -53,7 +51,7 @@ class System:
 
     def start_worker(self, command: Sequence[str] = (*USAGE, "worker")) -> Child:
         """Start one more worker."""
-        worker = Child("The worker", self.folder / f"worker-{len(self.workers)}.log")
+        worker = ForkedChild("The worker", self.folder / f"worker-{len(self.workers)}.log")
         answer = {**self.environment, **self.worker_variables}
         worker.start(command, lambda: True, environment=answer)
         self.workers.append(worker)
