@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.event_lines import traffic
+from tests.support.examples import examples
 from tests.support.filling import fill
 from tests.support.serving import Dashboard
 
 #: Requests made up for each operation.
-EXAMPLES = 40
+EXAMPLES = examples(40)
 
 
 @pytest.fixture(scope="module")

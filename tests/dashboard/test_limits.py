@@ -39,12 +39,12 @@ def connected(served: Dashboard) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
-def until(happened: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something has happened."""
+def until(happened: Callable[[], bool], seconds: float = 10, pause: float = 0.01) -> None:
+    """Wait until something has happened, with a *pause* between two looks."""
     ends = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < ends
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def ended(connection: socket.socket) -> bool:
@@ -382,7 +382,7 @@ def crowd(redis_url: str) -> int:
 def test_the_accounts_come_in_pages(served: Dashboard, crowd: int) -> None:
     """Each once, in order; the header has the address of the next page, and how many there are."""
     client = served.client(served.token())
-    until(lambda: client.get("/api/accounts").headers["X-Total-Count"] == str(crowd), 60)
+    until(lambda: client.get("/api/accounts").headers["X-Total-Count"] == str(crowd), 60, 0.3)
     names, path = [], "/api/accounts?limit=1000"
     while path:
         answer = client.get(path)
@@ -421,10 +421,10 @@ def test_a_new_account_and_a_new_name_are_found(served: Dashboard, crowd: int) -
         found = client.get("/api/accounts", params={"search": text})
         return [each["account"] for each in found.json()]
 
-    until(lambda: search("unheard-OF g") == ["a-newcomer"], 20)
+    until(lambda: search("unheard-OF g") == ["a-newcomer"], 20, 0.3)
     account_settings.put(served.ledger, "a-newcomer", name="Renamed AG")
     assert served.get("/accounts", served.token()).json()[0]["name"] == "Renamed AG"
-    until(lambda: search("renamed ag") == ["a-newcomer"], 60)
+    until(lambda: search("renamed ag") == ["a-newcomer"], 60, 0.3)
 
 
 def test_one_account_alone_is_searched_too(served: Dashboard) -> None:

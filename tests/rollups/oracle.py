@@ -64,6 +64,15 @@ def report(
     }
 
 
+def sessions(
+    answer: Iterable[Event], zone: str, first: date, last: date
+) -> dict[str, tuple[int, int]]:
+    """Return what the report says of sessions alone, without the slow rest of it."""
+    events = {(event.source, event.id): event for event in answer}.values()
+    tz = time_zone(zone)
+    return _sessions(events, _day_begins(first, tz), _day_begins(last + timedelta(1), tz))
+
+
 def _voided(events: Iterable[Event]) -> list[Event]:
     """Return what voids name, each event once, as the first of its voids describes it.
 

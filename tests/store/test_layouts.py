@@ -8,7 +8,6 @@ from interaction_usage.reports.model import Counts
 from interaction_usage.store import backup, keys
 from interaction_usage.store.reads import Rollups
 from tests.rollups import oracle
-from tests.store.redis_side import DAY
 from tests.support import layout_samples, vector_files
 
 #: The first layout of which a sample was kept, and the first that counts sessions.
@@ -45,8 +44,7 @@ def test_a_sample_gives_the_reports_of_the_vector(redis: Any, server: Any, path:
         if reading.has_sessions:
             mine = [event for event in events if event.account == case.account]
             days = case.period.timezone, case.period.first, case.period.last
-            sessions = oracle.report(mine, DAY, *days, case.as_of)["sessions"]
-            assert Counts.of(reading.totals).sessions == sessions
+            assert Counts.of(reading.totals).sessions == oracle.sessions(mine, *days)
 
 
 def test_the_sealed_samples_are_sealed(redis: Any, server: Any) -> None:

@@ -93,7 +93,7 @@ def test_sessions_are_those_that_the_events_tell_of(redis: Any, server: Any, nam
     for case in cases(name):
         mine = [event for event in events if event.account == case.account]
         days = case.period.timezone, case.period.first, case.period.last
-        expected = oracle.report(mine, DAY, *days, case.as_of)["sessions"]
+        expected = oracle.sessions(mine, *days)
         reading = read(redis, case.account, *case.period.slots)
         assert Counts.of(reading.totals).sessions == expected
 

