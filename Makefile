@@ -25,9 +25,12 @@ demo: $(VENV)/.installed
 # Most tests run side by side, six at a time on two cores, for they mostly wait; those that look at
 # how long things take come afterwards, two at a time. What fails beside others runs once more alone:
 # processes that share two cores may come too late for a test.
+# All of them are collected once before, beside the linter: that compiles them, which each of the six
+# would do at the same time otherwise.
 TOGETHER := -m "not alone and not chart and not producers"
 AGAIN    := --last-failed --last-failed-no-failures none
-test: lint
+test: $(VENV)/.tested
+	@$(BIN)/python -m pytest -q --collect-only $(TOGETHER) >/dev/null & $(MAKE) --no-print-directory lint && wait
 	@failed=0; \
 	$(BIN)/python -m pytest -q -n 6 $(TOGETHER) || $(BIN)/python -m pytest -q $(AGAIN) $(TOGETHER) || failed=1; \
 	$(BIN)/python -m pytest -q -n 2 -m alone || $(BIN)/python -m pytest -q $(AGAIN) -m alone || failed=1; \
