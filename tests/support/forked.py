@@ -30,14 +30,14 @@ _POLL_S = 0.005
 
 
 class ForkedChild(Child):
-    """A child that is forked off where it is a command without a prefix."""
+    """A child that is forked off where it is a command without a prefix, on Linux."""
 
     def _begun(
         self, command: Sequence[str], log: IO[bytes], environment: Mapping[str, str] | None
     ) -> "subprocess.Popen[bytes]":
         given = dict(os.environ if environment is None else environment)
         has_prefix = given.get(TOPIC_VARIABLE) or given.get(REDIS_VARIABLE)
-        if [*command[: len(USAGE)]] != USAGE or has_prefix:
+        if [*command[: len(USAGE)]] != USAGE or has_prefix or sys.platform != "linux":
             return super()._begun(command, log, environment)
         pid = _Server.running().ask("start", [*command[len(USAGE) :]], given, str(self.log))
         return cast("subprocess.Popen[bytes]", ForkedProcess(pid, command))
