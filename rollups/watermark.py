@@ -11,6 +11,13 @@ class Position(NamedTuple):
     second: int | None = None  #: the timestamp of the newest of them; None if there is none
 
 
+class OffsetRange(NamedTuple):
+    """The offsets [first, end) of a topic-partition."""
+
+    first: int
+    end: int
+
+
 class Reach(NamedTuple):
     """How far a topic-partition is counted, and where it ends; offsets."""
 

@@ -20,7 +20,8 @@ from interaction_usage import settings
 from interaction_usage.store import keys
 from interaction_usage.store.client import Client
 from interaction_usage.store.errors import ChangePendingError, LedgerUnavailableError
-from interaction_usage.store.ledger import Record, Stretch, Table
+from interaction_usage.store.ledger import Record, Table
+from rollups.watermark import OffsetRange
 from stream_app.broker import (
     Metadata,
     Span,
@@ -168,7 +169,7 @@ class KafkaLedger:
             return False
         if [each.offset for each in own] != list(range(first, first + len(own))):
             return False
-        table.apply(self.redis, place, own, Stretch(at, own[-1].offset + 1))
+        table.apply(self.redis, place, own, OffsetRange(at, own[-1].offset + 1))
         if self._is_exclusive:
             self._marker = own[-1].offset + 1
         return True
@@ -244,10 +245,10 @@ class KafkaLedger:
             if start < span.stable:
                 starts[tp], reached[tp] = start, at
             elif start > at:
-                table.apply(self.redis, name, [], Stretch(at, start))
+                table.apply(self.redis, name, [], OffsetRange(at, start))
 
         def apply(tp: tuple[str, int], records: Sequence[Record], end: int) -> None:
-            table.apply(self.redis, places[tp].name, records, Stretch(reached[tp], end))
+            table.apply(self.redis, places[tp].name, records, OffsetRange(reached[tp], end))
             reached[tp] = end
 
         self._each_chunk(starts, places, apply)

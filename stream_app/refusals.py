@@ -6,7 +6,6 @@ from typing import Any, Final, cast
 from interaction_usage.store.client import Client
 from interaction_usage.store.ledger import (
     Record,
-    Stretch,
     Table,
     applying,
     begin_on_nodes,
@@ -14,6 +13,7 @@ from interaction_usage.store.ledger import (
 )
 from interaction_usage.store.refusals import Refused, note
 from rollups.timestamps import SECOND, parse_rfc3339
+from rollups.watermark import OffsetRange
 from stream_app.codec.envelope import is_account
 from stream_app.dead_letters import DeadLetterHeaders, read_dead_letter, read_marker
 from stream_app.event_names import attribute_of
@@ -56,9 +56,11 @@ class _Refusals:
         """Keep that *place* is read from its beginning."""
         begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+    def apply(
+        self, redis: Client, place: str, records: Sequence[Record], within: OffsetRange
+    ) -> None:
         """Apply *records*, and keep that they are read."""
-        with applying(redis, place, at) as connections:
+        with applying(redis, place, within) as connections:
             note(connections, list(refusals_in(records)))
 
     def unpublished(self, _redis: Client, _published: Container[str]) -> Iterator[Any]:

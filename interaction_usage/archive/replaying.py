@@ -20,7 +20,7 @@ from interaction_usage.archive.location import Location
 from interaction_usage.archive.reading import ArchivedEvents
 from interaction_usage.archive.tables import DataFile
 from interaction_usage.store import keys
-from stream_app.rebuild.earlier import Stretch
+from rollups.watermark import OffsetRange
 
 
 class ArchivedRecords:
@@ -43,19 +43,19 @@ class ArchivedRecords:
         names = {name for stretches in self._files.values() for name in stretches}
         return self._archive.events.positions(sorted(names))
 
-    def missing(self) -> dict[str, list[Stretch]]:
+    def missing(self) -> dict[str, list[OffsetRange]]:
         """Return what Kafka had deleted before it was archived."""
-        found: dict[str, list[Stretch]] = {}
+        found: dict[str, list[OffsetRange]] = {}
         for gap in self._archive.recorded_gaps():
             name = keys.fence(gap.topic, gap.partition, gap.topic_id)
-            found.setdefault(name, []).append(Stretch(gap.first, gap.end))
+            found.setdefault(name, []).append(OffsetRange(gap.first, gap.end))
         return found
 
     def sealed_messages(self) -> Iterator[Any]:
         """Yield the dead letters of what was rejected for a sealed day. Raises StorageError."""
         return ArchivedEvents(self._archive).sealed_messages()
 
-    def read(self, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
+    def read(self, wanted: Mapping[str, OffsetRange]) -> Iterator[tuple[str, list[Any]]]:
         """Yield the records in the *wanted* stretches, each topic-partition's by offset.
 
         Raises StorageError.
@@ -70,7 +70,7 @@ class ArchivedRecords:
             yield from _records(rows, wanted)
 
 
-def reading_order(files: Mapping[DataFile, Mapping[str, Stretch]]) -> list[list[DataFile]]:
+def reading_order(files: Mapping[DataFile, Mapping[str, OffsetRange]]) -> list[list[DataFile]]:
     """Return *files* in groups to be read one after the other.
 
     Of every topic-partition, the offsets in a group lie behind those in the groups before it.
@@ -104,7 +104,7 @@ def reading_order(files: Mapping[DataFile, Mapping[str, Stretch]]) -> list[list[
     return [members[file] for file in order]
 
 
-def _records(rows: pa.Table, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
+def _records(rows: pa.Table, wanted: Mapping[str, OffsetRange]) -> Iterator[tuple[str, list[Any]]]:
     """Yield the *wanted* records in *rows*."""
     for run in runs_of(rows):
         stretch = wanted.get(run.fence)
@@ -118,16 +118,16 @@ def _records(rows: pa.Table, wanted: Mapping[str, Stretch]) -> Iterator[tuple[st
             yield run.fence, records
 
 
-def _stretches(rows: pa.Table) -> dict[str, Stretch]:
+def _stretches(rows: pa.Table) -> dict[str, OffsetRange]:
     """Return which offsets of each topic-partition are among *rows*."""
     found = rows.group_by(list(PLACE[:3])).aggregate([("offset", "min"), ("offset", "max")])
     return {
-        keys.fence(row["topic"], row["partition"], row["topic_id"]): Stretch(
+        keys.fence(row["topic"], row["partition"], row["topic_id"]): OffsetRange(
             row["offset_min"], row["offset_max"] + 1
         )
         for row in found.to_pylist()
     }
 
 
-def _overlap(one: Stretch, other: Stretch) -> bool:
+def _overlap(one: OffsetRange, other: OffsetRange) -> bool:
     return one.first < other.end and other.first < one.end

@@ -250,7 +250,7 @@ def run() -> None:
             os._exit(_OUTPUT_LOST)
         os._exit(code)
 
-    atexit.register(end)  # the first one, so it is called last
+    atexit.register(end)  # before anything that a command registers, so it is called after that
     try:
         main()
     except SystemExit as ending:

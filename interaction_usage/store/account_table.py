@@ -22,7 +22,8 @@ import msgspec
 from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.client import Client
-from interaction_usage.store.ledger import Record, Stretch
+from interaction_usage.store.ledger import Record
+from rollups.watermark import OffsetRange
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,9 @@ class AccountTable:
         """Keep that *place* is read from its beginning."""
         ledger.begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+    def apply(
+        self, redis: Client, place: str, records: Sequence[Record], within: OffsetRange
+    ) -> None:
         """Apply *records*, and then keep that they are read."""
         calls: list[tuple[list[str], list[Any]]] = []
         accounts: set[str] = set()
@@ -124,7 +127,7 @@ class AccountTable:
             names = [keys.settings(account), keys.settings_history(account)]
             calls.append((names, [place, record.offset, *arguments]))
             accounts.add(account)
-        with ledger.applying(redis, place, at) as connections:
+        with ledger.applying(redis, place, within) as connections:
             if calls:
                 connections.call(_SCRIPT, calls)
                 listed = keys.SETTINGS_ACCOUNTS

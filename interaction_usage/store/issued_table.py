@@ -24,8 +24,9 @@ from interaction_usage import prefixes
 from interaction_usage.store import keys, ledger, scripts
 from interaction_usage.store.account_table import is_valid_id
 from interaction_usage.store.client import Client
-from interaction_usage.store.ledger import Record, Stretch
-from interaction_usage.store.unbroken import UnbrokenConnections, unbroken_connections
+from interaction_usage.store.ledger import Record
+from interaction_usage.store.pinned_connections import PinnedConnections, pinned_connections
+from rollups.watermark import OffsetRange
 
 log = logging.getLogger(__name__)
 
@@ -141,13 +142,15 @@ class IssuedTable:
         """Keep that *place* is read from its beginning."""
         ledger.begin_on_nodes(redis, place)
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+    def apply(
+        self, redis: Client, place: str, records: Sequence[Record], within: OffsetRange
+    ) -> None:
         """Apply *records*, and then keep that they are read."""
-        with ledger.applying(redis, place, at) as connections:
+        with ledger.applying(redis, place, within) as connections:
             for begin in range(0, len(records), _AT_ONCE):
                 self._apply_some(connections, records[begin : begin + _AT_ONCE])
 
-    def _apply_some(self, connections: UnbrokenConnections, records: Sequence[Record]) -> None:
+    def _apply_some(self, connections: PinnedConnections, records: Sequence[Record]) -> None:
         calls: list[tuple[list[str], list[Any]]] = []
         accounts: set[str] = set()
         for record in records:
@@ -167,7 +170,7 @@ class IssuedTable:
 
     def restore(self, redis: Client, key: str, value: bytes) -> None:
         """Keep the report of a record of a backup, unless there is one with its number."""
-        with unbroken_connections(redis) as connections:
+        with pinned_connections(redis) as connections:
             self._apply_some(connections, [_Restored(0, key.encode(), value)])
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:

@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 from interaction_usage.store import keys, scripts
 from interaction_usage.store.client import Client, primaries_of
 from interaction_usage.store.errors import LedgerUnavailableError
-from interaction_usage.store.unbroken import UnbrokenConnections, unbroken_connections
+from interaction_usage.store.pinned_connections import PinnedConnections, pinned_connections
+from rollups.watermark import OffsetRange
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,6 @@ _RECORDS_PER_CALL: Final = 200
 
 
 Item = TypeVar("Item")
-
-
-class Stretch(NamedTuple):
-    """A part of a topic-partition: the offsets from *begin* on that are below *end*."""
-
-    begin: int
-    end: int
 
 
 class Record(Protocol):
@@ -62,11 +56,13 @@ class Table(Protocol):
     def begin(self, redis: Client, place: str) -> None:
         """Keep that *place* is read from its beginning, and that nothing is left to adopt."""
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+    def apply(
+        self, redis: Client, place: str, records: Sequence[Record], within: OffsetRange
+    ) -> None:
         """Apply *records*, those that were applied already left out, and keep that they are read.
 
-        They are all of *place* in the stretch that they are *at*. Raises LedgerUnavailableError
-        where Redis does not have everything before it (any more), and then keeps nothing.
+        They are all that *place* has *within* these offsets. Raises LedgerUnavailableError where
+        Redis does not have everything before them (any more), and then keeps nothing.
         """
 
     def unpublished(self, redis: Client, published: Container[str]) -> Iterator[tuple[str, bytes]]:
@@ -128,19 +124,19 @@ def begin_on_nodes(redis: Client, place: str) -> None:
 
 
 @contextmanager
-def applying(redis: Client, place: str, at: Stretch) -> Iterator[UnbrokenConnections]:
-    """Yield what the records of a stretch of *place* are applied with, then keep that they are.
+def applying(redis: Client, place: str, within: OffsetRange) -> Iterator[PinnedConnections]:
+    """Yield what the records of *place* *within* an offset range are applied with; keep that.
 
-    Every node has everything before the stretch, and loses nothing meanwhile. Raises
+    Every node has everything before the range, and loses nothing meanwhile. Raises
     LedgerUnavailableError, at first or in the end, where that is not so.
     """
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         ledgers = node_keys(redis)
         for stored in connections.send(*((key, ("HGET", key, place)) for key in ledgers)):
-            if stored is None or int(stored) < at.begin:
+            if stored is None or int(stored) < within.first:
                 raise _lost(place)
         yield connections
-        calls = [([key, key], [place, *at]) for key in ledgers]
+        calls = [([key, key], [place, *within]) for key in ledgers]
         if not all(connections.call(_SCRIPT, calls)):
             raise _lost(place)
 
@@ -192,14 +188,16 @@ class HashTable(NamedTuple):
         """Keep that *place* is read from its beginning."""
         redis.hsetnx(self.read, place, "0")
 
-    def apply(self, redis: Client, place: str, records: Sequence[Record], at: Stretch) -> None:
+    def apply(
+        self, redis: Client, place: str, records: Sequence[Record], within: OffsetRange
+    ) -> None:
         """Apply *records*, and keep that they are read."""
         script = redis.register_script(_SCRIPT)
         # The last of each key alone: a token that was revoked is not valid for a moment.
         newest = {each.key: each for each in records}.values()
         entries = [(each.offset, entry) for each in newest if (entry := self._entry(each))]
         entries.sort()
-        begin = at.begin
+        begin = within.first
         for some in _batches(entries):
             flat: list[Any] = []
             for offset, (field, value) in some:
@@ -208,7 +206,7 @@ class HashTable(NamedTuple):
             if not script(keys=[self.read, self.hash], args=[place, begin, end, *flat]):
                 raise _lost(place)
             begin = max(begin, end)
-        if not script(keys=[self.read, self.hash], args=[place, begin, at.end]):
+        if not script(keys=[self.read, self.hash], args=[place, begin, within.end]):
             raise _lost(place)
 
     def _entry(self, record: Record) -> Entry | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from interaction_usage.store import keys
-from interaction_usage.store.unbroken import KeyedCommand, UnbrokenConnections
+from interaction_usage.store.pinned_connections import KeyedCommand, PinnedConnections
 
 #: What stands for an event that was published again: this and its account, or nothing where that is
 #: unknown.
@@ -25,7 +25,7 @@ class Refused(NamedTuple):
     second: int = 0  #: of its time
 
 
-def note(connections: UnbrokenConnections, changes: Sequence[Refused]) -> None:
+def note(connections: PinnedConnections, changes: Sequence[Refused]) -> None:
     """Keep *changes*, in their order; doing it again changes nothing.
 
     What is known of a place is written once more nevertheless: of a cluster, one node may have lost

@@ -14,17 +14,10 @@ from aiokafka.structs import TopicPartition
 
 from interaction_usage.store import keys
 from rollups.gaps import Gap
-from rollups.watermark import Position
+from rollups.watermark import OffsetRange, Position
 from stream_app.broker import Span
 from stream_app.gaps import REBUILD
 from stream_app.topics import EVENT_TOPICS
-
-
-class Stretch(NamedTuple):
-    """The offsets [first, end)."""
-
-    first: int
-    end: int
 
 
 class EarlierRecords(Protocol):
@@ -33,13 +26,13 @@ class EarlierRecords(Protocol):
     def positions(self) -> Mapping[str, int]:
         """Return up to which offset each topic-partition was copied, former topics' too."""
 
-    def missing(self) -> Mapping[str, Sequence[Stretch]]:
+    def missing(self) -> Mapping[str, Sequence[OffsetRange]]:
         """Return which offsets before these positions Kafka had deleted before they were copied."""
 
     def sealed_messages(self) -> Iterator[Any]:
         """Yield the copied dead letters of what was rejected for a sealed day."""
 
-    def read(self, wanted: Mapping[str, Stretch]) -> Iterator[tuple[str, list[Any]]]:
+    def read(self, wanted: Mapping[str, OffsetRange]) -> Iterator[tuple[str, list[Any]]]:
         """Yield the records in the *wanted* stretches, those of each topic-partition in order."""
 
 
@@ -93,14 +86,14 @@ class Earlier:
             for first, end in self._absent(name, ends[name])
         ]
 
-    def _absent(self, fence: str, end: int) -> Iterator[Stretch]:
+    def _absent(self, fence: str, end: int) -> Iterator[OffsetRange]:
         """Yield what of the offsets before *end* is not among the earlier records."""
         have = self.former.get(fence) or self.upto.get(fence, 0)
         for first, last in sorted(self._missing.get(fence, ())):
             if first < min(last, have, end):
-                yield Stretch(first, min(last, have, end))
+                yield OffsetRange(first, min(last, have, end))
         if have < end:
-            yield Stretch(have, end)
+            yield OffsetRange(have, end)
 
     def has(self, gap: Gap) -> bool:
         """Tell whether everything in *gap* is read from the earlier records."""
@@ -108,7 +101,7 @@ class Earlier:
         absent = self._absent(name, gap.end)
         return not any(stretch.end > gap.first for stretch in absent)
 
-    async def read(self, wanted: Mapping[str, Stretch]) -> AsyncIterator[EarlierChunk]:
+    async def read(self, wanted: Mapping[str, OffsetRange]) -> AsyncIterator[EarlierChunk]:
         """Yield the earlier records in the *wanted* stretches, as far as there are any."""
         some = {name: stretch for name, stretch in wanted.items() if stretch.first < stretch.end}
         if self._records is None or not some:

@@ -14,12 +14,12 @@ from interaction_usage.store.micro_batch import SealedEvent
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from rollups.fold import OffsetEvent
-from rollups.watermark import Position
+from rollups.watermark import OffsetRange, Position
 from stream_app.broker import spans_of, topic_ids
 from stream_app.decode_batch import decode_batch, newest_second
 from stream_app.errors import TopicRecreatedError
 from stream_app.rebuild.dead_letters import RebuildDeadLetters
-from stream_app.rebuild.earlier import Earlier, EarlierChunk, Stretch
+from stream_app.rebuild.earlier import Earlier, EarlierChunk
 from stream_app.rebuild.lock import RebuildLock
 from stream_app.retry import REDIS_ERRORS, Backoff, Result, retry
 from stream_app.sealed_rejections import NO_REJECTIONS, SealedRejections
@@ -114,7 +114,7 @@ class NewRollups:
         for place, end in ends.items():
             fence = self.fence(*place)
             upto[fence] = min(end, self.earlier.upto.get(fence, 0))
-        wanted = {name: Stretch(self._applied.get(name, 0), end) for name, end in upto.items()}
+        wanted = {name: OffsetRange(self._applied.get(name, 0), end) for name, end in upto.items()}
         async for chunk in self.earlier.read(wanted):
             await self._apply(chunk.fence, chunk)
             self.earlier_records += len(chunk.records)

@@ -12,10 +12,10 @@ from interaction_usage.archive.reading import ArchivedEvents
 from interaction_usage.archive.records import dead_letters_batch, events_batch
 from interaction_usage.archive.replaying import ArchivedRecords, reading_order
 from interaction_usage.archive.tables import DataFile
-from rollups.watermark import Position
+from rollups.watermark import OffsetRange, Position
 from stream_app.broker import Span
 from stream_app.dead_letters import dead_letter
-from stream_app.rebuild.earlier import Earlier, Stretch
+from stream_app.rebuild.earlier import Earlier
 from stream_app.rejection import Reason, RejectedError
 from stream_app.sealed_rejections import before
 from tests.archive.test_records import Record
@@ -30,25 +30,25 @@ FLOWS, SMS = "usage.flows/3@id", "usage.sms/0@id"
     [
         ({}, []),
         # A [0---5)   B [5---9)
-        ({B: {FLOWS: Stretch(0, 5)}, A: {FLOWS: Stretch(5, 9)}}, [[B], [A]]),
+        ({B: {FLOWS: OffsetRange(0, 5)}, A: {FLOWS: OffsetRange(5, 9)}}, [[B], [A]]),
         # each topic-partition has a say
         (
-            {A: {FLOWS: Stretch(5, 9)}, B: {SMS: Stretch(0, 2)},
-             C: {FLOWS: Stretch(0, 5), SMS: Stretch(2, 3)}},
+            {A: {FLOWS: OffsetRange(5, 9)}, B: {SMS: OffsetRange(0, 2)},
+             C: {FLOWS: OffsetRange(0, 5), SMS: OffsetRange(2, 3)}},
             [[B], [C], [A]],
         ),
         # A [0-------6)   B [4---9)
-        ({A: {FLOWS: Stretch(0, 6)}, B: {FLOWS: Stretch(4, 9)}}, [[A, B]]),
+        ({A: {FLOWS: OffsetRange(0, 6)}, B: {FLOWS: OffsetRange(4, 9)}}, [[A, B]]),
         # one wants to be before the other, and after it
         (
-            {A: {FLOWS: Stretch(0, 5), SMS: Stretch(5, 9)},
-             B: {FLOWS: Stretch(5, 9), SMS: Stretch(0, 5)}},
+            {A: {FLOWS: OffsetRange(0, 5), SMS: OffsetRange(5, 9)},
+             B: {FLOWS: OffsetRange(5, 9), SMS: OffsetRange(0, 5)}},
             [[A, B]],
         ),
     ],
 )  # fmt: skip
 def test_files_are_read_as_their_offsets_follow_each_other(
-    files: Mapping[DataFile, Mapping[str, Stretch]], order: list[list[DataFile]]
+    files: Mapping[DataFile, Mapping[str, OffsetRange]], order: list[list[DataFile]]
 ) -> None:
     """Those that overlap, together."""
     assert reading_order(files) == order
@@ -79,7 +79,7 @@ def test_records_come_back_as_they_were(archived: Archive) -> None:
     """Bytes, headers and timestamps, also none; by offset, although files are sorted otherwise."""
     records = [
         record
-        for name, chunk in ArchivedRecords(archived).read({FLOWS: Stretch(3, 12)})
+        for name, chunk in ArchivedRecords(archived).read({FLOWS: OffsetRange(3, 12)})
         for record in chunk
         if name == FLOWS
     ]
@@ -89,12 +89,14 @@ def test_records_come_back_as_they_were(archived: Archive) -> None:
         assert record.timestamp == record.offset - 1
         assert record.headers == (("h", b"\x00"), ("h", None))
         assert record.key == (None if record.offset % 3 else b"k")
-    assert [*ArchivedRecords(archived).read({FLOWS: Stretch(15, 20), SMS: Stretch(0, 9)})] == []
+    assert [
+        *ArchivedRecords(archived).read({FLOWS: OffsetRange(15, 20), SMS: OffsetRange(0, 9)})
+    ] == []
 
 
 def test_a_record_without_a_timestamp_has_none_again(archived: Archive) -> None:
     """It is written as -1."""
-    [(_, [first])] = ArchivedRecords(archived).read({FLOWS: Stretch(0, 1)})
+    [(_, [first])] = ArchivedRecords(archived).read({FLOWS: OffsetRange(0, 1)})
     assert first.timestamp == -1
 
 
@@ -108,13 +110,13 @@ def test_a_record_without_a_timestamp_has_none_again(archived: Archive) -> None:
         # archive [0---5)   Kafka      [8----
         (8, 5, [], [(5, 8)], 8),
         # archive [0-2)  [4---8)   Kafka [6----
-        (6, 8, [Stretch(2, 4)], [(2, 4)], 8),
+        (6, 8, [OffsetRange(2, 4)], [(2, 4)], 8),
         # no archive
         (6, 0, [], [(0, 6)], 6),
     ],
 )
 def test_what_is_lost_is_neither_in_kafka_nor_in_the_archive(
-    begin: int, position: int, missing: list[Stretch], lost: list[tuple[int, int]], start: int
+    begin: int, position: int, missing: list[OffsetRange], lost: list[tuple[int, int]], start: int
 ) -> None:
     """And where Kafka is read from."""
 
@@ -122,7 +124,7 @@ def test_what_is_lost_is_neither_in_kafka_nor_in_the_archive(
         def positions(self) -> dict[str, int]:
             return {FLOWS: position} if position else {}
 
-        def missing(self) -> dict[str, list[Stretch]]:
+        def missing(self) -> dict[str, list[OffsetRange]]:
             return {FLOWS: missing}
 
     spans = {("usage.flows", 3): Span(begin, 20, 20)}

@@ -18,7 +18,7 @@ from interaction_usage.store.issued_table import (
     report_number,
     stored,
 )
-from interaction_usage.store.ledger import Stretch
+from rollups.watermark import OffsetRange
 from tests.support.memory_ledger import MemoryLedger
 
 
@@ -52,7 +52,7 @@ def test_the_first_proposal_of_a_number_is_the_report(redis: Any, ledger: Memory
     for _ in range(20):
         begin = rng.randrange(len(topic))
         some = topic[begin : begin + rng.randrange(9)]
-        REPORTS.apply(redis, place, some, Stretch(begin, len(topic)))
+        REPORTS.apply(redis, place, some, OffsetRange(begin, len(topic)))
     assert everything(redis) == reports
     redis.flushall()
     ledger.sync(REPORTS)

@@ -15,9 +15,10 @@ from interaction_usage.store.account_table import ACCOUNTS, ChangeRecord, change
 from interaction_usage.store.backup import records, restore
 from interaction_usage.store.errors import LedgerUnavailableError
 from interaction_usage.store.gaps import GAPS, accept, gap_bytes, read_gaps, record
-from interaction_usage.store.ledger import Stretch, Table
+from interaction_usage.store.ledger import Table
 from interaction_usage.store.token_table import TOKENS
 from rollups.gaps import Acceptance, Gap
+from rollups.watermark import OffsetRange
 from stream_app.topics import LEDGER
 from tests.support.memory_ledger import MemoryLedger
 
@@ -76,10 +77,10 @@ def test_it_does_not_matter_who_reads_and_how_often(
         while min(readers) < len(topic):
             reader = rng.randrange(3)
             begin, end = readers[reader], min(readers[reader] + rng.randrange(1, 9), len(topic))
-            table.apply(redis, place, topic[begin:end], Stretch(begin, end))
+            table.apply(redis, place, topic[begin:end], OffsetRange(begin, end))
             readers[reader] = end
         for end in range(len(topic)):  # somebody who slept
-            table.apply(redis, place, topic[:end], Stretch(0, end))
+            table.apply(redis, place, topic[:end], OffsetRange(0, end))
     assert everything(redis) == before
 
 
@@ -90,7 +91,7 @@ def test_what_follows_a_hole_is_not_applied(redis: Any, ledger: MemoryLedger, ta
     topic, before = ledger.topics[table.topic], everything(redis)
     redis.flushall()
     place = f"{table.topic}/0@{ledger.topic_id}"
-    ahead = Stretch(max(len(topic) - 1, 1), len(topic) + 1)
+    ahead = OffsetRange(max(len(topic) - 1, 1), len(topic) + 1)
     with pytest.raises(LedgerUnavailableError, match=f"lost what it had of {table.topic}"):
         table.apply(redis, place, topic[-1:], ahead)
     table.begin(redis, place)

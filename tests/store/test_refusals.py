@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from interaction_usage.store import keys
+from interaction_usage.store.pinned_connections import pinned_connections
 from interaction_usage.store.refusals import Refused, note
-from interaction_usage.store.unbroken import unbroken_connections
 
 ACCOUNTS = ("acme", "rival")
 
@@ -21,7 +21,7 @@ def counted(redis: Any) -> dict[str, dict[bytes, float]]:
 
 def apply(redis: Any, changes: Sequence[Refused]) -> None:
     """Note *changes* as a reader does."""
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         note(connections, changes)
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from interaction_usage.store.errors import LedgerUnavailableError
-from interaction_usage.store.ledger import Stretch, Table
+from interaction_usage.store.ledger import Table
+from rollups.watermark import OffsetRange
 
 
 class MemoryRecord(NamedTuple):
@@ -44,7 +45,7 @@ class MemoryLedger:
                 self.append(table, key, value)
             table.begin(self.redis, place)
         at, end = table.positions(self.redis)[place], len(topic)
-        table.apply(self.redis, place, topic[at:end], Stretch(at, end))
+        table.apply(self.redis, place, topic[at:end], OffsetRange(at, end))
         return place
 
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:

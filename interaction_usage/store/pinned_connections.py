@@ -24,7 +24,7 @@ KeyedCommand = tuple[str, tuple[Any, ...]]
 _AT_ONCE: Final = 200
 
 
-class UnbrokenConnections:
+class PinnedConnections:
     """One connection to each server that is written to; where it breaks, nothing more is sent."""
 
     def __init__(self, redis: Client) -> None:
@@ -108,9 +108,9 @@ def _next_answer(connection: Any) -> Any:
 
 
 @contextmanager
-def unbroken_connections(redis: Client) -> Iterator[UnbrokenConnections]:
+def pinned_connections(redis: Client) -> Iterator[PinnedConnections]:
     """Yield connections to the servers of *redis*, for commands that build on one another."""
-    connections = UnbrokenConnections(redis)
+    connections = PinnedConnections(redis)
     try:
         yield connections
     finally:

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from interaction_usage.store.client import Client
-from interaction_usage.store.unbroken import unbroken_connections
+from interaction_usage.store.pinned_connections import pinned_connections
 
 #: Sets a key and says what it was.
 SCRIPT = 'local was = redis.call("GET", KEYS[1]); redis.call("SET", KEYS[1], ARGV[1]); return was'
@@ -16,7 +16,7 @@ SCRIPT = 'local was = redis.call("GET", KEYS[1]); redis.call("SET", KEYS[1], ARG
 def test_answers_come_in_the_order_of_the_commands(redis: Any) -> None:
     """Whatever server of a cluster each of them went to, and however many they are."""
     names = [f"key-{number}" for number in range(500)]
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         connections.send(*((name, ("SET", name, name)) for name in names))
         found = connections.send(*((name, ("GET", name)) for name in names))
         assert found == [name.encode() for name in names]
@@ -28,7 +28,7 @@ def test_answers_come_in_the_order_of_the_commands(redis: Any) -> None:
 
 def test_nothing_is_sent_on_a_connection_that_was_made_later(redis: Any) -> None:
     """The client itself goes on as if nothing had happened."""
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         [own] = connections.send(("a", ("CLIENT", "ID")))
         connections.send(("a", ("SET", "a", 1)))
         kill(redis, "a", own)
@@ -36,13 +36,13 @@ def test_nothing_is_sent_on_a_connection_that_was_made_later(redis: Any) -> None
             with pytest.raises(RedisConnectionError):
                 connections.send(("a", ("SET", "a", 2)))
     assert redis.get("a") == b"1"
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         assert connections.send(("a", ("GET", "a"))) == [b"1"]
 
 
 def test_an_error_leaves_the_connection_as_it_is(redis: Any) -> None:
     """All answers were taken, so the next command gets its own."""
-    with unbroken_connections(redis) as connections:
+    with pinned_connections(redis) as connections:
         with pytest.raises(ResponseError):
             connections.send(("a", ("SET", "a", 1)), ("a", ("LPUSH", "a", 1)), ("a", ("GET", "a")))
         assert connections.send(("a", ("GET", "a"))) == [b"1"]
