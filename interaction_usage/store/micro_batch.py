@@ -6,6 +6,8 @@ What happens, in this order, and what a failure after each step means:
 2. Each delta is applied by one script, `apply.lua`, wholly or not at all; its fences move with it.
    If the script answers that some of it is known, or for a sealed day, that is left out and the
    rest is folded again. (Failure: an unknown number of accounts was written. A retry skips them.)
+   An account with many events has several deltas. All are sent at once, and each says up to where
+   the one before it reaches: it is applied only if that was, however many are answered otherwise.
 3. Events for a sealed day are handed to `Reject`, which returns once their dead letters are stored,
    before anything of their account that comes after them is applied: the fences pass over them.
 4. The positions move, on the connections that were written on. (Failure: the events are read again,
@@ -116,18 +118,48 @@ class _Folded(NamedTuple):
     counts: int  #: how many of its events count; the others are duplicates
 
 
-class _Call(NamedTuple):
-    """A delta on its way to its account."""
+class _Stretch:
+    """Events of an account that are applied together, behind those before them."""
 
-    account: str
-    portions: list[Portion]
-    known: frozenset[str]
-    folded: _Folded
+    __slots__ = ("_folded", "known", "portions")
+
+    def __init__(self, portions: list[Portion], known: frozenset[str] = frozenset()) -> None:
+        self.portions, self.known = portions, known
+        self._folded: _Folded | None = None
 
     @property
     def size(self) -> int:
         """How many events it has."""
         return sum(len(items) for _, items in self.portions)
+
+    @property
+    def end(self) -> tuple[str, int]:
+        """The topic-partition that its last event is of, and the offset of that."""
+        fence, items = self.portions[-1]
+        return fence, items[-1].offset
+
+    def folded(self, writer: "Writer") -> _Folded:
+        """Return it as the script takes it, without what is known."""
+        if self._folded is None:
+            delta = fold(self.portions, writer.secret, writer.limits, self.known)
+            self._folded = _Folded(delta.packed(), sum(map(len, delta.identities.values())))
+        return self._folded
+
+    def cut(self, most: int) -> "list[_Stretch]":
+        """Return it in pieces of *most* events."""
+        return [_Stretch(piece, self.known) for piece in stretches(self.portions, most)]
+
+
+class _Call(NamedTuple):
+    """A stretch on its way to its account."""
+
+    account: str
+    stretch: _Stretch
+    after: tuple[str, int]  #: the end of the stretch before it; `_NOTHING_BEFORE` if there is none
+
+
+#: What a call is *after* that depends on no other.
+_NOTHING_BEFORE: Final = ("", 0)
 
 
 class MicroBatch:
@@ -147,31 +179,24 @@ class MicroBatch:
     def _reset(self) -> None:
         """Start over, without assuming anything about what is in the rollups."""
         limit = self._writer.delta_sizes.limit
-        #: What is still to be applied of each account: stretches that can be folded, in order.
-        self._pending: dict[str, list[list[Portion]]] = {
-            account: list(stretches(portions, limit(account)))
+        #: What is still to be applied of each account, in order.
+        self._pending: dict[str, list[_Stretch]] = {
+            account: [_Stretch(piece) for piece in stretches(portions, limit(account))]
             for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
         }
-        self._known: dict[str, frozenset[str]] = {}
         self._rejected: dict[str, int] = defaultdict(int)  # by the name of the topic-partition
         self._duplicates = 0
-        #: Stretches that were folded as if nothing was known, by their id, with the result.
-        self._folded: dict[int, tuple[list[Portion], _Folded]] = {}
 
     async def prepare(self) -> None:
         """Fold everything, with pauses in which other tasks can run."""
         folded = 0
         for pending in self._pending.values():
-            for portions in pending:
-                self._folded[id(portions)] = portions, self._fold(portions)
-                folded += sum(len(items) for _, items in portions)
+            for stretch in pending:
+                stretch.folded(self._writer)
+                folded += stretch.size
                 if folded >= _EVENTS_PER_PAUSE:
                     folded = 0
                     await asyncio.sleep(0)
-
-    def _fold(self, portions: list[Portion], known: frozenset[str] = frozenset()) -> _Folded:
-        delta = fold(portions, self._writer.secret, self._writer.limits, known)
-        return _Folded(delta.packed(), sum(map(len, delta.identities.values())))
 
     async def run(self, reject: Reject = publish_nothing) -> list[ApplyResult]:
         """Apply everything, then move the positions; return what became of each batch.
@@ -218,15 +243,13 @@ class MicroBatch:
             await gather_all(*moves)
 
     def _next_calls(self) -> list[_Call]:
-        """Return what is sent next: the first stretch of each account."""
+        """Return what is sent next: everything that is still to be applied."""
         calls = []
-        for account, (portions, *_) in self._pending.items():
-            known = self._known.get(account, frozenset())
-            if not known and id(portions) in self._folded:
-                _, folded = self._folded[id(portions)]
-            else:
-                folded = self._fold(portions, known)
-            calls.append(_Call(account, portions, known, folded))
+        for account, pending in self._pending.items():
+            after = _NOTHING_BEFORE
+            for stretch in pending:
+                calls.append(_Call(account, stretch, after))
+                after = stretch.end
         return calls
 
     async def _send(
@@ -234,9 +257,9 @@ class MicroBatch:
     ) -> list[SealedEvent]:
         """Send *calls*, to all nodes concurrently, and handle the answers.
 
-        Returns the events to reject; nothing of their accounts was written in this step.
+        Returns the events to reject; nothing that comes after them was applied.
         """
-        accounts = [call.account for call in calls]
+        accounts = list(self._pending)
         by_node: dict[Node, list[_Call]] = {node: [] for node in connections}
         for call in calls:
             by_node[self._writer.nodes.of(call.account)].append(call)
@@ -248,9 +271,11 @@ class MicroBatch:
                 answers = await self._apply_all(by_node, connections, before)
         await self._writer.list_accounts(accounts)  # again, if the server had lost them
         sealed: list[SealedEvent] = []
+        self._pending = defaultdict(list)
         for sent, answered in zip(by_node.values(), answers, strict=True):
             for call, answer in zip(sent, answered, strict=True):
-                sealed += self._handle(call, *answer)
+                if left := self._handle(call, sealed, *answer):
+                    self._pending[call.account] += left
         for fence, _ in sealed:
             self._rejected[fence] += 1
         return sealed
@@ -275,69 +300,70 @@ class MicroBatch:
         runs = [
             (
                 node.script_keys(writer.keys, call.account),
-                (*call.folded.packed, writer.packed_limits, now),
+                (*call.stretch.folded(writer).packed, writer.packed_limits, now, *call.after),
             )
             for call in calls
         ]
         return await node.run(connection, "apply", *runs, before=before) if runs else []
 
-    def _handle(self, call: _Call, code: int, *rest: Any) -> Sequence[SealedEvent]:
-        """Act on what the script answered to *call*; return the events to reject."""
+    def _handle(
+        self, call: _Call, sealed: list[SealedEvent], code: int, *rest: Any
+    ) -> list[_Stretch]:
+        """Act on what the script answered to *call*; return what is still to be applied of it.
+
+        The events to reject are added to *sealed*.
+        """
+        account, stretch, sizes = call.account, call.stretch, self._writer.delta_sizes
         if code == ApplyAnswer.APPLIED:
-            self._finish(call.account)
-            self._duplicates += call.size - call.folded.counts
-            self._writer.delta_sizes.was_applied(call.account, call.size)
-        elif code == ApplyAnswer.BELOW_FENCE:
+            self._duplicates += stretch.size - stretch.folded(self._writer).counts
+            sizes.was_applied(account, stretch.size)
+            return []
+        if code == ApplyAnswer.BELOW_FENCE:
             pairs = zip(rest[::2], rest[1::2], strict=True)
             fences = {name.decode(): offset for name, offset in pairs}
-            self._keep(call, partial(_is_above, fences))
-        elif code == ApplyAnswer.KNOWN:
+            return _only(stretch, partial(_is_above, fences))
+        if code == ApplyAnswer.KNOWN:
             known = frozenset(identity.decode() for identity in rest)
-            self._known[call.account] = call.known | known
-        elif code == ApplyAnswer.SEALED:
-            return self._leave_out_sealed(call, frozenset(rest))
-        elif call.size > 1:
+            return [_Stretch(stretch.portions, stretch.known | known)]
+        if code == ApplyAnswer.SEALED:
+            return self._leave_out_sealed(stretch, frozenset(rest), sealed)
+        if code == ApplyAnswer.TOO_EARLY:
+            # If what is before it was too much, so is this.
+            most = sizes.limit(account)
+            return stretch.cut(most) if stretch.size > most else [stretch]
+        if stretch.size > 1:
             # Too much for one script, or a sealed day would change: try each half.
-            self._pending[call.account][:1] = halves(call.portions)
-            self._writer.delta_sizes.was_too_much(call.account, call.size)
-        else:
-            [(fence, [item])] = call.portions
-            self._finish(call.account)
-            return [SealedEvent(fence, item)]
-        return ()
+            sizes.was_too_much(account, stretch.size)
+            return [_Stretch(half, stretch.known) for half in halves(stretch.portions)]
+        [(fence, [item])] = stretch.portions
+        sealed.append(SealedEvent(fence, item))
+        return []
 
-    def _finish(self, account: str) -> None:
-        """Drop the first stretch of *account*: it is done."""
-        self._pending[account].pop(0)
-        if not self._pending[account]:
-            del self._pending[account]
-
-    def _keep(self, call: _Call, is_wanted: Callable[[str, OffsetEvent], bool]) -> None:
-        """Keep only the wanted events in the first stretch of an account."""
-        kept: list[Portion] = []
-        for fence, items in call.portions:
-            if wanted := [item for item in items if is_wanted(fence, item)]:
-                kept.append((fence, wanted))
-        if kept:
-            self._pending[call.account][0] = kept
-        else:
-            self._finish(call.account)
-
-    def _leave_out_sealed(self, call: _Call, days: frozenset[int]) -> list[SealedEvent]:
-        """Leave out of a stretch the events that touch *days*, which are sealed; return them."""
+    def _leave_out_sealed(
+        self, stretch: _Stretch, days: frozenset[int], sealed: list[SealedEvent]
+    ) -> list[_Stretch]:
+        """Move the events of *stretch* that touch *days*, which are sealed, to *sealed*."""
         limits = self._writer.limits
 
         def is_sealed(item: OffsetEvent) -> bool:
             return not days.isdisjoint(days_touched_by(item.event, limits))
 
-        sealed = [
+        sealed += [
             SealedEvent(fence, item)
-            for fence, items in call.portions
+            for fence, items in stretch.portions
             for item in items
             if is_sealed(item)
         ]
-        self._keep(call, lambda _, item: not is_sealed(item))
-        return sealed
+        return _only(stretch, lambda _, item: not is_sealed(item))
+
+
+def _only(stretch: _Stretch, is_wanted: Callable[[str, OffsetEvent], bool]) -> list[_Stretch]:
+    """Return *stretch* with the wanted events only; nothing if there are none."""
+    kept: list[Portion] = []
+    for fence, items in stretch.portions:
+        if wanted := [item for item in items if is_wanted(fence, item)]:
+            kept.append((fence, wanted))
+    return [_Stretch(kept, stretch.known)] if kept else []
 
 
 def _is_above(fences: Mapping[str, int], fence: str, item: OffsetEvent) -> bool:

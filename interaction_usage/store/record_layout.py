@@ -57,6 +57,7 @@ class ApplyAnswer(IntEnum):
     SEALED = 3  #: these UTC days are sealed
     CHANGES_SEALED = 4  #: a session would change a sealed day
     TOO_MUCH = 5  #: more work than one script may do
+    TOO_EARLY = 6  #: what it is after is not applied
 
 
 #: The constants that scripts may use, by their name there.

@@ -91,6 +91,11 @@ class Rollups(RuleBasedStateMachine):
         by_rule = reference_model.apply_events(self.rule, name, batch, DAY, self.now)
         assert {item.offset for item in by_rule} == {item.offset for item in refused}
 
+    @rule(size=st.integers(1, 5))
+    def small_deltas(self, size: int) -> None:
+        """As where the deltas of all accounts were too much."""
+        self.writer.delta_sizes.limits = dict.fromkeys(ACCOUNTS, size)
+
     @rule()
     def another_worker(self) -> None:
         """A worker that knows nothing takes over."""

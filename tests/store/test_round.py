@@ -18,8 +18,9 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store import nodes
 from interaction_usage.store.errors import LostSecretError
 from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, SealedEvent
+from interaction_usage.store.record_layout import ApplyAnswer
 from interaction_usage.store.writer import Writer
-from rollups.events import Event, SmsSent
+from rollups.events import Event, SessionStarted, SmsSent
 from rollups.fold import MOST_EVENTS, SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.delivery import Batches, in_order, tangled
@@ -90,10 +91,10 @@ def micro_batches_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
     return micro_batches
 
 
-@given(sets_of_events(), st.integers(0, 1 << 32))
+@given(sets_of_events(), st.integers(0, 1 << 32), st.integers(1, 9))
 @settings(deadline=None, max_examples=examples(60))
 def test_micro_batches_of_any_batches_are_as_each_event_once(
-    server: Any, events: list[Event], seed: int
+    server: Any, events: list[Event], seed: int, size: int
 ) -> None:
     """Shuffled, repeated, spread over partitions, cut anyhow and put together anyhow."""
     with Redis.from_url(server.url) as redis:
@@ -105,6 +106,7 @@ def test_micro_batches_of_any_batches_are_as_each_event_once(
 
         async def act(writer: Writer) -> None:
             for batches_of_one in micro_batches_of(batches, seed):
+                writer.delta_sizes.limits = dict.fromkeys(ACCOUNTS, size)
                 await writer.micro_batch(batches_of_one).run()
 
         with_writer(server.url, act)
@@ -345,16 +347,21 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_i
     assert messages(redis) == 2
 
 
-def test_a_micro_batch_takes_two_round_trips(server: Any, redis: Redis) -> None:
-    """One for its accounts, which lists the new ones on the way, and one for the positions."""
+@pytest.mark.parametrize("size", [9, 2, 1])
+def test_a_micro_batch_takes_two_round_trips(server: Any, redis: Redis, size: int) -> None:
+    """One for its accounts, which lists the new ones on the way, and one for the positions.
+
+    However many deltas an account has.
+    """
     trips: list[list[str]] = []
 
     async def scene() -> None:
         writer = Writer.of(server.url, DAY, 5.0, clock=time.time)
         await writer.prepare()
+        writer.delta_sizes.limits["acme"] = size
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(nodes, "execute", noting(nodes.execute))
-            await writer.apply("a/0", log(sms(1), sms(2, "other")), ends=2)
+            await writer.apply("a/0", log(*map(sms, range(4)), sms(4, "other")), ends=5)
         await writer.close()
 
     def noting(execute: Any) -> Any:
@@ -365,8 +372,64 @@ def test_a_micro_batch_takes_two_round_trips(server: Any, redis: Redis) -> None:
         return noted
 
     asyncio.run(scene())
-    assert trips == [["SADD", "EVALSHA", "EVALSHA"], ["EVALSHA"]]
+    assert trips == [["SADD", *["EVALSHA"] * (-(-4 // size) + 1)], ["EVALSHA"]]
     assert redis.smembers("u:accounts") == {b"acme", b"other"}
+    assert (messages(redis), messages(redis, "other")) == (4, 1)
+
+
+def test_behind_what_was_not_applied_nothing_is(server: Any, redis: Redis) -> None:
+    """a: [0][1][2][3][4][5] in deltas of two, sent at once; 2 and 5 are known from before.
+
+    [2][3] is answered with what is known. If [4][5] were applied then, its fence would pass over 3,
+    and 3 would be skipped. What is known of it is answered all the same.
+    """
+    run_micro_batch(server.url, PartitionBatch("b/0", log(sms(2), sms(5)), 2))
+    seen = []
+
+    async def act(writer: Writer) -> list[ApplyResult]:
+        [node] = writer.nodes.all
+        whole = node.run
+
+        async def noted(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
+            answers = await whole(connection, script, *calls, **more)
+            if script == "apply":
+                codes = [ApplyAnswer(answer[0]).name for answer in answers]
+                seen.append((codes, redis.hget("u:{acme}", "f:a/0"), messages(redis)))
+            return answers
+
+        node.run = noted  # type: ignore[method-assign]
+        writer.delta_sizes.limits["acme"] = 2
+        batch = PartitionBatch("a/0", log(*map(sms, range(6)), sms(6)), 7)
+        return await writer.micro_batch([batch]).run()
+
+    assert with_writer(server.url, act)[0].duplicates == 2
+    assert seen == [
+        (["APPLIED", "KNOWN", "KNOWN", "TOO_EARLY"], b"1", 4),
+        (["APPLIED", "APPLIED", "APPLIED"], b"6", 7),
+    ]
+
+
+def test_what_is_behind_too_much_is_cut_as_well(server: Any, redis: Redis) -> None:
+    """Sessions in 200 slots, some of which are known: halves are tried, and nothing gets lost."""
+    events = [
+        Event(
+            "test",
+            f"s{n}",
+            "acme",
+            (NOON + 900 * (n % 200)) * SECOND,
+            SessionStarted(str(n), "agent"),
+        )
+        for n in range(900)
+    ]
+    run_micro_batch(server.url, PartitionBatch("b/0", log(*events[::7]), len(events[::7])))
+
+    async def act(writer: Writer) -> list[ApplyResult]:
+        writer.delta_sizes.limits["acme"] = 300
+        return await writer.micro_batch([PartitionBatch("a/0", log(*events), 900)]).run()
+
+    assert with_writer(server.url, act)[0].duplicates == len(events[::7])
+    found = read(redis, "acme", NOON_SLOT, NOON_SLOT + 300)
+    assert found.totals["sessions.agent"] == 900
 
 
 def test_an_account_whose_listing_failed_is_listed_with_the_next_try(

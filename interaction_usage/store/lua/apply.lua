@@ -5,6 +5,8 @@
 -- ARGV[2]  the 8-byte keys of the delta's sessions, end to end
 -- ARGV[3]  the session limits in seconds, by the application's index, packed likewise
 -- ARGV[4]  the second on the worker's clock: days that change stay open from then on
+-- ARGV[5]  a topic-partition whose fence must have reached the offset in ARGV[6], where the delta is
+--          to be applied after another one; or nothing
 --
 -- Answers {APPLIED} when the delta is in the rollups; otherwise it changes nothing and answers
 --   {BELOW_FENCE, name, offset, ...}  everything of these topic-partitions up to an offset in the
@@ -14,6 +16,9 @@
 --   {CHANGES_SEALED}                  a session would change a sealed day: cut the delta in two, or
 --                                     reject the one event that it has
 --   {TOO_MUCH}                        more work than one script may do: cut the delta in two
+--   {TOO_EARLY}                       what it is after is not applied yet: send it again once it is
+--
+-- What is answered before TOO_EARLY is right whether or not that is applied.
 --
 -- Names in capitals, and the functions that build keys (`..._key`, `..._prefix`) and fields of
 -- the head (`..._field`), are defined by scripts.py in front of this.
@@ -70,6 +75,10 @@ do
     size = size + 1
     asked[size] = fence_field(fences[i])
     fence_fields[i] = asked[size]
+  end
+  if ARGV[5] ~= "" then
+    size = size + 1
+    asked[size] = fence_field(ARGV[5])
   end
   local behind_fences = size
   for i = 1, #identities, 2 do
@@ -262,6 +271,10 @@ do
   end
   if #known > 1 then return known end
 end
+
+-- The events up to there are applied before, or the fence would move over them. From here on answers
+-- depend on what they changed.
+if ARGV[5] ~= "" and (head_fields[fence_field(ARGV[5])] or -1) < tonumber(ARGV[6]) then return {TOO_EARLY} end
 
 -- ------------------------------------------------------------------------------------ 3. Sessions
 -- The earliest start and stop of each; what changes is a delta at four seconds at most, and two
