@@ -27,9 +27,9 @@ from interaction_usage.servers.redis_server import RedisServer, redis_server
 from interaction_usage.store.micro_batch import PartitionBatch
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, DEFAULT_SESSION_LIMIT
-from rollups.fold import Portion, by_account, fold, stretches
+from rollups.fold import MOST_EVENTS, Folding
 from stream_app import bounded_fetch
-from stream_app.decode_batch import decode_batch
+from stream_app.decode_batch import DecodedRecords
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.worker_process import tune_garbage_collection
 
@@ -120,20 +120,21 @@ async def measure(server: RedisServer, count: int) -> list[Row]:
             clock.is_over("")
             fetched = [each.batch() for each in batches]
             clock.is_over("parse record batches")
-            portions: list[Portion] = []
-            for batch in fetched:
-                placed, _ = decode_batch(batch.tp, batch.records)
-                portions.append((f"{batch.tp.topic}/{batch.tp.partition}", placed))
-            clock.is_over("decode and validate")
-            accounts = by_account(portions)
-            pieces = [piece for entry in accounts.values() for piece in stretches(entry)]
-            clock.is_over("divide by account")
-            folded = [fold(piece, secret, LIMITS) for piece in pieces]
-            clock.is_over("fold")
-            packed = [part.packed() for part in folded]
+            decoded = [DecodedRecords(batch.tp, batch.records) for batch in fetched]
+            folding = Folding(secret, LIMITS, lambda _: MOST_EVENTS)
+            for batch, records in zip(fetched, decoded, strict=True):
+                fence = f"{batch.tp.topic}/{batch.tp.partition}"
+                for offsets, events in records.chunks():
+                    clock.is_over("decode and validate")
+                    folding.add(fence, offsets, events)
+                    clock.is_over("fold")
+            packed = [sums.delta().packed() for found in folding.sums.values() for sums in found]
             clock.is_over("pack")
             parts += len(packed)
-            taken = [PartitionBatch(name, entry, len(entry), 0) for name, entry in portions]
+            taken = [
+                PartitionBatch(f"{batch.tp.topic}/{batch.tp.partition}", records, batch.ends, 0)
+                for batch, records in zip(fetched, decoded, strict=True)
+            ]
             prepared = writer.micro_batch(taken)
             await prepared.prepare()
             before = cpu_of(server.pid)

@@ -4,13 +4,17 @@ The result, an `AccountDelta`, is what the Lua script applies at once: sums, not
 only if none of its events was applied before. The script checks that first, and answers with what
 to leave out; then the rest is folded again. Duplicates are rare: one fold is nearly always enough.
 
+So events are added up as soon as they are decoded, and not kept: what is needed of them is in the
+processor's cache then. An account's sums know the offsets of its events, to read those again.
+
 A micro-batch takes batches of several topic-partitions, so a delta has a fence for each of them.
 
 Identities and session keys are 64 bits of SipHash-2-4 under a secret of the rollups. Whoever
 publishes events chooses ids and session names; without the secret he cannot make two of them meet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -50,6 +54,8 @@ class OffsetEvent(msgspec.Struct, frozen=True, gc=False):
 
 #: Events of one topic-partition, by the name of its fence, in the order of their offsets.
 Portion = tuple[str, Sequence[OffsetEvent]]
+#: Where events stand: the name of their topic-partition's fence, and their offsets in order.
+Places = tuple[str, Sequence[int]]
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -241,50 +247,96 @@ def days_touched_by(event: Event, limits: Mapping[str, int]) -> tuple[int, ...]:
     return (day,)
 
 
-def fold(
-    portions: Sequence[Portion],
-    secret: bytes,
-    limits: Mapping[str, int],
-    known: frozenset[str] = frozenset(),
-) -> AccountDelta:
-    """Return the delta that *portions* of one account add up to; none of them may be empty.
+class Sums:
+    """What some events of an account add up to."""
 
-    Of several events with one identity the first counts. What is in *known* was applied before and
-    does not count; the fences reach over it anyway. *limits* are those of sessions, in
-    seconds.
+    __slots__ = (
+        "_corrections", "_days", "_growth", "_identities", "_room", "_seconds", "_voids", "offsets",
+    )  # fmt: skip
 
-    Every event comes through this loop, so what is the same as for the event before is not worked
-    out again: events of a batch share their slots, and mostly their type.
+    def __init__(self, room: int) -> None:
+        #: Of its events, by the name of their topic-partition's fence.
+        self.offsets: dict[str, list[int]] = {}
+        self._room = room  # for how many more events
+        self._identities: dict[int, dict[int, None]] = {}  # by block of days, in their order
+        self._growth: dict[int, dict[str, int]] = {}
+        self._seconds: dict[bytes, tuple[int, int, int]] = {}
+        self._corrections: dict[bytes, Correction] = {}
+        self._voids: dict[str, EventVoid] = {}
+        self._days: set[int] = set()  # but those of the events' times, which `_growth` has
+
+    def delta(self) -> AccountDelta:
+        """Return it as one delta."""
+        days = self._days.union(slot // SLOTS_PER_DAY for slot in self._growth)
+        return AccountDelta(
+            [(fence, offsets[0], offsets[-1]) for fence, offsets in self.offsets.items()],
+            sorted(days),
+            {
+                block: [str(n - _TWO_64 if n >= _TWO_63 else n) for n in numbers]
+                for block, numbers in self._identities.items()
+            },
+            self._seconds,
+            self._growth,
+            self._corrections,
+            self._voids,
+        )
+
+
+class Folding:
+    """Adds up events of any accounts as they come.
+
+    An account has one delta, or several in the order of its events, of as many as *most* says.
+    *limits* are those of sessions, in seconds. What is in *known* was applied before and does not
+    count; the fences reach over it anyway.
     """
-    identities: dict[int, list[str]] = {}
-    counted: set[int] = set()
-    days: set[int] = set()
-    seconds: dict[bytes, tuple[int, int, int]] = {}
-    corrections: dict[bytes, Correction] = {}
-    voids: dict[str, EventVoid] = {}
-    growth: dict[int, dict[str, int]] = {}
-    counters: dict[str, int] = {}
-    day = last_slot = last_day = UNKNOWN_SECOND
-    day_line = ""  # what an identity's text begins with (`identity`)
-    last_type: type[Data] | None = None
-    count: Counting | None = None
-    names: list[str] = []
-    for _, items in portions:
-        for item in items:
-            event = item.event
+
+    def __init__(
+        self,
+        secret: bytes,
+        limits: Mapping[str, int],
+        most: Callable[[str], int],
+        known: frozenset[str] = frozenset(),
+    ) -> None:
+        self.sums: dict[str, list[Sums]] = {}  #: by account
+        self._secret, self._limits, self._most, self._known = secret, limits, most, known
+        self._current: dict[str, Sums] = {}
+
+    def add(self, fence: str, offsets: Sequence[int], events: Sequence[Event]) -> None:
+        """Add *events* of one topic-partition, which stand at *offsets*.
+
+        Of several events with one identity the first of a delta counts.
+
+        Every event comes through this loop, so what is the same as for the event before is not
+        worked out again: events of a batch share their slots, and mostly their type.
+        """
+        secret, known, limits, current = self._secret, self._known, self._limits, self._current
+        slot = last_slot = block = UNKNOWN_SECOND
+        day_line = ""  # what an identity's text begins with (`identity`)
+        last_type: type[Data] | None = None
+        count: Counting | None = None
+        for offset, event in zip(offsets, events, strict=True):
+            sums = current.get(event.account)
+            if sums is None or not sums._room:
+                sums = self._begin(event.account)
+            sums._room -= 1
+            places = sums.offsets.get(fence)
+            if places is None:
+                places = sums.offsets[fence] = []
+            places.append(offset)
             slot = event.time // _SLOT_MICROS
             if slot != last_slot:
                 last_slot, day = slot, slot // SLOTS_PER_DAY
-                counters, day_line = growth.setdefault(slot, {}), f"{day}\n"
+                block, day_line = day // DAYS_PER_BLOCK, f"{day}\n"
             number = siphash(secret, f"{day_line}{event.source}\n{event.id}")
-            if number in counted or (known and _signed(number) in known):
+            identities = sums._identities.get(block)
+            if (identities and number in identities) or (known and _signed(number) in known):
                 continue
-            counted.add(number)
-            if day != last_day:
-                last_day = day
-                days.add(day)
-                names = identities.setdefault(day // DAYS_PER_BLOCK, [])
-            names.append(str(number - _TWO_64 if number >= _TWO_63 else number))
+            if identities is None:
+                identities = sums._identities[block] = {}
+            identities[number] = None
+            counters = sums._growth.get(slot)
+            if counters is None:
+                counters = sums._growth[slot] = {}
             data = event.data
             data_type = type(data)
             if data_type is not last_type:
@@ -293,12 +345,32 @@ def fold(
                 count(counters, data)
             else:
                 if isinstance(data, EventVoided):
-                    _merge_void(voids, secret, event, data)
+                    _merge_void(sums._voids, secret, event, data)
                 else:
-                    _merge_session(seconds, corrections, secret, event, data)
-                days.update(days_touched_by(event, limits))
-    fences = [(fence, items[0].offset, items[-1].offset) for fence, items in portions]
-    return AccountDelta(fences, sorted(days), identities, seconds, growth, corrections, voids)
+                    _merge_session(sums._seconds, sums._corrections, secret, event, data)
+                sums._days.update(days_touched_by(event, limits))
+
+    def _begin(self, account: str) -> Sums:
+        sums = self._current[account] = Sums(max(self._most(account), 1))
+        self.sums.setdefault(account, []).append(sums)
+        return sums
+
+
+def fold(
+    portions: Sequence[Portion],
+    secret: bytes,
+    limits: Mapping[str, int],
+    known: frozenset[str] = frozenset(),
+) -> AccountDelta:
+    """Return the delta that *portions* of one account add up to; none of them may be empty.
+
+    What is in *known* was applied before and does not count (`Folding`).
+    """
+    folding = Folding(secret, limits, lambda _: sys.maxsize, known)
+    for fence, items in portions:
+        folding.add(fence, [item.offset for item in items], [item.event for item in items])
+    [[sums]] = folding.sums.values()
+    return sums.delta()
 
 
 def amounts_of(data: Data) -> dict[str, int]:
@@ -348,52 +420,24 @@ def _merge_session(
     seconds[key] = _APPLICATION_INDEX[application], start, stop
 
 
-def stretches(portions: Sequence[Portion], most: int = MOST_EVENTS) -> Iterator[list[Portion]]:
-    """Cut *portions* of one account into such of *most* events, keeping the order in each."""
-    taken: list[Portion] = []
+def stretches(places: Iterable[Places], most: int = MOST_EVENTS) -> Iterator[list[Places]]:
+    """Cut the *places* of an account's events into such of *most* events, in their order."""
+    taken: list[Places] = []
     room = most
-    for fence, items in portions:
+    for fence, offsets in places:
         begin = 0
-        while len(items) - begin > room:
+        while len(offsets) - begin > room:
             if room:
-                taken.append((fence, items[begin : begin + room]))
+                taken.append((fence, offsets[begin : begin + room]))
             yield taken
             taken, begin, room = [], begin + room, most
-        taken.append((fence, items[begin:] if begin else items))
-        room -= len(items) - begin
+        taken.append((fence, offsets[begin:] if begin else offsets))
+        room -= len(offsets) - begin
     yield taken
 
 
-def halves(portions: Sequence[Portion]) -> list[list[Portion]]:
-    """Cut *portions*, which have two events or more, into two halves, keeping the order in each."""
-    room = sum(len(items) for _, items in portions) // 2
-    first: list[Portion] = []
-    second: list[Portion] = []
-    for fence, items in portions:
-        if items[:room]:
-            first.append((fence, items[:room]))
-        if items[room:]:
-            second.append((fence, items[room:]))
-        room = max(room - len(items), 0)
-    return [first, second]
-
-
-def by_account(portions: Iterable[Portion]) -> dict[str, list[Portion]]:
-    """Divide *portions* by account, keeping the order of each topic-partition's events."""
-    accounts: dict[str, list[Portion]] = {}
-    for fence, placed in portions:
-        for account, items in accounts_of(placed).items():
-            accounts.setdefault(account, []).append((fence, items))
-    return accounts
-
-
-def accounts_of(placed: Iterable[OffsetEvent]) -> dict[str, list[OffsetEvent]]:
-    """Group *placed* by account, keeping their order."""
-    accounts: dict[str, list[OffsetEvent]] = {}
-    for item in placed:
-        account = item.event.account
-        if account in accounts:
-            accounts[account].append(item)
-        else:
-            accounts[account] = [item]
-    return accounts
+def halves(places: Sequence[Places]) -> list[list[Places]]:
+    """Cut the *places* of two events or more into two halves, in their order."""
+    size = sum(len(offsets) for _, offsets in places)
+    first, *others = stretches(places, size // 2)
+    return [first, [each for other in others for each in other]]

@@ -1,7 +1,9 @@
 """A fetched batch decoded: its events at their offsets, and a dead letter for each other record."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
 
 from aiokafka.structs import ConsumerRecord
 
@@ -22,6 +24,8 @@ _SEALED = (
 #: Records that are decoded at a time: all that is made of them fits into the processor's cache.
 _AT_A_TIME: Final = 128
 
+_OFFSET: Final = attrgetter("offset")
+
 
 class PendingDeadLetter(NamedTuple):
     """A record that is not counted, and the dead letter that is to be published for it."""
@@ -31,32 +35,62 @@ class PendingDeadLetter(NamedTuple):
     dead_letter: DeadLetter
 
 
-def decode_batch(
-    tp: Place, records: list[FetchedRecord], earlier: SealedRejections = NO_REJECTIONS
-) -> tuple[list[OffsetEvent], list[PendingDeadLetter]]:
-    """Return the events of *records* of *tp* at their offsets, and dead letters of the rest.
+class DecodedRecords:
+    """The events of fetched records of a topic-partition, decoded as they are wanted.
 
-    What was rejected *earlier* for a sealed day is neither: it stays rejected.
+    They are decoded each time: mostly they are wanted once, and to keep them costs more than that.
+    What was rejected *earlier* for a sealed day is neither an event nor a dead letter: it stays
+    rejected.
     """
-    records = earlier.without_rejected(tp, records)
-    events: list[OffsetEvent] = []
-    rejected: list[PendingDeadLetter] = []
-    for begin in range(0, len(records), _AT_A_TIME):
-        some = records[begin : begin + _AT_A_TIME]
-        outcomes = decode_all(tp[0], some)
-        before = len(events)
-        events += [
-            OffsetEvent(record.offset, outcome)
-            for record, outcome in zip(some, outcomes, strict=True)
-            if type(outcome) is Event
-        ]
-        if len(events) - before < len(some):
+
+    def __init__(
+        self, tp: Place, records: list[FetchedRecord], earlier: SealedRejections = NO_REJECTIONS
+    ) -> None:
+        self._tp, self._records = tp, earlier.without_rejected(tp, records)
+        #: The dead letters of those that are no valid events, once all chunks were read.
+        self.rejected: list[PendingDeadLetter] = []
+
+    def chunks(self) -> Iterator[tuple[list[int], list[Event]]]:
+        """Yield offsets, and the events at them."""
+        rejected: list[PendingDeadLetter] = []
+        for begin in range(0, len(self._records), _AT_A_TIME):
+            some = self._records[begin : begin + _AT_A_TIME]
+            outcomes = decode_all(self._tp[0], some)
+            offsets = list(map(_OFFSET, some))
+            if set(map(type, outcomes)) == {Event}:  # as nearly always
+                yield offsets, cast(list[Event], outcomes)
+                continue
             rejected += [
-                _pending(with_place(tp, record), outcome)
+                _pending(with_place(self._tp, record), outcome)
                 for record, outcome in zip(some, outcomes, strict=True)
                 if isinstance(outcome, RejectedError)
             ]
-    return events, rejected
+            placed = [
+                (offset, outcome)
+                for offset, outcome in zip(offsets, outcomes, strict=True)
+                if isinstance(outcome, Event)
+            ]
+            yield [offset for offset, _ in placed], [event for _, event in placed]
+        self.rejected = rejected
+
+    def at(self, offsets: Sequence[int]) -> list[Event]:
+        """Return the events at *offsets*, at which there are some."""
+        places = (bisect_left(self._records, offset, key=_OFFSET) for offset in offsets)
+        outcomes = decode_all(self._tp[0], [self._records[place] for place in places])
+        return [outcome for outcome in outcomes if isinstance(outcome, Event)]
+
+
+def decode_batch(
+    tp: Place, records: list[FetchedRecord], earlier: SealedRejections = NO_REJECTIONS
+) -> tuple[list[OffsetEvent], list[PendingDeadLetter]]:
+    """Return the events of *records* of *tp* at their offsets, and dead letters of the rest."""
+    decoded = DecodedRecords(tp, records, earlier)
+    events = [
+        OffsetEvent(offset, event)
+        for chunk in decoded.chunks()
+        for offset, event in zip(*chunk, strict=True)
+    ]
+    return events, decoded.rejected
 
 
 def accepted_events(

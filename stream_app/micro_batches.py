@@ -28,8 +28,8 @@ from faust.types import TP
 from interaction_usage.store.micro_batch import ApplyResult, MicroBatch, PartitionBatch, SealedEvent
 from rollups.fold import OffsetEvent
 from stream_app.decode_batch import (
+    DecodedRecords,
     PendingDeadLetter,
-    decode_batch,
     newest_second,
     sealed_dead_letter,
 )
@@ -46,9 +46,6 @@ MAX_EVENTS = 20_000
 #: Records in the queues and in process, or KiB of them, whichever is more; beyond that no more
 #: batches are accepted from Faust.
 MAX_QUEUED = 100_000
-
-#: Records that are decoded before other tasks may run: a millisecond.
-_EVENTS_PER_PAUSE = 1_000
 
 _VALUE = attrgetter("value")
 
@@ -139,6 +136,7 @@ class MicroBatches:
                 await self._writing
             if micro_batch and not self._stopping:
                 self._writing = asyncio.create_task(self._write(micro_batch))
+                await asyncio.sleep(0)  # it is sent before the next one is prepared
 
     async def stop(self, patience_s: float) -> None:
         """Begin nothing more, and return when what is being written is done, or after a while."""
@@ -188,25 +186,21 @@ class MicroBatches:
                 self._release(segment)
         if not current:
             return None
-        dead_letters: list[PendingDeadLetter] = []
-        decoded: list[PartitionBatch] = []
-        since_pause = 0
-        for _, batch, fence in current:
-            events, rejected = decode_batch(
-                batch.tp, batch.records, self._context.earlier_rejections
-            )
-            dead_letters += rejected
-            decoded.append(PartitionBatch(fence, events, batch.ends, newest_second(batch.records)))
-            since_pause += len(batch.records)
-            if since_pause >= _EVENTS_PER_PAUSE:
-                since_pause = 0
-                await asyncio.sleep(0)  # so that the connection of the one being written is served
-        write = self._context.writer.micro_batch(decoded)
+        decoded = [
+            DecodedRecords(batch.tp, batch.records, self._context.earlier_rejections)
+            for _, batch, _ in current
+        ]
+        write = self._context.writer.micro_batch(
+            [
+                PartitionBatch(fence, events, batch.ends, newest_second(batch.records))
+                for (_, batch, fence), events in zip(current, decoded, strict=True)
+            ]
+        )
         await write.prepare()
         telemetry = self._context.telemetry
-        telemetry.events.observe(sum(len(batch.placed) for batch in decoded))
+        telemetry.events.observe(write.size)
         telemetry.preparing.observe(time.perf_counter() - began)
-        return _MicroBatch(current, dead_letters, write)
+        return _MicroBatch(current, [each for found in decoded for each in found.rejected], write)
 
     async def _write(self, micro_batch: _MicroBatch) -> None:
         """Write a micro-batch, however long Redis or Kafka is away."""

@@ -2,7 +2,8 @@
 
 What happens, in this order, and what a failure after each step means:
 
-1. The events are divided by account and folded into deltas (`fold`). (Nothing was written.)
+1. The events are read, and folded into deltas of their accounts as they come (`fold.Folding`). They
+   are not kept: those of a delta are read again where it has to be. (Nothing was written.)
 2. Each delta is applied by one script, `apply.lua`, wholly or not at all; its fences move with it.
    If the script answers that some of it is known, or for a sealed day, that is left out and the
    rest is folded again. (Failure: an unknown number of accounts was written. A retry skips them.)
@@ -15,22 +16,24 @@ What happens, in this order, and what a failure after each step means:
 """
 
 import asyncio
+import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from interaction_usage.store.connection import gather_all, pinned_connection
 from interaction_usage.store.nodes import Node
 from interaction_usage.store.record_layout import ApplyAnswer
+from rollups.events import Event
 from rollups.fold import (
     MOST_EVENTS,
+    AccountDelta,
+    Folding,
     OffsetEvent,
-    Portion,
-    by_account,
+    Places,
     days_touched_by,
-    fold,
     halves,
     stretches,
 )
@@ -39,8 +42,10 @@ from rollups.watermark import Position
 if TYPE_CHECKING:
     from interaction_usage.store.writer import Writer
 
-#: Events that are folded before other tasks may run: about 2 ms.
+#: Events that are read and folded before other tasks may run: about 2 ms. To pack a delta takes as
+#: long as to fold so many.
 _EVENTS_PER_PAUSE: Final = 1_000
+_EVENTS_PER_DELTA: Final = 4
 
 #: Divides the size of a delta: by so much the next may be larger, as long as none is too much.
 _GROWTH: Final = 8
@@ -49,13 +54,48 @@ _GROWTH: Final = 8
 _SIZES_REMEMBERED: Final = 10_000
 
 
+class BatchEvents(Protocol):
+    """The events of a batch in the order of their offsets, which may be read more than once."""
+
+    def chunks(self) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
+        """Yield offsets, and the events at them."""
+
+    def at(self, offsets: Sequence[int]) -> list[Event]:
+        """Return the events at *offsets*."""
+
+
+class _Placed:
+    """Events that are kept."""
+
+    def __init__(self, placed: Sequence[OffsetEvent]) -> None:
+        self._events = {item.offset: item.event for item in placed}
+
+    def chunks(self) -> Iterator[tuple[list[int], list[Event]]]:
+        if self._events:
+            yield list(self._events), list(self._events.values())
+
+    def at(self, offsets: Sequence[int]) -> list[Event]:
+        return [self._events[offset] for offset in offsets]
+
+
 class PartitionBatch(NamedTuple):
     """A batch of one topic-partition, to be applied."""
 
     fence: str  #: the name of the topic-partition (`keys.fence`)
-    placed: Sequence[OffsetEvent]  #: its events in the order of their offsets; there may be none
+    events: BatchEvents
     ends: int | None = None  #: where the position moves once all of it is in the rollups
     second: int | None = None  #: the timestamp of its newest record
+
+    @classmethod
+    def of(
+        cls,
+        fence: str,
+        placed: Sequence[OffsetEvent],
+        ends: int | None = None,
+        second: int | None = None,
+    ) -> "PartitionBatch":
+        """Return a batch of events that are there already, in the order of their offsets."""
+        return cls(fence, _Placed(placed), ends, second)
 
 
 class SealedEvent(NamedTuple):
@@ -118,36 +158,35 @@ class _Folded(NamedTuple):
     counts: int  #: how many of its events count; the others are duplicates
 
 
-class _Stretch:
+class _Stretch(NamedTuple):
     """Events of an account that are applied together, behind those before them."""
 
-    __slots__ = ("_folded", "known", "portions")
-
-    def __init__(self, portions: list[Portion], known: frozenset[str] = frozenset()) -> None:
-        self.portions, self.known = portions, known
-        self._folded: _Folded | None = None
+    places: list[Places]
+    folded: _Folded | None = None  #: it as the script takes it; None: to be folded again
+    known: frozenset[str] = frozenset()  #: identities of it that were applied before
 
     @property
     def size(self) -> int:
         """How many events it has."""
-        return sum(len(items) for _, items in self.portions)
+        return sum(len(offsets) for _, offsets in self.places)
 
     @property
     def end(self) -> tuple[str, int]:
         """The topic-partition that its last event is of, and the offset of that."""
-        fence, items = self.portions[-1]
-        return fence, items[-1].offset
+        fence, offsets = self.places[-1]
+        return fence, offsets[-1]
 
-    def folded(self, writer: "Writer") -> _Folded:
-        """Return it as the script takes it, without what is known."""
-        if self._folded is None:
-            delta = fold(self.portions, writer.secret, writer.limits, self.known)
-            self._folded = _Folded(delta.packed(), sum(map(len, delta.identities.values())))
-        return self._folded
+    def only(self, is_wanted: Callable[[str, int], bool]) -> "list[_Stretch]":
+        """Return it with the wanted events; nothing if there are none."""
+        kept: list[Places] = []
+        for fence, offsets in self.places:
+            if wanted := [offset for offset in offsets if is_wanted(fence, offset)]:
+                kept.append((fence, wanted))
+        return [_Stretch(kept, None, self.known)] if kept else []
 
     def cut(self, most: int) -> "list[_Stretch]":
         """Return it in pieces of *most* events."""
-        return [_Stretch(piece, self.known) for piece in stretches(self.portions, most)]
+        return [_Stretch(piece, None, self.known) for piece in stretches(self.places, most)]
 
 
 class _Call(NamedTuple):
@@ -155,6 +194,7 @@ class _Call(NamedTuple):
 
     account: str
     stretch: _Stretch
+    folded: _Folded
     after: tuple[str, int]  #: the end of the stretch before it; `_NOTHING_BEFORE` if there is none
 
 
@@ -173,30 +213,51 @@ class MicroBatch:
 
     def __init__(self, writer: "Writer", batches: Sequence[PartitionBatch]) -> None:
         self._writer, self._batches = writer, batches
-        self._has_run = False
-        self._reset()
-
-    def _reset(self) -> None:
-        """Start over, without assuming anything about what is in the rollups."""
-        limit = self._writer.delta_sizes.limit
+        self._events = {batch.fence: batch.events for batch in batches}
+        self._sizes: dict[str, int] = {}  # how many events each batch has
+        self._is_prepared = False
         #: What is still to be applied of each account, in order.
-        self._pending: dict[str, list[_Stretch]] = {
-            account: [_Stretch(piece) for piece in stretches(portions, limit(account))]
-            for account, portions in by_account((b.fence, b.placed) for b in self._batches).items()
-        }
+        self._pending: dict[str, list[_Stretch]] = {}
         self._rejected: dict[str, int] = defaultdict(int)  # by the name of the topic-partition
         self._duplicates = 0
 
+    @property
+    def size(self) -> int:
+        """How many events it has, once it is prepared."""
+        return sum(self._sizes.values())
+
     async def prepare(self) -> None:
-        """Fold everything, with pauses in which other tasks can run."""
-        folded = 0
-        for pending in self._pending.values():
-            for stretch in pending:
-                stretch.folded(self._writer)
-                folded += stretch.size
-                if folded >= _EVENTS_PER_PAUSE:
-                    folded = 0
+        """Read and fold everything, as if nothing of it was in the rollups, with pauses."""
+        writer, since_pause = self._writer, 0
+        self._pending, self._rejected, self._duplicates = {}, defaultdict(int), 0
+        folding = Folding(writer.secret, writer.limits, writer.delta_sizes.limit)
+        for batch in self._batches:
+            self._sizes[batch.fence] = 0
+            for offsets, events in batch.events.chunks():
+                folding.add(batch.fence, offsets, events)
+                self._sizes[batch.fence] += len(events)
+                since_pause += len(events)
+                if since_pause >= _EVENTS_PER_PAUSE:
+                    since_pause = 0
                     await asyncio.sleep(0)
+        for account, found in folding.sums.items():
+            self._pending[account] = [
+                _Stretch(list(sums.offsets.items()), _folded(sums.delta())) for sums in found
+            ]
+            since_pause += len(found) * _EVENTS_PER_DELTA
+            if since_pause >= _EVENTS_PER_PAUSE:
+                since_pause = 0
+                await asyncio.sleep(0)
+        self._is_prepared = True
+
+    def _fold(self, stretch: _Stretch) -> _Folded:
+        """Return *stretch*, read again, as the script takes it, without what is known."""
+        writer = self._writer
+        folding = Folding(writer.secret, writer.limits, lambda _: sys.maxsize, stretch.known)
+        for fence, offsets in stretch.places:
+            folding.add(fence, offsets, self._events[fence].at(offsets))
+        [[sums]] = folding.sums.values()
+        return _folded(sums.delta())
 
     async def run(self, reject: Reject = publish_nothing) -> list[ApplyResult]:
         """Apply everything, then move the positions; return what became of each batch.
@@ -206,11 +267,11 @@ class MicroBatch:
         whatever *reject* raises; then an unknown number of accounts was written, each wholly or not
         at all, and no position moved beyond what is written.
         """
-        if self._has_run:
-            # What a failed run learnt is void: the server may have lost it since, and the positions
-            # would move over it.
-            self._reset()
-        self._has_run = True
+        if not self._is_prepared:
+            await self.prepare()
+        # What a failed run learnt is void: the server may have lost it since, and the positions
+        # would move over it.
+        self._is_prepared = False
         nodes = self._writer.nodes
         async with nodes.watched(), AsyncExitStack() as stack:
             # One connection to each node for all of it: see `pinned_connection`.
@@ -223,7 +284,7 @@ class MicroBatch:
                     await reject(sealed)
             await self._advance(connections)
         return [
-            ApplyResult(len(batch.placed), self._duplicates, self._rejected[batch.fence])
+            ApplyResult(self._sizes[batch.fence], self._duplicates, self._rejected[batch.fence])
             for batch in self._batches
         ]
 
@@ -248,7 +309,8 @@ class MicroBatch:
         for account, pending in self._pending.items():
             after = _NOTHING_BEFORE
             for stretch in pending:
-                calls.append(_Call(account, stretch, after))
+                folded = stretch.folded or self._fold(stretch)
+                calls.append(_Call(account, stretch, folded, after))
                 after = stretch.end
         return calls
 
@@ -300,7 +362,7 @@ class MicroBatch:
         runs = [
             (
                 node.script_keys(writer.keys, call.account),
-                (*call.stretch.folded(writer).packed, writer.packed_limits, now, *call.after),
+                (*call.folded.packed, writer.packed_limits, now, *call.after),
             )
             for call in calls
         ]
@@ -315,16 +377,16 @@ class MicroBatch:
         """
         account, stretch, sizes = call.account, call.stretch, self._writer.delta_sizes
         if code == ApplyAnswer.APPLIED:
-            self._duplicates += stretch.size - stretch.folded(self._writer).counts
+            self._duplicates += stretch.size - call.folded.counts
             sizes.was_applied(account, stretch.size)
             return []
         if code == ApplyAnswer.BELOW_FENCE:
             pairs = zip(rest[::2], rest[1::2], strict=True)
             fences = {name.decode(): offset for name, offset in pairs}
-            return _only(stretch, partial(_is_above, fences))
+            return stretch.only(partial(_is_above, fences))
         if code == ApplyAnswer.KNOWN:
             known = frozenset(identity.decode() for identity in rest)
-            return [_Stretch(stretch.portions, stretch.known | known)]
+            return [_Stretch(stretch.places, None, stretch.known | known)]
         if code == ApplyAnswer.SEALED:
             return self._leave_out_sealed(stretch, frozenset(rest), sealed)
         if code == ApplyAnswer.TOO_EARLY:
@@ -334,9 +396,8 @@ class MicroBatch:
         if stretch.size > 1:
             # Too much for one script, or a sealed day would change: try each half.
             sizes.was_too_much(account, stretch.size)
-            return [_Stretch(half, stretch.known) for half in halves(stretch.portions)]
-        [(fence, [item])] = stretch.portions
-        sealed.append(SealedEvent(fence, item))
+            return [_Stretch(half, None, stretch.known) for half in halves(stretch.places)]
+        sealed += self._sealed_at(*stretch.places)
         return []
 
     def _leave_out_sealed(
@@ -344,30 +405,29 @@ class MicroBatch:
     ) -> list[_Stretch]:
         """Move the events of *stretch* that touch *days*, which are sealed, to *sealed*."""
         limits = self._writer.limits
-
-        def is_sealed(item: OffsetEvent) -> bool:
-            return not days.isdisjoint(days_touched_by(item.event, limits))
-
-        sealed += [
-            SealedEvent(fence, item)
-            for fence, items in stretch.portions
-            for item in items
-            if is_sealed(item)
+        left_out = [
+            each
+            for each in self._sealed_at(*stretch.places)
+            if not days.isdisjoint(days_touched_by(each.placed.event, limits))
         ]
-        return _only(stretch, lambda _, item: not is_sealed(item))
+        sealed += left_out
+        places = {(fence, item.offset) for fence, item in left_out}
+        return stretch.only(lambda *place: place not in places)
+
+    def _sealed_at(self, *places: Places) -> Iterator[SealedEvent]:
+        """Yield the events at *places*."""
+        for fence, offsets in places:
+            for offset, event in zip(offsets, self._events[fence].at(offsets), strict=True):
+                yield SealedEvent(fence, OffsetEvent(offset, event))
 
 
-def _only(stretch: _Stretch, is_wanted: Callable[[str, OffsetEvent], bool]) -> list[_Stretch]:
-    """Return *stretch* with the wanted events only; nothing if there are none."""
-    kept: list[Portion] = []
-    for fence, items in stretch.portions:
-        if wanted := [item for item in items if is_wanted(fence, item)]:
-            kept.append((fence, wanted))
-    return [_Stretch(kept, stretch.known)] if kept else []
+def _folded(delta: AccountDelta) -> _Folded:
+    """Return *delta* as the script takes it."""
+    return _Folded(delta.packed(), sum(map(len, delta.identities.values())))
 
 
-def _is_above(fences: Mapping[str, int], fence: str, item: OffsetEvent) -> bool:
-    return item.offset > fences.get(fence, -1)
+def _is_above(fences: Mapping[str, int], fence: str, offset: int) -> bool:
+    return offset > fences.get(fence, -1)
 
 
 def _no_later_than(now: int, second: int | None) -> int | None:

@@ -241,7 +241,7 @@ class Writer:
         reject: Reject = publish_nothing,
     ) -> ApplyResult:
         """Apply a batch of one topic-partition by itself; see `MicroBatch`."""
-        batch = PartitionBatch(fence, placed, ends, second)
+        batch = PartitionBatch.of(fence, placed, ends, second)
         [result] = await self.micro_batch([batch]).run(reject)
         return result
 

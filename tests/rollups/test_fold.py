@@ -23,9 +23,8 @@ from rollups.events import (
 )
 from rollups.fold import (
     AccountDelta,
+    Folding,
     OffsetEvent,
-    accounts_of,
-    by_account,
     flow_metric,
     fold,
     identity,
@@ -196,27 +195,51 @@ def test_a_flow_metric_can_be_taken_apart(outcome: str, flow: str) -> None:
     assert split_flow_metric(flow_metric(outcome, flow)) == (outcome, flow)
 
 
-def test_accounts_keep_the_order_of_their_events() -> None:
-    """One account's events stay in the order of their offsets."""
-    items = [OffsetEvent(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(6)]
-    split = accounts_of(items)
-    assert {name: [item.offset for item in entry] for name, entry in split.items()} == {
-        "a": [0, 2, 4],
-        "b": [1, 3, 5],
-    }
+@given(st.lists(events(), min_size=1, max_size=30), st.integers(1, 9), st.integers(1, 9))
+def test_events_are_added_up_as_they_come_as_if_each_delta_were_folded_alone(
+    drawn: list[Event], chunk: int, most: int
+) -> None:
+    """Whatever accounts they are of, and however many come at a time."""
+    half = len(drawn) // 2
+    portions = {"t/0": drawn[: half + 1], "t/1": drawn[half:]}  # one of them is in both
+    folding = Folding(SECRET, LIMITS, lambda _: most)
+    for fence, found in portions.items():
+        for at in range(0, len(found), chunk):
+            some = found[at : at + chunk]
+            folding.add(fence, range(at, at + len(some)), some)
+    placed_of: dict[str, list[tuple[str, OffsetEvent]]] = {}
+    for fence, found in portions.items():
+        for offset, event in enumerate(found):
+            placed_of.setdefault(event.account, []).append((fence, OffsetEvent(offset, event)))
+    assert folding.sums.keys() == placed_of.keys()
+    for account, items in placed_of.items():
+        pieces = [items[at : at + most] for at in range(0, len(items), most)]
+        assert [sums.delta() for sums in folding.sums[account]] == [
+            fold(
+                [
+                    (fence, [item for name, item in piece if name == fence])
+                    for fence in dict.fromkeys(name for name, _ in piece)
+                ],
+                SECRET,
+                LIMITS,
+            )
+            for piece in pieces
+        ]
+        assert [
+            (fence, offset)
+            for sums in folding.sums[account]
+            for fence, offsets in sums.offsets.items()
+            for offset in offsets
+        ] == [(fence, item.offset) for fence, item in items]
 
 
-def test_portions_are_divided_by_account() -> None:
-    """Each account keeps the order of each topic-partition's events."""
-    items = [OffsetEvent(i, Event("test", str(i), "ab"[i % 2], 0, SmsSent())) for i in range(4)]
-    divided = by_account([("t/0", items), ("t/1", items[1:2])])
-    assert divided == {
-        "a": [("t/0", items[::2])],
-        "b": [("t/0", items[1::2]), ("t/1", items[1:2])],
-    }
+#: Events of one account, some of which may be of one identity.
+events_of_one = st.lists(events(), min_size=1, max_size=12).map(
+    lambda drawn: [msgspec.structs.replace(event, account="acme") for event in drawn]
+)
 
 
-@given(st.lists(events(), min_size=1, max_size=12))
+@given(events_of_one)
 def test_packing_keeps_everything(drawn: list[Event]) -> None:
     """What the script unpacks is the part, with the session keys end to end."""
     items = [OffsetEvent(i, event) for i, event in enumerate(drawn)]
@@ -236,7 +259,7 @@ def test_packing_keeps_everything(drawn: list[Event]) -> None:
     assert cells_of(counters) == part.counters
 
 
-@given(st.lists(events(), min_size=1, max_size=12))
+@given(events_of_one)
 def test_corrections_are_packed_where_there_are_some(drawn: list[Event]) -> None:
     """A correction goes by the place of its session, a void by its event; without any, nothing."""
     part = fold([("t/0", [OffsetEvent(i, event) for i, event in enumerate(drawn)])], SECRET, LIMITS)

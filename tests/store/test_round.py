@@ -79,7 +79,7 @@ def micro_batches_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
     """Put *batches* into micro-batches at random, no partition twice in one, in order."""
     rng, micro_batches = Random(seed), list[list[PartitionBatch]]()
     for fence, placed in batches:
-        batch = PartitionBatch(fence, placed, placed[-1].offset + 1)
+        batch = PartitionBatch.of(fence, placed, placed[-1].offset + 1)
         if (
             micro_batches
             and fence not in {one.fence for one in micro_batches[-1]}
@@ -124,7 +124,7 @@ def test_a_repeat_in_another_partition_of_the_micro_batch_counts_once(
     """a: [x][y]  b: [y][x], at once."""
     x, y = sms("x"), sms("y")
     first, _ = run_micro_batch(
-        server.url, PartitionBatch("a/0", log(x, y), 2), PartitionBatch("b/0", log(y, x), 2)
+        server.url, PartitionBatch.of("a/0", log(x, y), 2), PartitionBatch.of("b/0", log(y, x), 2)
     )
     assert messages(redis) == 2
     assert first.duplicates == 2
@@ -135,8 +135,8 @@ def test_duplicates_are_those_of_the_micro_batch_and_of_earlier_ones(
 ) -> None:
     """a: [x] before; then a: [x][y][y][z], of which two are; what is read again is none."""
     x, y, z = sms("x"), sms("y"), sms("z")
-    run_micro_batch(server.url, PartitionBatch("a/0", log(x), 1))
-    batch = PartitionBatch("a/0", log(x, y, y, z, first=1), 5)
+    run_micro_batch(server.url, PartitionBatch.of("a/0", log(x), 1))
+    batch = PartitionBatch.of("a/0", log(x, y, y, z, first=1), 5)
     assert run_micro_batch(server.url, batch)[0].duplicates == 2
     assert run_micro_batch(server.url, batch)[0].duplicates == 0
     assert messages(redis) == 3
@@ -154,7 +154,7 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
     The fences pass over what is refused; so until that is on record, they stay where they are.
     """
-    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch.of("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen: list[tuple[str, int]] = []
 
@@ -166,10 +166,10 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
     async def act(writer: Writer) -> list[ApplyResult]:
         await seal_everything(writer, "acme")
         batches = (
-            PartitionBatch(
+            PartitionBatch.of(
                 "a/0", log(tomorrow, sms("late"), sms("other", "other"), first=1), 4, THEN
             ),
-            PartitionBatch("b/0", log(tomorrow, sms("late")), 2, THEN),
+            PartitionBatch.of("b/0", log(tomorrow, sms("late")), 2, THEN),
         )
         return await writer.micro_batch(batches).run(refuse)
 
@@ -182,7 +182,7 @@ def test_what_is_for_a_sealed_day_is_refused_before_anything_behind_it_is_writte
 
 def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, redis: Redis) -> None:
     """Kafka is away, or the assignment is over; the repeat refuses it again."""
-    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch.of("a/0", log(sms("first")), 1, THEN))
     tomorrow = Event("test", "tomorrow", "acme", (NOON + 86_400) * SECOND, SmsSent())
     seen = []
 
@@ -194,7 +194,7 @@ def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, re
     async def act(writer: Writer) -> None:
         await seal_everything(writer, "acme")
         micro_batch = writer.micro_batch(
-            [PartitionBatch("a/0", log(sms("late"), tomorrow, first=1), 3, THEN)]
+            [PartitionBatch.of("a/0", log(sms("late"), tomorrow, first=1), 3, THEN)]
         )
         with pytest.raises(OSError, match="on purpose"):
             await micro_batch.run(fails_once)
@@ -210,7 +210,7 @@ def test_where_it_cannot_be_refused_nothing_behind_it_is_written(server: Any, re
 
 def test_a_timestamp_ahead_of_the_clock_is_not_kept(server: Any, redis: Redis) -> None:
     """Microseconds taken for milliseconds: the year 58,000."""
-    run_micro_batch(server.url, PartitionBatch("a/0", log(sms("first")), 1, 1_791_201_600_000))
+    run_micro_batch(server.url, PartitionBatch.of("a/0", log(sms("first")), 1, 1_791_201_600_000))
     offset, second = redis.hget("u:position", "a/0").split()
     assert (offset, int(second) <= time.time()) == (b"1", True)
 
@@ -220,7 +220,7 @@ def test_a_micro_batch_in_which_redis_refuses_moves_no_position(server: Any, red
     redis.set("u:{bad}", "no hash")
 
     async def act(writer: Writer) -> None:
-        micro_batch = writer.micro_batch([PartitionBatch("a/0", log(sms(1), sms(2, "bad")), 2)])
+        micro_batch = writer.micro_batch([PartitionBatch.of("a/0", log(sms(1), sms(2, "bad")), 2)])
         with pytest.raises(Exception, match="WRONGTYPE"):
             await micro_batch.run()
         assert not redis.exists("u:position")
@@ -241,7 +241,7 @@ def test_a_run_that_breaks_off_between_the_steps_is_repeated_whole(
     The first stretch of acme is applied by then. The repeat skips it, and must not take that for
     the rest, which would be lost.
     """
-    run_micro_batch(server.url, PartitionBatch("b/0", log(sms("first", "other")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch.of("b/0", log(sms("first", "other")), 1, THEN))
 
     async def act(writer: Writer) -> None:
         [node] = writer.nodes.all
@@ -257,8 +257,8 @@ def test_a_run_that_breaks_off_between_the_steps_is_repeated_whole(
         node.run = breaks_once  # type: ignore[method-assign]
         micro_batch = writer.micro_batch(
             [
-                PartitionBatch("a/0", log(*map(sms, range(events))), events, THEN),
-                PartitionBatch("c/0", log(sms("first", "other")), 1, THEN),
+                PartitionBatch.of("a/0", log(*map(sms, range(events))), events, THEN),
+                PartitionBatch.of("c/0", log(sms("first", "other")), 1, THEN),
             ]
         )
         with pytest.raises(RedisConnectionError):
@@ -276,7 +276,7 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
 ) -> None:
     """The answer to one of its calls is lost, though it was run: apply, apply again, advance."""
     repeats = [sms(number) for number in range(3)]
-    run_micro_batch(server.url, PartitionBatch("c/0", log(*repeats), 3, THEN))
+    run_micro_batch(server.url, PartitionBatch.of("c/0", log(*repeats), 3, THEN))
 
     async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
@@ -293,8 +293,8 @@ def test_a_run_that_breaks_off_anywhere_counts_once_when_repeated(
         node.run = breaks  # type: ignore[method-assign]
         micro_batch = writer.micro_batch(
             [
-                PartitionBatch("a/0", log(*repeats, sms("a"), sms("b", "other")), 5, THEN),
-                PartitionBatch("b/0", log(sms("c"), sms("a")), 2, THEN),
+                PartitionBatch.of("a/0", log(*repeats, sms("a"), sms("b", "other")), 5, THEN),
+                PartitionBatch.of("b/0", log(sms("c"), sms("a")), 2, THEN),
             ]
         )
         for _ in range(2):
@@ -318,7 +318,7 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_i
     No position was acknowledged; that the secret is gone tells of the loss. Everything is applied
     again, hashed again: also the repeat, which is known no more.
     """
-    run_micro_batch(server.url, PartitionBatch("c/0", log(sms("repeat")), 1, THEN))
+    run_micro_batch(server.url, PartitionBatch.of("c/0", log(sms("repeat")), 1, THEN))
 
     async def act(writer: Writer) -> list[ApplyResult]:
         [node] = writer.nodes.all
@@ -333,7 +333,7 @@ def test_a_repeat_takes_nothing_for_applied_that_redis_reported_before_it_lost_i
 
         node.run = dies  # type: ignore[method-assign]
         micro_batch = writer.micro_batch(
-            [PartitionBatch("a/0", log(sms("repeat"), sms("new")), 2, THEN)]
+            [PartitionBatch.of("a/0", log(sms("repeat"), sms("new")), 2, THEN)]
         )
         with pytest.raises(RedisConnectionError):
             await micro_batch.run()
@@ -383,7 +383,7 @@ def test_behind_what_was_not_applied_nothing_is(server: Any, redis: Redis) -> No
     [2][3] is answered with what is known. If [4][5] were applied then, its fence would pass over 3,
     and 3 would be skipped. What is known of it is answered all the same.
     """
-    run_micro_batch(server.url, PartitionBatch("b/0", log(sms(2), sms(5)), 2))
+    run_micro_batch(server.url, PartitionBatch.of("b/0", log(sms(2), sms(5)), 2))
     seen = []
 
     async def act(writer: Writer) -> list[ApplyResult]:
@@ -399,7 +399,7 @@ def test_behind_what_was_not_applied_nothing_is(server: Any, redis: Redis) -> No
 
         node.run = noted  # type: ignore[method-assign]
         writer.delta_sizes.limits["acme"] = 2
-        batch = PartitionBatch("a/0", log(*map(sms, range(6)), sms(6)), 7)
+        batch = PartitionBatch.of("a/0", log(*map(sms, range(6)), sms(6)), 7)
         return await writer.micro_batch([batch]).run()
 
     assert with_writer(server.url, act)[0].duplicates == 2
@@ -421,11 +421,11 @@ def test_what_is_behind_too_much_is_cut_as_well(server: Any, redis: Redis) -> No
         )
         for n in range(900)
     ]
-    run_micro_batch(server.url, PartitionBatch("b/0", log(*events[::7]), len(events[::7])))
+    run_micro_batch(server.url, PartitionBatch.of("b/0", log(*events[::7]), len(events[::7])))
 
     async def act(writer: Writer) -> list[ApplyResult]:
         writer.delta_sizes.limits["acme"] = 300
-        return await writer.micro_batch([PartitionBatch("a/0", log(*events), 900)]).run()
+        return await writer.micro_batch([PartitionBatch.of("a/0", log(*events), 900)]).run()
 
     assert with_writer(server.url, act)[0].duplicates == len(events[::7])
     found = read(redis, "acme", NOON_SLOT, NOON_SLOT + 300)
@@ -439,7 +439,7 @@ def test_an_account_whose_listing_failed_is_listed_with_the_next_try(
 
     async def act(writer: Writer) -> None:
         redis.set("u:accounts", "no set")
-        micro_batch = writer.micro_batch([PartitionBatch("a/0", log(sms(1)), 1, THEN)])
+        micro_batch = writer.micro_batch([PartitionBatch.of("a/0", log(sms(1)), 1, THEN)])
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await micro_batch.run()
         assert not redis.hexists("u:position", "a/0")

@@ -21,6 +21,7 @@ from interaction_usage.store.micro_batch import ApplyResult, PartitionBatch, Rej
 from interaction_usage.store.reads import Rollups
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS, runs_ending
+from rollups.fold import OffsetEvent
 from stream_app.errors import OffsetGapError
 from stream_app.fetched_batch import Assignment, FetchedBatch
 from stream_app.micro_batches import MicroBatches, QueuedBatch
@@ -82,6 +83,7 @@ class ScriptedMicroBatch:
     def __init__(self, writer: "ScriptedWriter", batches: Sequence[PartitionBatch]) -> None:
         self.writer, self.batches = writer, batches
         self.prepared = self.runs = 0
+        self.sizes: dict[str, int] = {}
         self.may_end = asyncio.Event()
         self.outcomes: list[Exception | list[SealedEvent]] = []
 
@@ -90,9 +92,17 @@ class ScriptedMicroBatch:
         """What it writes, by fence and end."""
         return [(batch.fence, batch.ends) for batch in self.batches]
 
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return sum(self.sizes.values())
+
     async def prepare(self) -> None:
-        """Fold, in several steps."""
-        await asyncio.sleep(0)
+        """Read and fold, in several steps."""
+        for batch in self.batches:
+            events = [event for _, found in batch.events.chunks() for event in found]
+            self.sizes[batch.fence] = len(events)
+            await asyncio.sleep(0)
         self.prepared += 1
 
     async def run(self, refuse: Reject) -> list[ApplyResult]:
@@ -106,7 +116,8 @@ class ScriptedMicroBatch:
             await refuse(outcome)
         refused = [fence for fence, _ in outcome]
         return [
-            ApplyResult(len(batch.placed), 0, refused.count(batch.fence)) for batch in self.batches
+            ApplyResult(self.sizes[batch.fence], 0, refused.count(batch.fence))
+            for batch in self.batches
         ]
 
 
@@ -245,7 +256,8 @@ def test_batches_of_a_partition_are_done_in_order_and_those_that_wait_together()
         assert [event.acks for event in events] == [1, 0, 0]
         assert scene.begun[1:] == [[(name(A), 5)]]
         second = await scene.finish(1)
-        assert [placed.offset for placed in second.batches[0].placed] == [2, 3, 4]
+        [(offsets, _)] = second.batches[0].events.chunks()
+        assert offsets == [2, 3, 4]
         assert scene.consumer.processed()[A] == 5
         assert [event.acks for event in events] == [1, 1, 1]
         assert scene.telemetry.counted == 5
@@ -470,7 +482,7 @@ def test_dead_letters_are_acknowledged_before_a_micro_batch_is_run() -> None:
         assert scene.producer.sent == [b"broken", b"no event"]
         assert scene.begun == [[(name(A), 2), (name(B), 1)]]
         micro_batch = await scene.finish(0)
-        assert [len(batch.placed) for batch in micro_batch.batches] == [1, 0]
+        assert list(micro_batch.sizes.values()) == [1, 0]
         assert scene.telemetry.refused == {"malformed": 2}
         assert scene.consumer.processed()[B] == 1
 
@@ -483,7 +495,11 @@ def test_dead_letters_are_acknowledged_before_a_micro_batch_is_run() -> None:
 def sealed_in(scene: Scene, number: int) -> list[SealedEvent]:
     """Return the first event of each batch of a micro-batch."""
     batches = scene.writer.micro_batches[number].batches
-    return [SealedEvent(batch.fence, batch.placed[0]) for batch in batches]
+    return [
+        SealedEvent(batch.fence, OffsetEvent(offsets[0], events[0]))
+        for batch in batches
+        for offsets, events in batch.events.chunks()
+    ]
 
 
 def test_what_is_for_a_sealed_day_is_a_dead_letter_before_the_micro_batch_ends() -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from rollups.catalog import APPLICATIONS, SERIES, SERIES_OF, STARTED, UNSTOPPED
 from rollups.concurrency import FLAT, Presence, Summary, merge
 from rollups.corrections import Correction, EventVoid, first_of, latest
-from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, accounts_of, fold, is_flow_metric
+from rollups.fold import SECRET_BYTES, AccountDelta, OffsetEvent, fold, is_flow_metric
 from rollups.range_snapshot import Curve, RangeSnapshot
 from rollups.slots import SLOT_SECONDS, day_of, slot_of
 from rollups.timestamps import DAY_SECONDS, SECOND
@@ -117,10 +117,10 @@ def apply_events(
     *now* is the second on the clock. Returns the events that were refused: a day is sealed.
     """
     refused = []
-    for name, items in accounts_of(placed).items():
+    for name in dict.fromkeys(item.event.account for item in placed):
         account = accounts.setdefault(name, Account())
-        for item in items:
-            if item.offset <= account.fences.get(fence, -1):
+        for item in placed:
+            if item.event.account != name or item.offset <= account.fences.get(fence, -1):
                 continue
             part = fold([(fence, [item])], _SECRET, limits)
             if not apply(account, part, limits, now):
