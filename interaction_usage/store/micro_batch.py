@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 _EVENTS_PER_PAUSE: Final = 1_000
 _EVENTS_PER_DELTA: Final = 4
 
-#: Divides the size of a delta: by so much the next may be larger, as long as none is too much.
-_GROWTH: Final = 8
+#: How much of what one script may do a delta should be, in hundredths: less than all of it, for
+#: events differ, and one that is too much is sent in vain, with all of its account behind it.
+_WANTED_LOAD: Final = 75
 
 #: Accounts for which a smaller size of deltas is remembered.
 _SIZES_REMEMBERED: Final = 10_000
@@ -131,24 +132,29 @@ class DeltaSizes:
         """Return how many events a delta of *account* may have."""
         return self.limits.get(account, MOST_EVENTS)
 
-    def was_too_much(self, account: str, size: int) -> None:
+    def was_too_much(self, account: str, size: int, load: int) -> None:
         """Make smaller deltas of *account* from now on: one of *size* events was too much."""
-        if len(self.limits) >= _SIZES_REMEMBERED:
-            self.limits.clear()
-        self.limits[account] = max(size // 2, 1)
+        self._set(account, size * _WANTED_LOAD // load)
 
-    def was_applied(self, account: str, size: int) -> None:
-        """Make somewhat larger deltas again if one as large as allowed was applied.
+    def was_applied(self, account: str, size: int, load: int) -> None:
+        """Fit the size of further deltas of *account* to the *load* that one of *size* events was.
 
-        Twice as large they would mostly be too much again, and each of them is tried in vain first.
+        One that is smaller than it might have been says nothing of larger ones.
         """
         limit = self.limits.get(account)
-        if limit is not None and size >= limit:
-            limit += limit // _GROWTH + 1
-            if limit < MOST_EVENTS:
-                self.limits[account] = limit
-            else:
-                del self.limits[account]
+        if limit is None:
+            if load > _WANTED_LOAD:
+                self._set(account, size * _WANTED_LOAD // load)
+        elif size >= limit:
+            self._set(account, (limit + size * _WANTED_LOAD // max(load, 1)) // 2)
+
+    def _set(self, account: str, limit: int) -> None:
+        if limit >= MOST_EVENTS:
+            self.limits.pop(account, None)
+            return
+        if len(self.limits) >= _SIZES_REMEMBERED:
+            self.limits.clear()
+        self.limits[account] = max(limit, 1)
 
 
 class _Folded(NamedTuple):
@@ -378,7 +384,7 @@ class MicroBatch:
         account, stretch, sizes = call.account, call.stretch, self._writer.delta_sizes
         if code == ApplyAnswer.APPLIED:
             self._duplicates += stretch.size - call.folded.counts
-            sizes.was_applied(account, stretch.size)
+            sizes.was_applied(account, stretch.size, *rest)
             return []
         if code == ApplyAnswer.BELOW_FENCE:
             pairs = zip(rest[::2], rest[1::2], strict=True)
@@ -389,13 +395,13 @@ class MicroBatch:
             return [_Stretch(stretch.places, None, stretch.known | known)]
         if code == ApplyAnswer.SEALED:
             return self._leave_out_sealed(stretch, frozenset(rest), sealed)
-        if code == ApplyAnswer.TOO_EARLY:
-            # If what is before it was too much, so is this.
+        if code == ApplyAnswer.TOO_MUCH:
+            sizes.was_too_much(account, stretch.size, *rest)
+        if code in (ApplyAnswer.TOO_MUCH, ApplyAnswer.TOO_EARLY):
+            # What waited for what was too much would be too much as well.
             most = sizes.limit(account)
             return stretch.cut(most) if stretch.size > most else [stretch]
-        if stretch.size > 1:
-            # Too much for one script, or a sealed day would change: try each half.
-            sizes.was_too_much(account, stretch.size)
+        if stretch.size > 1:  # some of it would change a sealed day: try each half
             return [_Stretch(half, None, stretch.known) for half in halves(stretch.places)]
         sealed += self._sealed_at(*stretch.places)
         return []

@@ -11,6 +11,7 @@ from interaction_usage.store import keys
 from interaction_usage.store.client import connect
 from interaction_usage.store.micro_batch import ApplyResult, SealedEvent
 from interaction_usage.store.reads import Rollups
+from interaction_usage.store.record_layout import ApplyAnswer
 from interaction_usage.store.writer import Writer
 from rollups.catalog import APPLICATIONS
 from rollups.fold import OffsetEvent
@@ -33,6 +34,22 @@ async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Wr
         yield writer
     finally:
         await writer.close()
+
+
+def noted_answers(writer: Writer) -> list[list[ApplyAnswer]]:
+    """Return a list to which the answers to each trip with deltas are added from now on."""
+    noted: list[list[ApplyAnswer]] = []
+    [node] = writer.nodes.all
+    whole = node.run
+
+    async def run(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
+        answers = await whole(connection, script, *calls, **more)
+        if script == "apply":
+            noted.append([ApplyAnswer(answer[0]) for answer in answers])
+        return answers
+
+    node.run = run  # type: ignore[method-assign]
+    return noted
 
 
 def write(url: str, batches: Batches, limits: Mapping[str, int] = DAY) -> list[ApplyResult]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +9,14 @@ import pytest
 from redis.client import Redis
 
 from interaction_usage.servers.redis_server import RedisServer, redis_server
+from interaction_usage.store.micro_batch import DeltaSizes
+from interaction_usage.store.record_layout import ApplyAnswer
 from interaction_usage.store.writer import Writer
 from rollups.events import Event, FlowRun, SessionStarted, SessionStopped, SmsSent
 from rollups.fold import SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.drawing import NOON
-from tests.store.redis_side import DAY, laid_open, read, write, writing
+from tests.store.redis_side import DAY, laid_open, noted_answers, read, write, writing
 
 #: Commands that one call may send to Redis: about five milliseconds.
 MOST_COMMANDS = 600
@@ -101,18 +102,39 @@ def test_smaller_deltas_come_to_the_same(server: Any, redis: Redis) -> None:
     assert dumps[0] == dumps[1] == dumps[2]
 
 
-def test_parts_grow_again_where_they_can() -> None:
-    """[1500: too much][750: too much][375: applied], an eighth more, and at last no limit."""
-    writer = Writer(Redis(), DAY, clock=time.time)  # type: ignore[arg-type]
-    writer.delta_sizes.was_applied("acme", 1_500)
-    assert writer.delta_sizes.limits == {}
-    for size in (1_500, 750):
-        writer.delta_sizes.was_too_much("acme", size)
-    assert writer.delta_sizes.limits == {"acme": 375}
-    writer.delta_sizes.was_applied("acme", 374)
-    assert writer.delta_sizes.limits == {"acme": 375}
-    writer.delta_sizes.was_applied("acme", 375)
-    assert writer.delta_sizes.limits == {"acme": 422}
-    while size := writer.delta_sizes.limits.get("acme"):
-        writer.delta_sizes.was_applied("acme", size)
-    assert writer.delta_sizes.limits == {}
+def test_deltas_are_as_large_as_the_load_of_the_ones_before_says() -> None:
+    """[1500: 3 times too much][375: a little much][300: much room], and at last no limit."""
+    sizes = DeltaSizes()
+    sizes.was_applied("acme", 1_500, 75)
+    assert sizes.limits == {}
+    sizes.was_too_much("acme", 1_500, 300)
+    assert sizes.limits == {"acme": 375}
+    sizes.was_applied("acme", 374, 10)  # what was left of a micro-batch
+    assert sizes.limits == {"acme": 375}
+    sizes.was_applied("acme", 375, 94)
+    assert sizes.limits == {"acme": 337}
+    sizes.was_too_much("acme", 2, 101)
+    assert sizes.limits == {"acme": 1}
+    for _ in range(99):
+        sizes.was_applied("acme", sizes.limit("acme"), 20)
+    assert sizes.limits == {}
+    sizes.was_applied("acme", 1_000, 100)
+    assert sizes.limits == {"acme": 750}
+
+
+def test_deltas_of_a_busy_account_are_hardly_ever_sent_in_vain(server: Any, redis: Redis) -> None:
+    """Of 40 micro-batches that are each too much for one script, after the first few."""
+    placed = everything(random.Random(6))[2_000:14_000]
+
+    async def run() -> list[list[ApplyAnswer]]:
+        async with writing(server.url) as writer:
+            answers = noted_answers(writer)
+            for at in range(0, len(placed), 300):
+                await writer.apply("t/0", placed[at : at + 300])
+            return answers
+
+    trips = asyncio.run(run())
+    codes = [code for trip in trips for code in trip]
+    assert codes.count(ApplyAnswer.APPLIED) > 80
+    assert codes.count(ApplyAnswer.TOO_MUCH) < 8, codes
+    assert len(trips) < 50

@@ -8,17 +8,18 @@
 -- ARGV[5]  a topic-partition whose fence must have reached the offset in ARGV[6], where the delta is
 --          to be applied after another one; or nothing
 --
--- Answers {APPLIED} when the delta is in the rollups; otherwise it changes nothing and answers
+-- Answers {APPLIED, load} when the delta is in the rollups; otherwise it changes nothing and answers
 --   {BELOW_FENCE, name, offset, ...}  everything of these topic-partitions up to an offset in the
 --                                     delta was applied before: fold again what lies above it
 --   {KNOWN, id, ...}                  these identities were applied before: fold again without them
 --   {SEALED, day, ...}                these UTC days are sealed: reject the events that touch them
 --   {CHANGES_SEALED}                  a session would change a sealed day: cut the delta in two, or
 --                                     reject the one event that it has
---   {TOO_MUCH}                        more work than one script may do: cut the delta in two
+--   {TOO_MUCH, load}                  more work than one script may do: cut the delta into smaller ones
 --   {TOO_EARLY}                       what it is after is not applied yet: send it again once it is
 --
--- What is answered before TOO_EARLY is right whether or not that is applied.
+-- What is answered before TOO_EARLY is right whether or not that is applied. The load is how much work
+-- it is, in hundredths of what one script may do: the worker makes the next deltas as large as it says.
 --
 -- Names in capitals, and the functions that build keys (`..._key`, `..._prefix`) and fields of
 -- the head (`..._field`), are defined by scripts.py in front of this.
@@ -48,6 +49,9 @@ local MOST_STEPS, STEPS_A_DAY = 350, 6
 local MOST_SLOTS, MOST_PIECES = 60, 400
 local MOST_VOIDS = 50
 local PIECE_SECONDS = SLOT_SECONDS / PIECES
+local load = 0 -- how much of that this is, in hundredths, as far as it is known
+
+local function weigh(work, most) load = max(load, ceil(100 * work / most)) end
 
 -- Corrections and voids are there only where the delta has some.
 local fences, days, identities, sessions, counters, corrections, voids = unpack(unpack_value(ARGV[1]))
@@ -241,7 +245,9 @@ do
     steps = steps + 2 * min(#identities[i + 1], buckets)
   end
   steps = steps + 2 * min(#sessions / 3, head_fields[SESSION_BUCKETS] or 1)
-  if (steps > MOST_STEPS or voids and #voids > MOST_VOIDS) and not one_event then return {TOO_MUCH} end
+  weigh(steps, MOST_STEPS)
+  if voids then weigh(#voids, MOST_VOIDS) end
+  if load > 100 and not one_event then return {TOO_MUCH, load} end
 end
 
 -- --------------------------------------------------- 2. Was any of these events applied before?
@@ -554,7 +560,8 @@ do
     if not is_there[day] then touched[#touched + 1] = day end
   end
 end
-if max(slots_changed, slots_counted) > MOST_SLOTS and not one_event then return {TOO_MUCH} end
+weigh(max(slots_changed, slots_counted), MOST_SLOTS)
+if load > 100 and not one_event then return {TOO_MUCH, load} end
 
 local fields_of = {} -- UTC day -> the fields of its hash: metrics, LAST_CHANGE, series
 local place_of = {} -- UTC day -> which of these is LAST_CHANGE
@@ -591,7 +598,8 @@ for i = 1, #touched do
   day_keys[day] = day_key(head, day)
   stored_of[day] = call("HMGET", day_keys[day], unpack(fields))
 end
-if pieces_changed > MOST_PIECES and not one_event then return {TOO_MUCH} end
+weigh(pieces_changed, MOST_PIECES)
+if load > 100 and not one_event then return {TOO_MUCH, load} end
 
 -- ------------------------------------------------------------------ 6. From here on it is written
 -- First the identities, sessions and voids, in tables that have grown for them.
@@ -929,4 +937,4 @@ for i = 1, #fences, 3 do
   head_changes[#head_changes + 1] = fences[i + 2]
 end
 call("HSET", head, unpack(head_changes))
-return {APPLIED}
+return {APPLIED, load}
