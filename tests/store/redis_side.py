@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from interaction_usage.store import keys
+import pytest
+
+from interaction_usage.store import keys, nodes, scripts
 from interaction_usage.store.client import connect
 from interaction_usage.store.micro_batch import ApplyResult, SealedEvent
 from interaction_usage.store.reads import Rollups
@@ -34,6 +36,18 @@ async def writing(url: str, limits: Mapping[str, int] = DAY) -> AsyncIterator[Wr
         yield writer
     finally:
         await writer.close()
+
+
+@contextmanager
+def tiny_tables() -> Iterator[None]:
+    """Have each bucket hold one identity or session on average: a few events fill many."""
+    tiny = {"IDENTITIES_PER_BUCKET": 1, "SESSIONS_PER_BUCKET": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in tiny.items():
+            patch.setitem(scripts.LUA_CONSTANTS, name, value)
+        for name in nodes.SCRIPTS:
+            patch.setitem(nodes._SOURCES, name, scripts.guarded_source(name))
+        yield
 
 
 def noted_answers(writer: Writer) -> list[list[ApplyAnswer]]:

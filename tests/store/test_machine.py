@@ -1,6 +1,7 @@
 """The script against the pure rule, step by step: any interleaving of whatever may happen."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -15,7 +16,7 @@ from interaction_usage.store.writer import Writer
 from rollups.events import Event
 from rollups.fold import SEALED_AFTER, OffsetEvent
 from tests.rollups.drawing import ACCOUNTS, NOON, events, with_voids
-from tests.store.redis_side import DAY, deliver, nonempty, read
+from tests.store.redis_side import DAY, deliver, nonempty, read, tiny_tables
 from tests.support import reference_model
 
 DAY_SECONDS = 86_400
@@ -130,13 +131,17 @@ def machine(server: Any) -> type[Rollups]:
     return Rollups
 
 
-def test_any_interleaving_leaves_the_script_and_the_rule_equal(machine: type[Rollups]) -> None:
+@pytest.mark.parametrize("tables", [nullcontext, tiny_tables], ids=["", "tiny tables"])
+def test_any_interleaving_leaves_the_script_and_the_rule_equal(
+    machine: type[Rollups], tables: Any
+) -> None:
     """Sub-batches, fences, duplicates, accounts, other workers, sealing, the passing of months."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=8 if is_cluster(machine.url) else 25,
-            stateful_step_count=25,
-            deadline=None,
-        ),
-    )
+    with tables():
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            machine,
+            settings=settings(
+                max_examples=8 if is_cluster(machine.url) else 25,
+                stateful_step_count=25,
+                deadline=None,
+            ),
+        )

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from random import Random
 from typing import Any
 
@@ -25,7 +25,7 @@ from rollups.fold import MOST_EVENTS, SEALED_AFTER, OffsetEvent
 from rollups.timestamps import SECOND
 from tests.rollups.delivery import Batches, in_order, tangled
 from tests.rollups.drawing import ACCOUNTS, NOON, sets_of_events
-from tests.store.redis_side import DAY, laid_open, read, write, writing
+from tests.store.redis_side import DAY, laid_open, read, tiny_tables, write, writing
 from tests.support.examples import examples
 
 NOON_SLOT = NOON // 900
@@ -91,13 +91,14 @@ def micro_batches_of(batches: Batches, seed: int) -> list[list[PartitionBatch]]:
     return micro_batches
 
 
+@pytest.mark.parametrize("tables", [nullcontext, tiny_tables], ids=["", "tiny tables"])
 @given(sets_of_events(), st.integers(0, 1 << 32), st.integers(1, 9))
 @settings(deadline=None, max_examples=examples(60))
 def test_micro_batches_of_any_batches_are_as_each_event_once(
-    server: Any, events: list[Event], seed: int, size: int
+    server: Any, tables: Any, events: list[Event], seed: int, size: int
 ) -> None:
     """Shuffled, repeated, spread over partitions, cut anyhow and put together anyhow."""
-    with Redis.from_url(server.url) as redis:
+    with Redis.from_url(server.url) as redis, tables():
         redis.flushall()
         write(server.url, in_order(events))
         expected = [laid_open(redis, account) for account in ACCOUNTS]
@@ -407,6 +408,32 @@ def test_behind_what_was_not_applied_nothing_is(server: Any, redis: Redis) -> No
         (["APPLIED", "KNOWN", "KNOWN", "TOO_EARLY"], b"1", 4),
         (["APPLIED", "APPLIED", "APPLIED"], b"6", 7),
     ]
+
+
+def test_of_a_delta_with_a_duplicate_no_identity_is_left(server: Any, redis: Redis) -> None:
+    """Whatever bucket it is in."""
+    with tiny_tables():
+        run_micro_batch(server.url, PartitionBatch.of("b/0", log(*map(sms, range(40))), 40))
+        before = laid_open(redis, "acme")
+
+        async def act(writer: Writer) -> None:
+            [node] = writer.nodes.all
+            whole = node.run
+
+            async def looks(connection: Any, script: str, *calls: Any, **more: Any) -> list[Any]:
+                answers = await whole(connection, script, *calls, **more)
+                if script == "apply" and answers[0][0] == ApplyAnswer.KNOWN:
+                    assert len(answers[0]) == 3
+                    assert laid_open(redis, "acme") == before
+                return answers
+
+            node.run = looks  # type: ignore[method-assign]
+            events = log(*map(sms, range(20, 22)), *map(sms, range(100, 120)))
+            [result] = await writer.micro_batch([PartitionBatch.of("a/0", events, 22)]).run()
+            assert result.duplicates == 2
+
+        with_writer(server.url, act)
+        assert messages(redis) == 60
 
 
 def test_what_is_behind_too_much_is_cut_as_well(server: Any, redis: Redis) -> None:
