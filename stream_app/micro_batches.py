@@ -3,7 +3,8 @@
 What a batch costs is mostly what each account in it costs, in the worker and in Redis; so batches
 that are there at the same time are folded into one delta an account, whatever topic they are of. No
 batch waits for others: a micro-batch has what is there, and while one is being written to Redis,
-the next is decoded and folded. So the load makes micro-batches as large as it needs.
+the next is decoded and folded. So the load makes micro-batches as large as it needs. Where that is
+as large as they may be, two are written at the same time, so that Redis never waits for the next.
 
 Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
 they go into the same micro-batch, one number after the other, in turn.
@@ -47,6 +48,9 @@ MAX_EVENTS = 20_000
 #: batches are accepted from Faust.
 MAX_QUEUED = 100_000
 
+#: Micro-batches as large as they may be that are written at the same time.
+_MOST_WRITTEN = 2
+
 _VALUE = attrgetter("value")
 
 
@@ -82,7 +86,7 @@ class _MicroBatch(NamedTuple):
 
 
 class MicroBatches:
-    """The queues of batches, and the one or two micro-batches in process."""
+    """The queues of batches, and the micro-batches in process."""
 
     def __init__(
         self,
@@ -102,7 +106,7 @@ class MicroBatches:
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._stopping = False
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def put(self, *queued: QueuedBatch) -> None:
         """Queue what a fetch brought; return as soon as there is room for more."""
@@ -132,18 +136,26 @@ class MicroBatches:
             except Exception as error:  # never into Faust, which would ack the batch and go on
                 await self._fail(error)
                 break
-            if self._writing:
-                await self._writing
-            if micro_batch and not self._stopping:
-                self._writing = asyncio.create_task(self._write(micro_batch))
-                await asyncio.sleep(0)  # it is sent before the next one is prepared
+            if micro_batch:
+                await self._begin(micro_batch)
+
+    async def _begin(self, micro_batch: _MicroBatch) -> None:
+        """Begin to write a micro-batch, as soon as there is room for it."""
+        most = _MOST_WRITTEN if micro_batch.write.size >= self._max_events else 1
+        while len(self._writing) >= most:
+            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopping:
+            task = asyncio.create_task(self._write(micro_batch))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+            await asyncio.sleep(0)  # it is sent before the next one is prepared
 
     async def stop(self, patience_s: float) -> None:
         """Begin nothing more, and return when what is being written is done, or after a while."""
         self._stopping = True
         self._wake.set()
         if self._writing:
-            await asyncio.wait([self._writing], timeout=patience_s)
+            await asyncio.wait(self._writing, timeout=patience_s)
 
     def _next_batches(self) -> list[_Segment]:
         """Take the first batch of some partitions, those of one number together.

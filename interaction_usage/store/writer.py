@@ -79,7 +79,8 @@ class Writer:
         self.secret = b""  #: what identities are hashed with; known once this is prepared
         self._follows_active = at is None
         self._listed: set[str] = set()
-        self.nodes = Nodes(Node(redis, self._listed.clear))
+        self._forgotten = 0  # how often what was listed may have been lost
+        self.nodes = Nodes(Node(redis, self._forget))
         self._sealer = Sealer(self)
 
     @classmethod
@@ -97,7 +98,7 @@ class Writer:
         *timeout* is how many seconds Redis may take to answer.
         """
         writer = cls(AsyncRedis(), limits, at, clock=clock)
-        writer.nodes = nodes_at(url, timeout, writer._listed.clear, lambda: writer.keys)
+        writer.nodes = nodes_at(url, timeout, writer._forget, lambda: writer.keys)
         return writer
 
     async def close(self) -> None:
@@ -221,7 +222,7 @@ class Writer:
 
     async def prepare(self) -> None:
         """Discover the nodes, load the scripts, and find out where and how to write."""
-        self._listed.clear()
+        self._forget()
         await self.nodes.discover()
         for node in self.nodes.all:
             async with pinned_connection(node.redis) as connection:
@@ -260,15 +261,18 @@ class Writer:
         """Yield the command that lists those of *accounts* that may not be, if any is.
 
         It is executed within this block, or the block raises. Where the server is found to have
-        lost its last writes meanwhile, they count as not listed again.
+        lost its last writes meanwhile, they do not count as listed. Nor do they before the block
+        ends: what another micro-batch writes meanwhile must come behind its own listing.
         """
         new = [account for account in accounts if account not in self._listed]
-        self._listed.update(new)
-        try:
-            yield [("SADD", self.keys.accounts, *new)] if new else []
-        except BaseException:
-            self._listed.difference_update(new)
-            raise
+        forgotten = self._forgotten
+        yield [("SADD", self.keys.accounts, *new)] if new else []
+        if forgotten == self._forgotten:
+            self._listed.update(new)
+
+    def _forget(self) -> None:
+        self._listed.clear()
+        self._forgotten += 1
 
     async def advance(self, positions: Mapping[str, Position]) -> None:
         """Record that every record before these offsets is counted or rejected; never goes back.

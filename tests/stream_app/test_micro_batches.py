@@ -320,6 +320,24 @@ def test_a_micro_batch_is_prepared_while_one_is_under_way_and_run_after_it() -> 
     played(act)
 
 
+def test_two_micro_batches_as_large_as_they_may_be_are_written_at_a_time() -> None:
+    """a: [under way----]  b: [under way, and done first]  c: [run when b is done]."""
+
+    async def act(scene: Scene) -> None:
+        for tp in (A, B, C):
+            scene.put(tp, 0, 1)
+            await calm()
+        assert scene.begun == [[(name(A), 1)], [(name(B), 1)]]
+        await scene.finish(1)
+        assert scene.begun[2:] == [[(name(C), 1)]]
+        assert scene.consumer.processed() | {B: 1} == scene.consumer.processed()
+        assert scene.consumer.processed()[A] == 0
+        await scene.finish(0)
+        assert scene.consumer.processed()[A] == 1
+
+    played(act, max_events=1)
+
+
 def test_every_partition_has_the_turn_however_full_others_are() -> None:
     """A micro-batch has room for one batch; three partitions of one number always have another."""
     busy = [TP(CALLS, 0), TP(CLICKS, 0), A]
