@@ -178,7 +178,7 @@ def _module(name: str, *arguments: str) -> Command:
 
 _FAUST = ("worker", "-l", "error")
 OURS = Peer(
-    "usage", "**usage worker**, everything on", EXACT, 2, lambda: ours.WORKER,
+    "usage", "**usage worker**, everything on", EXACT, 3, lambda: ours.WORKER,
     lambda at, group: lambda: ours.taken(at.redis), lambda at, group: ours.tally(at.redis),
 )  # fmt: skip
 PEERS = (

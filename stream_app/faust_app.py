@@ -1,6 +1,7 @@
 """The Faust app: Kafka's topics wired to the agent, and what the worker does around them."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -77,6 +78,8 @@ _START_BACKOFF = Backoff(1.0, 1.0)
 _WATCHDOG_INTERVAL = 2.0
 #: Seconds between two looks at accounts whose days may be due for sealing.
 _SEALING_INTERVAL = 5.0
+#: Seconds between two looks for garbage; by itself Python looks when a million objects are new.
+_GARBAGE_INTERVAL = 60
 #: Seconds that the last micro-batch, and then the last commit, may take when the worker stops.
 _LAST_MICRO_BATCH, _LAST_COMMIT = 2.0, 1.0
 
@@ -343,6 +346,10 @@ def create_app(config: settings.Settings) -> UsageApp:
     @app.timer(interval=_SEALING_INTERVAL, name="seal")  # type: ignore[untyped-decorator]
     async def seal() -> None:
         await app.seal()
+
+    @app.timer(interval=_GARBAGE_INTERVAL, name="collect_garbage")  # type: ignore[untyped-decorator]
+    async def collect_garbage() -> None:
+        gc.collect(1)
 
     @app.timer(interval=sessions_present.INTERVAL, name="count_sessions")  # type: ignore[untyped-decorator]
     async def count_sessions() -> None:

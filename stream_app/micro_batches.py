@@ -46,7 +46,7 @@ MAX_EVENTS = 20_000
 
 #: Records in the queues and in process, or KiB of them, whichever is more; beyond that no more
 #: batches are accepted from Faust.
-MAX_QUEUED = 100_000
+MAX_QUEUED = 150_000
 
 #: Micro-batches as large as they may be that are written at the same time.
 _MOST_WRITTEN = 2
