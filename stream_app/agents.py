@@ -48,5 +48,5 @@ async def queue(app: "UsageApp", event: Any) -> None:
         dict.fromkeys((batch.tp for batch in event.value), time.monotonic())
     )
     await app.micro_batches.put(
-        *(QueuedBatch(event, batch, app.start_offsets.fence(batch.tp)) for batch in event.value)
+        *(QueuedBatch.of(event, batch, app.start_offsets.fence(batch.tp)) for batch in event.value)
     )

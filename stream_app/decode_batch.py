@@ -25,6 +25,7 @@ _SEALED = (
 _AT_A_TIME: Final = 128
 
 _OFFSET: Final = attrgetter("offset")
+_TIMESTAMP: Final = attrgetter("timestamp")
 
 
 class PendingDeadLetter(NamedTuple):
@@ -114,5 +115,5 @@ def _pending(record: ConsumerRecord, rejection: RejectedError) -> PendingDeadLet
 
 def newest_second(records: Sequence[FetchedRecord]) -> int | None:
     """Return the newest timestamp of *records*, in seconds; None if none has one."""
-    newest = max(record.timestamp for record in records)
+    newest: int = max(map(_TIMESTAMP, records))
     return newest // 1000 if newest >= 0 else None

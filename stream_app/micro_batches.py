@@ -67,6 +67,13 @@ class QueuedBatch(NamedTuple):
     event: Any
     batch: FetchedBatch
     fence: str  #: the name of its partition in fences and positions
+    weight: int  #: how many records it has, or how many KiB they are if that is more
+
+    @classmethod
+    def of(cls, event: Any, batch: FetchedBatch, fence: str) -> "QueuedBatch":
+        """Return *batch*, weighed."""
+        size = sum(map(len, filter(None, map(_VALUE, batch.records))))
+        return cls(event, batch, fence, max(len(batch.records), size // 1024))
 
 
 class _Segment(NamedTuple):
@@ -112,7 +119,7 @@ class MicroBatches:
         """Queue what a fetch brought; return as soon as there is room for more."""
         for each in queued:
             self._queues.setdefault(each.batch.tp, deque()).append(each)
-        self._add_weight(sum(_weight(each.batch) for each in queued))
+        self._add_weight(sum(each.weight for each in queued))
         self._wake.set()
         await self._room.wait()
 
@@ -245,7 +252,7 @@ class MicroBatches:
         """Be done with batches: counted, or read again by whoever has their partition next."""
         for queued in segment.parts:
             queued.event.ack()
-            self._add_weight(-_weight(queued.batch))
+            self._add_weight(-queued.weight)
         self._in_process.discard(segment.batch.tp)
         if self._queues.get(segment.batch.tp):
             self._wake.set()
@@ -271,12 +278,6 @@ def _joined(parts: Sequence[QueuedBatch]) -> FetchedBatch:
         return first
     records = [record for part in parts for record in part.batch.records]
     return first._replace(records=records, ends=parts[-1].batch.ends)
-
-
-def _weight(batch: FetchedBatch) -> int:
-    """Return how many records *batch* has, or how many KiB they are if that is more."""
-    size = sum(map(len, filter(None, map(_VALUE, batch.records))))
-    return max(len(batch.records), size // 1024)
 
 
 def record_of(batch: FetchedBatch, event: OffsetEvent) -> ConsumerRecord:

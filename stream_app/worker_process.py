@@ -58,7 +58,7 @@ def tune_garbage_collection() -> None:
 
     Records in process are many and none of them is garbage; looking at them again and again for
     cycles took a seventh of a worker's time, and a twentieth where it did so for every 100,000. So
-    it is told to once in a while (`faust_app.create_app`).
+    a timer has it do so (`faust_app.create_app`).
     """
     gc.freeze()
     gc.set_threshold(1_000_000, 20, 100)

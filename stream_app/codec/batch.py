@@ -1,6 +1,7 @@
 """A batch of records at once, as a worker reads them; what is unusual goes to `decode`."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from rollups.events import Event
@@ -29,6 +30,8 @@ from stream_app.codec.sentences import MAX_EVENT_BYTES
 from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import RejectedError
 
+_TIMESTAMP = attrgetter("timestamp")
+
 
 def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedError]:
     """Return for each of *records* of *topic* its event, or why it is refused: what `decode` says.
@@ -41,7 +44,7 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedEr
     envelopes = _envelopes(values)
     times = parse_rfc3339_all([envelope.time for envelope in envelopes])
     # Up to here no time lies too far ahead, whichever record it belongs to; beyond, it may.
-    certain = min([record.timestamp for record in records], default=0) * 1000 + MAX_AHEAD_MICROS
+    certain = min(map(_TIMESTAMP, records), default=0) * 1000 + MAX_AHEAD_MICROS
     outcomes: list[Event | RejectedError] = []
     add, accounts, sources = outcomes.append, accounts_seen.get, sources_seen.get
     kinds = KINDS_ON.get(topic, frozenset())

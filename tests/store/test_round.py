@@ -382,7 +382,7 @@ def test_behind_what_was_not_applied_nothing_is(server: Any, redis: Redis) -> No
     """a: [0][1][2][3][4][5] in deltas of two, sent at once; 2 and 5 are known from before.
 
     [2][3] is answered with what is known. If [4][5] were applied then, its fence would pass over 3,
-    and 3 would be skipped. What is known of it is answered all the same.
+    and 3 would be skipped. That 5 is known is answered already.
     """
     run_micro_batch(server.url, PartitionBatch.of("b/0", log(sms(2), sms(5)), 2))
     seen = []

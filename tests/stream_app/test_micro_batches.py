@@ -177,7 +177,7 @@ class Scene:
         values = options.get("values") or [good(f"{tp}{offset}") for offset in range(begins, ends)]
         batch = fetched(tp, begins, values, options.get("assignment", FIRST))
         event = Event()
-        queued = QueuedBatch(event, batch, f"{tp.topic}/{tp.partition}")
+        queued = QueuedBatch.of(event, batch, f"{tp.topic}/{tp.partition}")
         self.putting.append(asyncio.create_task(self.micro_batches.put(queued)))
         return event
 

@@ -139,7 +139,7 @@ class Run:
             for offset, value in enumerate(self.logs[tp][begins:ends], begins)
         ]
         batch = FetchedBatch(tp, records, begins, ends, self.consumer.gate.assignment)
-        queued = QueuedBatch(Event(), batch, f"{tp.topic}/{tp.partition}")
+        queued = QueuedBatch.of(Event(), batch, f"{tp.topic}/{tp.partition}")
         self.tasks.append(asyncio.create_task(self.micro_batches.put(queued)))
 
     async def is_still_there(self) -> bool:

@@ -627,6 +627,7 @@ class _Record(NamedTuple):
     offset: int
     timestamp: int = 0
     timestamp_type: int = 0
+    value: bytes = b""
 
 
 def test_offsets_without_records_are_skipped_at_once_or_twice_a_second(
