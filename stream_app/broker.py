@@ -1,7 +1,7 @@
 """Requests to the broker outside the stream: which topics exist, where they begin and end."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -76,6 +76,17 @@ AWAY_CODES = frozenset(
         KafkaError._TIMED_OUT_QUEUE,
     }
 )
+
+#: What a broker answers of a partition that has another leader, or none: for a moment after a topic
+#: was created, or a broker left. Seconds between two tries then, and for how long there are some.
+_LEADERLESS = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+    }
+)
+_LEADER_POLL_S, _LEADER_PATIENCE_S = 0.1, 2.0
 
 #: Seconds after which a login counts as refused that every broker refused.
 _REFUSED_AFTER_S = 2.0
@@ -362,30 +373,50 @@ def offset_answers(
     yield from _answers(admin, _list_offsets(admin, partitions, spec, timeout), timeout)
 
 
+class _Asked(NamedTuple):
+    """Offsets that Kafka was asked for."""
+
+    futures: Mapping[TopicPartition, Any]
+    again: Callable[[TopicPartition], Any]  #: asks for one of them again
+
+
 def _list_offsets(
     admin: Any, partitions: list[TopicPartition], spec: Any, timeout: float, stable: bool = False
-) -> Any:
-    if not partitions:
-        return {}
+) -> _Asked:
     isolation = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    wanted = dict.fromkeys(partitions, spec)
-    return admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout)
+
+    def ask(wanted: list[TopicPartition]) -> Any:
+        return admin.list_offsets(
+            dict.fromkeys(wanted, spec), isolation_level=isolation, request_timeout=timeout
+        )
+
+    return _Asked(ask(partitions) if partitions else {}, lambda tp: ask([tp])[tp])
 
 
-def _offsets(admin: Any, futures: Any, timeout: float) -> dict[tuple[str, int], int]:
-    return {place: answer.offset for place, answer in _answers(admin, futures, timeout)}
+def _offsets(admin: Any, asked: _Asked, timeout: float) -> dict[tuple[str, int], int]:
+    return {place: answer.offset for place, answer in _answers(admin, asked, timeout)}
 
 
-def _answers(admin: Any, futures: Any, timeout: float) -> Iterator[tuple[tuple[str, int], Any]]:
-    for tp, future in futures.items():
-        try:
-            yield (tp.topic, tp.partition), future.result(timeout + 1)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicDeletedError(tp.topic) from None
-            raise unavailable(admin, error) from None
-        except TimeoutError:
-            raise unavailable(admin) from None
+def _answers(admin: Any, asked: _Asked, timeout: float) -> Iterator[tuple[tuple[str, int], Any]]:
+    """Yield the answers; a partition that has no leader at the moment is asked for again."""
+    patient_until = time.monotonic() + _LEADER_PATIENCE_S
+    for tp, first in asked.futures.items():
+        future = first
+        while True:
+            try:
+                yield (tp.topic, tp.partition), future.result(timeout + 1)
+                break
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code in _LEADERLESS and time.monotonic() < patient_until:
+                    time.sleep(_LEADER_POLL_S)
+                    future = asked.again(tp)
+                    continue
+                if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise TopicDeletedError(tp.topic) from None
+                raise unavailable(admin, error) from None
+            except TimeoutError:
+                raise unavailable(admin) from None
 
 
 def unavailable(admin: Any, error: KafkaException | None = None) -> BrokerUnavailableError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from interaction_usage.store.gaps import read_gaps
+from interaction_usage.store.gaps import GAPS, read_gaps
 from interaction_usage.store.reads import Rollups
 from rollups.catalog import SESSION_METRICS
 from rollups.completeness import Status
@@ -42,6 +42,8 @@ FIRST_SLOT, END_SLOT = (
 SEALED = "sealed"
 #: Seconds for which what a killed worker locked may keep commands from publishing, and some.
 _LOCK_S = 90
+#: Seconds after which whoever is alive has read what is in a topic of the ledger, and some.
+_READ_S = 2
 
 
 class Outcome:
@@ -70,9 +72,21 @@ class Outcome:
     # ------------------------------------------------------------------------- gaps
 
     def _gaps(self) -> list[Gap]:
+        self._wait_for_gaps()
         self._system.usage("gaps", "list")
         with self._system.client() as client:
             return read_gaps(client)
+
+    def _wait_for_gaps(self) -> None:
+        """Wait until everything in the topic of gaps can be read, and for those who read it.
+
+        A transaction of a command that was killed keeps what stands behind it from them.
+        """
+        admin, deadline = admin_client(self._system.kafka.bootstrap), time.monotonic() + _LOCK_S
+        while any(span.stable < span.end for span in spans_of(admin, [GAPS.topic]).values()):
+            assert time.monotonic() < deadline, "a transaction is still open"
+            time.sleep(0.5)
+        time.sleep(_READ_S)
 
     def _check_lost(self, gaps: list[Gap]) -> None:
         """Hold that what is lost for certain lies in gaps, unless its whole topic is gone.
