@@ -68,9 +68,9 @@ def set_(
     try:
         account_settings.check(name, timezone)
     except UnknownZone as error:
-        raise click.BadParameter(str(error), param_hint="--timezone") from None
+        raise click.BadParameter(str(error), param_hint=["--timezone"]) from None
     except InvalidAccountSettingError as error:
-        raise click.BadParameter(str(error), param_hint="--name") from None
+        raise click.BadParameter(str(error), param_hint=["--name"]) from None
     with ledger_connection(settings.read()) as ledger:
         for sentence in _moves(ledger.redis, account_id, timezone):
             click.echo(sentence, err=True)
@@ -149,7 +149,7 @@ def history(account_id: str, form: str, limit: int, before: str | None) -> None:
         try:
             found = account_history.read(redis, account_id, limit, before)
         except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--before") from None
+            raise click.BadParameter(str(error), param_hint=["--before"]) from None
     if form == "json":
         print_json([_change(each) for each in found])
         return

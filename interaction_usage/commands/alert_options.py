@@ -217,7 +217,7 @@ def _counter_rules(given: Mapping[str, Any], made: Mapping[str, Any]) -> "list[R
     if name not in _COUNTERS:
         near = get_close_matches(name, _COUNTERS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COUNTERS)}."
-        raise click.BadParameter(f"there is no counter {name!r}; {hint}", param_hint="'--counter'")
+        raise click.BadParameter(f"there is no counter {name!r}; {hint}", param_hint=["--counter"])
     if not given["allowance"]:
         threshold = _stored(name, given["above"], "--above")
         return [Rule(**made, kind="counter", target=name, threshold=threshold)]
@@ -239,7 +239,7 @@ def _stored(counter: str, text: str, option: str) -> int:
 def _whole(text: str, option: str) -> int:
     if "." in text:
         raise click.BadParameter(
-            "this is counted in whole numbers: leave out the decimals", param_hint=f"'{option}'"
+            "this is counted in whole numbers: leave out the decimals", param_hint=[option]
         )
     return int(text)
 

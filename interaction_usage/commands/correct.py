@@ -141,9 +141,9 @@ def session(
     now = datetime.now(UTC)
     for name, instant in (("--start", start), ("--stop", stop)):
         if instant is not None and instant > now:
-            raise click.BadParameter("lies in the future", param_hint=name)
+            raise click.BadParameter("lies in the future", param_hint=[name])
     if start is not None and stop is not None and stop < start:
-        raise click.BadParameter("lies before --start", param_hint="--stop")
+        raise click.BadParameter("lies before --start", param_hint=["--stop"])
     why = reason, actor or user_name()
     with _corrector() as corrector, _reading() as progress:
         proposal = corrector.propose_session(

@@ -329,5 +329,5 @@ def _named(places: set["Place"], records: list["RejectedRecord"]) -> list["Rejec
 def _check(option: str, given: str | None, known: list[str]) -> None:
     if given is not None and given not in known:
         raise click.BadParameter(
-            f"unknown value {given!r}; use one of {', '.join(known)}", param_hint=option
+            f"unknown value {given!r}; use one of {', '.join(known)}", param_hint=[option]
         )

@@ -26,7 +26,7 @@ def report_errors(redis: Any = None) -> Iterator[None]:
     except PeriodError as error:
         raise click.UsageError(str(error)) from None
     except TimeZoneError as error:
-        raise click.BadParameter(str(error), param_hint="--tz") from None
+        raise click.BadParameter(str(error), param_hint=["--tz"]) from None
     except AccountZoneError as error:
         raise unusable_zone(error.account, error) from None
     except UnknownAccountError as error:

@@ -149,10 +149,10 @@ def _revised(account: str, number: str | None) -> int | None:
     try:
         owner, ordinal = parse_number(number)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--revises") from None
+        raise click.BadParameter(str(error), param_hint=["--revises"]) from None
     if owner != account:
         raise click.BadParameter(
-            f"{number!r} is a report of {owner!r}, not of {account!r}", param_hint="--revises"
+            f"{number!r} is a report of {owner!r}, not of {account!r}", param_hint=["--revises"]
         )
     return ordinal
 

@@ -52,6 +52,8 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_connected_to(
             ("correct", "session", "acme", "agnt", "s", "--remove"),
             "Invalid value for 'APPLICATION'",
         ),
+        (("account", "set", "acme", "--timezone", "Nowhere"), "Invalid value for '--timezone': "),
+        (("export", "acme", "--month", "2026-10", "--tz", "Nowhere"), "Invalid value for '--tz': "),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(

@@ -4,6 +4,7 @@ Rebuilds and restores run beside workers, and some are killed. An upgrade comes 
 the earlier workers and the start of others, as it does in a deployment.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ DAYS = {20_727, 20_728}
 [_BLOCK] = {day // DAYS_PER_BLOCK for day in DAYS}
 
 _RIGHTS = "rights"
+#: What INFO says of a rewrite of the append-only file that is not done.
+_REWRITING = ("in_progress", "scheduled")
 _MARGIN_S = 60  # by which days are sealed early, so that one that just changed is not left open
 
 
@@ -92,6 +95,10 @@ class Operations(Issuing):
             drop(client, active)
             client.delete(keys.LIVE)
             earlier_layouts.put(client, earlier_layouts.downgraded(records))
+            # No worker writes positions first and then accounts, so no crash may cut that in two.
+            client.bgrewriteaof()
+            while any(client.info("persistence")[f"aof_rewrite_{is_so}"] for is_so in _REWRITING):
+                time.sleep(0.05)
         self.was_upgraded = True
         assert self.upgrade_rollups() == 0
         for _ in range(self.rng.choice((1, 2))):
