@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -124,13 +125,15 @@ class Issuing(Commands):
         }
         assert sorted(numbers) == sorted(expected), numbers
         assert self.issued.keys() <= expected, f"{self.issued.keys() - expected} are gone"
-        # One that was revised by the report of another period may be issued once more.
-        revised = {each["revises"] for each in listed}
-        periods = [
-            (each["account"], each["from"], each["to"])
-            for each in listed
-            if each["number"] not in revised
-        ]
+        # One whose last revision is of another period may be issued once more.
+        revision_of = {each["revises"]: each for each in listed}
+        periods = []
+        for first in (each for each in listed if not each["revises"]):
+            last = first
+            while last["number"] in revision_of:
+                last = revision_of[last["number"]]
+            if _period_of(last) == _period_of(first):
+                periods.append(_period_of(first))
         assert len(set(periods)) == len(periods), f"a period was issued twice: {listed}"
         revised = [each["revises"] for each in listed if each["revises"]]
         assert len(set(revised)) == len(revised), "a report was revised twice"
@@ -180,3 +183,8 @@ class Issuing(Commands):
             or bool(self.publisher.deleted)
             or self.publisher.was_begun_again
         )
+
+
+def _period_of(report: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the account and the period of a report in a list."""
+    return report["account"], report["from"], report["to"]
