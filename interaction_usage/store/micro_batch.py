@@ -17,6 +17,7 @@ What happens, in this order, and what a failure after each step means:
 
 import asyncio
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -42,10 +43,8 @@ from rollups.watermark import Position
 if TYPE_CHECKING:
     from interaction_usage.store.writer import Writer
 
-#: Events that are read and folded before other tasks may run: about 2 ms. To pack a delta takes as
-#: long as to fold so many.
-_EVENTS_PER_PAUSE: Final = 1_000
-_EVENTS_PER_DELTA: Final = 4
+#: Seconds for which events are read and folded before other tasks may run.
+_PAUSE_AFTER_S: Final = 0.002
 
 #: How much of what one script may do a delta should be, in hundredths: less than all of it, for
 #: events differ, and one that is too much is sent in vain, with all of its account behind it.
@@ -234,7 +233,8 @@ class MicroBatch:
 
     async def prepare(self) -> None:
         """Read and fold everything, as if nothing of it was in the rollups, with pauses."""
-        writer, since_pause = self._writer, 0
+        writer, clock = self._writer, time.perf_counter
+        pause_at = clock() + _PAUSE_AFTER_S  # what is refused takes longer than events do
         self._pending, self._rejected, self._duplicates = {}, defaultdict(int), 0
         folding = Folding(writer.secret, writer.limits, writer.delta_sizes.limit)
         for batch in self._batches:
@@ -242,18 +242,16 @@ class MicroBatch:
             for offsets, events in batch.events.chunks():
                 folding.add(batch.fence, offsets, events)
                 self._sizes[batch.fence] += len(events)
-                since_pause += len(events)
-                if since_pause >= _EVENTS_PER_PAUSE:
-                    since_pause = 0
+                if clock() >= pause_at:
                     await asyncio.sleep(0)
+                    pause_at = clock() + _PAUSE_AFTER_S
         for account, found in folding.sums.items():
             self._pending[account] = [
                 _Stretch(list(sums.offsets.items()), _folded(sums.delta())) for sums in found
             ]
-            since_pause += len(found) * _EVENTS_PER_DELTA
-            if since_pause >= _EVENTS_PER_PAUSE:
-                since_pause = 0
+            if clock() >= pause_at:
                 await asyncio.sleep(0)
+                pause_at = clock() + _PAUSE_AFTER_S
         self._is_prepared = True
 
     def _fold(self, stretch: _Stretch) -> _Folded:
