@@ -17,7 +17,6 @@ What happens, in this order, and what a failure after each step means:
 
 import asyncio
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -233,7 +232,7 @@ class MicroBatch:
 
     async def prepare(self) -> None:
         """Read and fold everything, as if nothing of it was in the rollups, with pauses."""
-        writer, clock = self._writer, time.perf_counter
+        writer, clock = self._writer, asyncio.get_running_loop().time
         pause_at = clock() + _PAUSE_AFTER_S  # what is refused takes longer than events do
         self._pending, self._rejected, self._duplicates = {}, defaultdict(int), 0
         folding = Folding(writer.secret, writer.limits, writer.delta_sizes.limit)
