@@ -57,8 +57,8 @@ def tune_garbage_collection() -> None:
     """Have Python's collector ignore existing objects, and look at new ones seldom.
 
     Records in process are many and none of them is garbage; looking at them again and again for
-    cycles took a seventh of a worker's time, and up to a twentieth where it did so for every 100,000. So
-    a timer has it do so (`faust_app.create_app`).
+    cycles took a seventh of a worker's time, and up to a twentieth where it did so for every
+    100,000. So a timer has it do so (`faust_app.create_app`).
     """
     gc.freeze()
     gc.set_threshold(1_000_000, 20, 100)
