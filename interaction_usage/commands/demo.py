@@ -32,6 +32,9 @@ from stream_app.telemetry import HEARTBEAT
 _MOST_AHEAD: Final = 12_000
 _LOOK_S: Final = 0.25
 _CURVES_EVERY_S: Final = 15.0
+#: Seconds over which the rate is taken: while much is published, and once it is live.
+_RATE_OF_S: Final = 3.0
+_LIVE_RATE_OF_S: Final = 60.0
 
 
 @click.command("demo")
@@ -115,7 +118,7 @@ class _Demo:
         self.written = ""
         self.unfinished = ""  #: why the reports may still change or miss something
         self.issued: list[str] = []
-        self.rates: deque[tuple[float, int]] = deque(maxlen=12)
+        self.rates: deque[tuple[float, int]] = deque()  #: when, and how many were counted then
         self.curves: dict[str, list[int]] = {}
         self.curves_of = 0.0
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="usage-demo-")))
@@ -151,7 +154,7 @@ class _Demo:
             behind = self._behind()
             if now - printed >= (_LOOK_S if self.console.is_terminal else 2):
                 printed = now
-                self.rates.append((now, self.published - behind))
+                self._note_rate(now, self.published - behind)
                 if self.console.is_terminal:
                     live.update(self._screen(behind), refresh=True)
                 else:
@@ -285,6 +288,12 @@ class _Demo:
             f"{heartbeat.get('counted', 0):,} counted, {refused:,} refused"
         )
 
+    def _note_rate(self, now: float, counted: int) -> None:
+        self.rates.append((now, counted))
+        seconds = _LIVE_RATE_OF_S if self.phase == "live" else _RATE_OF_S
+        while now - self.rates[0][0] > seconds:
+            self.rates.popleft()
+
     def _rate(self) -> float:
         (then, before), (now, after) = self.rates[0], self.rates[-1]
         return (after - before) / (now - then) if now > then else 0.0
@@ -293,7 +302,8 @@ class _Demo:
         state = self._state(behind)
         parts = [f"{state.phase}: {state.published:,} published, {state.counted:,} counted"]
         parts.append(f"{state.refused} refused, {max(behind, 0):,} behind")
-        parts.append(f"{max(state.rate, 0):,.0f} events/s")
+        unit, rate = demo_screen.rate_of(state.rate)
+        parts.append(f"{rate} {unit}")
         return ", ".join(parts) + (f"; {self.written}" if self.written else "")
 
     def _state(self, behind: int) -> demo_screen.State:

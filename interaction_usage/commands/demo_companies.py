@@ -1,7 +1,7 @@
 """The demo's made-up accounts: how busy each is, by season, weekday and hour, and what happened.
 
 Days are counted back from the day on which the demo runs, so that there is always something to
-find in the last month.
+find in the last month. That day is a busy one, whatever the day of the week.
 """
 
 from collections.abc import Iterator
@@ -50,6 +50,7 @@ COMPANIES: Final = (
             Episode("an outage", 8, hours=(10, 14), customers=0),
             Episode("an SMS campaign", 26, days=7, customers=1.7, messages=6),
             Episode("an app that sent broken events", 4, hours=(9, 12), refused=0.15),
+            Episode("a new app, out today", 0, days=7, customers=6),
         ),
     ),
     Company(
@@ -59,22 +60,29 @@ COMPANIES: Final = (
         episodes=(
             Episode("a storm, with many flights cancelled", 15, days=2, customers=2.6),
             Episode("an SMS campaign", 80, days=14, customers=1.4, messages=5),
+            Episode("a sale that began today", 0, days=7, customers=6),
         ),
     ),
     Company(
         "kumari", "Kumari Telecom", "Asia/Kathmandu", agents=24, customers=70,
         seasons=(0.95, 0.95, 1, 1, 1, 1.05, 1.1, 1.1, 1, 1.2, 1.1, 0.95),
         free_days=(5,),
-        episodes=(Episode("a broken line to half of the valley", 6, hours=(16, 22), customers=5),),
+        episodes=(
+            Episode("a broken line to half of the valley", 6, hours=(16, 22), customers=5),
+            Episode("a new tariff from today on", 0, days=7, customers=6),
+        ),
     ),
 )  # fmt: skip
 
 
 def busyness(company: Company, day: date, today: date) -> float:
-    """Return how busy *company* is on *day*: 1 on a usual weekday at about *today*."""
+    """Return how busy *company* is on *day*: 1 on a usual weekday at about *today*.
+
+    From *today* on no day is free, for whoever watches wants to see something.
+    """
     years = (today - day).days / 365
     growth = max(_A_YEAR_AGO, 1 - (1 - _A_YEAR_AGO) * years)
-    weekly = 0.4 if day.weekday() in company.free_days else 1.0
+    weekly = 0.4 if day < today and day.weekday() in company.free_days else 1.0
     return growth * weekly * _season(company, day)
 
 

@@ -97,11 +97,18 @@ def first_look(state: State) -> list[tuple[str, str]]:
     return found
 
 
+def rate_of(rate: float) -> tuple[str, str]:
+    """Return what *rate*, in events per second, is counted in, and the number as it is shown."""
+    if rate >= 1:
+        return "events/s", f"{rate:,.0f}"
+    return "events/min", f"{max(rate, 0) * 60:.0f}"
+
+
 def _figures(state: State, width: int) -> Any:
     from rich.table import Table
 
     figures = [
-        ("events/s", f"{max(state.rate, 0):,.0f}"),
+        rate_of(state.rate),
         ("published", f"{state.published:,}"),
         ("counted", f"{state.counted:,}"),
         ("behind", f"{max(state.behind, 0):,}"),

@@ -97,6 +97,11 @@ def check(issued: Sequence[IssuedPeriod], new: NewPeriod, terms: Terms = _NOTHIN
                 "common with the report that it revises"
             )
         current = [each for each in current if each.ordinal != terms.revises]
+        if other := same_period(current, new):
+            raise RevisionError(
+                f"{other.number} is the report of that very period ({_named(other)}), and a period "
+                f"has one report. To replace that one, pass --revises {other.number}"
+            )
     if not terms.overlap:
         _check_overlap(current, new)
     if not terms.gap:

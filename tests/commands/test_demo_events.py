@@ -83,6 +83,18 @@ def test_the_live_hour_goes_on_as_the_day_was() -> None:
     assert len(tomorrow) > len(before) / 4  # it goes on after midnight
 
 
+@pytest.mark.parametrize("ago", range(7))
+def test_whoever_watches_sees_something_on_any_day_of_the_week(ago: int) -> None:
+    """No company is closed on the day of the demo, at least not at noon, nor on the day after."""
+    today = TODAY - timedelta(days=ago)
+    noon = datetime(today.year, today.month, today.day, 12, tzinfo=UTC).timestamp()
+    timeline = Timeline(7, noon)
+    list(timeline.due(noon))
+    assert len(list(timeline.due(noon + 3600))) > 300
+    list(timeline.due(noon + 86_400))
+    assert len(list(timeline.due(noon + 90_000))) > 300
+
+
 def test_history_begins_with_the_newest_day() -> None:
     """And leaves nothing out: it ends where what is due begins."""
     timeline = Timeline(7, NOON)

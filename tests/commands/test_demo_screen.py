@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from interaction_usage.commands.demo_companies import COMPANIES
-from interaction_usage.commands.demo_screen import Row, State, first_look, screen
+from interaction_usage.commands.demo_screen import Row, State, first_look, rate_of, screen
 from rollups.catalog import SERIES
 
 STATE = State(
@@ -43,3 +43,18 @@ def test_a_first_look_leads_to_the_pages() -> None:
     assert found[f"{acme}?from=2026-11-19&to=2026-11-19"].startswith("an outage")
     assert found[f"{acme}/issued"].startswith("acme-000002:")
     assert f"{acme}/issued" not in dict(first_look(STATE._replace(issued=[])))
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        (12_345.6, ("events/s", "12,346")),
+        (1, ("events/s", "1")),
+        (0.15, ("events/min", "9")),
+        (0, ("events/min", "0")),
+        (-2, ("events/min", "0")),  # what is behind was counted a moment later
+    ],
+)
+def test_a_slow_rate_is_by_the_minute(rate: float, shown: tuple[str, str]) -> None:
+    """A demo that shows 0 seems not to work."""
+    assert rate_of(rate) == shown

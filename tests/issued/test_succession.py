@@ -73,3 +73,26 @@ def test_a_revision_replaces_and_is_not_replaced_twice() -> None:
     found = same_period(revised, new)
     assert found is not None
     assert found.ordinal == 4
+
+
+class TwoMonths(Report):
+    """A report of a month and the one before it."""
+
+    @property
+    def begin(self) -> int:
+        return super().begin - 30 * DAY
+
+    @property
+    def end(self) -> int:
+        return self.begin + 60 * DAY
+
+
+@pytest.mark.parametrize("terms", [Terms(revises=2), Terms(gap=True, overlap=True, revises=2)])
+def test_a_period_has_one_report_whatever_is_meant(terms: Terms) -> None:
+    """A revision does not move to the period of another report, which would be billed twice."""
+    issued = [Report(1, 1, 0), TwoMonths(2, 2, 0)]
+    new = NewPeriod(issued[0].period, issued[0].begin, issued[0].end)
+    with pytest.raises(RevisionError, match=r"acme-000001 is .* --revises acme-000001"):
+        check(issued, new, terms)
+    check(issued, new, Terms(revises=1))
+    check(issued, period(2, 3), Terms(revises=2))  # which no report has
