@@ -4,10 +4,12 @@ What a batch costs is mostly what each account in it costs, in the worker and in
 that are there at the same time are folded into one delta an account, whatever topic they are of. No
 batch waits for others: a micro-batch has what is there, and while one is being written to Redis,
 the next is decoded and folded. So the load makes micro-batches as large as it needs. Where that is
-as large as they may be, two are written at the same time, so that Redis never waits for the next.
+as large as they may be, some are written at the same time, so that Redis never waits for the next,
+nor does the worker wait for Redis.
 
-Topics are mostly divided alike, by account, so partitions of one number have the same accounts:
-they go into the same micro-batch, one number after the other, in turn.
+Topics are mostly divided alike, by account, so partitions of one number have the same accounts.
+What is there of one number goes into the same micro-batch, one number after the other, in turn: few
+accounts, with much of each.
 
 Each partition is in one micro-batch in process at most; what is fetched of it meanwhile waits in a
 queue, and is taken together.
@@ -20,6 +22,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
@@ -42,16 +45,16 @@ from stream_app.worker_context import WorkerContext
 log = logging.getLogger(__name__)
 
 #: Events of a micro-batch, as long as there are more: no further batch is added beyond it.
-MAX_EVENTS = 20_000
+MAX_EVENTS = 30_000
 
 #: Records in the queues and in process, or KiB of them, whichever is more; beyond that no more
 #: batches are accepted from Faust.
-MAX_QUEUED = 150_000
+MAX_QUEUED = 200_000
 
 #: Micro-batches as large as they may be that are written at the same time.
-_MOST_WRITTEN = 2
+_MOST_WRITTEN = 3
 
-_VALUE = attrgetter("value")
+_VALUE, _PARTITION = attrgetter("value"), attrgetter("partition")
 
 
 class Consumer(Protocol):
@@ -165,29 +168,34 @@ class MicroBatches:
             await asyncio.wait(self._writing, timeout=patience_s)
 
     def _next_batches(self) -> list[_Segment]:
-        """Take the first batch of some partitions, those of one number together.
+        """Take the first batches of the partitions of one number, and those behind them.
 
-        Where there is room for more, then also the batches behind those.
+        Where there is room for more, then also of the next number.
         """
         ready = [tp for tp, queue in self._queues.items() if queue and tp not in self._in_process]
         # From the one after the last one on, and around: however full others are, it has its turn.
         ready.sort(key=lambda tp: ((turn := (tp.partition, tp.topic)) <= self._last, turn))
-        runs: list[list[QueuedBatch]] = []
-        events = 0
-        for tp in ready:
-            if events >= self._max_events:
-                break
-            queued = self._queues[tp].popleft()
-            self._in_process.add(tp)
-            self._last = tp.partition, tp.topic
-            events += len(queued.batch.records)
-            runs.append([queued])
-        for parts in runs:
-            queue = self._queues[parts[0].batch.tp]
-            while queue and events < self._max_events and _continues(parts[-1], queue[0]):
-                events += len(queue[0].batch.records)
-                parts.append(queue.popleft())
-        return [_Segment(parts, _joined(parts), parts[0].fence) for parts in runs]
+        taken: list[list[QueuedBatch]] = []
+        room = self._max_events
+        for _, partitions in groupby(ready, _PARTITION):
+            growing = []
+            for tp in partitions:
+                if room <= 0:
+                    break
+                first = self._queues[tp].popleft()
+                self._in_process.add(tp)
+                self._last = tp.partition, tp.topic
+                room -= len(first.batch.records)
+                growing.append([first])
+            taken += growing
+            while growing and room > 0:
+                parts = growing.pop(0)
+                queue = self._queues[parts[0].batch.tp]
+                if queue and _continues(parts[-1], queue[0]):
+                    room -= len(queue[0].batch.records)
+                    parts.append(queue.popleft())
+                    growing.append(parts)
+        return [_Segment(parts, _joined(parts), parts[0].fence) for parts in taken]
 
     @property
     def weight(self) -> int:

@@ -34,7 +34,7 @@ from stream_app.write_gate import WriteGate
 from tests.stream_app.usage_events import example, structured
 
 FIRST, SECOND = Assignment(1, 1), Assignment(2, 2)
-A, B, C = TP(FLOWS, 0), TP(FLOWS, 1), TP(FLOWS, 2)
+A, B, C, D = (TP(FLOWS, number) for number in range(4))
 #: A timestamp in milliseconds, and an event of a second before it.
 STAMP, TIME = 1_791_201_600_000, "2026-10-05T11:59:59Z"
 
@@ -54,7 +54,7 @@ class Consumer(BatchConsumer):
         self.group = Group()
         self.app = SimpleNamespace(gate=WriteGate(self.group))
         self.seek()
-        self._processed = {A: 0, B: 0, C: 0, TP(CLICKS, 0): 0, TP(CALLS, 0): 0}
+        self._processed = {A: 0, B: 0, C: 0, D: 0, TP(CLICKS, 0): 0, TP(CALLS, 0): 0}
 
     def seek(self) -> None:
         """Begin and end a seek that changes no offsets."""
@@ -286,8 +286,32 @@ def test_batches_are_taken_together_only_where_they_follow_each_other_in_an_assi
     played(act)
 
 
-def test_a_micro_batch_takes_no_more_batches_of_a_partition_than_it_has_room_for() -> None:
-    """Room for 3 events: a: [0--1)[1--2) and no further; b: [0--1), which has its turn first."""
+def test_a_micro_batch_takes_what_there_is_of_a_number_before_the_next_one() -> None:
+    """Room for 4 events: all of clicks/0, two of flows/0, which have the same accounts; then c."""
+    clicks = TP(CLICKS, 0)
+
+    async def act(scene: Scene) -> None:
+        scene.put(B, 0, 1)
+        await calm()
+        for offset in range(4):
+            scene.put(A, offset, offset + 1)
+            scene.put(C, offset, offset + 1)
+        for offset in range(2):
+            scene.put(clicks, offset, offset + 1)
+        await calm()
+        for number in range(3):
+            await scene.finish(number)
+        assert scene.begun[1:] == [
+            [(name(C), 4)],
+            [(name(clicks), 2), (name(A), 2)],
+            [(name(A), 4)],
+        ]
+
+    played(act, max_events=4)
+
+
+def test_a_micro_batch_takes_no_batch_behind_those_for_which_it_had_room() -> None:
+    """Room for 3 events: a: [0--1)[1--2)[2--4) and no further; then b: [0--1), and so on."""
 
     async def act(scene: Scene) -> None:
         scene.put(C, 0, 1)
@@ -296,8 +320,9 @@ def test_a_micro_batch_takes_no_more_batches_of_a_partition_than_it_has_room_for
             scene.put(A, *ends)
         scene.put(B, 0, 1)
         await calm()
-        await scene.finish(0)
-        assert scene.begun[1:] == [[(name(A), 2), (name(B), 1)]]
+        for number in range(2):
+            await scene.finish(number)
+        assert scene.begun[1:] == [[(name(A), 4)], [(name(B), 1)]]
 
     played(act, max_events=3)
 
@@ -320,16 +345,16 @@ def test_a_micro_batch_is_prepared_while_one_is_under_way_and_run_after_it() -> 
     played(act)
 
 
-def test_two_micro_batches_as_large_as_they_may_be_are_written_at_a_time() -> None:
-    """a: [under way----]  b: [under way, and done first]  c: [run when b is done]."""
+def test_three_micro_batches_as_large_as_they_may_be_are_written_at_a_time() -> None:
+    """a, c: [under way----]  b: [under way, and done first]  d: [run when b is done]."""
 
     async def act(scene: Scene) -> None:
-        for tp in (A, B, C):
+        for tp in (A, B, C, D):
             scene.put(tp, 0, 1)
             await calm()
-        assert scene.begun == [[(name(A), 1)], [(name(B), 1)]]
+        assert scene.begun == [[(name(A), 1)], [(name(B), 1)], [(name(C), 1)]]
         await scene.finish(1)
-        assert scene.begun[2:] == [[(name(C), 1)]]
+        assert scene.begun[3:] == [[(name(D), 1)]]
         assert scene.consumer.processed() | {B: 1} == scene.consumer.processed()
         assert scene.consumer.processed()[A] == 0
         await scene.finish(0)
