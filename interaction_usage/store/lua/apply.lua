@@ -20,6 +20,7 @@
 --
 -- What is answered before TOO_EARLY is right whether or not that is applied. The load is how much work
 -- it is, in hundredths of what one script may do: the worker makes the next deltas as large as it says.
+-- That of TOO_MUCH is what it would be if each event needed a bucket of its own.
 --
 -- Names in capitals, and the functions that build keys (`..._key`, `..._prefix`) and fields of
 -- the head (`..._field`), are defined by scripts.py in front of this.
@@ -45,7 +46,7 @@ local byte, sub = string.byte, string.sub
 -- What one delta may cost, in steps of some microseconds: days, buckets and counters that it
 -- changes; slots of series, and pieces of those that have many deltas; and as many slots in which
 -- sessions count.
-local MOST_STEPS, STEPS_A_DAY = 350, 6
+local MOST_STEPS, STEPS_A_DAY = 700, 6
 local MOST_SLOTS, MOST_PIECES = 60, 400
 local MOST_VOIDS = 50
 local PIECE_SECONDS = SLOT_SECONDS / PIECES
@@ -240,14 +241,21 @@ do
   for i = 1, #counters, 3 do -- of each metric one number, then two for each slot
     steps = steps + (#counters[i + 2] - #counters[i + 1]) / 2
   end
+  local n_sessions, n_ids = #sessions / 3, 0
+  local buckets_at_most = min(n_sessions, head_fields[SESSION_BUCKETS] or 1)
   for i = 1, #identities, 2 do
-    local buckets = buckets_for(identity_counts[identities[i]], IDENTITIES_PER_BUCKET)
-    steps = steps + 2 * min(#identities[i + 1], buckets)
+    local size = #identities[i + 1]
+    n_ids = n_ids + size
+    buckets_at_most = buckets_at_most
+      + min(size, buckets_for(identity_counts[identities[i]], IDENTITIES_PER_BUCKET))
   end
-  steps = steps + 2 * min(#sessions / 3, head_fields[SESSION_BUCKETS] or 1)
-  weigh(steps, MOST_STEPS)
+  weigh(steps + 2 * buckets_at_most, MOST_STEPS)
   if voids then weigh(#voids, MOST_VOIDS) end
-  if load > 100 and not one_event then return {TOO_MUCH, load} end
+  if load > 100 and not one_event then
+    -- What is smaller has fewer events in a bucket, down to one: only without that is it in proportion.
+    weigh(steps + 2 * (n_ids + n_sessions), MOST_STEPS)
+    return {TOO_MUCH, load}
+  end
 end
 
 -- --------------------------------------------------- 2. Was any of these events applied before?
