@@ -41,6 +41,7 @@ class FetchRequest(fetch.FetchRequest):  # type: ignore[misc]
     states: States | None = None
     found: int | None = None  #: bytes of records in the answer, once it is read here
     _topics: list[tuple[str, list[tuple[int, int, int]]]]
+    _asked: dict[str, dict[int, int]] | None = None  # topic to number to offset
 
     def build(self, request_struct_class: Any) -> Any:
         """Return what is sent."""
@@ -61,8 +62,11 @@ class FetchRequest(fetch.FetchRequest):  # type: ignore[misc]
         """Return what is to be done with the partitions of *topic* that have nothing."""
         if self.states is None:
             return None
-        [asked] = [partitions for name, partitions in self._topics if name == topic]
-        return _Nothing(self.states[topic], {partition: offset for partition, offset, _ in asked})
+        if self._asked is None:  # a request may name a topic more than once, as an answer may
+            self._asked = defaultdict[str, dict[int, int]](dict)
+            for name, partitions in self._topics:
+                self._asked[name].update((number, offset) for number, offset, _ in partitions)
+        return _Nothing(self.states[topic], self._asked[topic])
 
     def answered(self, found: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> None:
         """Note what was *found*, and forget the partitions that are not there."""

@@ -1,4 +1,4 @@
-"""When a worker fetches: seldom and much, so that its cost follows the events and not the answers.
+"""When a worker fetches, and what: seldom and much, so that its cost follows the events.
 
 Every answer of the broker costs the same whether it brings one event or a thousand: a request and a
 response with all partitions in them, a wake-up of two threads, a micro-batch with its trips to
@@ -11,13 +11,21 @@ Redis. So the broker is asked to wait:
 - Where the last answer brought none, for the first byte, for longer (`IDLE_MS`). An event after a
   pause is there at once.
 
+Where the last answer brought much (`MUCH_BYTES`), there is a backlog. Partitions of one number have
+the same accounts, mostly, and what is written of an account at a time costs the less the more it
+is. So then the broker is asked for much of each partition (`DEEP_BYTES`), one number after the
+other; what it answers is bounded, so that is some numbers at a time. Each is the first in turn.
+
+While records wait to be taken, because the worker has enough to do, the broker is not asked for
+other partitions: it would wait for their events, and nothing else could be fetched meanwhile.
+
 aiokafka looks at each partition several times for every request and answer. Where all of them are
 as they mostly are, it is done here in one pass; anything else is left to aiokafka.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.consumer import fetcher
 
@@ -33,8 +41,17 @@ SPARSE_MS: Final = 150
 #: Milliseconds for which an answer waits where the one before it was empty.
 IDLE_MS: Final = 1_000
 
+#: Bytes of records from which on an answer brought much, and how many may then be of a partition.
+MUCH_BYTES: Final = 4_000_000
+DEEP_BYTES: Final = 4 * 1024 * 1024
+#: Seconds for which records may wait to be taken before the broker is asked for others after all.
+PATIENCE_S: Final = 10.0
+
 #: Seconds until the next look, where an answer of every node is awaited and nothing else.
 _LOOK_S: Final = 1.0
+
+
+_T = TypeVar("_T")
 
 
 class _Plan(NamedTuple):
@@ -43,6 +60,31 @@ class _Plan(NamedTuple):
     assignment: Any
     metadata: Any  #: what it was made from, which aiokafka replaces as a whole
     nodes: Mapping[int, States]  #: by node: the states of its partitions
+    node_of: Mapping[Any, int]
+
+
+#: A topic, and what is asked for of it: number, offset and bytes of each partition.
+_Asked = tuple[str, list[tuple[int, int, int]]]
+
+
+def _by_topic(topics: Sequence[_Asked], turn: int) -> list[_Asked]:
+    """Return *topics*, and the partitions of each, from another one on each *turn*."""
+    return [(topic, _from(turn, partitions)) for topic, partitions in _from(turn, topics)]
+
+
+def _by_number(topics: Sequence[_Asked], turn: int) -> list[_Asked]:
+    """Return the partitions of all *topics* by their number, from another one on each *turn*."""
+    found: dict[int, list[_Asked]] = {}
+    for topic, partitions in topics:
+        for each in partitions:
+            found.setdefault(each[0], []).append((topic, [each]))
+    return [each for number in _from(turn, sorted(found)) for each in found[number]]
+
+
+def _from(turn: int, values: Sequence[_T]) -> list[_T]:
+    """Return *values* from another one on each *turn*, and around."""
+    first = turn % len(values)
+    return [*values[first:], *values[:first]]
 
 
 class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
@@ -52,41 +94,49 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("fetch_min_bytes", 1) > 1:
+            kwargs["prefetch_backoff"] = PATIENCE_S
         super().__init__(*args, **kwargs)
         self._quiet: set[int] = set()  # nodes whose last answer brought nothing
         self._sparse: set[int] = set()  # and those whose last answer brought few bytes
+        self._full: set[int] = set()  # and those whose last answer brought many
         self._plan: _Plan | None = None
         self._turn = 0  # the partition that is asked for first, so that none always is
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
-        requests = self._plain_requests(assignment)
-        if requests is None:
-            actions = super()._get_actions_per_node(assignment)
-        else:
-            actions = list(requests.items()), {}, _LOOK_S, False, []
+        actions = self._plain_actions(assignment) or super()._get_actions_per_node(assignment)
         if self._fetch_min_bytes > 1:
             for node, request in actions[0]:
-                if node in self._quiet:
+                if node in self._quiet and not self._records:
                     request._min_bytes, request._max_wait_ms = 1, IDLE_MS
                 elif node in self._sparse:
                     request._max_wait_ms = SPARSE_MS
         return actions
 
-    def _plain_requests(self, assignment: Any) -> dict[int, FetchRequest] | None:
-        """Return what is asked of each node that is not answering; None where more is to be done.
+    def _plain_actions(self, assignment: Any) -> Any:
+        """Return what aiokafka would do next; None where more is to be done than to fetch.
 
-        More is: a partition without a leader or a position, a paused one, records that wait.
+        A node that is answering is asked for nothing, nor is one of which records wait. More is: a
+        partition without a leader or a position, a paused one, records that wait for too long.
         """
         nodes = self._nodes(assignment)
-        if self._records or nodes is None or self._client_rack:
+        if nodes is None or self._plan is None or self._client_rack:
             return None
-        requests = {}
+        waits: dict[int, float] = {}
+        for tp, records in self._records.items():
+            node, wait = self._plan.node_of.get(tp), records.calculate_backoff()
+            if node is None or not wait:
+                return None
+            waits[node] = max(wait, waits.get(node, 0.0))
+        requests = []
         for node in nodes.keys() - self._in_flight:
-            request = self._request(nodes[node])
+            request = self._request(node, nodes[node])
             if request is None:
                 return None
-            requests[node] = request
-        return requests
+            if node not in waits:
+                requests.append((node, request))
+        self._turn += bool(requests)
+        return requests, {}, min(waits.values(), default=_LOOK_S), False, []
 
     def _nodes(self, assignment: Any) -> Mapping[int, States] | None:
         """Return the states of all partitions by node; None where one has no leader."""
@@ -94,20 +144,24 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
         if plan and plan.assignment is assignment and plan.metadata is cluster._partitions:
             return plan.nodes
         nodes: dict[int, dict[str, dict[int, Any]]] = {}
+        node_of: dict[Any, int] = {}
         metadata = cluster._partitions
         for tp in assignment.tps:
             node = cluster.leader_for_partition(tp)
             if node is None or node == -1:
                 return None
+            node_of[tp] = node
             topics = nodes.setdefault(node, {})
             topics.setdefault(tp.topic, {})[tp.partition] = assignment.state_value(tp)
-        self._plan = _Plan(assignment, metadata, nodes)
+        self._plan = _Plan(assignment, metadata, nodes, node_of)
         return nodes
 
-    def _request(self, states: States) -> FetchRequest | None:
+    def _request(self, node: int, states: States) -> FetchRequest | None:
         """Return a request for all partitions of a node; None where one of them is not ready."""
-        most, topics = self._max_partition_fetch_bytes, []
-        self._turn += 1
+        most = self._max_partition_fetch_bytes
+        if is_deep := node in self._full:
+            most = max(most, DEEP_BYTES)
+        topics = []
         for topic, of_topic in states.items():
             asked = []
             for partition, state in of_topic.items():
@@ -115,12 +169,11 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
                 if position is None or state._paused:
                     return None
                 asked.append((partition, position, most))
-            first = self._turn % len(asked)
-            topics.append((topic, asked[first:] + asked[:first]))
-        first = self._turn % len(topics)
+            topics.append((topic, asked))
         request = FetchRequest(
             self._fetch_max_wait_ms, self._fetch_min_bytes, self._fetch_max_bytes,
-            self._isolation_level, topics[first:] + topics[:first],
+            self._isolation_level,
+            _by_number(topics, self._turn) if is_deep else _by_topic(topics, self._turn),
         )  # fmt: skip
         request.states = states
         return request
@@ -131,6 +184,10 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
             self._sparse.add(node_id)
         else:
             self._sparse.discard(node_id)
+        if request.found is not None and request.found >= MUCH_BYTES:
+            self._full.add(node_id)
+        else:
+            self._full.discard(node_id)
         if brought:
             self._quiet.discard(node_id)
             for waiter in self._fetch_waiters:

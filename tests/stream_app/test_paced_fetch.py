@@ -6,6 +6,7 @@ import io
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,10 +23,12 @@ from stream_app import fetch_protocol
 from stream_app.bounded_fetch import install
 from stream_app.fetch_protocol import FetchRequest
 from stream_app.paced_fetch import (
+    DEEP_BYTES,
     FEW_BYTES,
     IDLE_MS,
     LINGER_MS,
     MIN_BYTES,
+    MUCH_BYTES,
     SPARSE_MS,
     PacedFetcher,
 )
@@ -114,6 +117,24 @@ def test_a_topic_may_be_named_more_than_once() -> None:
     assert asked.topics == [("usage.flows", [(0, 10, MB), (1, 20, MB)])]
 
 
+def test_a_request_may_name_a_topic_more_than_once() -> None:
+    """As one that goes by number does: each partition is brought up to date, or stays in it."""
+    asked = request()
+    asked._topics = [("a", [(0, 10, MB)]), ("b", [(0, 30, MB)]), ("a", [(1, 20, MB)])]
+    states = {"a": {0: state(10), 1: state(20)}, "b": {0: state(30)}}
+    asked.states = states
+    heads = [
+        ("a", [(0, 0, 11, 11, 0, [], -1, b"")]),
+        ("b", [(0, 0, 31, 31, 0, [], -1, b"records")]),
+        ("a", [(1, 0, 21, 21, 0, [], -1, b"")]),
+    ]
+    raw = fetch.FetchResponse_v11(0, 0, 0, heads).encode()
+    found = asked.build(fetch.FetchRequest_v11).RESPONSE_TYPE.decode(io.BytesIO(raw))
+    assert found.topics == heads[1:2]
+    assert asked.topics == [("b", [(0, 30, MB)])]
+    assert [states["a"][number].highwater for number in (0, 1)] == [11, 21]
+
+
 def test_an_answer_with_nothing_at_all_has_no_topic() -> None:
     """As most are that a worker without events gets."""
     asked = request()
@@ -167,7 +188,7 @@ def fetching() -> Any:
     made._client = SimpleNamespace(cluster=_Cluster({tp: 1 + tp.partition % 2 for tp in PLACES}))
     made._records, made._in_flight, made._preferred_read_replica = OrderedDict(), set(), {}
     made._plan, made._turn, made._client_rack = None, 0, None
-    made._quiet, made._sparse = set(), set()
+    made._quiet, made._sparse, made._full = set(), set(), set()
     made._fetch_max_wait_ms, made._fetch_min_bytes = LINGER_MS, MIN_BYTES
     made._fetch_max_bytes, made._max_partition_fetch_bytes = 52_428_800, MB
     made._isolation_level, made._fetcher_timeout = 1, 0.2
@@ -201,7 +222,7 @@ def test_what_is_asked_is_what_aiokafka_would_ask(fetching: Any) -> None:
     """Of each node by itself, from where each partition is now, whoever leads it now."""
     install()
     made, assignment = fetching
-    assert made._plain_requests(assignment) is not None
+    assert made._plain_actions(assignment) is not None
     assert set(compare(made, assignment)) == {1, 2}
     made._in_flight.add(2)
     assignment.state_value(PLACES[0]).consumed_to(70)
@@ -215,12 +236,34 @@ def test_what_is_asked_is_what_aiokafka_would_ask(fetching: Any) -> None:
     assert compare(made, other)[3][0] == [("usage.a", [(0, 5, MB)])]
 
 
-@pytest.mark.parametrize("unusual", ["paused", "no position", "no leader", "records wait", "rack"])
+def waiting(seconds: float) -> Any:
+    """Return records that wait to be taken, and for which others may have to wait so long."""
+    return SimpleNamespace(calculate_backoff=lambda: seconds)
+
+
+def test_a_node_of_which_records_wait_is_asked_for_nothing(fetching: Any) -> None:
+    """For as long as aiokafka would not ask it; other nodes are asked."""
+    install()
+    made, assignment = fetching
+    theirs = partial(fetcher.Fetcher._get_actions_per_node, made, assignment)
+    for tp, seconds in zip(PLACES, (0.1, 0.4, 0.3, 0.2), strict=False):
+        made._records[tp] = waiting(seconds)
+        ours = made._plain_actions(assignment)
+        assert requests(ours) == requests(theirs()) == compare(made, assignment)
+        assert ours[1:] == theirs()[1:]
+    assert (ours[0], ours[2]) == ([], 0.3)
+    made._records = OrderedDict({PLACES[0]: waiting(0.2), TopicPartition("other", 0): waiting(0.2)})
+    assert made._plain_actions(assignment) is None  # its assignment is over
+
+
+@pytest.mark.parametrize(
+    "unusual", ["paused", "no position", "no leader", "records waited", "rack"]
+)
 def test_anything_unusual_is_left_to_aiokafka(fetching: Any, unusual: str) -> None:
     """It waits for a partition to be resumed, looks for a leader, asks for a position."""
     install()
     made, assignment = fetching
-    assert made._plain_requests(assignment) is not None
+    assert made._plain_actions(assignment) is not None
     tp = PLACES[0]
     with futures():
         if unusual == "paused":
@@ -229,11 +272,11 @@ def test_anything_unusual_is_left_to_aiokafka(fetching: Any, unusual: str) -> No
             assignment.state_value(tp).await_reset(-1)
         elif unusual == "no leader":
             made._client.cluster._partitions = {**made._client.cluster._partitions, tp: -1}
-        elif unusual == "records wait":
-            made._records[tp] = SimpleNamespace(calculate_backoff=lambda: 0.1)
+        elif unusual == "records waited":
+            made._records[tp] = waiting(0)
         else:
             made._client_rack = "eu-1a"
-    assert made._plain_requests(assignment) is None
+    assert made._plain_actions(assignment) is None
     compare(made, assignment)
 
 
@@ -243,10 +286,43 @@ def test_no_partition_is_always_asked_for_first(fetching: Any) -> None:
     made._client.cluster._partitions = dict.fromkeys(PLACES, 1)
     firsts = set()
     for _ in range(60):
-        request = made._plain_requests(assignment)[1]
+        [(_, request)], *_ = made._plain_actions(assignment)
         topic, partitions = request.topics[0]
         firsts.add((topic, partitions[0][0]))
     assert firsts == set(PLACES)
+
+
+def test_in_a_backlog_much_is_asked_for_number_by_number(fetching: Any) -> None:
+    """Topic by topic, node 1 would answer with what it has of one topic. Each number is first."""
+    install()
+    made, assignment = fetching
+    made._client.cluster._partitions = dict.fromkeys(PLACES, 1)
+    usual = compare(made, assignment)[1][0]
+    made._full.add(1)
+    firsts = []
+    for _ in range(8):
+        [(_, request)], *_ = made._plain_actions(assignment)
+        numbers = [each[0] for _, partitions in request.topics for each in partitions]
+        first = numbers[0]
+        assert numbers == [n % 4 for n in range(first, first + 4) for _ in "abc"]
+        assert {each[2] for _, partitions in request.topics for each in partitions} == {DEEP_BYTES}
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        for topic, partitions in request.topics:
+            found.setdefault(topic, []).extend((*each[:2], MB) for each in partitions)
+        assert sorted((topic, sorted(each)) for topic, each in found.items()) == usual
+        firsts.append(first)
+    assert firsts == [n % 4 for n in range(firsts[0], firsts[0] + 8)]
+
+
+def test_after_an_answer_with_much_there_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one has less; of one node, not of others."""
+    made, brings = paced(monkeypatch, MIN_BYTES)
+    for found, full in [(MUCH_BYTES, {1}), (MUCH_BYTES - 1, set()), (None, set())]:
+        asked = request()
+        asked.found = found
+        brings += [True]
+        asyncio.run(made._proc_fetch_request(None, 1, asked))
+        assert made._full == full
 
 
 def test_records_are_taken_before_the_next_request_is_made(
@@ -275,8 +351,8 @@ def paced(monkeypatch: pytest.MonkeyPatch, min_bytes: int) -> tuple[Any, list[bo
     """Return a fetcher of two nodes that sends nothing, and what its next answers bring."""
     made = PacedFetcher.__new__(PacedFetcher)
     made._fetch_min_bytes, made._fetch_waiters = min_bytes, set()
-    made._quiet, made._sparse = set(), set()
-    monkeypatch.setattr(made, "_plain_requests", lambda _: None, raising=False)
+    made._quiet, made._sparse, made._full, made._records = set(), set(), set(), {}
+    monkeypatch.setattr(made, "_plain_actions", lambda _: None, raising=False)
     brings: list[bool] = []
 
     async def answered(*_: Any) -> bool:
@@ -305,6 +381,9 @@ def test_after_an_empty_answer_the_broker_waits_longer_and_for_any_event(
     brings += [False]
     asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(1, IDLE_MS), (MIN_BYTES, LINGER_MS)]
+    made._records = {PLACES[0]: waiting(0)}  # for too long: others are asked, for not so long
+    assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
+    made._records = {}
     brings += [True]
     asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
