@@ -58,7 +58,8 @@ class Auditor:
         self._runs: dict[bytes, str] = {}  # of flows: line to account
         self._thread, self._over = threading.Thread(target=self._run), threading.Event()
         self.statuses: Counter[str] = Counter()  #: or the reasons of those that are incomplete
-        self.has_gaps = False  #: whether a gap was ever known; `forget_gaps` where Kafka lost them
+        self._has_gaps = False  # whether a gap was ever known, since they were forgotten
+        self._forgotten = 0  # how often they were
         self._short: list[_Short] = []
         self._most_refused: Counter[str] = Counter()
         self._wrong: list[str] = []
@@ -75,8 +76,13 @@ class Auditor:
         self._redis.close()
 
     def forget_gaps(self) -> None:
-        """Expect no report to be incomplete because of gaps: they are accepted, or Kafka is new."""
-        self.has_gaps = False
+        """Expect no report to be incomplete because of gaps until one is known again.
+
+        They are accepted, Kafka is new, or Redis lost its last writes, and with them everything
+        that was counted, or not, since the gap was known.
+        """
+        self._forgotten += 1
+        self._has_gaps = False
 
     def check(self, ever_refused: Collection[bytes]) -> None:
         """Fail where a report said more than it had, or goes on saying less."""
@@ -110,11 +116,14 @@ class Auditor:
         while not self._over.wait(self._rng.uniform(0.05, 0.6)):
             account = f"account-{self._rng.randrange(8)}"
             with suppress(RedisError, OSError, UnknownAccountError, LayoutDiffersError):
-                self.has_gaps |= bool(unaccepted(read_gaps(self._redis)))
-                has_gaps = self.has_gaps
+                forgotten = self._forgotten
+                has_gaps = bool(unaccepted(read_gaps(self._redis))) or self._has_gaps
                 report = _report(self._redis, account)
                 self._note(report.completeness)
                 self._hold(account, report.counts.flow_runs_total, report.completeness)
+                if forgotten != self._forgotten:
+                    continue
+                self._has_gaps = has_gaps
                 if has_gaps and report.completeness.status is not Status.INCOMPLETE:
                     self._wrong.append(f"{account}: a gap is known; {report.completeness}")
 

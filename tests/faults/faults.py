@@ -218,6 +218,7 @@ class Faults(Operations):
         size = newest.stat().st_size
         self.note(f"Redis comes back with {share:.1%} of the {size:,} bytes of its newest file")
         os.truncate(newest, int(size * share))
+        self.on_lost_writes()
         pause = self.rng.choice((0, 0, 1))
         self._ends_in(pause, REDIS, lambda: self._start_shortened_redis(before))
 

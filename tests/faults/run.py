@@ -55,6 +55,7 @@ class Run:
     lost: list[Lost] = field(default_factory=list)
     was_replaced: bool = False  #: whether the cluster was
     on_new_cluster: Callable[[], None] = lambda: None  #: called where nothing is left of the old
+    on_lost_writes: Callable[[], None] = lambda: None  #: called where Redis has lost its last ones
 
     def note(self, what: str) -> None:
         """Write a line into the diary."""
