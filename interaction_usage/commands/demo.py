@@ -119,6 +119,7 @@ class _Demo:
         self.unfinished = ""  #: why the reports may still change or miss something
         self.issued: list[str] = []
         self.rates: deque[tuple[float, int]] = deque()  #: when, and how many were counted then
+        self.was_live = False  #: whether that was so when the rate was last noted
         self.curves: dict[str, list[int]] = {}
         self.curves_of = 0.0
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="usage-demo-")))
@@ -289,8 +290,12 @@ class _Demo:
         )
 
     def _note_rate(self, now: float, counted: int) -> None:
+        is_live = self.phase == "live"
+        if is_live and not self.was_live:
+            self.rates.clear()  # what was loaded before is not the companies' day
+        self.was_live = is_live
         self.rates.append((now, counted))
-        seconds = _LIVE_RATE_OF_S if self.phase == "live" else _RATE_OF_S
+        seconds = _LIVE_RATE_OF_S if is_live else _RATE_OF_S
         while now - self.rates[0][0] > seconds:
             self.rates.popleft()
 
