@@ -2,7 +2,7 @@
 
 For one account or many, the steps are these; a crash between any two of them loses nothing:
 
-1. Everything that is published of issued reports is read into Redis.
+1. Everything that is published of issued reports, gaps and accounts is read into Redis.
 2. The periods that are issued already are left out; the others are checked and their reports made.
    (Crash: nothing has happened.)
 3. Each is published as a proposal of the account's next number, and every in-sync replica has
@@ -32,7 +32,9 @@ from interaction_usage.issued.succession import NewPeriod, Terms
 from interaction_usage.reports.model import Adjustment, Report, Revision
 from interaction_usage.reports.numbers import numbers_of
 from interaction_usage.reports.service import Basis, ReportBatch, make_bases
+from interaction_usage.store.account_table import ACCOUNTS
 from interaction_usage.store.errors import LedgerError
+from interaction_usage.store.gaps import GAPS
 from interaction_usage.store.issued_table import (
     REPORTS,
     Entry,
@@ -128,12 +130,14 @@ def issue(ledger: Ledger, accounts: Sequence[str], order: Order) -> Iterator[Out
 def _read_all(ledger: Ledger, accounts: Sequence[str]) -> None:
     """Read everything that is published; all of it once more where a number is missing in Redis.
 
-    That is so where a node of Redis lost its last writes while somebody read the topic.
+    That is so where a node of Redis lost its last writes while somebody read the topic. It may have
+    lost a gap, or the name of an account, as well: a worker reads them again, but not at once.
     """
-    ledger.sync(REPORTS)
+    tables = REPORTS, GAPS, ACCOUNTS
+    ledger.sync_all(tables)
     if any(map(succession.missing, entries_of_many(ledger.redis, accounts))):
         forget_positions(ledger.redis)
-        ledger.sync(REPORTS)
+        ledger.sync_all(tables)
 
 
 def is_first(redis: "Client", proposed: Entry) -> bool:

@@ -85,6 +85,9 @@ class Ledger(Protocol):
         Raises LedgerUnavailableError and RedisError.
         """
 
+    def sync_all(self, tables: Sequence[Table]) -> object:
+        """Do the same for several tables, in fewer requests."""
+
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
         """Publish *records*, wait until Kafka has acknowledged each, and apply them.
 

@@ -1,6 +1,7 @@
 """Issued reports on a real Kafka: stored for ever, numbered without a gap or a double."""
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,7 +13,11 @@ import xlrd
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from interaction_usage import settings
 from interaction_usage.store import keys
+from interaction_usage.store.gaps import accept, record
+from rollups.gaps import Acceptance, Gap
+from stream_app.ledger import KafkaLedger
 from tests.support.event_lines import event, flow
 from tests.support.system import System
 from tests.support.zone_database import VERSION, changed_zone
@@ -161,6 +166,36 @@ def test_a_report_is_not_issued_too_early(system: System) -> None:
         redis.delete(keys.PROGRESS)
     assert "it is incomplete: No worker" in issue(system, "acme", *OCTOBER, code=1)
     assert listed(system) == []
+
+
+def test_what_redis_lost_of_gaps_and_accounts_is_read_before_a_report_is_issued(
+    system: System, eventually: Callable[..., None]
+) -> None:
+    """After a failover a node has not its last writes, and no worker has read them again yet."""
+    worker = system.start_worker()
+    published(system)
+    eventually(is_ready(system), "October may be issued")
+    worker.stop()
+    tables = keys.GAPS, keys.GAPS_READ, keys.settings("acme"), keys.ledger("")
+    with system.client() as redis:
+        before = {key: redis.hgetall(key) for key in tables}
+        ledger = KafkaLedger(settings.read(system.environment), redis)
+        gap = Gap("usage.flows", 0, "", 10, 12, None, int(time.time()), "rebuild")
+        [lost] = record(ledger, [gap])
+        system.usage("account", "set", "acme", "--name", "Acme Ltd")
+
+        def fail_over() -> None:
+            for key, found in before.items():
+                redis.delete(key)
+                if found:
+                    redis.hset(key, mapping=found)
+
+        fail_over()
+        assert "Kafka deleted up to 2 events uncounted" in issue(system, "acme", *OCTOBER, code=1)
+        accept(ledger, [lost], Acceptance("a test", "a test", int(time.time())))
+        fail_over()
+        assert issue(system, "acme", *OCTOBER) == "acme-000001"
+    assert json.loads(shown(system, "acme-000001"))["name"] == "Acme Ltd"
 
 
 def differences(system: System, number: str, code: int) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class MemoryLedger:
         table.apply(self.redis, place, topic[at:end], OffsetRange(at, end))
         return place
 
+    def sync_all(self, tables: Sequence[Table]) -> None:
+        """Do the same for several tables."""
+        for table in tables:
+            self.sync(table)
+
     def publish(self, table: Table, records: Sequence[tuple[str, bytes]]) -> None:
         """Publish *records* and apply them."""
         for key, value in records:
