@@ -16,6 +16,9 @@ DEAD_LETTERS: Final = prefixes.topic("usage.dead-letters")
 #: The topic of each event type; an event on any other topic is refused.
 TOPIC_OF: Final = {row.name: prefixes.topic(row.topic) for row in EVENT_TYPES}
 
+#: The topic of an event, by the type of its data.
+TOPIC_OF_DATA: Final[dict[type, str]] = {row.data: TOPIC_OF[row.name] for row in EVENT_TYPES}
+
 #: The topics that events are consumed from.
 EVENT_TOPICS: Final = tuple(dict.fromkeys(TOPIC_OF.values()))
 

@@ -5,25 +5,23 @@ unusual is looked at by itself, for the sentence that says what is wrong with it
 """
 
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple
+from typing import IO
 
 import orjson
+from msgspec import Struct
 
 from rollups.events import Event
-from stream_app.codec import decode, decode_all
-from stream_app.codec.envelope import KINDS_ON, UNREADABLE, decode_envelope
+from stream_app.codec import decode, decode_any
 from stream_app.rejection import RejectedError
-from stream_app.topics import TOPIC_OF
+from stream_app.topics import TOPIC_OF, TOPIC_OF_DATA
 
 #: Bytes that are read at a time, if there are as many.
 _BLOCK = 256 * 1024
 #: A timestamp in milliseconds that no event lies ahead of: a line has none.
 _NEVER = 1 << 53
 
-_TOPIC_OF_KIND = {kind: topic for topic, kinds in KINDS_ON.items() for kind in kinds}
 
-
-class Line(NamedTuple):
+class Line(Struct, frozen=True, gc=False):
     """A line that is not blank, with its number in its file, from 1."""
 
     number: int
@@ -32,11 +30,8 @@ class Line(NamedTuple):
     timestamp: int = _NEVER
 
 
-class Place(NamedTuple):
-    """Where an event is published."""
-
-    topic: str
-    key: bytes
+#: Where an event is published: the topic, and the key.
+Place = tuple[str, bytes]
 
 
 def blocks(file: IO[bytes]) -> Iterator[list[Line]]:
@@ -65,34 +60,21 @@ def places(lines: Sequence[Line], *, unchecked: bool) -> list[Place | str]:
 
     *unchecked*, also where a worker will refuse it, as long as its type has a topic.
     """
-    if not unchecked:
-        try:
-            kinds = [type(decode_envelope(line.value)) for line in lines]
-        except UNREADABLE:
-            pass  # one of them at least
-        else:
-            return _checked(lines, [_TOPIC_OF_KIND.get(kind) for kind in kinds])
-    return [_place(line.value, unchecked) for line in lines]
+    if unchecked:
+        return [_place(line.value, unchecked=True) for line in lines]
+    return [
+        (TOPIC_OF_DATA[type(found.data)], found.account.encode())
+        if isinstance(found, Event)
+        else found
+        for found in decode_any(lines, _decode_alone)
+    ]
 
 
-def _checked(lines: Sequence[Line], topics: Sequence[str | None]) -> list[Place | str]:
-    """Return the places of lines of these *topics*, or why they are refused."""
-    found: list[Place | str] = [""] * len(lines)
-    by_topic: dict[str | None, list[int]] = {}
-    for index, topic in enumerate(topics):
-        by_topic.setdefault(topic, []).append(index)
-    for topic, indices in by_topic.items():
-        outcomes = decode_all(topic or "", [lines[index] for index in indices])
-        for index, outcome in zip(indices, outcomes, strict=True):
-            if isinstance(outcome, Event):
-                assert topic
-                found[index] = Place(topic, outcome.account.encode())
-            else:
-                found[index] = outcome.sentence
-    return found
+def _decode_alone(line: Line) -> Place | str:
+    return _place(line.value, unchecked=False)
 
 
-def _place(line: bytes, unchecked: bool) -> Place | str:
+def _place(line: bytes, *, unchecked: bool) -> Place | str:
     """Return where *line* is published, or why it is refused."""
     try:
         members = orjson.loads(line)
@@ -106,4 +88,4 @@ def _place(line: bytes, unchecked: bool) -> Place | str:
     except RejectedError as refused:
         return refused.sentence
     assert topic is not None
-    return Place(topic, str(members.get("subject", "")).encode())
+    return topic, str(members.get("subject", "")).encode()

@@ -24,7 +24,7 @@ All use one decoder of all types: one for the only type of a topic would not ask
 Source: CloudEvents 1.0.2, "JSON Event Format" and "Kafka Protocol Binding".
 """
 
-from stream_app.codec.batch import decode_all
+from stream_app.codec.batch import decode_all, decode_any
 from stream_app.codec.envelope import Headers, Record
 from stream_app.codec.record import decode
 from stream_app.codec.sent import EARLIEST, MAX_MINUTES
@@ -38,4 +38,5 @@ __all__ = [
     "Record",
     "decode",
     "decode_all",
+    "decode_any",
 ]

@@ -1,8 +1,9 @@
 """A batch of records at once, as a worker reads them; what is unusual goes to `decode`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from rollups.events import Event
 from rollups.timestamps import parse_rfc3339_all
@@ -31,6 +32,10 @@ from stream_app.rejected_batch import RejectedBatch
 from stream_app.rejection import RejectedError
 
 _TIMESTAMP = attrgetter("timestamp")
+_ALL_KINDS: Final = frozenset().union(*KINDS_ON.values())
+
+_R = TypeVar("_R", bound=Record)
+_O = TypeVar("_O")
 
 
 def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedError]:
@@ -38,6 +43,17 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedEr
 
     Nothing is raised for a record, whatever it holds, and none has an influence on another.
     """
+    return _decode(KINDS_ON.get(topic, frozenset()), records, partial(_decode_alone, topic))
+
+
+def decode_any(records: Sequence[_R], alone: Callable[[_R], _O]) -> list[Event | _O]:
+    """Return for each of *records*, of whatever topic, its event, or what *alone* says of it."""
+    return _decode(_ALL_KINDS, records, alone)
+
+
+def _decode(
+    kinds: frozenset[type[Envelope]], records: Sequence[_R], alone: Callable[[_R], _O]
+) -> list[Event | _O]:
     values = [
         _structured_value(record) if record.headers else record.value or b"" for record in records
     ]
@@ -45,9 +61,8 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedEr
     times = parse_rfc3339_all([envelope.time for envelope in envelopes])
     # Up to here no time lies too far ahead, whichever record it belongs to; beyond, it may.
     certain = min(map(_TIMESTAMP, records), default=0) * 1000 + MAX_AHEAD_MICROS
-    outcomes: list[Event | RejectedError] = []
+    outcomes: list[Event | _O] = []
     add, accounts, sources = outcomes.append, accounts_seen.get, sources_seen.get
-    kinds = KINDS_ON.get(topic, frozenset())
     converted = kinds & CONVERSIONS.keys()
     for record, envelope, time in zip(records, envelopes, times, strict=True):
         kind, event_id, data = type(envelope), envelope.id, envelope.data
@@ -72,7 +87,7 @@ def decode_all(topic: str, records: Sequence[Record]) -> list[Event | RejectedEr
         ):
             add(Event(source, event_id, account, time, data))
         else:
-            add(_decode_alone(topic, record))
+            add(alone(record))
     return outcomes
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interaction_usage.commands import event_lines
-from interaction_usage.commands.event_lines import Line, Place, blocks, places
+from interaction_usage.commands.event_lines import Line, blocks, places
 from tests.support.event_lines import event, flow
 
 GOOD = [
@@ -50,7 +50,7 @@ def test_good_lines_go_to_the_topics_of_their_types() -> None:
     assert [place and place[0] for place in found] == [
         "usage.flows", "usage.sms", "usage.flows", "usage.flows",
     ]  # fmt: skip
-    assert found[0] == Place("usage.flows", b"acme")
+    assert found[0] == ("usage.flows", b"acme")
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -60,7 +60,7 @@ def test_a_bad_line_among_good_ones_is_refused_alone(value: bytes) -> None:
     assert [isinstance(each, str) for each in found] == [False] * 3 + [True] + [False] * 3
     has_topic = b'"usage.flow.run"' in value
     [unchecked] = places(numbered([value]), unchecked=True)
-    assert isinstance(unchecked, Place) is has_topic
+    assert isinstance(unchecked, tuple) is has_topic
 
 
 @given(
