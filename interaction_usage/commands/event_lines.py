@@ -4,7 +4,8 @@ Lines that are there at once are decoded together, as a worker decodes a batch; 
 unusual is looked at by itself, for the sentence that says what is wrong with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 import orjson
@@ -53,6 +54,21 @@ def blocks(file: IO[bytes]) -> Iterator[list[Line]]:
 def _numbered(found: Sequence[bytes], first: int) -> list[Line]:
     lines = (Line(number, value.strip()) for number, value in enumerate(found, first))
     return [line for line in lines if line.value]
+
+
+class UnsentLines:
+    """Tells the numbers of those of *lines* that were not sent, known by what they hold."""
+
+    def __init__(self, lines: Sequence[Line], note: Callable[[int, str], None]) -> None:
+        self._lines, self._note = lines, note
+        self._numbers: defaultdict[bytes, deque[int]] = defaultdict(deque)
+
+    def note(self, value: bytes, why: str) -> None:
+        """Note that a line that has *value* was not sent: the first of these that was not noted."""
+        if not self._numbers:
+            for line in self._lines:
+                self._numbers[line.value].append(line.number)
+        self._note(self._numbers[value].popleft(), why)
 
 
 def places(lines: Sequence[Line], *, unchecked: bool) -> list[Place | str]:

@@ -27,8 +27,10 @@ patience_option = click.option(
 
 #: Called once for each record: why it was not sent, or None, and its partition and offset.
 OnDelivery = Callable[[str | None, int, int], None]
-#: Called once for each record that was not sent: with what it was published with, and why.
-OnFailure = Callable[..., None]
+#: Called once for each record that was not sent: with its value, and why.
+OnFailure = Callable[[bytes, str], None]
+#: What librdkafka calls: with the error, and the record as a message of its own.
+_Callback = Callable[[Any, Any], None]
 
 #: Milliseconds for which records are collected before they are sent, and bytes of a batch: the
 #: larger it is, the less it costs everybody, and the better it compresses. `wait` ends the linger.
@@ -121,27 +123,27 @@ class Publisher(_Producer):
         """How many records Kafka has acknowledged."""
         return self._published - self._failed - len(self._producer)
 
-    def publish(
-        self, topic: str, key: bytes, value: bytes, on_failure: OnFailure, *line: Any
-    ) -> None:
-        """Queue a record; if it is not sent, *on_failure* is called within a later call.
+    def failures_to(self, on_failure: OnFailure) -> _Callback:
+        """Return what makes `publish` report to *on_failure*, for many records.
 
-        With what is given as *line* before the reason: a closure for each would cost too much.
+        One for each would cost four times as much as all the rest of publishing it.
         """
-        failed = partial(self._note_failure, topic, on_failure, line)
+
+        def failed(error: Any, message: Any) -> None:
+            self._failed += 1
+            on_failure(message.value(), self._failures.why(error, message.topic()))
+
+        return failed
+
+    def publish(self, topic: str, key: bytes, value: bytes, failed: _Callback) -> str | None:
+        """Queue a record, or return why not. *failed* is called where it is not sent later on."""
         try:
             self._producer.produce(topic, value, key, on_delivery=failed)
-            self._published += 1
         except (BufferError, self._invalid):
             send = partial(self._producer.produce, topic, value, key, on_delivery=failed)
-            if why := self._produce(send, topic):
-                on_failure(*line, why)
-
-    def _note_failure(
-        self, topic: str, on_failure: OnFailure, line: Sequence[Any], error: Any, _: Any
-    ) -> None:
-        self._failed += 1
-        on_failure(*line, self._failures.why(error, topic))
+            return self._produce(send, topic)
+        self._published += 1
+        return None
 
     def poll(self, seconds: float = 0) -> None:
         """Have what failed reported, for up to some seconds."""

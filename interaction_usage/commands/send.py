@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO
 
 import click
@@ -69,28 +70,31 @@ def _publish(
 
     Once it is to *stop*, no more lines are read.
     """
-    from interaction_usage.commands.event_lines import blocks, places
+    from interaction_usage.commands.event_lines import UnsentLines, blocks, places
 
     def show() -> None:
         outcome.acknowledged = publisher.acknowledged
         tick()
-
-    def note(name: str, number: int, problem: str) -> None:
-        outcome.unsent.append((name, number, problem))
 
     for file in files:
         name = getattr(file, "name", "<stdin>")
         found = blocks(file)
         while (lines := stop.next_of(found)) is not None:
             outcome.read += len(lines)
+            unsent = UnsentLines(lines, partial(_note_unsent, outcome, name))
+            failed = publisher.failures_to(unsent.note)
             for line, place in zip(lines, places(lines, unchecked=unchecked), strict=True):
                 if isinstance(place, str):
                     outcome.refused.append((name, line.number, place))
-                else:
-                    publisher.publish(*place, line.value, note, name, line.number)
+                elif why := publisher.publish(*place, line.value, failed):
+                    unsent.note(line.value, why)
             publisher.poll()
             show()
     publisher.wait(show)
+
+
+def _note_unsent(outcome: Outcome, name: str, number: int, problem: str) -> None:
+    outcome.unsent.append((name, number, problem))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interaction_usage.commands import event_lines
-from interaction_usage.commands.event_lines import Line, blocks, places
+from interaction_usage.commands.event_lines import Line, UnsentLines, blocks, places
 from tests.support.event_lines import event, flow
 
 GOOD = [
@@ -91,3 +91,13 @@ def test_a_line_of_a_pipe_is_there_as_soon_as_it_was_written() -> None:
             taking.start()
             taking.join(5)
             assert [line.number for line in taken[0]] == [number]
+
+
+def test_a_line_that_was_not_sent_is_known_by_what_it_says() -> None:
+    """Of several that are the same, each has its own number."""
+    lines = [Line(1, b"a"), Line(3, b"b"), Line(4, b"a"), Line(7, b"c")]
+    noted: list[tuple[int, str]] = []
+    unsent = UnsentLines(lines, lambda number, why: noted.append((number, why)))
+    for value in (b"a", b"c", b"a"):
+        unsent.note(value, "no broker answered")
+    assert noted == [(number, "no broker answered") for number in (1, 7, 4)]
