@@ -158,11 +158,8 @@ async def _serve(
         app.state.broadcast.end()  # or open streams would delay the shutdown
         server.should_exit = True
 
-    # What is there now stays; and an answer over years makes many objects, but no cycles, so
-    # looking for these at every turn costs more than the answer.
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.freeze()  # what is there now stays
     # A thread that makes a report lets the event loop have its turn after this many seconds.
     sys.setswitchinterval(_SWITCH_S)
     call_on_signals(asyncio.get_running_loop(), stop)
