@@ -688,28 +688,33 @@ local function merge(old, changes)
     if amount ~= 0 then added[#added + 1] = second end
   end
   if #added > 1 then table.sort(added) end
-  local merged, size, level, rise = {}, 0, 0, nil
-  local i, j, n_old, n_added = 1, 1, #old, #added
-  while i <= n_old or j <= n_added do
-    local second, amount
-    if j > n_added or (i <= n_old and old[i] < added[j]) then
-      second, amount, i = old[i], old[i + 1], i + 2
-    elseif i > n_old or added[j] < old[i] then
-      second, j = added[j], j + 1
-      amount = changes[second]
-    else
-      second = added[j]
-      amount, i, j = old[i + 1] + changes[second], i + 2, j + 1
-    end
-    if amount ~= 0 then
+  local merged, size, level, rise = {}, 0, 0, -math.huge
+  local i, n_old = 1, #old
+  for j = 1, #added + 1 do
+    local next_second = added[j] or math.huge
+    local second = old[i]
+    while i <= n_old and second < next_second do -- as nearly always
+      local amount = old[i + 1]
       merged[size + 1], merged[size + 2] = second, amount
       size = size + 2
       level = level + amount
-      if not rise then rise = second == 0 and amount or 0 end
       if level > rise then rise = level end
+      i = i + 2
+      second = old[i]
+    end
+    if j <= #added then
+      local amount = changes[next_second]
+      if second == next_second then amount, i = amount + old[i + 1], i + 2 end
+      if amount ~= 0 then
+        merged[size + 1], merged[size + 2] = next_second, amount
+        size = size + 2
+        level = level + amount
+        if level > rise then rise = level end
+      end
     end
   end
-  return merged, size, level, rise or 0
+  if merged[1] ~= 0 then rise = max(rise, 0) end -- what was there before begins the slot
+  return merged, size, level, rise
 end
 
 local function in_one_list(head_of_pieces, bodies) -- the deltas of all pieces
@@ -728,24 +733,25 @@ local function in_one_list(head_of_pieces, bodies) -- the deltas of all pieces
   return all, size
 end
 
--- Only the pieces in which something changes are rebuilt; net and rise combine those of all.
-local function change_pieces(head_of_pieces, bodies, changes)
+-- Only the pieces in which something changes are rebuilt; net and rise combine those of all. A slot
+-- may have thousands of bytes, so what is behind their head in `stored` is copied once.
+local function change_pieces(head_of_pieces, stored, changes)
   local changes_of = {} -- piece -> second of the piece -> change
   for second, amount in pairs(changes) do
     local piece = floor(second / PIECE_SECONDS)
     nest(changes_of, piece)[second - piece * PIECE_SECONDS] = amount
   end
-  local parts, at, copied, count = {}, 1, 1, head_of_pieces[2]
+  local parts, at, copied, count = {""}, PIECES_HEAD + 1, PIECES_HEAD + 1, head_of_pieces[2]
   local net, rise = 0, nil
   for piece = 0, PIECES - 1 do
     local i = 3 * piece + 3
     local length, changed = head_of_pieces[i], changes_of[piece]
     if changed then
-      local old = length > 0 and unpack_value(sub(bodies, at, at + length - 1)) or {}
+      local old = length > 0 and unpack_value(sub(stored, at, at + length - 1)) or {}
       local merged, size, piece_net, piece_rise = merge(old, changed)
       local body = size > 0 and pack(merged) or ""
       count = count + (size - #old) / 2
-      parts[#parts + 1] = sub(bodies, copied, at - 1)
+      parts[#parts + 1] = sub(stored, copied, at - 1)
       parts[#parts + 1] = body
       copied = at + length
       head_of_pieces[i], head_of_pieces[i + 1], head_of_pieces[i + 2] = #body, piece_net, piece_rise
@@ -755,14 +761,14 @@ local function change_pieces(head_of_pieces, bodies, changes)
     if not rise or highest > rise then rise = highest end
     net = net + head_of_pieces[i + 1]
   end
-  parts[#parts + 1] = sub(bodies, copied)
-  bodies = table.concat(parts)
+  parts[#parts + 1] = sub(stored, copied)
   if count <= MOST_IN_ONE then
-    local all, size = in_one_list(head_of_pieces, bodies)
+    local all, size = in_one_list(head_of_pieces, table.concat(parts))
     return size > 0 and pack(all) or nil, net, rise
   end
   head_of_pieces[2] = count
-  return pack_record(PIECES_FORMAT, unpack(head_of_pieces, 1, 3 * PIECES + 2)) .. bodies, net, rise
+  parts[1] = pack_record(PIECES_FORMAT, unpack(head_of_pieces, 1, 3 * PIECES + 2))
+  return table.concat(parts), net, rise
 end
 
 local function no_pieces()
@@ -773,7 +779,7 @@ end
 
 local function change_slot(known, changes) -- answers its deltas, packed (nil for none), net and rise
   if known and byte(known) == PIECES_MARK then
-    return change_pieces({unpack_record(PIECES_FORMAT, known)}, sub(known, PIECES_HEAD + 1), changes)
+    return change_pieces({unpack_record(PIECES_FORMAT, known)}, known, changes)
   end
   local merged, size, net, rise = merge(known and unpack_value(known) or {}, changes)
   if size <= 2 * MOST_IN_ONE then return size > 0 and pack(merged) or nil, net, rise end
