@@ -195,9 +195,23 @@ local function divide(list, n, buckets_of) -- answers bucket -> those of `list` 
   return groups
 end
 
-local function grow_identities(prefix, n, wanted)
+-- Parts what `divide` put into the group `source`: what belongs into the new `bucket` goes there.
+local function part(groups, source, bucket, size, buckets_of)
+  local group = groups[source]
+  if not group then return end
+  local stays, goes = {}, {}
+  for i, where in ipairs(buckets_of(group, size)) do
+    local to = where == bucket and goes or stays
+    to[#to + 1] = group[i]
+  end
+  groups[source], groups[bucket] = #stays > 0 and stays or nil, #goes > 0 and goes or nil
+end
+
+-- Both grow the table itself, and `groups`, what a delta has of it.
+local function grow_identities(prefix, n, wanted, groups)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
+    part(groups, bucket - size / 2, bucket, size, id_buckets)
     local source, moved = prefix .. bucket - size / 2, {}
     local all = call("SMEMBERS", source)
     local buckets, n_moved = id_buckets(all, size), 0
@@ -214,9 +228,10 @@ local function grow_identities(prefix, n, wanted)
   end
 end
 
-local function grow_sessions(prefix, n, wanted)
+local function grow_sessions(prefix, n, wanted, groups)
   for bucket = n, wanted - 1 do
     local size = size_for(bucket + 1)
+    part(groups, bucket - size / 2, bucket, size, session_buckets)
     local source, moved, fields, names = prefix .. bucket - size / 2, {}, {}, {}
     local all = call("HGETALL", source)
     for i = 1, #all, 2 do names[#names + 1] = all[i] end
@@ -389,14 +404,18 @@ local function corrected(correction) -- answers start and stop, in whole seconds
 end
 
 local changed_sessions, new_sessions = {}, 0 -- key -> packed
+local session_groups, session_bucket_keys = nil, {} -- as those of identities, if there is a table
 do
   local limits = #sessions > 0 and unpack_value(ARGV[3])
   local session_keys, found = {}, {}
   for i = 1, #sessions / 3 do session_keys[i] = sub(ARGV[2], 8 * i - 7, 8 * i) end
   if #session_keys > 0 and head_fields[SESSION_COUNT] then
     local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_buckets)) do
-      local values = call("HMGET", prefix .. bucket, unpack(group))
+    session_groups = divide(session_keys, head_fields[SESSION_BUCKETS] or 1, session_buckets)
+    for bucket, group in pairs(session_groups) do
+      local key = prefix .. bucket
+      session_bucket_keys[bucket] = key
+      local values = call("HMGET", key, unpack(group))
       for k = 1, #group do found[group[k]] = values[k] end
     end
   end
@@ -619,8 +638,9 @@ for i = 1, #identities, 2 do
   local count, prefix = identity_counts[block] or 0, identities_prefix(head, block)
   local before = buckets_for(count, IDENTITIES_PER_BUCKET)
   local n = buckets_for(count + #ids, IDENTITIES_PER_BUCKET)
-  if count > 0 and n > before then grow_identities(prefix, before, n) end
-  local groups = n == before and groups_of[block] or divide(ids, n, id_buckets)
+  local groups = groups_of[block]
+  if not groups then groups = divide(ids, n, id_buckets)
+  elseif n > before then grow_identities(prefix, before, n, groups) end
   local keys = bucket_keys[block] or {}
   for bucket, group in pairs(groups) do
     call("SADD", keys[bucket] or prefix .. bucket, unpack(group))
@@ -630,28 +650,34 @@ for i = 1, #identities, 2 do
 end
 
 do
-  local list = {}
-  for key in pairs(changed_sessions) do list[#list + 1] = key end
-  local n = head_fields[SESSION_BUCKETS] or 1
+  local n, prefix = head_fields[SESSION_BUCKETS] or 1, sessions_prefix(head)
   if new_sessions > 0 then
     local count = (head_fields[SESSION_COUNT] or 0) + new_sessions
     local wanted = max(n, buckets_for(count, SESSIONS_PER_BUCKET))
     head_changes[#head_changes + 1] = SESSION_COUNT
     head_changes[#head_changes + 1] = count
     if wanted > n then
-      if head_fields[SESSION_COUNT] then grow_sessions(sessions_prefix(head), n, wanted) end
+      if session_groups then grow_sessions(prefix, n, wanted, session_groups) end
       head_changes[#head_changes + 1] = SESSION_BUCKETS
       head_changes[#head_changes + 1] = wanted
       n = wanted
     end
   end
-  if #list > 0 then
-    local prefix = sessions_prefix(head)
-    for bucket, group in pairs(divide(list, n, session_buckets)) do
-      local set = {}
-      for i = 1, #group do set[2 * i - 1], set[2 * i] = group[i], changed_sessions[group[i]] end
-      call("HSET", prefix .. bucket, unpack(set))
+  if not session_groups then
+    local list = {}
+    for key in pairs(changed_sessions) do list[#list + 1] = key end
+    session_groups = divide(list, n, session_buckets)
+  end
+  for bucket, group in pairs(session_groups) do
+    local set, size = {}, 0
+    for i = 1, #group do
+      local packed = changed_sessions[group[i]]
+      if packed then
+        set[size + 1], set[size + 2] = group[i], packed
+        size = size + 2
+      end
     end
+    if size > 0 then call("HSET", session_bucket_keys[bucket] or prefix .. bucket, unpack(set)) end
   end
 end
 
