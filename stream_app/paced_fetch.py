@@ -37,7 +37,7 @@ LINGER_MS: Final = 120
 #: Bytes of records below which an answer brought few: some 200 events a second. Milliseconds for
 #: which the next one waits then.
 FEW_BYTES: Final = 8_000
-SPARSE_MS: Final = 150
+SPARSE_MS: Final = 165
 #: Milliseconds for which an answer waits where the one before it was empty.
 IDLE_MS: Final = 1_000
 
@@ -97,9 +97,7 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
         if kwargs.get("fetch_min_bytes", 1) > 1:
             kwargs["prefetch_backoff"] = PATIENCE_S
         super().__init__(*args, **kwargs)
-        self._quiet: set[int] = set()  # nodes whose last answer brought nothing
-        self._sparse: set[int] = set()  # and those whose last answer brought few bytes
-        self._full: set[int] = set()  # and those whose last answer brought many
+        self._brought: dict[int, int] = {}  # by node, how many bytes the last answer did, if known
         self._plan: _Plan | None = None
         self._turn = 0  # the partition that is asked for first, so that none always is
 
@@ -107,9 +105,10 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
         actions = self._plain_actions(assignment) or super()._get_actions_per_node(assignment)
         if self._fetch_min_bytes > 1:
             for node, request in actions[0]:
-                if node in self._quiet and not self._records:
+                brought = self._brought.get(node, FEW_BYTES)
+                if not brought and not self._records:
                     request._min_bytes, request._max_wait_ms = 1, IDLE_MS
-                elif node in self._sparse:
+                elif brought < FEW_BYTES:
                     request._max_wait_ms = SPARSE_MS
         return actions
 
@@ -159,7 +158,7 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
     def _request(self, node: int, states: States) -> FetchRequest | None:
         """Return a request for all partitions of a node; None where one of them is not ready."""
         most = self._max_partition_fetch_bytes
-        if is_deep := node in self._full:
+        if is_deep := self._brought.get(node, 0) >= MUCH_BYTES:
             most = max(most, DEEP_BYTES)
         topics = []
         for topic, of_topic in states.items():
@@ -180,21 +179,15 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         brought: bool = await super()._proc_fetch_request(assignment, node_id, request)
-        if request.found is not None and request.found < FEW_BYTES:
-            self._sparse.add(node_id)
-        else:
-            self._sparse.discard(node_id)
-        if request.found is not None and request.found >= MUCH_BYTES:
-            self._full.add(node_id)
-        else:
-            self._full.discard(node_id)
-        if brought:
-            self._quiet.discard(node_id)
-            for waiter in self._fetch_waiters:
-                self._notify(waiter)  # so that they are taken before the next request is made
-        else:
-            self._quiet.add(node_id)
-        return brought
+        if not brought:
+            self._brought[node_id] = 0
+            return False
+        self._brought.pop(node_id, None)
+        if request.found is not None:
+            self._brought[node_id] = request.found
+        for waiter in self._fetch_waiters:
+            self._notify(waiter)  # so that they are taken before the next request is made
+        return True
 
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int | None = None

@@ -188,7 +188,7 @@ def fetching() -> Any:
     made._client = SimpleNamespace(cluster=_Cluster({tp: 1 + tp.partition % 2 for tp in PLACES}))
     made._records, made._in_flight, made._preferred_read_replica = OrderedDict(), set(), {}
     made._plan, made._turn, made._client_rack = None, 0, None
-    made._quiet, made._sparse, made._full = set(), set(), set()
+    made._brought = {}
     made._fetch_max_wait_ms, made._fetch_min_bytes = LINGER_MS, MIN_BYTES
     made._fetch_max_bytes, made._max_partition_fetch_bytes = 52_428_800, MB
     made._isolation_level, made._fetcher_timeout = 1, 0.2
@@ -298,7 +298,7 @@ def test_in_a_backlog_much_is_asked_for_number_by_number(fetching: Any) -> None:
     made, assignment = fetching
     made._client.cluster._partitions = dict.fromkeys(PLACES, 1)
     usual = compare(made, assignment)[1][0]
-    made._full.add(1)
+    made._brought[1] = MUCH_BYTES
     firsts = []
     for _ in range(8):
         [(_, request)], *_ = made._plain_actions(assignment)
@@ -317,12 +317,16 @@ def test_in_a_backlog_much_is_asked_for_number_by_number(fetching: Any) -> None:
 def test_after_an_answer_with_much_there_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until one has less; of one node, not of others."""
     made, brings = paced(monkeypatch, MIN_BYTES)
-    for found, full in [(MUCH_BYTES, {1}), (MUCH_BYTES - 1, set()), (None, set())]:
+    made._fetch_max_wait_ms, made._fetch_max_bytes, made._isolation_level = LINGER_MS, MB, 1
+    made._max_partition_fetch_bytes, made._turn = MB, 0
+    states: Any = {"usage.a": {0: SimpleNamespace(_position=7, _paused=False)}}
+    for found, most in [(MUCH_BYTES, DEEP_BYTES), (MUCH_BYTES - 1, MB), (None, MB)]:
         asked = request()
         asked.found = found
         brings += [True]
         asyncio.run(made._proc_fetch_request(None, 1, asked))
-        assert made._full == full
+        assert made._request(1, states).topics == [("usage.a", [(0, 7, most)])]
+        assert made._request(2, states).topics == [("usage.a", [(0, 7, MB)])]
 
 
 def test_records_are_taken_before_the_next_request_is_made(
@@ -351,7 +355,7 @@ def paced(monkeypatch: pytest.MonkeyPatch, min_bytes: int) -> tuple[Any, list[bo
     """Return a fetcher of two nodes that sends nothing, and what its next answers bring."""
     made = PacedFetcher.__new__(PacedFetcher)
     made._fetch_min_bytes, made._fetch_waiters = min_bytes, set()
-    made._quiet, made._sparse, made._full, made._records = set(), set(), set(), {}
+    made._brought, made._records = {}, {}
     monkeypatch.setattr(made, "_plain_actions", lambda _: None, raising=False)
     brings: list[bool] = []
 
@@ -382,7 +386,7 @@ def test_after_an_empty_answer_the_broker_waits_longer_and_for_any_event(
     asyncio.run(made._proc_fetch_request(None, 1, request()))
     assert waits(made) == [(1, IDLE_MS), (MIN_BYTES, LINGER_MS)]
     made._records = {PLACES[0]: waiting(0)}  # for too long: others are asked, for not so long
-    assert waits(made) == [(MIN_BYTES, LINGER_MS)] * 2
+    assert waits(made) == [(MIN_BYTES, SPARSE_MS), (MIN_BYTES, LINGER_MS)]
     made._records = {}
     brings += [True]
     asyncio.run(made._proc_fetch_request(None, 1, request()))
