@@ -132,13 +132,15 @@ def _total_size(files: tuple[IO[bytes], ...]) -> int | None:
 def _print_summary(outcome: Outcome, *, is_stopped: bool) -> None:
     """Print what was sent, refused and not sent; fail unless every line was read and sent."""
     for heading, lines in (("refused", outcome.refused), ("not sent", outcome.unsent)):
+        lines.sort()
         for name, number, sentence in lines[:_MAX_PRINTED]:
             click.echo(plain(f"{name}, line {number}: {heading}: {sentence}"), err=True)
-        if len(lines) > _MAX_PRINTED:
-            more = _ranges([number for _, number, _ in lines[_MAX_PRINTED:]])
-            click.echo(
-                f"… and {len(lines) - _MAX_PRINTED:,} more lines {heading}: {more}", err=True
-            )
+        more: dict[str, list[int]] = {}
+        for name, number, _ in lines[_MAX_PRINTED:]:
+            more.setdefault(name, []).append(number)
+        for name, numbers in more.items():
+            where = f"{name}, lines {_ranges(numbers)}"
+            click.echo(plain(f"{where}: {len(numbers):,} more {heading}"), err=True)
     click.echo(f"{quantity(outcome.acknowledged, 'event')} sent", err=True)
     problems = [
         f"{len(lines):,} {'was' if len(lines) == 1 else 'were'} {heading}"
@@ -156,10 +158,10 @@ def _print_summary(outcome: Outcome, *, is_stopped: bool) -> None:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Return *numbers* as ranges, `3-7, 9`, cut where it gets long."""
+    """Return *numbers*, ascending, as ranges, `3-7, 9`, cut where it gets long."""
     parts: list[str] = []
     start = previous = None
-    for number in [*sorted(numbers), None]:
+    for number in [*numbers, None]:
         if start is not None and number is not None and number == previous + 1:  # type: ignore[operator]
             previous = number
             continue
