@@ -51,7 +51,7 @@ MAX_EVENTS = 30_000
 #: batches are accepted from Faust.
 MAX_QUEUED = 200_000
 
-#: Micro-batches that are written at the same time, where there is a backlog.
+#: Micro-batches as large as they may be that are written at the same time.
 _MOST_WRITTEN = 3
 
 _VALUE, _PARTITION = attrgetter("value"), attrgetter("partition")
@@ -151,20 +151,14 @@ class MicroBatches:
 
     async def _begin(self, micro_batch: _MicroBatch) -> None:
         """Begin to write a micro-batch, as soon as there is room for it."""
-        while len(self._writing) >= (_MOST_WRITTEN if self._has_backlog() else 1):
-            self._wake.clear()
-            woken = asyncio.create_task(self._wake.wait())
-            await asyncio.wait([*self._writing, woken], return_when=asyncio.FIRST_COMPLETED)
-            woken.cancel()
+        most = _MOST_WRITTEN if micro_batch.write.size >= self._max_events else 1
+        while len(self._writing) >= most:
+            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
         if not self._stopping:
             task = asyncio.create_task(self._write(micro_batch))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
             await asyncio.sleep(0)  # it is sent before the next one is prepared
-
-    def _has_backlog(self) -> bool:
-        """Tell whether there is more than one micro-batch as large as it may be."""
-        return self._weight > 2 * self._max_events
 
     async def stop(self, patience_s: float) -> None:
         """Begin nothing more, and return when what is being written is done, or after a while."""

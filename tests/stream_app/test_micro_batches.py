@@ -363,21 +363,6 @@ def test_three_micro_batches_as_large_as_they_may_be_are_written_at_a_time() -> 
     played(act, max_events=1)
 
 
-def test_where_there_is_a_backlog_a_small_micro_batch_waits_for_no_other() -> None:
-    """a: [under way----]  b: [prepared][run when there is more than two could take]  c: [run]."""
-
-    async def act(scene: Scene) -> None:
-        for tp in (A, B):
-            scene.put(tp, 0, 1)
-            await calm()
-        assert scene.begun == [[(name(A), 1)]]
-        scene.put(C, 0, 3)
-        await calm()
-        assert scene.begun[1:] == [[(name(B), 1)], [(name(C), 3)]]
-
-    played(act, max_events=2)
-
-
 def test_every_partition_has_the_turn_however_full_others_are() -> None:
     """A micro-batch has room for one batch; three partitions of one number always have another."""
     busy = [TP(CALLS, 0), TP(CLICKS, 0), A]
